@@ -1,0 +1,40 @@
+# `make` lists what there is. Nothing but Python 3.11 or newer and make is needed.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test format collection lock clean
+
+help: ## List the targets.
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+run: .venv/ready ## Set up everything, start the server, and print what to try.
+	@$(BIN)/flask prepare
+	@exec $(BIN)/gunicorn wsgi:app
+
+test: .venv/ready ## Set up everything, and run every check: format, lint, types, tests, collection.
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/pytest
+
+format: .venv/ready ## Format the code, and mend what the linter can mend.
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+collection: .venv/ready ## Write the Postman collection from the table of cases.
+	@$(BIN)/python -m tests.collection
+
+lock: .venv/ready ## Write requirements.lock from pyproject.toml: names, versions, hashes.
+	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
+
+clean: ## Remove the environment; the data in instance/ stays.
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
+
+.venv/ready: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Keyturn needs Python 3.11 or newer: make PYTHON=python3.12")'
+	@echo "Setting up .venv, once."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@touch $@

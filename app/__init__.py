@@ -1,0 +1,69 @@
+"""Keyturn: a small OAuth 2.0 authorization server for machines.
+
+Read five files, in this order, and you have read what the guide shows:
+
+1. `config.py`                   define the credentials and the settings
+2. `app/tokens/server.py`        initialize the authorization server
+3. `app/tokens/endpoints.py`     the token endpoint
+4. `app/resources/protector.py`  the guard
+5. `app/resources/samples.py`    the guarded routes
+
+Every other file is a room that these five do not know. The folders are named for the question that
+they answer: `clients` (who may ask), `keys` (what we sign with), `tokens` (how a token is issued),
+`resources` (how it is checked, and what it opens), `audit` (what happened).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flask import Flask
+from flask_migrate import Migrate
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+import config
+from app import database, errors, logs
+from app.audit import trail
+from app.clients.client_commands import clients
+from app.keys import jwks, keystore
+from app.keys.key_commands import keys
+from app.prepare import prepare
+from app.resources import samples
+from app.tokens import endpoints, metadata, server
+
+
+def create_app(settings: config.Settings | None = None) -> Flask:
+    """Put an app together: the table of contents. It never touches the database's schema."""
+    settings = settings or config.load(os.environ)
+    app = Flask(__name__, static_folder=None)
+    app.config["KEYTURN"] = settings
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    # An OPTIONS that Flask adds by itself would stand in every Allow header.
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    # Only the configured number of proxies is believed, and never about the host.
+    if settings.trusted_proxies:
+        n = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=n, x_proto=n, x_host=0, x_port=0, x_prefix=0)  # type: ignore[method-assign]
+
+    logs.init_app(app, settings.trusted_proxies)
+    database.init_app(app, settings.database_url)
+    Migrate(app, database.db, directory=str(Path(__file__).parent / "migrations"))
+    trail.init_app(app)
+    errors.init_app(app, trail.note_refusal)
+    keystore.init_app(app)
+    server.init_app(app)
+
+    # Every address that the metadata names lies below the issuer's path.
+    path = urlsplit(settings.issuer).path
+    app.register_blueprint(endpoints.blueprint, url_prefix=path + "/oauth")
+    app.register_blueprint(jwks.blueprint, url_prefix=path)
+    app.register_blueprint(samples.blueprint, url_prefix=path)
+    metadata.init_app(app, settings.issuer)
+
+    app.cli.add_command(prepare)
+    app.cli.add_command(clients)
+    app.cli.add_command(keys)
+    return app

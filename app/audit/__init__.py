@@ -1,0 +1,1 @@
+"""What happened: every token issued, every refusal, every change of state."""

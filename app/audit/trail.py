@@ -1,0 +1,102 @@
+"""This file is the audit trail: how it is written and how it is read.
+
+A change of state is written with its event, in one transaction: `record`. Tokens and refusals are
+noted, and written in batches: `note`. Either way there is one log line, at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flask import Flask, current_app, g, request
+from sqlalchemy import func, select
+
+from app.audit.audit_event import AuditEvent
+from app.audit.batch import AuditBatch, Event
+from app.clock import now
+from app.database import db
+from app.errors import AccessRefusedError, RefusedError
+from app.logs import log, redact, request_id
+
+HOUR = 3_600
+
+
+def init_app(app: Flask) -> None:
+    app.extensions["audit_batch"] = AuditBatch(app)
+
+
+def batch() -> AuditBatch:
+    found: AuditBatch = current_app.extensions["audit_batch"]
+    return found
+
+
+def record(event: str, *, client_id: str | None = None, reason: str | None = None) -> AuditEvent:
+    """Add the event of a change of state to the transaction that makes the change."""
+    row = AuditEvent(
+        at=now(), event=event, client_id=client_id, reason=reason and redact(reason), request_id=request_id(), count=1
+    )
+    db.session.add(row)
+    log_line(event, client_id=client_id, reason=reason)
+    return row
+
+
+def note(event: str, *, client_id: str | None, scope: str | None = None, reason: str | None = None) -> None:
+    """Log an event now, and have it written within a second; events with a reason keep rows of their own."""
+    log_line(event, client_id=client_id, scope=scope, reason=reason)
+    batch().note(Event(event, client_id, scope, reason, single=request_id() if reason else None), request_id())
+
+
+def note_refusal(error: RefusedError) -> None:
+    """Note that a token or access was refused; any other refusal is a log line only."""
+    reason = f"{error.error or 'no token'}: {error.reason}"
+    if isinstance(error, AccessRefusedError):
+        note("access_refused", client_id=g.get("client_id"), reason=reason)
+    elif request.blueprint == "token":
+        note("token_refused", client_id=g.get("client_id"), reason=reason)
+    else:
+        log_line("request_refused", reason=reason)
+
+
+def log_line(event: str, **fields: str | None) -> None:
+    log.info(event, extra={"fields": fields})
+
+
+def recent(
+    *, limit: int, before: int | None = None, client_id: str | None = None, event: str | None = None
+) -> Sequence[AuditEvent]:
+    """The newest events first, `limit` of them; `before` is the id of the last one of the page before.
+
+    Everything that this worker has noted is in it; what others have noted, within a second.
+    """
+    batch().write()
+    query = select(AuditEvent).order_by(AuditEvent.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(AuditEvent.id < before)
+    if client_id is not None:
+        query = query.where(AuditEvent.client_id == client_id)
+    if event is not None:
+        query = query.where(AuditEvent.event == event)
+    return db.session.scalars(query).all()
+
+
+def tokens_per_hour(*, hours: int) -> list[dict[str, str | int | None]]:
+    """Tokens issued and refused per client and hour, the newest hour first.
+
+    Args:
+        hours: How far to look back; the present hour is the first.
+    """
+    batch().write()
+    hour = AuditEvent.at - AuditEvent.at % HOUR
+    query = (
+        select(hour.label("hour"), AuditEvent.client_id, AuditEvent.event, func.sum(AuditEvent.count))
+        .where(
+            AuditEvent.event.in_(("token_issued", "token_refused")),
+            AuditEvent.at >= now() - now() % HOUR - (hours - 1) * HOUR,
+        )
+        .group_by("hour", AuditEvent.client_id, AuditEvent.event)
+    )
+    rows: dict[tuple[int, str | None], dict[str, str | int | None]] = {}
+    for at, client_id, event, count in db.session.execute(query):
+        row = rows.setdefault((at, client_id), {"hour": at, "client_id": client_id, "issued": 0, "refused": 0})
+        row[event.removeprefix("token_")] = int(count)
+    return sorted(rows.values(), key=lambda row: (-int(row["hour"] or 0), str(row["client_id"] or "")))

@@ -1,0 +1,110 @@
+"""This file is client authentication: with a secret, by HTTP Basic or in the form (RFC 6749, section 2.3.1).
+
+Authlib asks one method after the other. None means "not mine"; an exception means "mine, and bad".
+An unknown client and a wrong secret cost the same work and get the same answer.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from typing import NoReturn
+from urllib.parse import unquote_plus
+
+from authlib.oauth2.rfc6749 import OAuth2Request
+from flask import g
+
+from app.audit import trail
+from app.clients.client import Client
+from app.clients.secret import ClientSecret, find_matching
+from app.clock import now
+from app.errors import RefusedError
+
+FindClient = Callable[[str], Client | None]
+GENERATED_ID = re.compile(r"ktc_[A-Za-z0-9_-]{22}")
+TWO_MECHANISMS = "Send the client's credentials in one way only: HTTP Basic or the form."
+
+
+def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> Client | None:
+    header = request.headers.get("Authorization")
+    if header is None:
+        return None
+    # Authlib accepts both at once, and takes whichever is right.
+    if "client_secret" in request.form:
+        raise RefusedError(
+            "invalid_request", TWO_MECHANISMS, reason="an Authorization header and a client_secret were sent"
+        )
+    client_id, plaintext = parse_basic(header)
+    if request.form.get("client_id", client_id) != client_id:
+        raise RefusedError(
+            "invalid_request",
+            "The client_id in the form is not the one in the Authorization header.",
+            reason="two different client ids were sent",
+        )
+    return prove(find_client, client_id, plaintext, method="client_secret_basic")
+
+
+def client_secret_post(find_client: FindClient, request: OAuth2Request) -> Client | None:
+    if "client_secret" not in request.form:
+        return None
+    client_id, plaintext = request.form.get("client_id", ""), request.form["client_secret"]
+    return prove(find_client, client_id, plaintext, method="client_secret_post")
+
+
+def parse_basic(header: str) -> tuple[str, str]:
+    """The id and the secret in an `Authorization: Basic …` header.
+
+    Both are form-encoded inside the Base64 (RFC 6749, section 2.3.1 and appendix B), and the first
+    colon separates them (RFC 7617, section 2).
+
+    Raises:
+        RefusedError: `invalid_client` for any other scheme, or if it cannot be decoded.
+    """
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":  # RFC 9110, section 11.1: in any case
+        refuse("the Authorization header has another scheme than Basic")
+    try:
+        # Authlib leaves bytes that are not UTF-8 to raise, and so to end in HTTP 500.
+        decoded = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
+        client_id, colon, plaintext = decoded.partition(":")
+        pair = unquote_plus(client_id, errors="strict"), unquote_plus(plaintext, errors="strict")
+    except ValueError:
+        refuse("the Basic credentials are not Base64 of UTF-8")
+    if not colon:
+        refuse("the Basic credentials have no colon")
+    return pair
+
+
+def prove(find_client: FindClient, client_id: str, plaintext: str, *, method: str) -> Client:
+    """The client that these credentials prove.
+
+    Raises:
+        RefusedError: `invalid_client`, in the same words whatever is wrong; the reason tells.
+    """
+    if "\x00" in client_id:
+        refuse("the client id contains a NUL byte")  # PostgreSQL raises for one
+    client = find_client(client_id)
+    secret = find_matching(client.secrets if client else [], plaintext)
+    # What was sent as an id may be a secret in the wrong field: only what is certainly an id is kept.
+    g.client_id = client_id if client or GENERATED_ID.fullmatch(client_id) else None
+    if client is None:
+        refuse("the client is unknown")
+    if secret is None:
+        refuse("the secret is wrong")
+    refuse_unfit(client, secret, method)
+    trail.batch().mark(ClientSecret.last_used_at, secret.id, now())
+    return client
+
+
+def refuse_unfit(client: Client, secret: ClientSecret, method: str) -> None:
+    if secret.not_after is not None and secret.has_ended():
+        refuse(f"the secret {secret.name} ended {now() - secret.not_after} seconds ago")
+    if client.is_disabled():
+        refuse("the client is disabled")
+    if not client.check_endpoint_auth_method(method, "token"):
+        refuse(f"the client is registered for {client.token_endpoint_auth_method}, {method} was used")
+
+
+def refuse(reason: str) -> NoReturn:
+    raise RefusedError("invalid_client", reason=reason)

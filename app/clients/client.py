@@ -1,0 +1,59 @@
+"""This file is a client: what it may ask for, in the words that Authlib asks with."""
+
+from __future__ import annotations
+
+from authlib.oauth2.rfc6749 import ClientMixin
+from sqlalchemy import JSON, Text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.clients import scope
+from app.clients.secret import ClientSecret
+from app.clock import now
+from app.database import Base
+
+SECRET_METHODS = ("client_secret_basic", "client_secret_post")
+
+
+class Client(Base, ClientMixin):
+    """A machine that asks for tokens. All moments are in whole seconds since the epoch.
+
+    `token_endpoint_auth_method` is None for a client that may use any method of `SECRET_METHODS`;
+    `grant_types` is a list of words, `claims` are added to its tokens.
+    """
+
+    __tablename__ = "clients"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    client_id: Mapped[str] = mapped_column(Text, unique=True)
+    name: Mapped[str] = mapped_column(Text, unique=True)
+    scope: Mapped[str] = mapped_column(Text)
+    default_scope: Mapped[str] = mapped_column(Text)
+    access_token_seconds: Mapped[int | None]
+    token_endpoint_auth_method: Mapped[str | None] = mapped_column(Text)
+    grant_types: Mapped[str] = mapped_column(Text)
+    claims: Mapped[dict[str, str]] = mapped_column(JSON)
+    created_at: Mapped[int] = mapped_column(default=now)
+    disabled_at: Mapped[int | None]
+
+    secrets: Mapped[list[ClientSecret]] = relationship(
+        order_by=ClientSecret.id, cascade="all, delete-orphan", passive_deletes=True
+    )
+
+    def is_disabled(self) -> bool:
+        return self.disabled_at is not None
+
+    def get_client_id(self) -> str:
+        return self.client_id
+
+    def check_grant_type(self, grant_type: str) -> bool:
+        # A public client can never use the grant (RFC 6749, section 4.4), whatever its row says.
+        return grant_type in self.grant_types.split() and self.token_endpoint_auth_method != "none"
+
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
+        return method == self.token_endpoint_auth_method or (
+            self.token_endpoint_auth_method is None and method in SECRET_METHODS
+        )
+
+    def get_allowed_scope(self, asked: str | None) -> str:
+        # Authlib's own mixin drops what is not allowed, and issues a token without scope.
+        return scope.choose(asked or "", allowed=self.scope, default=self.default_scope)

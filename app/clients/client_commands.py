@@ -1,0 +1,179 @@
+"""This file is `flask clients …`: the operator's hand on the register."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+
+import config
+from app.clients import registry
+from app.clients.client import SECRET_METHODS, Client
+from app.clients.client_rules import RegistrationError
+from app.clients.secret import ClientSecret
+
+
+class RegistrationRefused(click.ClickException):
+    """What the register refuses, as one line and exit code 1."""
+
+
+class ClientsGroup(AppGroup):
+    def invoke(self, ctx: click.Context) -> Any:
+        config.refuse_faults()
+        try:
+            return super().invoke(ctx)
+        except RegistrationError as error:
+            raise RegistrationRefused(str(error)) from error
+
+
+clients = ClientsGroup("clients", help="Register clients, and rotate their secrets.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+which = click.argument("client")
+
+
+@clients.command()
+@click.argument("name")
+@click.option("--scope", default="", help="What it may ever ask for: words with spaces between.")
+@click.option("--default-scope", help="What it gets if it asks for nothing; otherwise all of its scope.")
+@click.option("--lifetime", type=int, metavar="SECONDS", help="How long its tokens live.")
+@click.option("--auth-method", help=f"The only way it may authenticate: {' or '.join(SECRET_METHODS)}.")
+@click.option("--claim", "claims", multiple=True, metavar="KEY=VALUE", help="A claim for its tokens; may be repeated.")
+@click.option("--no-grant", is_flag=True, help="A client that never gets a token.")
+@as_json
+def create(
+    name: str,
+    scope: str,
+    default_scope: str | None,
+    lifetime: int | None,
+    auth_method: str | None,
+    claims: tuple[str, ...],
+    no_grant: bool,
+    as_json: bool,
+) -> None:
+    """Register a client and show its secret, once."""
+    client, plaintext = registry.register(
+        name,
+        scope=scope,
+        default_scope=default_scope,
+        access_token_seconds=lifetime,
+        auth_method=auth_method,
+        grant_types="" if no_grant else "client_credentials",
+        claims=parse_claims(claims),
+    )
+    show({**describe(client), "client_secret": plaintext}, as_json)
+
+
+@clients.command("list")
+@as_json
+def list_all(as_json: bool) -> None:
+    """List all clients."""
+    found = [describe(client) for client in registry.list_clients()]
+    if as_json:
+        click.echo(json.dumps({"clients": found}))
+        return
+    for each in found:
+        state = "disabled" if each["disabled_at"] else "enabled"
+        click.echo(f"{each['client_id']:28}{each['name']:24}{state:10}{each['scope']}")
+
+
+@clients.command("show")
+@which
+@as_json
+def show_one(client: str, as_json: bool) -> None:
+    """Show a client and its secrets' names and times."""
+    show(describe(registry.get_client(client)), as_json)
+
+
+@clients.command()
+@which
+@as_json
+def disable(client: str, as_json: bool) -> None:
+    """Refuse a client from now on."""
+    show(describe(registry.disable(client)), as_json)
+
+
+@clients.command()
+@which
+@as_json
+def enable(client: str, as_json: bool) -> None:
+    """Let a disabled client in again."""
+    show(describe(registry.enable(client)), as_json)
+
+
+@clients.command()
+@which
+@as_json
+def delete(client: str, as_json: bool) -> None:
+    """Remove a client and its secrets."""
+    show({"client_id": registry.delete(client), "deleted": True}, as_json)
+
+
+@clients.command("rotate-secret")
+@which
+@click.option("--name", help="What to call the new secret.")
+@click.option("--overlap", type=int, default=0, metavar="SECONDS", help="How long the old ones still work (0).")
+@as_json
+def rotate_secret(client: str, name: str | None, overlap: int, as_json: bool) -> None:
+    """Give a client a new secret and show it, once."""
+    plaintext = registry.rotate_secret(client, name=name, overlap=overlap)
+    show({**describe(registry.get_client(client)), "client_secret": plaintext}, as_json)
+
+
+def parse_claims(pairs: tuple[str, ...]) -> dict[str, str]:
+    claims: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or name in claims:
+            raise RegistrationError("a claim is written KEY=VALUE, each key once")
+        claims[name] = value
+    return claims
+
+
+def describe(client: Client) -> dict[str, Any]:
+    """A client as the commands show it; its secrets by name and times only."""
+    return {
+        "client_id": client.client_id,
+        "name": client.name,
+        "scope": client.scope,
+        "default_scope": client.default_scope,
+        "access_token_seconds": client.access_token_seconds,
+        "token_endpoint_auth_method": client.token_endpoint_auth_method,
+        "grant_types": client.grant_types.split(),
+        "claims": client.claims,
+        "created_at": client.created_at,
+        "disabled_at": client.disabled_at,
+        "secrets": [describe_secret(secret) for secret in client.secrets],
+    }
+
+
+def describe_secret(secret: ClientSecret) -> dict[str, Any]:
+    names = ("name", "created_at", "not_after", "last_used_at")
+    return {name: getattr(secret, name) for name in names}
+
+
+def show(shown: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(shown))
+        return
+    for name, value in shown.items():
+        if name == "secrets":
+            for secret in value:
+                times = [f"{what} {moment(at)}" for what, at in secret.items() if what != "name" and at]
+                click.echo(f"{'secret':28}{secret['name']}: {', '.join(times)}")
+        elif value not in (None, [], {}):
+            click.echo(f"{name:28}{moment(value) if name.endswith('_at') else readable(value)}")
+    if "client_secret" in shown:
+        click.echo("The secret is shown this once: keep it where your other secrets are.")
+
+
+def readable(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name}={text}" for name, text in value.items())
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def moment(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

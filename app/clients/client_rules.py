@@ -1,0 +1,82 @@
+"""This file is what a registration may say; whatever else it says is refused, with the reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import config
+from app.clients import scope as scopes
+from app.clients.client import SECRET_METHODS
+
+# A name never looks like an id or a secret: every command takes a name or an id.
+NAME = re.compile(r"(?!kt[a-z]_)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+CLAIM_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
+MAX_CLAIMS = 16
+MAX_CLAIM_CHARACTERS = 256
+# What the server itself says in a token or of one (RFC 7519, 7662, 7800, 8693, 9068).
+RESERVED_CLAIMS = {
+    *("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "auth_time", "acr", "amr"),
+    *("cnf", "act", "may_act", "token_type", "active", "username"),
+}
+
+
+class RegistrationError(ValueError):
+    """A change that the register refuses; the text says why."""
+
+
+def checked_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise RegistrationError(
+            "a name is 1 to 64 letters, digits, dots, dashes and underscores, and does not look like an id"
+        )
+    return name
+
+
+def checked_scope(scope: str, *, needed: bool = True) -> str:
+    if not needed and not scope:
+        return ""
+    try:
+        scopes.audiences(scope)
+        return " ".join(scopes.words(scope))
+    except ValueError as error:
+        raise RegistrationError(str(error)) from error
+
+
+def checked_default(default: str | None, scope: str) -> str:
+    if not scope and not default:
+        return ""
+    if default is None and len(scopes.audiences(scope)) > 1:
+        raise RegistrationError("the scope belongs to more than one resource: name a default scope")
+    chosen = checked_scope(default or scope)
+    if not set(chosen.split()) <= set(scope.split()):
+        raise RegistrationError("the default scope is more than the scope")
+    if len(scopes.audiences(chosen)) > 1:
+        raise RegistrationError("the default scope belongs to more than one resource")
+    return chosen
+
+
+def checked_lifetime(seconds: int | None) -> int | None:
+    if seconds is not None and not 1 <= seconds <= config.MAX_ACCESS_TOKEN_SECONDS:
+        raise RegistrationError(f"a lifetime is 1 to {config.MAX_ACCESS_TOKEN_SECONDS} seconds")
+    return seconds
+
+
+def checked_method(method: str | None) -> str | None:
+    # `none` would be a public client, and those never get this grant (RFC 6749, section 4.4).
+    if method is not None and method not in SECRET_METHODS:
+        raise RegistrationError(f"an authentication method is one of {', '.join(SECRET_METHODS)}")
+    return method
+
+
+def checked_claims(claims: Mapping[str, str]) -> dict[str, str]:
+    for name, value in claims.items():
+        if not CLAIM_NAME.fullmatch(name):
+            raise RegistrationError("a claim's name is 1 to 64 letters, digits and _.:/-")
+        if name in RESERVED_CLAIMS:
+            raise RegistrationError(f"the claim {name} is the server's own")
+        if not 1 <= len(value) <= MAX_CLAIM_CHARACTERS or not value.isprintable():
+            raise RegistrationError(f"a claim's value is 1 to {MAX_CLAIM_CHARACTERS} printable characters")
+    if len(claims) > MAX_CLAIMS:
+        raise RegistrationError(f"a client has at most {MAX_CLAIMS} claims")
+    return dict(claims)

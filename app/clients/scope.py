@@ -1,0 +1,54 @@
+"""This file is scope: how it is written, and which resource it opens."""
+
+from __future__ import annotations
+
+import config
+from app.errors import RefusedError
+
+
+def words(scope: str) -> list[str]:
+    """The words of a scope, each once, in their order (RFC 6749, section 3.3).
+
+    Raises:
+        ValueError: For a character that the RFC does not allow, or a space too many.
+    """
+    found = scope.split(" ")
+    if not all(config.SCOPE_TOKEN.fullmatch(word) for word in found):
+        raise ValueError("a scope is words of printable ASCII without quotes or backslashes, single spaces between")
+    return list(dict.fromkeys(found))
+
+
+def audiences(scope: str) -> set[str]:
+    """The audiences of the resources that a scope belongs to.
+
+    Raises:
+        ValueError: If a word of it is declared nowhere.
+    """
+    declared = {word: each.audience for each in config.current().resources for word in each.scopes}
+    unknown = [word for word in words(scope) if word not in declared]
+    if unknown:
+        raise ValueError(f"the scope {unknown[0]} is not declared in keyturn.toml")
+    return {declared[word] for word in words(scope)}
+
+
+def choose(asked: str, *, allowed: str, default: str) -> str:
+    """The scope of a token.
+
+    Args:
+        asked: The `scope` parameter, empty if there was none.
+        allowed: What the client is registered for.
+        default: What it gets if it asks for nothing.
+
+    Raises:
+        RefusedError: `invalid_scope`. Nothing is ever dropped silently.
+    """
+    try:
+        chosen = words(asked or default)
+        foreign = [word for word in chosen if word not in allowed.split(" ")]
+        if foreign:
+            raise ValueError(f"the client is not registered for the scope {foreign[0]}")
+        if len(audiences(" ".join(chosen))) > 1:
+            raise ValueError("the scope belongs to more than one resource; ask for one token each")
+    except ValueError as error:
+        raise RefusedError("invalid_scope", reason=str(error)) from error
+    return " ".join(chosen)

@@ -1,0 +1,1 @@
+"""What we sign with: keys, their life, and their publication."""

@@ -1,0 +1,70 @@
+"""This file is the encryption of signing keys at rest, by Fernet.
+
+The keys come from KEYTURN_SECRET_KEYS, the newest first: the newest encrypts, any of them
+decrypts. Development keeps one in `instance/secret-key`, which `flask prepare` makes.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from flask import current_app
+
+import config
+
+
+class SealedKeyError(Exception):
+    """No secret key opens what was encrypted."""
+
+
+def secret_file() -> Path:
+    return Path(current_app.instance_path) / "secret-key"
+
+
+def make_secret_file() -> bool:
+    """Make development's own key, readable by its owner only.
+
+    Returns:
+        False if it is there already or not wanted: production reads the environment only.
+    """
+    if config.current().secret_keys or config.current().is_production or secret_file().exists():
+        return False
+    secret_file().parent.mkdir(exist_ok=True)
+    opened = os.open(secret_file(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o600)
+    with os.fdopen(opened, "wb") as file:
+        file.write(Fernet.generate_key())
+    return True
+
+
+def encrypt(plaintext: bytes) -> str:
+    return fernets()[0].encrypt(plaintext).decode()
+
+
+def decrypt(sealed: str) -> bytes:
+    """What `encrypt` was given.
+
+    Raises:
+        SealedKeyError: If none of the secret keys opens it.
+    """
+    try:
+        return MultiFernet(fernets()).decrypt(sealed)
+    except InvalidToken as error:
+        raise SealedKeyError("no key in KEYTURN_SECRET_KEYS opens this signing key") from error
+
+
+def is_newest(sealed: str) -> bool:
+    """Whether the newest of the secret keys encrypted this."""
+    try:
+        return bool(fernets()[0].decrypt(sealed))
+    except InvalidToken:
+        return False
+
+
+def fernets() -> list[Fernet]:
+    try:
+        keys = config.current().secret_keys or (secret_file().read_text(),)
+    except OSError as error:
+        raise SealedKeyError("there is no secret key: run `flask prepare`, or set KEYTURN_SECRET_KEYS") from error
+    return [Fernet(key) for key in keys]

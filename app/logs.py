@@ -1,0 +1,66 @@
+"""This file is log lines and request ids, and what is never logged.
+
+A line is one JSON object on standard error. Nothing that looks like a secret or a token gets
+into one: the names of our own values begin with `kts_` and `kta_`, and a JWT with `eyJ`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import sys
+from typing import Any
+
+from flask import Flask, Response, g, has_request_context, request
+
+log = logging.getLogger("keyturn")
+
+SECRET = re.compile(r"(kts_|kta_|eyJ)[A-Za-z0-9_.~%-]+")
+PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+
+def redact(text: str) -> str:
+    """The text without anything that looks like a secret, a token or a credential."""
+    return SECRET.sub("[redacted]", text)
+
+
+class JsonLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname,
+            "message": redact(record.getMessage()),
+            "request_id": request_id(),
+        }
+        line |= {k: redact(v) if isinstance(v, str) else v for k, v in getattr(record, "fields", {}).items()}
+        if record.exc_info:
+            line["traceback"] = redact(self.formatException(record.exc_info))
+        return json.dumps({name: value for name, value in line.items() if value is not None})
+
+
+def request_id() -> str | None:
+    """The id of the request that is being answered; none outside a request."""
+    return g.get("request_id") if has_request_context() else None
+
+
+def init_app(app: Flask, trusted_proxies: int) -> None:
+    if not log.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(JsonLine())
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+    # Authlib logs the whole bearer token at DEBUG ("Issue token %r to %r").
+    logging.getLogger("authlib.oauth2.rfc6749.grants.client_credentials").disabled = True
+
+    @app.before_request
+    def name_request() -> None:
+        sent = request.headers.get("X-Request-Id", "")
+        keep = trusted_proxies and PLAIN_ID.fullmatch(sent)
+        g.request_id = sent if keep else secrets.token_hex(8)
+
+    @app.after_request
+    def show_request_id(response: Response) -> Response:
+        response.headers["X-Request-Id"] = g.get("request_id", "")
+        return response

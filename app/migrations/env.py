@@ -1,0 +1,25 @@
+"""This file is how Alembic meets the database: `flask db upgrade`, `flask db migrate`, `flask db check`.
+
+Alembic's own template calls `fileConfig`, which silences every logger that exists: this one does not.
+"""
+
+from alembic import context
+from flask import current_app
+
+import config
+from app.audit import audit_event
+from app.clients import client, secret
+from app.database import WRITES, Base, db
+from app.keys import signing_key
+from app.resources import stock
+
+MODELS = (audit_event, client, secret, signing_key, stock)  # imported, so that Base knows their tables
+
+config.refuse_faults()
+arguments = current_app.extensions["migrate"].configure_args
+
+with db.engine.connect().execution_options(**WRITES) as connection, connection.begin():
+    # One transaction, on SQLite too: a migration that fails leaves nothing behind.
+    context.configure(connection=connection, target_metadata=Base.metadata, transactional_ddl=True, **arguments)
+    with context.begin_transaction():
+        context.run_migrations()

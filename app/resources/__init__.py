@@ -1,0 +1,1 @@
+"""How a token is checked, and what it opens."""

@@ -1,0 +1,46 @@
+"""This file is the guard: `@require_oauth("read:logs")` above a route, and the route has a checked token.
+
+The guide writes a middleware here. Authlib's `ResourceProtector` is one; `current_token`, beside it
+in Authlib, is the `AccessToken` that it let in. Two scopes in one string must both be there; of two
+strings in a list one is enough: `"a b"` means and, `["a", "b"]` means or.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from authlib.integrations.flask_oauth2 import ResourceProtector
+from authlib.oauth2 import OAuth2Error
+from authlib.oauth2.rfc6749.requests import JsonRequest
+from authlib.oauth2.rfc6750 import BearerTokenValidator
+from flask import request
+
+from app.errors import AccessRefusedError, NoTokenError
+from app.resources.validators import AccessTokenValidator
+
+ONE_WAY = "Send the access token in one way only: the Authorization header."
+ONE_TOKEN = "Send the access token as Authorization: Bearer TOKEN, with one space and one token."
+
+
+class BearerProtector(ResourceProtector):
+    def parse_request_authorization(self, received: JsonRequest) -> tuple[BearerTokenValidator, str]:
+        """Find the token (RFC 6750, section 2), and refuse what section 3.1 calls malformed."""
+        # RFC 9700, section 4.3.2: a token in a URL ends in logs.
+        if "access_token" in request.args or "access_token" in request.form:
+            raise AccessRefusedError(
+                "invalid_request", ONE_WAY, reason="access_token stood in the URL or the form", status=400
+            )
+        scheme, _, token = received.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise NoTokenError(reason="there is no Authorization header with the scheme Bearer")
+        if len(token.split()) != 1:
+            raise AccessRefusedError("invalid_request", ONE_TOKEN, reason="Bearer is not followed by one word")
+        return self.get_token_validator("bearer"), token.strip()
+
+    def raise_error_response(self, error: OAuth2Error) -> NoReturn:
+        raise error  # to the one place where errors are rendered; Authlib's 403 would have no challenge
+
+
+require_oauth = BearerProtector()
+# Authlib keeps the first validator of a token type and ignores any later one: there is only this.
+require_oauth.register_token_validator(AccessTokenValidator())

@@ -1,0 +1,1 @@
+"""How a token is issued and described, and how the server knows its own again."""

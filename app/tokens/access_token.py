@@ -1,0 +1,98 @@
+"""This file is an access token that has been checked, and the check (RFC 9068, section 4).
+
+Only `check_jwt` makes an `AccessToken`: who holds one may trust what is in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwt import ClaimsOption, JWTClaimsRegistry
+
+import config
+from app.clock import now
+from app.keys import keystore
+from app.keys.signing_key import LEEWAY_SECONDS
+
+ALGORITHMS = ("RS256", "ES256")
+TYPES = ("at+jwt", "application/at+jwt")
+NEEDED_CLAIMS = ("iss", "exp", "aud", "sub", "client_id", "iat", "jti")  # RFC 9068, section 2.2
+
+
+class InvalidTokenError(Exception):
+    """A token that is not one of ours, or no longer; the text says why, without the token."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """What a checked token says. Moments are in whole seconds since the epoch."""
+
+    jti: str
+    client_id: str
+    audience: tuple[str, ...]
+    scope: tuple[str, ...]
+    issued_at: int
+    expires_at: int
+    claims: Mapping[str, Any]
+
+
+def check_jwt(text: str) -> AccessToken:
+    """Check everything about a JWT but whether its audience is the one who asks.
+
+    Raises:
+        InvalidTokenError: If anything about it is not as this server would have made it.
+    """
+    try:
+        signed = jws.extract_compact(text.encode("ascii"))
+        check_signature(signed)
+        claims = json.loads(signed.payload or b"")
+        check_claims(claims)
+    # RecursionError: thousands of brackets in a row are JSON too.
+    except (JoseError, ValueError, TypeError, RecursionError) as error:
+        raise InvalidTokenError(f"the token is malformed: {type(error).__name__}") from error
+    audience = claims["aud"]
+    return AccessToken(
+        jti=claims["jti"],
+        client_id=claims["client_id"],
+        audience=(audience,) if isinstance(audience, str) else tuple(audience),
+        scope=tuple(claims.get("scope", "").split()),
+        issued_at=int(claims["iat"]),
+        expires_at=int(claims["exp"]),
+        claims=claims,
+    )
+
+
+def check_signature(signed: jws.CompactSignature) -> None:
+    """The header decides nothing but which of our keys to try (RFC 8725, sections 3.1 and 3.11)."""
+    header = signed.headers()
+    typ, alg, kid = (header.get(name) for name in ("typ", "alg", "kid"))
+    # Authlib lets a token without `typ` pass; RFC 9068, section 4 does not.
+    if not isinstance(typ, str) or typ.lower() not in TYPES:
+        raise InvalidTokenError("the token's typ is not at+jwt")
+    if alg not in ALGORITHMS or not isinstance(kid, str):
+        raise InvalidTokenError("the token has no kid, or an algorithm that is not allowed")
+    found = keystore.find_public(kid)
+    if found is None or found[0].alg != alg:
+        raise InvalidTokenError("the token's kid names none of the published keys")
+    if not jws.validate_compact(signed, found[1], algorithms=[alg]):
+        raise InvalidTokenError("the token's signature is wrong")
+
+
+def check_claims(claims: Any) -> None:
+    if not isinstance(claims, dict):
+        raise InvalidTokenError("the token's payload is not an object")
+    needed: dict[str, ClaimsOption] = {name: {"essential": True} for name in NEEDED_CLAIMS}
+    JWTClaimsRegistry(now, LEEWAY_SECONDS, **needed).validate(claims)
+    if claims["iss"] != config.current().issuer:
+        raise InvalidTokenError("the token is another issuer's")
+    # No leeway here: a token of two seconds would live for a minute.
+    if claims["exp"] <= now():
+        raise InvalidTokenError(f"the token expired {int(now() - claims['exp'])} seconds ago")
+    # Authlib splits whatever `scope` is, and a number ends in AttributeError and HTTP 500.
+    if not isinstance(claims["client_id"], str) or not isinstance(claims.get("scope", ""), str):
+        raise InvalidTokenError("the token's client_id and scope are not both strings")

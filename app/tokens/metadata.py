@@ -1,0 +1,40 @@
+"""This file is the server's description of itself (RFC 8414): what it says is what it does."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Flask, Response, jsonify
+
+import config
+from app.clients.client import SECRET_METHODS
+from app.keys import jwks
+from app.tokens.grant import ClientCredentialsGrant
+
+WELL_KNOWN = "/.well-known/oauth-authorization-server"
+MAX_AGE_SECONDS = 300
+
+blueprint = Blueprint("metadata", __name__)
+
+
+def init_app(app: Flask, issuer: str) -> None:
+    """With a path in the issuer, the well-known part goes before the path (RFC 8414, section 3.1)."""
+    app.add_url_rule(WELL_KNOWN + urlsplit(issuer).path, view_func=metadata)
+
+
+def metadata() -> Response:
+    settings = config.current()
+    answer = jsonify(
+        issuer=settings.issuer,
+        token_endpoint=f"{settings.issuer}/oauth/token",
+        jwks_uri=settings.issuer + jwks.PATH,
+        scopes_supported=[scope for resource in settings.resources for scope in resource.scopes],
+        # Required by section 2, and empty: no response type, as there is no authorization endpoint.
+        response_types_supported=[],
+        # Its default would claim two grants of browsers.
+        grant_types_supported=[ClientCredentialsGrant.GRANT_TYPE],
+        token_endpoint_auth_methods_supported=list(SECRET_METHODS),
+    )
+    answer.cache_control.public = True
+    answer.cache_control.max_age = MAX_AGE_SECONDS
+    return answer

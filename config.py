@@ -1,0 +1,201 @@
+"""This file is every setting, read from the environment, and the demo clients.
+
+The guide defines its client credentials here; so do we, for learners: `DEMO_CLIENTS`.
+Real clients are registered with `flask clients create` and are kept in the database.
+A setting is one field of `Settings`: its variable, its default, its check, its meaning.
+All faults are found at once, and no message repeats a value: it may be a secret.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+from click import ClickException
+from cryptography.fernet import Fernet
+from flask import current_app
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+ROOT = Path(__file__).parent
+MAX_ACCESS_TOKEN_SECONDS = 86_400
+SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749, section 3.3
+ABSOLUTE_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9._~:/?@!$&'()*+,;=%\[\]-]+")
+# Clients compare the issuer byte for byte, so nothing is allowed that could be written in two ways.
+ISSUER_FORM = "https://HOST[:PORT][/PATH] without a slash at the end, or http:// on loopback"
+ISSUER = re.compile(r"(https://[a-z0-9.-]+|http://(127\.0\.0\.1|\[::1\]|localhost))(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoClient:
+    """A client whose secret everyone knows: seeded in development, refused in production."""
+
+    client_id: str
+    secret: str
+    scope: str
+    default_scope: str | None = None
+    access_token_seconds: int | None = None
+
+
+DEMO_CLIENTS = (
+    # A partner's shop updates the stock, and reads the delivery status when it asks for that.
+    DemoClient(
+        "demo-partner",
+        "kts_demo-partner-is-for-learning-only",
+        "inventory:read inventory:write shipments:read",
+        default_scope="inventory:read inventory:write",
+    ),
+    # An internal service pulls a report every hour.
+    DemoClient("demo-reporting", "kts_demo-reporting-is-for-learning-only", "reports:read"),
+    # An integration with an administrator's rights.
+    DemoClient("demo-admin", "kts_demo-admin-is-for-learning-only", "read:logs write:logs read:all_data"),
+    # Tokens of two seconds, so that expiry can be seen.
+    DemoClient("demo-brief", "kts_demo-brief-is-for-learning-only", "read:logs", access_token_seconds=2),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """An API that our tokens open: its audience, and its scopes with their descriptions."""
+
+    name: str
+    audience: str
+    scopes: Mapping[str, str]
+
+
+def one_of(*names: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in names:
+            raise ValueError(" or ".join(names))
+        return text
+
+    return read
+
+
+def whole_number(low: int, high: int, unit: str) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
+            raise ValueError(f"a whole number of {unit} from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def matching(pattern: re.Pattern[str], wanted: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(wanted)
+        return text
+
+    return read
+
+
+def database_url(text: str) -> str:
+    wanted = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError) as error:
+        raise ValueError(wanted) from error
+    # SQLite in memory is out: every worker would have a database of its own.
+    if url.drivername not in ("sqlite", "postgresql") or url.database in (None, "", ":memory:"):
+        raise ValueError(wanted)
+    return text
+
+
+def fernet_keys(text: str) -> tuple[str, ...]:
+    keys = tuple(text.replace(",", " ").split())
+    try:
+        for key in keys:
+            Fernet(key)
+    except ValueError as error:
+        raise ValueError("keys as `flask keys new-secret` prints them, newest first, commas between") from error
+    return keys
+
+
+def declared_resources(text: str) -> tuple[Resource, ...]:
+    """The resources that a TOML file declares; an audience that it leaves out is still empty."""
+    try:
+        tables = tomllib.loads(Path(text).read_text())["resources"]
+        scopes = [pair for table in tables.values() for pair in table["scopes"].items()]
+        audiences = [table.get("audience", "a:b") for table in tables.values()]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError("a TOML file with [resources.NAME] and [resources.NAME.scopes]") from error
+    if not scopes or not all(SCOPE_TOKEN.fullmatch(scope) and isinstance(about, str) for scope, about in scopes):
+        raise ValueError("a file with scopes as in RFC 6749, section 3.3, each with a description")
+    if len(dict(scopes)) < len(scopes):
+        raise ValueError("a file in which every scope belongs to exactly one resource")
+    if not all(isinstance(audience, str) and ABSOLUTE_URI.fullmatch(audience) for audience in audiences):
+        raise ValueError("a file in which every audience is an absolute URI without a fragment")
+    return tuple(Resource(name, table.get("audience", ""), table["scopes"]) for name, table in tables.items())
+
+
+def setting(variable: str, default: object, read: Callable[[str], object]) -> Any:
+    return field(default=default, metadata={"variable": variable, "read": read})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a deployer may choose. What each is for stands in the README's table."""
+
+    env: str = setting("KEYTURN_ENV", "development", one_of("development", "production"))
+    issuer: str = setting("KEYTURN_ISSUER", "http://127.0.0.1:8000", matching(ISSUER, ISSUER_FORM))
+    audience: str = setting("KEYTURN_AUDIENCE", "", matching(ABSOLUTE_URI, "an absolute URI without a fragment"))
+    database_url: str = setting("KEYTURN_DATABASE_URL", "sqlite:///keyturn.db", database_url)
+    secret_keys: tuple[str, ...] = setting("KEYTURN_SECRET_KEYS", (), fernet_keys)
+    signing_alg: str = setting("KEYTURN_SIGNING_ALG", "RS256", one_of("RS256", "ES256"))
+    access_token_seconds: int = setting(
+        "KEYTURN_ACCESS_TOKEN_SECONDS", 3_600, whole_number(1, MAX_ACCESS_TOKEN_SECONDS, "seconds")
+    )
+    trusted_proxies: int = setting("KEYTURN_TRUSTED_PROXIES", 0, whole_number(0, 10, "proxies"))
+    resources: tuple[Resource, ...] = setting("KEYTURN_FILE", (), declared_resources)
+    max_body_bytes: int = setting("KEYTURN_MAX_BODY_BYTES", 16_384, whole_number(1_024, 1_048_576, "bytes"))
+    faults: tuple[str, ...] = ()
+
+    @property
+    def is_production(self) -> bool:
+        return self.env == "production"
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Read all settings; an empty variable counts as one that is not set.
+
+    Every fault is one sentence in `Settings.faults`, and the setting has its default instead:
+    `flask keys new-secret` runs whatever is wrong. Everything else asks `faults` first.
+    """
+    given = {variable: text for variable, text in environ.items() if text}
+    given.setdefault("KEYTURN_ISSUER", f"http://127.0.0.1:{given.get('PORT', '8000')}")
+    given.setdefault("KEYTURN_FILE", str(ROOT / "keyturn.toml"))
+    values: dict[str, Any] = {}
+    faults = []
+    for each in fields(Settings):
+        variable = each.metadata.get("variable")
+        if variable in given:
+            try:
+                values[each.name] = each.metadata["read"](given[variable])
+            except ValueError as error:
+                faults.append(f"{variable} must be {error}.")
+    settings = Settings(**values)
+    if settings.is_production and not settings.issuer.startswith("https://"):
+        faults.append("KEYTURN_ISSUER must be an https URL in production.")
+    if settings.is_production and not settings.secret_keys:
+        faults.append("KEYTURN_SECRET_KEYS must be set in production: `flask keys new-secret` prints one.")
+    audience = settings.audience or settings.issuer
+    resources = tuple(replace(r, audience=r.audience or audience) for r in settings.resources)
+    if len({resource.audience for resource in resources}) < len(resources):
+        faults.append("KEYTURN_FILE must give every resource an audience of its own.")
+    return replace(settings, audience=audience, resources=resources, faults=tuple(faults))
+
+
+def current() -> Settings:
+    """The settings of the app that answers now."""
+    return cast(Settings, current_app.config["KEYTURN"])
+
+
+def refuse_faults() -> None:
+    """Stop a command that would work with settings at fault."""
+    if faults := current().faults:
+        raise ClickException("the configuration is at fault:\n" + "\n".join(faults))

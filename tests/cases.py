@@ -1,0 +1,379 @@
+"""This file is the table of cases: what is asked, what must be answered, and a sentence that teaches.
+
+pytest runs every case on both databases (`test_cases.py`). The Postman collection is made from the same
+table (`make collection`), so a case also says which variables it reads, `{{like_this}}`, and which it
+saves. What needs another moment, another worker or the storage is not here: it is pytest's alone.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+GRANT = "grant_type"
+CC = "client_credentials"
+LOGS = "/admin/logs"
+TOKEN = "/oauth/token"
+
+ASK, CALL, TOKEN_ERRORS, API_ERRORS, DESCRIBE = (
+    "1. Ask for a token",
+    "2. Use the token",
+    "3. Be refused a token",
+    "4. Be refused at the API",
+    "5. Ask the server about itself",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One request and its answer.
+
+    `body` maps members of the JSON answer to what they must be: a value, a pattern for a string,
+    or a type. `form` is a list of pairs, so that a name can stand twice.
+    """
+
+    name: str
+    clauses: str
+    folder: str
+    teaches: str
+    method: str = "POST"
+    path: str = TOKEN
+    basic: str = ""
+    bearer: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    form: list[tuple[str, str]] | None = None
+    json: object = None
+    status: int = 200
+    answer: dict[str, str | re.Pattern[str]] = field(default_factory=dict)
+    body: dict[str, Any] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
+    saves: str = ""
+    waits: int = 0
+
+    @property
+    def title(self) -> str:
+        return f"{self.clauses} {self.name}"
+
+
+def asks(*pairs: tuple[str, str]) -> list[tuple[str, str]]:
+    return [(GRANT, CC), *pairs]
+
+
+NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache", "Content-Type": "application/json"}
+QUOTED = re.compile('^"')
+BASIC_CHALLENGE = re.compile(r'^Basic realm="[^"]+"')
+ISSUED = {"access_token": re.compile(r"^[\w-]+\.[\w-]+\.[\w-]+$"), "token_type": "Bearer", "expires_in": 3600}
+
+
+def refused(error: str) -> dict[str, Any]:
+    return {"error": error, "error_description": re.compile(r"^[\x20\x21\x23-\x5b\x5d-\x7e]+$")}
+
+
+def token_refused(name: str, clauses: str, teaches: str, error: str, status: int = 400, **more: Any) -> Case:
+    answer = NO_STORE | ({"WWW-Authenticate": BASIC_CHALLENGE} if status == 401 else {}) | more.pop("answer", {})
+    return Case(
+        name=name, clauses=clauses, folder=TOKEN_ERRORS, teaches=teaches, status=status,
+        answer=answer, body=refused(error), absent=("access_token",), **more,
+    )  # fmt: skip
+
+
+def access_refused(name: str, clauses: str, teaches: str, error: str | None, status: int, **more: Any) -> Case:
+    pattern = f'^Bearer realm="[^"]+", error="{error}"' if error else r'^Bearer realm="[^"]+"$'
+    challenge = {"WWW-Authenticate": re.compile(pattern)} | more.pop("answer", {})
+    return Case(
+        name=name, clauses=clauses, folder=API_ERRORS, teaches=teaches, status=status,
+        answer=challenge, body=refused(error) if error else {},
+        absent=() if error else ("error",), **{"method": "GET", "path": LOGS} | more,
+    )  # fmt: skip
+
+
+CASES = (
+    Case(
+        name="a token, asked for with HTTP Basic", clauses="R012 R044 R051 R052 R053 R054", folder=ASK,
+        teaches="The client proves who it is with its id and secret in the Authorization header, and gets a token "
+        "for its default scope. There is no refresh token: the client asks again.",
+        basic="admin", form=asks(), answer=NO_STORE,
+        body=ISSUED | {"scope": "read:logs write:logs read:all_data"}, absent=("refresh_token",), saves="admin_token",
+    ),
+    Case(
+        name="a token, asked for with the form", clauses="R012 R029", folder=ASK,
+        teaches="The id and the secret may stand in the form instead, if the client is not registered for Basic only.",
+        form=asks(("client_id", "{{reporting_id}}"), ("client_secret", "{{reporting_secret}}")),
+        answer=NO_STORE, body=ISSUED | {"scope": "reports:read"}, saves="reporting_token",
+    ),
+    Case(
+        name="the default scope", clauses="R042 R044", folder=ASK,
+        teaches="Who asks for no scope gets the client's default scope, and the answer names it.",
+        basic="partner", form=asks(), body=ISSUED | {"scope": "inventory:read inventory:write"}, saves="partner_token",
+    ),
+    Case(
+        name="one scope of several", clauses="R041 R044", folder=ASK,
+        teaches="Ask for less than the client may have: a token that leaks then opens less.",
+        basic="partner", form=asks(("scope", "inventory:read")), body=ISSUED | {"scope": "inventory:read"},
+        saves="reading_token",
+    ),
+    Case(
+        name="scopes in any order, one of them twice", clauses="R041", folder=ASK,
+        teaches="A scope is a set of words: order and repetition mean nothing.",
+        basic="partner", form=asks(("scope", "inventory:write inventory:read inventory:write")),
+        body={"scope": "inventory:write inventory:read"},
+    ),
+    Case(
+        name="a token for another API", clauses="R047 R049", folder=ASK,
+        teaches="The scope decides which API a token opens: this one is for the shipments API, and its aud says so.",
+        basic="partner", form=asks(("scope", "shipments:read")), body=ISSUED | {"scope": "shipments:read"},
+        saves="shipments_token",
+    ),
+    Case(
+        name="a token of two seconds", clauses="R052", folder=ASK,
+        teaches="A client can be registered with a lifetime of its own. Further down it has expired.",
+        basic="brief", form=asks(), body=ISSUED | {"expires_in": 2}, saves="brief_token",
+    ),
+    Case(
+        name="an empty scope is no scope", clauses="R006", folder=ASK,
+        teaches="A parameter without a value counts as left out.",
+        basic="reporting", form=asks(("scope", ""), ("client_id", "")), body=ISSUED | {"scope": "reports:read"},
+    ),
+    Case(
+        name="an unknown parameter", clauses="R007", folder=ASK,
+        teaches="What the server does not know it ignores, so that newer clients can talk to older servers.",
+        basic="reporting", form=asks(("colour", "blue")), body=ISSUED,
+    ),
+    Case(
+        name="the scheme in capitals", clauses="R016", folder=ASK,
+        teaches="The name of an authentication scheme may be written in any case.",
+        headers={"Authorization": "BASIC {{admin_basic}}"}, form=asks(), body=ISSUED,
+    ),
+    Case(
+        name="a percent-encoded secret", clauses="R013", folder=ASK,
+        teaches="Strict clients percent-encode id and secret before Base64. Ours have no character that would differ.",
+        basic="encoded", form=asks(), body=ISSUED,
+    ),
+    Case(
+        name="Basic, and the same id in the form", clauses="R019", folder=ASK,
+        teaches="Some clients send their id twice. The same one does no harm.",
+        basic="admin", form=asks(("client_id", "{{admin_id}}")), body=ISSUED,
+    ),
+    Case(
+        name="the audit trail", clauses="R098", folder=CALL, method="GET", path=LOGS + "?limit=5", bearer="admin_token",
+        teaches="The guarded route of the guide: with a token that has read:logs it shows what this server has done.",
+        answer={"Content-Type": "application/json"}, body={"events": list},
+    ),
+    Case(
+        name="only refusals, of one client", clauses="R098", folder=CALL, method="GET",
+        path=LOGS + "?event=token_refused&client_id={{admin_id}}", bearer="admin_token",
+        teaches="The trail can be narrowed to an event and a client, and read page by page with limit and before.",
+        body={"events": list},
+    ),
+    Case(
+        name="an entry for the audit trail", clauses="R098", folder=CALL, path=LOGS, bearer="admin_token",
+        teaches="A service with write:logs adds an entry of its own.",
+        json={"message": "The nightly export is done."}, status=201,
+        body={"event": "entry_added", "client_id": "{{admin_id}}", "reason": "The nightly export is done."},
+    ),
+    Case(
+        name="a report", clauses="R098", folder=CALL, method="GET", path="/internal/reports", bearer="reporting_token",
+        teaches="Tokens issued and refused, per client and hour: made from the audit trail.", body={"hours": list},
+    ),
+    Case(
+        name="changing the stock", clauses="R098", folder=CALL, method="PUT", path="/inventory/pallet-7",
+        bearer="partner_token", json={"quantity": 12}, body={"sku": "pallet-7", "quantity": 12},
+        teaches="A partner's shop with inventory:write sets how many there are of an article.",
+    ),
+    Case(
+        name="reading the stock", clauses="R098", folder=CALL, method="GET", path="/inventory", bearer="reading_token",
+        teaches="With inventory:read it reads them all.", body={"items": list},
+    ),
+    Case(
+        name="read:all_data opens every GET", clauses="R098", folder=CALL, method="GET", path="/inventory",
+        bearer="admin_token", teaches="A route can accept one of several scopes.", body={"items": list},
+    ),
+    Case(
+        name="the scheme in lower case", clauses="R098", folder=CALL, method="GET", path=LOGS,
+        headers={"Authorization": "bearer {{admin_token}}"}, teaches="Bearer, too, may be written in any case.",
+        body={"events": list},
+    ),
+    Case(
+        name="HEAD", clauses="R106", folder=CALL, method="HEAD", path="/inventory", bearer="admin_token",
+        teaches="HEAD works where GET does, and answers no body.",
+    ),
+    token_refused(
+        "GET", "R001 R061", "A token is asked for with POST, so that secrets never stand in a URL.",
+        "invalid_request", 405, method="GET", answer={"Allow": "POST"},
+    ),
+    token_refused(
+        "OPTIONS", "R106", "The endpoint is for machines: no page of a browser may call it.",
+        "invalid_request", 405, method="OPTIONS", answer={"Allow": "POST"},
+    ),
+    token_refused(
+        "JSON instead of a form", "R003", "The parameters are a form, application/x-www-form-urlencoded.",
+        "invalid_request", 415, basic="admin", json={GRANT: CC},
+    ),
+    token_refused(
+        "the secret in the URL", "R004", "What stands in a URL ends in logs: no parameter is read from there.",
+        "invalid_request", path=TOKEN + "?client_secret={{admin_secret}}", form=asks(("client_id", "{{admin_id}}")),
+    ),
+    token_refused(
+        "a parameter twice", "R005", "Two values for one parameter mean two things; nobody should guess which.",
+        "invalid_request", basic="admin", form=asks(("scope", "read:logs"), ("scope", "write:logs")),
+    ),
+    token_refused(
+        "no grant_type", "R008", "Say which grant is meant: grant_type=client_credentials.",
+        "invalid_request", basic="admin", form=[("scope", "read:logs")],
+    ),
+    token_refused(
+        "another grant", "R009", "Passwords, codes and refresh tokens are for people: this server has one grant.",
+        "unsupported_grant_type", basic="admin", form=[(GRANT, "password"), ("username", "a"), ("password", "b")],
+    ),
+    token_refused(
+        "a wrong secret, with Basic", "R020 R021 R022", "Check the secret for a space or a newline at its end.",
+        "invalid_client", 401, basic="wrong", form=asks(),
+    ),
+    token_refused(
+        "a wrong secret, in the form", "R023", "The same answer as with Basic.",
+        "invalid_client", 401, form=asks(("client_id", "{{admin_id}}"), ("client_secret", "kts_wrong")),
+    ),
+    token_refused(
+        "an unknown client", "R024", "The same answer as for a wrong secret: nobody learns which clients exist.",
+        "invalid_client", 401, form=asks(("client_id", "nobody"), ("client_secret", "kts_wrong")),
+    ),
+    token_refused(
+        "no credentials", "R022", "Only a client that proves who it is gets a token.",
+        "invalid_client", 401, form=asks(),
+    ),
+    token_refused(
+        "no secret", "R011", "An id alone proves nothing: there are no public clients here.",
+        "invalid_client", 401, form=asks(("client_id", "{{admin_id}}")),
+    ),
+    token_refused(
+        "Basic that is not Base64", "R017", "The header is Basic, a space, and Base64 of id:secret.",
+        "invalid_client", 401, headers={"Authorization": "Basic %%%"}, form=asks(),
+    ),
+    token_refused(
+        "Basic without a colon", "R017", "A colon stands between id and secret.",
+        "invalid_client", 401, headers={"Authorization": "Basic bm8tY29sb24="}, form=asks(),
+    ),
+    token_refused(
+        "Basic that is not UTF-8", "R017", "Bytes that are no text are no credentials.",
+        "invalid_client", 401, headers={"Authorization": "Basic /w=="}, form=asks(),
+    ),
+    token_refused(
+        "Basic and a secret in the form", "R018", "One way of authentication per request.",
+        "invalid_request", basic="admin", form=asks(("client_secret", "{{admin_secret}}")),
+    ),
+    token_refused(
+        "Basic, and another id in the form", "R019", "The request names two clients.",
+        "invalid_request", basic="admin", form=asks(("client_id", "{{partner_id}}")),
+    ),
+    token_refused(
+        "a scope beyond the client's", "R043", "The client is not registered for it; nothing is dropped silently.",
+        "invalid_scope", basic="reporting", form=asks(("scope", "reports:read read:logs")),
+    ),
+    token_refused(
+        "an unknown scope", "R043", "Check the spelling: keyturn.toml declares the scopes.",
+        "invalid_scope", basic="reporting", form=asks(("scope", "reports:raed")),
+    ),
+    token_refused(
+        "a scope in another case", "R041", "Scopes are case-sensitive.",
+        "invalid_scope", basic="reporting", form=asks(("scope", "Reports:Read")),
+    ),
+    token_refused(
+        "two spaces in a scope", "R041", "Exactly one space stands between two words.",
+        "invalid_scope", basic="partner", form=asks(("scope", "inventory:read  inventory:write")),
+    ),
+    token_refused(
+        "a quote in a scope", "R041 R059", "Quotes, backslashes and control characters have no place in a scope.",
+        "invalid_scope", basic="partner", form=asks(("scope", 'inventory:read"')),
+    ),
+    token_refused(
+        "scopes of two APIs", "R050", "One token opens one API: ask for a token each.",
+        "invalid_scope", basic="partner", form=asks(("scope", "inventory:read shipments:read")),
+    ),
+    access_refused(
+        "no token", "R022 R100 R101", "Without a token there is no error code: the request is incomplete.",
+        None, 401,
+    ),
+    access_refused(
+        "Basic instead of Bearer", "R101", "The API knows tokens, not secrets.", None, 401, basic="admin",
+    ),
+    access_refused(
+        "garbage", "R069 R101", "What is no token of this server is refused, whatever it is.",
+        "invalid_token", 401, headers={"Authorization": "Bearer garbage"},
+    ),
+    access_refused(
+        "a token with a changed signature", "R069", "One character changed, and the signature no longer fits.",
+        "invalid_token", 401, headers={"Authorization": "Bearer {{admin_token}}A"},
+    ),
+    access_refused(
+        "Bearer without a token", "R101", "The request is malformed: a scheme and nothing behind it.",
+        "invalid_request", 400, headers={"Authorization": "Bearer"},
+    ),
+    access_refused(
+        "a token without the scope", "R100 R101", "The token is good, but not for this: the challenge names the scope.",
+        "insufficient_scope", 403, bearer="reporting_token",
+        answer={"WWW-Authenticate": re.compile(r'error="insufficient_scope".*, scope="read:logs"$')},
+    ),
+    access_refused(
+        "reading is not writing", "R101", "read:all_data opens every GET, and no PUT.",
+        "insufficient_scope", 403, method="PUT", path="/inventory/pallet-7", bearer="admin_token", json={"quantity": 1},
+    ),
+    access_refused(
+        "a token in the URL", "R099", "What stands in a URL ends in logs.",
+        "invalid_request", 400, path=LOGS + "?access_token={{admin_token}}",
+    ),
+    access_refused(
+        "a token in the form", "R099", "The form is no place for a token either.",
+        "invalid_request", 400, method="POST", path=LOGS, form=[("access_token", "{{admin_token}}")],
+    ),
+    access_refused(
+        "a token in the header and in the URL", "R102", "One way of sending a token per request.",
+        "invalid_request", 400, path=LOGS + "?access_token={{admin_token}}", bearer="admin_token",
+    ),
+    access_refused(
+        "a token for another API", "R103", "Its aud is the shipments API: here it opens nothing.",
+        "invalid_token", 401, bearer="shipments_token",
+    ),
+    access_refused(
+        "an expired token", "R069 R101", "Two seconds are over. The client asks for a new token.",
+        "invalid_token", 401, bearer="brief_token", waits=3,
+    ),
+    Case(
+        name="a limit that is no number", clauses="R058", folder=API_ERRORS, method="GET", path=LOGS + "?limit=many",
+        bearer="admin_token", teaches="With a good token the request itself may still be wrong.",
+        status=400, body=refused("invalid_request"),
+    ),
+    Case(
+        name="an address that does not exist", clauses="R061", folder=API_ERRORS, method="GET", path="/nowhere",
+        teaches="Even this is answered in JSON.", status=404, body=refused("not_found"),
+    ),
+    Case(
+        name="a method that does not exist", clauses="R061", folder=API_ERRORS, method="DELETE", path="/inventory",
+        teaches="The Allow header names the methods that do.", status=405, answer={"Allow": re.compile("GET")},
+        body=refused("invalid_request"),
+    ),
+    Case(
+        name="a body that is too long", clauses="R107", folder=API_ERRORS, path=TOKEN,
+        form=asks(("padding", "x" * 17_000)), teaches="KEYTURN_MAX_BODY_BYTES bounds every body.",
+        status=413, body=refused("invalid_request"),
+    ),
+    Case(
+        name="the metadata", clauses="R078 R080 R081 R082 R083 R084", folder=DESCRIBE, method="GET",
+        path="/.well-known/oauth-authorization-server",
+        teaches="A client that knows the issuer finds everything else here (RFC 8414).",
+        answer={"Content-Type": "application/json"},
+        body={
+            "issuer": "{{base_url}}", "token_endpoint": "{{base_url}}/oauth/token",
+            "jwks_uri": "{{base_url}}/.well-known/jwks.json", "response_types_supported": [],
+            "grant_types_supported": [CC], "scopes_supported": list,
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        },
+        absent=("authorization_endpoint",),
+    ),
+    Case(
+        name="the keys", clauses="R072 R076", folder=DESCRIBE, method="GET", path="/.well-known/jwks.json",
+        teaches="Whoever checks a token fetches the public keys here, and may keep them for max-age seconds.",
+        answer={"Content-Type": "application/json", "Cache-Control": re.compile("max-age=300"), "ETag": QUOTED},
+        body={"keys": list},
+    ),
+)  # fmt: skip

