@@ -29,7 +29,7 @@ from app.audit import trail
 from app.clients.client_commands import clients
 from app.keys import jwks, keystore
 from app.keys.key_commands import keys
-from app.prepare import prepare
+from app.prepare import command as prepare
 from app.resources import samples
 from app.tokens import endpoints, metadata, server
 

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 import config
 from app.clients import registry
 from app.clients.client import Client
+from app.commands import checked
 from app.database import db
 from app.errors import RefusedError
 from app.keys import cipher, keystore, rotation
@@ -28,17 +29,14 @@ from app.keys import cipher, keystore, rotation
 LOCK_NUMBER = 9_068_6749  # PostgreSQL names advisory locks by number: ours is two RFCs
 
 
-@click.command()
-@with_appcontext
 def prepare() -> None:
     """Make the database, the first signing key and, in development, the demo clients."""
-    config.refuse_faults()
-    try:
-        with one_at_a_time():
-            for sentence in make_ready():
-                click.echo(sentence)
-    except cipher.SealedKeyError as error:
-        raise click.ClickException(str(error)) from error
+    with one_at_a_time():
+        for sentence in make_ready():
+            click.echo(sentence)
+
+
+command = click.command("prepare")(with_appcontext(checked(prepare, refusals=(cipher.SealedKeyError,))))
 
 
 def make_ready() -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import secrets
 import shutil
@@ -20,7 +22,6 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 from flask import Flask
-from flask.testing import FlaskCliRunner
 from sqlalchemy import create_engine, text
 from werkzeug.test import TestResponse
 
@@ -28,7 +29,6 @@ import config
 from app import create_app
 from app.audit import trail
 from app.database import db
-from app.prepare import prepare
 
 ROOT = Path(__file__).parent.parent
 IN_CI = os.environ.get("CI") == "true"
@@ -87,7 +87,7 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             if kind == "postgresql":
                 run_on(request.getfixturevalue("postgresql"), "CREATE DATABASE template")
             made = build_app(database_url=templates[kind])
-            assert made.test_cli_runner().invoke(prepare).exit_code == 0
+            assert made.test_cli_runner().invoke(args=["prepare"]).exit_code == 0
             close(made)
         name = f"copy_{secrets.token_hex(6)}"
         if kind == "sqlite":
@@ -99,11 +99,12 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return make
 
 
-def build_app(**settings: Any) -> Flask:
-    """An app with these settings and the defaults of development."""
-    defaults = config.load({"KEYTURN_SECRET_KEYS": SECRET_KEY})
-    known = {"issuer": ISSUER, "audience": settings.get("issuer", ISSUER)} | settings
-    return create_app(config.replace(defaults, **known))
+def build_app(**settings: object) -> Flask:
+    """An app with these settings, `issuer` for KEYTURN_ISSUER, and the defaults of development."""
+    given = {"secret_keys": SECRET_KEY} | settings
+    loaded = config.load({f"KEYTURN_{name.upper()}": str(value) for name, value in given.items()})
+    assert not loaded.faults
+    return create_app(loaded)
 
 
 def close(app: Flask) -> None:
@@ -122,7 +123,7 @@ def new_app(database_url: str) -> Iterator[Callable[..., Flask]]:
     """Makes apps on this test's database, each like one more worker."""
     made: list[Flask] = []
 
-    def make(**settings: Any) -> Flask:
+    def make(**settings: object) -> Flask:
         made.append(build_app(**({"database_url": database_url} | settings)))
         return made[-1]
 
@@ -134,11 +135,6 @@ def new_app(database_url: str) -> Iterator[Callable[..., Flask]]:
 @pytest.fixture
 def app(new_app: Callable[..., Flask]) -> Flask:
     return new_app()
-
-
-@pytest.fixture
-def cli(app: Flask) -> FlaskCliRunner:
-    return app.test_cli_runner()
 
 
 @dataclass
@@ -176,6 +172,34 @@ class Machine:
         return list(answer.json["events"])
 
 
+@dataclass
+class Operator:
+    """Whoever types the `flask` commands."""
+
+    app: Flask
+
+    def run(self, *command: str) -> dict[str, Any]:
+        """Run a command with --json; it must succeed."""
+        done = self.app.test_cli_runner().invoke(args=[*command, "--json"])
+        assert done.exit_code == 0, done.output
+        return dict(json.loads(done.stdout))
+
+    def is_refused(self, *command: str) -> str:
+        """Run a command that must fail; returns what it says."""
+        done = self.app.test_cli_runner().invoke(args=command)
+        assert done.exit_code == 1, done.output
+        return done.stderr
+
+    def register(self, name: str, *options: str) -> Machine:
+        made = self.run("clients", "create", name, *options)
+        return Machine(self.app, made["client_id"], made["client_secret"])
+
+
+@pytest.fixture
+def operator(app: Flask) -> Operator:
+    return Operator(app)
+
+
 def demo(app: Flask, client_id: str) -> Machine:
     found = next(each for each in config.DEMO_CLIENTS if each.client_id == client_id)
     return Machine(app, found.client_id, found.secret)
@@ -194,6 +218,11 @@ def partner(app: Flask) -> Machine:
 @pytest.fixture
 def reporting(app: Flask) -> Machine:
     return demo(app, "demo-reporting")
+
+
+def kid_of(token: str) -> str:
+    header = token.partition(".")[0]
+    return str(json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"])
 
 
 def free_port() -> int:

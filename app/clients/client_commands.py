@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
 import click
-from flask.cli import AppGroup
 
-import config
 from app.clients import registry
 from app.clients.client import SECRET_METHODS, Client
 from app.clients.client_rules import RegistrationError
 from app.clients.secret import ClientSecret
+from app.commands import CommandGroup, as_json, print_json
 
-
-class RegistrationRefused(click.ClickException):
-    """What the register refuses, as one line and exit code 1."""
-
-
-class ClientsGroup(AppGroup):
-    def invoke(self, ctx: click.Context) -> Any:
-        config.refuse_faults()
-        try:
-            return super().invoke(ctx)
-        except RegistrationError as error:
-            raise RegistrationRefused(str(error)) from error
-
-
-clients = ClientsGroup("clients", help="Register clients, and rotate their secrets.")
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+clients = CommandGroup("clients", help="Register clients, and rotate their secrets.", refusals=(RegistrationError,))
 which = click.argument("client")
 
 
@@ -72,7 +55,7 @@ def list_all(as_json: bool) -> None:
     """List all clients."""
     found = [describe(client) for client in registry.list_clients()]
     if as_json:
-        click.echo(json.dumps({"clients": found}))
+        print_json({"clients": found})
         return
     for each in found:
         state = "disabled" if each["disabled_at"] else "enabled"
@@ -156,7 +139,7 @@ def describe_secret(secret: ClientSecret) -> dict[str, Any]:
 
 def show(shown: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(shown))
+        print_json(shown)
         return
     for name, value in shown.items():
         if name == "secrets":

@@ -1,0 +1,81 @@
+"""This file makes tokens that this server would never make, some with its own key: for attacks."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from flask import Flask
+from joserfc import jwk, jws, jwt
+
+from app.clock import now
+from app.keys import keystore
+from tests.conftest import ISSUER
+
+LEFT_OUT = object()
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    """The claims of a good token of an administrator, with these changes."""
+    good = {
+        "iss": ISSUER,
+        "aud": ISSUER,
+        "sub": "demo-admin",
+        "client_id": "demo-admin",
+        "iat": now(),
+        "exp": now() + 3_600,
+        "jti": "forged",
+        "scope": "read:logs write:logs",
+    }
+    return {name: value for name, value in (good | changes).items() if value is not LEFT_OUT}
+
+
+def with_our_key(app: Flask, payload: dict[str, Any] | bytes, **header: Any) -> str:
+    """A token signed by the server's own key."""
+    with app.test_request_context():
+        row, key = keystore.signing_key()
+    protected = {"alg": row.alg, "kid": row.kid, "typ": "at+jwt"} | header
+    protected = {name: value for name, value in protected.items() if value is not LEFT_OUT}
+    if isinstance(payload, bytes):
+        return jws.serialize_compact(protected, payload, key.keys[0])
+    return jwt.encode(protected, payload, key.keys[0], default_type=None)
+
+
+def with_a_foreign_key(app: Flask) -> str:
+    """A token of another server that uses our kid."""
+    with app.test_request_context():
+        kid = keystore.signing_key()[0].kid
+    return jwt.encode({"alg": "RS256", "kid": kid, "typ": "at+jwt"}, claims(), jwk.RSAKey.generate_key(2048))
+
+
+def with_the_public_key_as_secret(app: Flask) -> str:
+    """HS256, with the public key as the shared secret (RFC 8725, section 2.1)."""
+    with app.test_request_context():
+        row, key = keystore.signing_key()
+    signed = encoded({"alg": "HS256", "kid": row.kid, "typ": "at+jwt"}, claims())
+    secret = key.keys[0].as_pem(private=False)
+    return f"{signed}.{base64url(hmac.digest(secret, signed.encode(), 'sha256'))}"
+
+
+def with_header(app: Flask, header: dict[str, Any]) -> str:
+    """Our own signature under a header that joserfc would not write."""
+    with app.test_request_context():
+        key = keystore.signing_key()[1].keys[0].private_key
+    signed = encoded(header, claims())
+    return f"{signed}.{base64url(key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+
+
+def unsigned() -> str:
+    return encoded({"alg": "none", "typ": "at+jwt"}, claims()) + "."
+
+
+def encoded(*parts: dict[str, Any]) -> str:
+    return ".".join(base64url(json.dumps(part).encode()) for part in parts)
+
+
+def base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

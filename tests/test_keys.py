@@ -1,0 +1,245 @@
+"""Signing keys and their publication (RFC 7517, RFC 7638): a key's life, moment by moment."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable
+
+import pytest
+import time_machine
+from cryptography.fernet import Fernet
+from flask import Flask
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from app.clock import now
+from app.database import db
+from app.keys import keystore, rotation
+from app.keys.signing_key import JWKS_MAX_AGE_SECONDS, LEAD_SECONDS, LINGER_SECONDS, READ_SECONDS, SigningKey
+from tests import forging
+from tests.conftest import SECRET_KEY, Machine, Operator, build_app, close, demo, kid_of
+
+DAY = 86_400
+
+
+def jwks(app: Flask) -> list[dict[str, str]]:
+    return list(app.test_client().get("/.well-known/jwks.json").json["keys"])
+
+
+@pytest.fixture(params=["RS256", "ES256"])
+def rotated(request: pytest.FixtureRequest, new_app: Callable[..., Flask]) -> Flask:
+    """An app that signs with a key of each algorithm."""
+    app = new_app(signing_alg=request.param)
+    Operator(app).run("keys", "rotate", "--now")
+    return app
+
+
+def test_R072_R073_R075_the_jwks_shows_public_members_and_nothing_else(rotated: Flask) -> None:
+    answer = rotated.test_client().get("/.well-known/jwks.json")
+
+    assert answer.mimetype == "application/json"
+    assert answer.json.keys() == {"keys"}
+    for key in answer.json["keys"]:
+        members = {"RSA": {"n", "e"}, "EC": {"crv", "x", "y"}}[key["kty"]]
+        assert key.keys() == members | {"kty", "kid", "use", "alg"}
+        assert key["use"] == "sig"
+        assert key["alg"] == {"RSA": "RS256", "EC": "ES256"}[key["kty"]]
+        if key["kty"] == "RSA":
+            assert len(base64.urlsafe_b64decode(key["n"] + "==")) * 8 >= 2_048
+
+
+def test_R074_a_kid_is_the_thumbprint_of_its_key(rotated: Flask) -> None:
+    for key in jwks(rotated):
+        required = {name: key[name] for name in {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y")}[key["kty"]]}
+        canonical = json.dumps(required, separators=(",", ":"), sort_keys=True).encode()
+        thumbprint = base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
+
+        assert key["kid"] == thumbprint
+
+    assert len({key["kid"] for key in jwks(rotated)}) == len(jwks(rotated))
+
+
+def test_R076_the_jwks_may_be_kept_and_asked_for_again_by_etag(app: Flask) -> None:
+    first = app.test_client().get("/.well-known/jwks.json")
+    again = app.test_client().get("/.well-known/jwks.json", headers={"If-None-Match": first.headers["ETag"]})
+
+    assert f"max-age={JWKS_MAX_AGE_SECONDS}" in first.headers["Cache-Control"]
+    assert (again.status_code, again.data) == (304, b"")
+    Operator(app).run("keys", "rotate")
+    changed = app.test_client().get("/.well-known/jwks.json", headers={"If-None-Match": first.headers["ETag"]})
+    assert changed.status_code == 200
+
+
+def test_R076_R077_a_rotation_takes_effect_on_every_worker_in_the_same_second(
+    admin: Machine, new_app: Callable[..., Flask]
+) -> None:
+    workers = [admin, demo(new_app(), "demo-admin")]
+    with time_machine.travel(now(), tick=False) as clock:
+        old_token = admin.token(scope="read:logs")
+        old = kid_of(old_token)
+        new = Operator(admin.app).run("keys", "rotate")["kid"]
+        clock.shift(READ_SECONDS)  # every worker has published it
+        for worker in workers:
+            assert {key["kid"] for key in jwks(worker.app)} == {old, new}
+        clock.shift(LEAD_SECONDS - READ_SECONDS - 1)
+        assert [kid_of(worker.token()) for worker in workers] == [old, old]
+        clock.shift(1)
+        last_old_second = now()
+        assert [kid_of(worker.token()) for worker in workers] == [new, new]
+        for worker in workers:
+            assert worker.get("/admin/logs", old_token).status_code == 200
+
+        clock.move_to(last_old_second + LINGER_SECONDS - 1)
+        assert old in {key["kid"] for key in jwks(admin.app)}
+        clock.shift(1)
+        assert [key["kid"] for key in jwks(admin.app)] == [new]
+
+
+def test_R076_a_token_of_the_longest_life_outlives_its_keys_retirement(operator: Operator) -> None:
+    machine = operator.register("nightly", "--scope", "read:logs", "--lifetime", str(DAY))
+    with time_machine.travel(now(), tick=False) as clock:
+        operator.run("keys", "rotate")
+        clock.shift(LEAD_SECONDS - 1)
+        token = machine.token()
+        clock.shift(DAY - 1)
+        assert machine.get("/admin/logs", token).status_code == 200
+
+
+def test_rotate_now_signs_at_once_and_other_workers_know_the_key_when_they_meet_it(
+    admin: Machine, new_app: Callable[..., Flask]
+) -> None:
+    other = demo(new_app(), "demo-admin")
+    with time_machine.travel(now(), tick=False) as clock:
+        old_token = other.token()
+        new = Operator(admin.app).run("keys", "rotate", "--now")["kid"]
+        token = admin.token()
+        clock.shift(1)
+
+        assert kid_of(token) == new
+        assert other.get("/admin/logs", token).status_code == 200
+        assert admin.get("/admin/logs", old_token).status_code == 200
+
+
+def test_a_second_rotation_waits_for_the_first_unless_it_is_an_emergency(operator: Operator) -> None:
+    waiting = operator.run("keys", "rotate")["kid"]
+
+    assert waiting in operator.is_refused("keys", "rotate")
+    at_once = operator.run("keys", "rotate", "--now")
+
+    assert (at_once["kid"], at_once["state"]) == (waiting, "active")
+
+
+def test_a_withdrawn_key_leaves_the_jwks_and_its_tokens_are_refused_on_every_worker(
+    admin: Machine, new_app: Callable[..., Flask]
+) -> None:
+    other = demo(new_app(), "demo-admin")
+    with time_machine.travel(now(), tick=False) as clock:
+        token = other.token()
+        Operator(admin.app).run("keys", "withdraw", kid_of(token))
+        assert admin.get("/admin/logs", token).status_code == 401
+
+        clock.shift(READ_SECONDS)
+
+        assert other.get("/admin/logs", token).status_code == 401
+        assert kid_of(token) not in {key["kid"] for key in jwks(other.app)}
+        assert other.get("/admin/logs", other.token()).status_code == 200
+
+
+def test_an_unknown_kid_is_looked_for_once_a_second_and_no_more(
+    admin: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+    real = keystore.Keystore._read
+    monkeypatch.setattr(keystore.Keystore, "_read", lambda self: (reads.append(now()), real(self)))
+    token = forging.with_our_key(admin.app, forging.claims(), kid="unknown")
+    with time_machine.travel(now(), tick=False) as clock:
+        admin.app.extensions["keystore"].forget()
+        for _ in range(20):
+            assert admin.get("/admin/logs", token).status_code == 401
+        clock.shift(1)
+        for _ in range(20):
+            assert admin.get("/admin/logs", token).status_code == 401
+
+    assert len(reads) == 2
+
+
+def test_withdrawing_a_key_that_is_not_there_is_refused(operator: Operator) -> None:
+    assert "no published key" in operator.is_refused("keys", "withdraw", "nonsense")
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["rotate", "now", "withdraw"]), st.integers(0, 2), st.integers(0, 200_000)),
+        max_size=6,
+    )
+)
+def test_exactly_one_key_signs_whatever_the_operator_does(
+    prepared: Callable[[str], str], steps: list[tuple[str, int, int]]
+) -> None:
+    app = build_app(database_url=prepared("sqlite"), signing_alg="ES256")
+    with time_machine.travel(now(), tick=False) as clock, app.app_context():
+        for step, which, seconds in steps:
+            try:
+                if step == "withdraw":
+                    kids = [key.kid for key in rotation.all_keys() if key.state() != "gone"]
+                    rotation.withdraw(kids[which % len(kids)])
+                else:
+                    rotation.rotate(at_once=step == "now")
+            except rotation.RotationError:
+                assert step == "rotate"
+            begin = now()
+            for later in (0, 1, LEAD_SECONDS - 1, LEAD_SECONDS, LINGER_SECONDS, 3 * LINGER_SECONDS):
+                clock.move_to(begin + later)
+                assert [key.state() for key in rotation.all_keys()].count("active") == 1
+            clock.move_to(begin + seconds)
+    close(app)
+
+
+def test_private_keys_are_encrypted_at_rest(app: Flask) -> None:
+    with app.app_context():
+        sealed = db.session.scalars(select(SigningKey.private_pem)).one()
+
+    assert "PRIVATE" not in sealed
+    assert b"PRIVATE KEY" in Fernet(SECRET_KEY).decrypt(sealed)
+
+
+def test_the_secret_keys_can_be_changed_without_losing_the_signing_key(new_app: Callable[..., Flask]) -> None:
+    newer = Fernet.generate_key().decode()
+    with_both = new_app(secret_keys=(newer, SECRET_KEY))
+    before = jwks(with_both)
+
+    prepared = with_both.test_cli_runner().invoke(args=["prepare"])
+    with_newer = new_app(secret_keys=(newer,))
+
+    assert "encrypted again" in prepared.stdout
+    assert demo(with_newer, "demo-admin").ask().status_code == 200
+    assert jwks(with_newer) == before
+    assert "encrypted again" not in with_both.test_cli_runner().invoke(args=["prepare"]).stdout
+
+
+def test_without_the_right_secret_key_nothing_is_signed_and_checking_goes_on(
+    admin: Machine, new_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = new_app(secret_keys=(Fernet.generate_key().decode(),))
+
+    answer = demo(app, "demo-admin").ask()
+
+    assert (answer.status_code, answer.json["error"]) == (503, "temporarily_unavailable")
+    assert "KEYTURN_SECRET_KEYS" in caplog.text
+    assert admin.get("/admin/logs", admin.token()).status_code == 200
+
+
+def test_a_change_of_algorithm_takes_effect_at_the_next_rotation(new_app: Callable[..., Flask]) -> None:
+    app = new_app(signing_alg="ES256")
+
+    prepared = app.test_cli_runner().invoke(args=["prepare"]).stdout
+    before = Operator(app).run("keys", "list")["keys"]
+    after = Operator(app).run("keys", "rotate")
+
+    assert "it takes effect at `flask keys rotate`" in prepared
+    assert [key["alg"] for key in before] == ["RS256"]
+    assert after["alg"] == "ES256"

@@ -1,0 +1,419 @@
+"""The token endpoint (RFC 6749): what the table of cases cannot show, for want of time, storage or settings."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import io
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote_plus
+
+import pytest
+import time_machine
+from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event, update
+from werkzeug.test import TestResponse
+
+import config
+from app.clients import scope as scopes
+from app.clients import secret
+from app.clients.authentication import parse_basic
+from app.clients.client import Client
+from app.clock import now
+from app.database import db, transaction
+from app.errors import RefusedError
+from app.tokens.endpoints import FORM
+from tests.conftest import ISSUER, Machine, Operator
+
+ERROR_CHARACTERS = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*")
+CODES = {"invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
+
+
+def ask_in_form(machine: Machine, **form: str) -> TestResponse:
+    fields = {"grant_type": "client_credentials", "client_id": machine.client_id, "client_secret": machine.secret}
+    return machine.app.test_client().post("/oauth/token", data=fields | form)
+
+
+@pytest.fixture
+def production(new_app: Callable[..., Flask]) -> Flask:
+    return new_app(env="production", issuer="https://auth.example.com", trusted_proxies=1)
+
+
+HTTPS = {"X-Forwarded-Proto": "https"}
+
+
+def test_R002_production_refuses_plain_http_and_the_log_names_the_setting(
+    production: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = production.test_client().post("/oauth/token", data={"grant_type": "client_credentials"})
+
+    assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+    assert "KEYTURN_TRUSTED_PROXIES" in caplog.text
+
+
+def test_R002_production_answers_https_behind_the_proxy(production: Flask) -> None:
+    answer = production.test_client().post("/oauth/token", data={"grant_type": "client_credentials"}, headers=HTTPS)
+
+    assert answer.json["error"] == "invalid_client"
+
+
+def test_R104_a_proxy_that_is_not_trusted_changes_nothing(new_app: Callable[..., Flask]) -> None:
+    app = new_app(env="production", issuer="https://auth.example.com", trusted_proxies=0)
+
+    answer = app.test_client().post("/oauth/token", data={"grant_type": "client_credentials"}, headers=HTTPS)
+
+    assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("body", [b"", b"grant_type=client_credentials"])
+@pytest.mark.parametrize("media_type", ["", "multipart/form-data; boundary=b", "text/plain", "application/xml"])
+def test_R003_any_other_media_type_is_refused(app: Flask, media_type: str, body: bytes) -> None:
+    answer = app.test_client().post("/oauth/token", data=body, content_type=media_type or None)
+
+    assert answer.status_code == 415
+    assert "application/x-www-form-urlencoded" in answer.json["error_description"]
+
+
+def test_R003_a_media_type_may_have_parameters(admin: Machine) -> None:
+    answer = admin.app.test_client().post(
+        "/oauth/token",
+        data=b"grant_type=client_credentials",
+        content_type="Application/X-WWW-Form-Urlencoded; charset=UTF-8",
+        auth=(admin.client_id, admin.secret),
+    )
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("name", ["grant_type", "scope", "client_id", "client_secret"])
+def test_R004_no_parameter_is_read_from_the_url(admin: Machine, name: str) -> None:
+    answer = admin.app.test_client().post(
+        f"/oauth/token?{name}=x", data={"grant_type": "client_credentials"}, auth=(admin.client_id, admin.secret)
+    )
+
+    assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+
+
+def test_R005_resource_may_be_repeated(admin: Machine) -> None:
+    answer = admin.app.test_client().post(
+        "/oauth/token",
+        data={"grant_type": "client_credentials", "resource": ["https://a.example", "https://b.example"]},
+        auth=(admin.client_id, admin.secret),
+    )
+
+    assert answer.status_code == 200
+
+
+def test_R006_an_empty_grant_type_is_missing(admin: Machine) -> None:
+    answer = admin.ask(grant_type="")
+
+    assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+
+
+def test_R010_a_client_without_the_grant_is_unauthorized(operator: Operator) -> None:
+    answer = operator.register("billing", "--no-grant").ask()
+
+    assert (answer.status_code, answer.json["error"]) == (400, "unauthorized_client")
+
+
+def test_R011_a_public_client_gets_no_token_whatever_its_row_says(app: Flask, admin: Machine) -> None:
+    with app.app_context(), transaction():
+        db.session.execute(update(Client).values(token_endpoint_auth_method="none"))
+    without_secret = {"grant_type": "client_credentials", "client_id": admin.client_id}
+
+    answers = [admin.ask(), ask_in_form(admin), app.test_client().post("/oauth/token", data=without_secret)]
+
+    assert [answer.status_code for answer in answers] == [401, 401, 401]
+
+
+@given(client_id=st.text(), plaintext=st.text())
+def test_R013_R015_basic_credentials_are_form_decoded_after_the_first_colon(client_id: str, plaintext: str) -> None:
+    pair = (client_id.encode("utf-8", "replace").decode(), plaintext.encode("utf-8", "replace").decode())
+    encoded = f"{quote_plus(pair[0])}:{quote_plus(pair[1])}".encode()
+
+    assert parse_basic("Basic " + base64.b64encode(encoded).decode()) == pair
+
+
+def test_R015_colons_in_the_secret_survive() -> None:
+    assert parse_basic("Basic " + base64.b64encode(b"id:a:b:c").decode()) == ("id", "a:b:c")
+
+
+def test_R014_R026_secrets_are_256_random_bits_in_unreserved_characters() -> None:
+    made = {secret.generate() for _ in range(1_000)}
+
+    assert len(made) == 1_000
+    assert all(re.fullmatch(r"kts_[A-Za-z0-9_-]{43}", each) for each in made)
+
+
+@given(st.binary(max_size=64))
+def test_R017_no_bytes_in_basic_end_in_anything_but_a_refusal(noise: bytes) -> None:
+    header = "Basic " + base64.b64encode(noise).decode()
+
+    with contextlib.suppress(RefusedError):
+        assert len(parse_basic(header)) == 2
+
+
+@pytest.mark.parametrize(
+    "value", ["Basic AGE6Yg==", "Basic YQBiOmM=", "Basic", "Basic ", "Negotiate x", "Basic =", ":"]
+)
+def test_R017_malformed_credentials_are_refused(app: Flask, value: str) -> None:
+    data = {"grant_type": "client_credentials"}
+
+    answer = app.test_client().post("/oauth/token", data=data, headers={"Authorization": value})
+
+    assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
+
+
+@contextmanager
+def work_counted(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The statements and digest comparisons that happen inside."""
+    work: list[str] = []
+    real = hmac.compare_digest
+
+    def compare(a: bytes, b: bytes) -> bool:
+        work.append("compare")
+        return real(a, b)
+
+    def execute(*arguments: object) -> None:
+        work.append(str(arguments[2]))
+
+    monkeypatch.setattr(secret.hmac, "compare_digest", compare)
+    with app.app_context():
+        engine = db.engine
+    event.listen(engine, "before_cursor_execute", execute)
+    yield work
+    event.remove(engine, "before_cursor_execute", execute)
+
+
+@pytest.mark.parametrize("env", ["production", "development"])
+@pytest.mark.parametrize("in_form", [True, False])
+def test_R024_an_unknown_client_and_a_wrong_secret_cannot_be_told_apart(
+    new_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch, env: str, in_form: bool
+) -> None:
+    app = new_app(env=env, issuer="https://auth.example.com", trusted_proxies=1)
+    seen = []
+    for client_id in ("demo-admin", "ktc_0123456789012345678901"):
+        with work_counted(app, monkeypatch) as work:
+            data = {"grant_type": "client_credentials"}
+            credentials = {"client_id": client_id, "client_secret": "kts_wrong"}
+            answer = app.test_client().post(
+                "/oauth/token",
+                data=data | credentials if in_form else data,
+                auth=None if in_form else (client_id, "kts_wrong"),
+                headers=HTTPS,
+            )
+            app.extensions["audit_batch"].close()
+        headers = sorted(header for header in answer.headers if header[0] not in ("Date", "X-Request-Id"))
+        if env == "development":  # but for `hint`, and so the length
+            headers = [header for header in headers if header[0] != "Content-Length"]
+        body = {name: value for name, value in answer.json.items() if name != "hint"}
+        seen.append((answer.status_code, headers, body, sorted(work)))
+
+    assert seen[0] == seen[1]
+    assert seen[0][3].count("compare") == secret.MAX_SECRETS
+    assert ("hint" in answer.json) == (env == "development")
+
+
+def test_R026_the_digest_of_a_secret_does_not_authenticate(admin: Machine) -> None:
+    digest = hashlib.sha256(admin.secret.encode()).digest()
+
+    for stolen in (digest.hex(), base64.b64encode(digest).decode()):
+        assert Machine(admin.app, admin.client_id, stolen).ask().status_code == 401
+
+
+def test_R027_an_expired_secret_and_a_disabled_client_are_invalid(operator: Operator) -> None:
+    machine = operator.register("billing", "--scope", "read:logs")
+    operator.run("clients", "rotate-secret", "billing", "--overlap", "60")
+
+    with time_machine.travel(now() + 59, tick=False):
+        assert machine.ask().status_code == 200
+    with time_machine.travel(now() + 60, tick=False):
+        assert machine.ask().json["error"] == "invalid_client"
+    operator.run("clients", "disable", "billing")
+    assert machine.ask().json["error"] == "invalid_client"
+    operator.run("clients", "enable", "billing")
+    assert machine.ask().status_code == 200
+
+
+def test_R028_both_secrets_work_during_a_rotation_and_the_old_one_ends_on_every_worker(
+    operator: Operator, new_app: Callable[..., Flask]
+) -> None:
+    old = operator.register("billing", "--scope", "read:logs")
+    other_worker = new_app()
+
+    second = operator.run("clients", "rotate-secret", "billing", "--overlap", "600", "--name", "autumn")[
+        "client_secret"
+    ]
+    for worker in (old.app, other_worker):
+        assert Machine(worker, old.client_id, old.secret).ask().status_code == 200
+        assert Machine(worker, old.client_id, second).ask().status_code == 200
+    third = operator.run("clients", "rotate-secret", "billing")["client_secret"]
+
+    assert [Machine(other_worker, old.client_id, s).ask().status_code for s in (old.secret, second, third)] == [
+        401,
+        401,
+        200,
+    ]
+
+
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+def test_R029_a_client_registered_for_one_method_is_refused_with_any_other(operator: Operator, method: str) -> None:
+    machine = operator.register("billing", "--scope", "read:logs", "--auth-method", method)
+
+    statuses = {
+        "client_secret_basic": machine.ask().status_code,
+        "client_secret_post": ask_in_form(machine).status_code,
+    }
+
+    assert statuses.pop(method) == 200
+    assert set(statuses.values()) == {401}
+
+
+@given(st.lists(st.from_regex(r"[\x21\x23-\x5b\x5d-\x7e]+", fullmatch=True), min_size=1))
+def test_R041_a_scope_is_words_with_single_spaces(words: list[str]) -> None:
+    assert scopes.words(" ".join(words)) == list(dict.fromkeys(words))
+
+
+@pytest.mark.parametrize("scope", [" a", "a ", "a  b", "a\tb", 'a"', "a\\", "ä", "a\nb", " ", "a\x7f"])
+def test_R041_anything_else_is_no_scope(scope: str) -> None:
+    with pytest.raises(ValueError, match="a scope is words"):
+        scopes.words(scope)
+
+
+def test_R041_a_malformed_scope_is_invalid_scope_at_the_endpoint(partner: Machine) -> None:
+    for scope in (
+        "inventory:read ",
+        "inventory:read\x00",
+        "inventory:read\\",
+        "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
+    ):
+        assert partner.ask(scope=scope).json["error"] == "invalid_scope"
+
+
+def test_R042_the_default_of_a_scope_in_two_resources_must_be_named(operator: Operator) -> None:
+    refusal = operator.is_refused("clients", "create", "shop", "--scope", "inventory:read shipments:read")
+    machine = operator.register(
+        "billing", "--scope", "inventory:read shipments:read", "--default-scope", "shipments:read"
+    )
+
+    assert "name a default scope" in refusal
+    assert machine.ask().json["scope"] == "shipments:read"
+
+
+def test_R043_a_scope_that_keyturn_toml_no_longer_declares_is_refused(
+    new_app: Callable[..., Flask], admin: Machine
+) -> None:
+    app = new_app(resources=(config.Resource("logs", ISSUER, {"read:logs": "Read"}),))
+
+    assert Machine(app, admin.client_id, admin.secret).ask().json["error"] == "invalid_scope"
+    assert Machine(app, admin.client_id, admin.secret).ask(scope="read:logs").status_code == 200
+
+
+def test_R053_R055_two_tokens_differ_and_neither_can_be_refreshed(admin: Machine) -> None:
+    first, second = admin.ask().json, admin.ask().json
+
+    assert first["access_token"] != second["access_token"]
+    assert list(first) == ["token_type", "access_token", "expires_in", "scope"]
+
+
+def test_R054_no_answer_with_tokens_or_errors_is_stored(admin: Machine) -> None:
+    for answer in (admin.ask(), admin.ask(scope="nonsense"), admin.get("/admin/logs", "nonsense")):
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["Pragma"] == "no-cache"
+
+
+def test_R057_the_longest_token_stays_within_its_bound(operator: Operator) -> None:
+    claims = ["--claim", f"note={'ä' * 300}"]
+
+    token = operator.register("billing", "--scope", "read:logs write:logs reports:read", *claims).token()
+
+    assert len(token) < 6_144
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    fields=st.dictionaries(
+        st.sampled_from(["grant_type", "scope", "client_id", "client_secret", "x"]), st.text(max_size=40)
+    ),
+    header=st.one_of(
+        st.none(), st.text(alphabet=st.characters(max_codepoint=255, exclude_characters="\r\n\x00"), max_size=40)
+    ),
+)
+def test_R058_R059_whatever_is_sent_nothing_of_it_comes_back_in_production(
+    production: Flask, fields: dict[str, str], header: str | None
+) -> None:
+    marked = {name: value and f"{value}<mark>" for name, value in fields.items()}
+    body = "&".join(f"{name}={quote_plus(value, errors='replace')}" for name, value in marked.items())
+    headers = HTTPS | ({"Authorization": header} if header else {})
+
+    answer = production.test_client().post("/oauth/token", data=body, content_type=FORM, headers=headers)
+
+    assert answer.status_code in (400, 401)
+    assert answer.json["error"] in CODES
+    assert answer.json.keys() == {"error", "error_description"}
+    assert ERROR_CHARACTERS.fullmatch(answer.json["error_description"])
+    assert "mark" not in answer.text
+
+
+def test_R059_the_hint_of_development_keeps_to_the_allowed_characters(admin: Machine) -> None:
+    answer = admin.app.test_client().post(
+        "/oauth/token", data='grant_type="\\%0a', content_type='text/"\\plain', auth=(admin.client_id, admin.secret)
+    )
+
+    assert ERROR_CHARACTERS.fullmatch(answer.json["hint"])
+
+
+def test_R060_an_error_has_no_members_but_the_known_ones(admin: Machine) -> None:
+    assert admin.ask(scope="x").json.keys() == {"error", "error_description", "hint"}
+
+
+@pytest.mark.parametrize("path", ["/", "/oauth", "/oauth/token/", "/static/x", "/.well-known/openid-configuration"])
+def test_R061_an_unknown_address_is_answered_in_json(app: Flask, path: str) -> None:
+    answer = app.test_client().get(path)
+
+    assert (answer.status_code, answer.json["error"]) == (404, "not_found")
+
+
+def test_R061_R062_a_failure_of_our_own_is_server_error_in_json(app: Flask) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("kts_this-must-not-be-seen")
+
+    app.view_functions["jwks.jwks"] = fail
+    answer = app.test_client().get("/.well-known/jwks.json")
+
+    assert (answer.status_code, answer.json["error"]) == (500, "server_error")
+    assert "kts_" not in answer.text
+
+
+def test_R061_R062_an_unprepared_database_is_503_and_the_log_names_the_command(
+    new_app: Callable[..., Flask], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = new_app(database_url=f"sqlite:///{tmp_path}/empty.db")
+    with caplog.at_level(logging.ERROR):
+        answer = app.test_client().post(
+            "/oauth/token", data={"grant_type": "client_credentials"}, auth=("demo-admin", "kts_x")
+        )
+
+    assert (answer.status_code, answer.json["error"]) == (503, "temporarily_unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "SELECT" not in answer.text
+    assert "flask prepare" in caplog.text
+
+
+def test_R107_a_chunked_body_over_the_limit_is_refused(app: Flask) -> None:
+    answer = app.test_client().post(
+        "/oauth/token",
+        input_stream=io.BytesIO(b"grant_type=client_credentials&x=" + b"x" * 20_000),
+        content_type="application/x-www-form-urlencoded",
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+
+    assert answer.status_code == 413
