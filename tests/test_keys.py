@@ -156,6 +156,7 @@ def test_an_unknown_kid_is_looked_for_once_a_second_and_no_more(
     monkeypatch.setattr(keystore.Keystore, "_read", lambda self: (reads.append(now()), real(self)))
     token = forging.with_our_key(admin.app, forging.claims(), kid="unknown")
     with time_machine.travel(now(), tick=False) as clock:
+        reads.clear()
         admin.app.extensions["keystore"].forget()
         for _ in range(20):
             assert admin.get("/admin/logs", token).status_code == 401
@@ -209,11 +210,11 @@ def test_private_keys_are_encrypted_at_rest(app: Flask) -> None:
 
 def test_the_secret_keys_can_be_changed_without_losing_the_signing_key(new_app: Callable[..., Flask]) -> None:
     newer = Fernet.generate_key().decode()
-    with_both = new_app(secret_keys=(newer, SECRET_KEY))
+    with_both = new_app(secret_keys=f"{newer},{SECRET_KEY}")
     before = jwks(with_both)
 
     prepared = with_both.test_cli_runner().invoke(args=["prepare"])
-    with_newer = new_app(secret_keys=(newer,))
+    with_newer = new_app(secret_keys=newer)
 
     assert "encrypted again" in prepared.stdout
     assert demo(with_newer, "demo-admin").ask().status_code == 200
@@ -224,7 +225,7 @@ def test_the_secret_keys_can_be_changed_without_losing_the_signing_key(new_app: 
 def test_without_the_right_secret_key_nothing_is_signed_and_checking_goes_on(
     admin: Machine, new_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = new_app(secret_keys=(Fernet.generate_key().decode(),))
+    app = new_app(secret_keys=Fernet.generate_key().decode())
 
     answer = demo(app, "demo-admin").ask()
 

@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 from sqlalchemy import event, update
 from werkzeug.test import TestResponse
 
-import config
 from app.clients import scope as scopes
 from app.clients import secret
 from app.clients.authentication import parse_basic
@@ -31,7 +30,7 @@ from app.clock import now
 from app.database import db, transaction
 from app.errors import RefusedError
 from app.tokens.endpoints import FORM
-from tests.conftest import ISSUER, Machine, Operator
+from tests.conftest import Machine, Operator
 
 ERROR_CHARACTERS = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*")
 CODES = {"invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
@@ -309,9 +308,11 @@ def test_R042_the_default_of_a_scope_in_two_resources_must_be_named(operator: Op
 
 
 def test_R043_a_scope_that_keyturn_toml_no_longer_declares_is_refused(
-    new_app: Callable[..., Flask], admin: Machine
+    new_app: Callable[..., Flask], admin: Machine, tmp_path: Path
 ) -> None:
-    app = new_app(resources=(config.Resource("logs", ISSUER, {"read:logs": "Read"}),))
+    file = tmp_path / "keyturn.toml"
+    file.write_text('[resources.logs.scopes]\n"read:logs" = "Read"\n')
+    app = new_app(file=file)
 
     assert Machine(app, admin.client_id, admin.secret).ask().json["error"] == "invalid_scope"
     assert Machine(app, admin.client_id, admin.secret).ask(scope="read:logs").status_code == 200
