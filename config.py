@@ -107,7 +107,7 @@ def database_url(text: str) -> str:
 
 
 def fernet_keys(text: str) -> tuple[str, ...]:
-    keys = tuple(text.replace(",", " ").split())
+    keys = tuple(key.strip() for key in text.split(","))
     try:
         for key in keys:
             Fernet(key)

@@ -26,6 +26,7 @@ from app.logs import log
 WRITE_SECONDS = 0.5
 MAX_ROWS = 1_000
 MAX_SINGLE_ROWS = 50
+HOUR = 3_600
 TRIM_SECONDS = 60
 TRIM_ROWS = 5_000
 KEPT_ROWS = 1_000_000
@@ -33,16 +34,23 @@ KEPT_SECONDS = 90 * 86_400
 
 
 class Event(NamedTuple):
-    """What equal events have in common; `single` makes an event unequal to all others."""
+    """What equal events have in common."""
 
     event: str
-    client_id: str | None
-    scope: str | None
-    reason: str | None
-    single: str | None = None
+    client_id: str | None = None
+    scope: str | None = None
+    reason: str | None = None
 
 
-Rows = dict[Event, dict[str, Any]]
+class Key(NamedTuple):
+    """What is counted in one row: equal events of an hour, or the one event of a request."""
+
+    event: Event
+    hour: int
+    request_id: str | None
+
+
+Rows = dict[Key, dict[str, Any]]
 Marks = dict[InstrumentedAttribute[Any], dict[int, int]]
 
 
@@ -56,16 +64,19 @@ class AuditBatch:
         self._filled = threading.Event()
         self._closed = threading.Event()
         self._pid = 0
+        self._thread: threading.Thread | None = None
         self._rows: Rows = {}
         self._marks: Marks = defaultdict(dict)
+        self._singles = 0
         self._dropped = 0
 
-    def note(self, event: Event, request_id: str | None) -> None:
-        """Add an event; equal ones are counted in one row, with the last one's request id."""
+    def note(self, event: Event, request_id: str | None, *, single: bool = False) -> None:
+        """Add an event: counted with its equals under the last one's request id, or `single`, while there is room."""
         with self._lock:
-            if len([e for e in self._rows if e.single]) >= MAX_SINGLE_ROWS:
-                event = event._replace(single=None)
-            self._add(event, {"at": now(), "request_id": request_id, "count": 1})
+            single = single and self._singles < MAX_SINGLE_ROWS
+            self._singles += single
+            key = Key(event, now() // HOUR, request_id if single else None)
+            self._add(key, {"at": now(), "request_id": request_id, "count": 1})
         self._wake()
 
     def mark(self, column: InstrumentedAttribute[Any], row_id: int, moment: int) -> None:
@@ -78,7 +89,7 @@ class AuditBatch:
         """Write what was noted. If the database does not take it: False, and nothing is lost."""
         with self._one_writer:
             with self._lock:
-                rows, self._rows = self._rows, {}
+                rows, self._rows, self._singles = self._rows, {}, 0
                 marks, self._marks = self._marks, defaultdict(dict)
                 dropped, self._dropped = self._dropped, 0
             if dropped:
@@ -93,24 +104,26 @@ class AuditBatch:
             return True
 
     def close(self) -> None:
-        """Write the rest, and end the thread."""
+        """End the thread, and write the rest."""
         self._closed.set()
         self._filled.set()
+        if self._thread:
+            self._thread.join()
         self.write()
         atexit.unregister(self.close)
 
-    def _add(self, event: Event, row: dict[str, Any]) -> None:
-        if event not in self._rows and len(self._rows) >= MAX_ROWS:
+    def _add(self, key: Key, row: dict[str, Any]) -> None:
+        if key not in self._rows and len(self._rows) >= MAX_ROWS:
             self._dropped += row["count"]
             return
-        counted = self._rows.get(event, {"count": 0})["count"]
-        self._rows[event] = row | {"count": counted + row["count"]}
+        counted = self._rows.get(key, {"count": 0})["count"]
+        self._rows[key] = row | {"count": counted + row["count"]}
 
     def _keep(self, rows: Rows, marks: Marks) -> None:
         with self._lock:
             newer, self._rows = self._rows, rows
-            for event, row in newer.items():
-                self._add(event, row)
+            for key, row in newer.items():
+                self._add(key, row)
             for column, moments in marks.items():
                 self._marks[column] = moments | self._marks[column]
 
@@ -121,8 +134,7 @@ class AuditBatch:
                 change = update(model).where(model.id == bindparam("row")).values({column: bindparam("moment")})
                 connection.execute(change, [{"row": row, "moment": at} for row, at in moments.items()])
             if rows:
-                lines = [e._asdict() | row for e, row in rows.items()]
-                connection.execute(insert(AuditEvent), [{k: v for k, v in x.items() if k != "single"} for x in lines])
+                connection.execute(insert(AuditEvent), [key.event._asdict() | row for key, row in rows.items()])
             connection.commit()
 
     def _wake(self) -> None:
@@ -131,7 +143,8 @@ class AuditBatch:
             if self._pid != os.getpid():
                 self._pid = os.getpid()
                 atexit.register(self.close)
-                threading.Thread(target=self._run, name="audit", daemon=True).start()
+                self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
+                self._thread.start()
         self._filled.set()
 
     def _run(self) -> None:

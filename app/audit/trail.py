@@ -12,13 +12,11 @@ from flask import Flask, current_app, g, request
 from sqlalchemy import func, select
 
 from app.audit.audit_event import AuditEvent
-from app.audit.batch import AuditBatch, Event
+from app.audit.batch import HOUR, AuditBatch, Event
 from app.clock import now
 from app.database import db
 from app.errors import AccessRefusedError, RefusedError
 from app.logs import log, redact, request_id
-
-HOUR = 3_600
 
 
 def init_app(app: Flask) -> None:
@@ -43,7 +41,7 @@ def record(event: str, *, client_id: str | None = None, reason: str | None = Non
 def note(event: str, *, client_id: str | None, scope: str | None = None, reason: str | None = None) -> None:
     """Log an event now, and have it written within a second; events with a reason keep rows of their own."""
     log_line(event, client_id=client_id, scope=scope, reason=reason)
-    batch().note(Event(event, client_id, scope, reason, single=request_id() if reason else None), request_id())
+    batch().note(Event(event, client_id, scope, reason), request_id(), single=reason is not None)
 
 
 def note_refusal(error: RefusedError) -> None:

@@ -1,0 +1,272 @@
+"""The audit trail: what is in it, how it is written, and what it never loses."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy import event, select, text
+
+from app.audit import batch as batches
+from app.audit import trail
+from app.audit.audit_event import AuditEvent
+from app.audit.batch import Event
+from app.clock import now
+from app.database import db
+from app.logs import JsonLine, log
+from tests.conftest import Machine, Operator, demo, wait_for
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """The log as it is written, line by line."""
+    found: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(self.format(record))
+
+    handler = Keep()
+    handler.setFormatter(JsonLine())
+    log.addHandler(handler)
+    yield found
+    log.removeHandler(handler)
+
+
+def rows(app: Flask) -> list[AuditEvent]:
+    with app.app_context():
+        return list(db.session.scalars(select(AuditEvent).order_by(AuditEvent.id)))
+
+
+def test_R108_tokens_and_refusals_are_in_the_trail_newest_first(admin: Machine, reporting: Machine) -> None:
+    reporting.token()
+    reporting.ask(scope="nonsense")
+    reporting.get("/inventory", reporting.token())
+
+    found = admin.events(client_id="demo-reporting", limit="3")
+
+    assert [(each["event"], each.get("reason", "").partition(":")[0]) for each in found] == [
+        ("access_refused", "insufficient_scope"),
+        ("token_refused", "invalid_scope"),
+        ("token_issued", ""),
+    ]
+    assert all(each["request_id"] for each in found)
+
+
+def test_R108_every_change_of_state_is_an_event(operator: Operator, admin: Machine) -> None:
+    operator.register("billing", "--scope", "read:logs")
+    for command in ("disable", "enable", "rotate-secret", "delete"):
+        operator.run("clients", command, "billing")
+    kid = operator.run("keys", "rotate")["kid"]
+    operator.run("keys", "withdraw", kid)
+    admin.send("POST", "/admin/logs", admin.token(), json={"message": "nightly export done"})
+
+    found = [each["event"] for each in admin.events() if each["event"] not in ("token_issued", "client_created")]
+
+    assert found == [
+        "entry_added",
+        "key_withdrawn",
+        "key_rotated",
+        "client_deleted",
+        "secret_rotated",
+        "client_enabled",
+        "client_disabled",
+        "key_created",
+    ]
+
+
+def test_R108_each_event_is_one_json_line_with_the_request_id_of_the_answer(admin: Machine, lines: list[str]) -> None:
+    answer = admin.ask(scope="nonsense")
+
+    (line,) = map(json.loads, lines)
+
+    assert line["message"] == "token_refused"
+    assert line["client_id"] == "demo-admin"
+    assert line["request_id"] == answer.headers["X-Request-Id"]
+    assert "nonsense is not registered" in line["reason"] or "not registered for the scope" in line["reason"]
+
+
+def test_R108_no_secret_and_no_token_reaches_a_log_line_or_the_trail_at_debug(
+    operator: Operator, admin: Machine, lines: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    log.setLevel(logging.DEBUG)
+    machine = operator.register("billing", "--scope", "read:logs")
+    token = machine.token()
+    machine.get("/inventory", token)
+    machine.get("/inventory", token + "x")
+    machine.ask(scope=machine.secret)
+    machine.ask(grant_type=machine.secret)
+    Machine(machine.app, machine.secret, machine.client_id).ask()
+    machine.app.test_client().post("/oauth/token", data=machine.secret, content_type=f"text/{machine.secret}")
+    admin.send("POST", "/admin/logs", admin.token(), json={"message": f"my secret is {machine.secret}"})
+    admin.get(f"/admin/logs?client_id={machine.secret}&limit={machine.secret}", admin.token())
+    events = json.dumps(admin.events(limit="200"))
+    log.setLevel(logging.INFO)
+
+    written = "\n".join(lines) + caplog.text + events
+    signature = token.rpartition(".")[2]
+    assert len(lines) > 5
+    assert machine.secret not in written
+    assert signature not in written
+
+
+def test_what_was_sent_as_an_id_is_kept_only_if_it_surely_is_one(admin: Machine) -> None:
+    for client_id in ("my-password", "kts_0123456789012345678901", "ktc_0123456789012345678901"):
+        Machine(admin.app, client_id, "x").ask()
+
+    found = admin.events(event="token_refused")
+
+    assert [each.get("client_id") for each in found] == ["ktc_0123456789012345678901", None, None]
+
+
+def test_equal_events_of_a_batch_are_one_row_with_a_count(app: Flask, admin: Machine) -> None:
+    with app.app_context():
+        trail.batch().write()
+        trail.batch().close()  # no thread may write in between
+        before = len(rows(app))
+        for _ in range(20):
+            last = admin.ask()
+        trail.batch().write()
+
+    (row,) = rows(app)[before:]
+    assert (row.event, row.client_id, row.count) == ("token_issued", "demo-admin", 20)
+    assert row.request_id == last.headers["X-Request-Id"]
+
+
+def test_refusals_keep_rows_of_their_own_up_to_fifty_a_batch(app: Flask, admin: Machine) -> None:
+    with app.app_context():
+        trail.batch().close()
+        for _ in range(60):
+            admin.ask(scope="nonsense")
+        trail.batch().write()
+
+    counts = [row.count for row in rows(app) if row.event == "token_refused"]
+    assert sorted(counts) == [1] * 50 + [10]
+
+
+def test_the_worker_writes_its_batch_by_itself(app: Flask, admin: Machine) -> None:
+    admin.token()
+
+    wait_for(lambda: any(row.event == "token_issued" for row in rows(app)))
+
+
+def test_issuing_a_token_waits_for_no_row_of_the_trail(app: Flask, admin: Machine) -> None:
+    admin.token()
+    with app.app_context():
+        trail.batch().close()
+        engine = db.engine
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
+
+    admin.token()
+
+    assert not [each for each in statements if each.startswith(("INSERT", "UPDATE"))]
+
+
+def test_what_the_database_does_not_take_is_kept_and_written_later(
+    app: Flask, admin: Machine, lines: list[str]
+) -> None:
+    with app.app_context():
+        trail.batch().close()
+        rename("audit_events", "elsewhere")
+        for _ in range(3):
+            admin.token()
+        assert not trail.batch().write()
+        admin.token()
+        assert not trail.batch().write()
+        rename("elsewhere", "audit_events")
+        assert trail.batch().write()
+
+    assert sum(row.count for row in rows(app) if row.event == "token_issued") == 4
+    assert any("waits in memory" in line for line in lines)
+
+
+def rename(old: str, new: str) -> None:
+    with db.engine.begin() as connection:
+        connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
+
+
+def test_memory_is_bounded_and_what_is_dropped_is_counted(
+    app: Flask, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "MAX_ROWS", 10)
+    with app.test_request_context():
+        trail.batch().close()
+        for n in range(25):
+            trail.note("token_issued", client_id=f"client-{n}")
+        trail.batch().write()
+
+    assert len([row for row in rows(app) if row.event == "token_issued"]) == 10
+    assert any("15 events are only in this log" in line for line in lines)
+    assert len([line for line in lines if '"message": "token_issued"' in line]) == 25
+
+
+def test_the_table_is_bounded_by_age_and_by_rows(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "KEPT_ROWS", 5)
+    with app.app_context(), time_machine.travel(now(), tick=False) as clock:
+        batch = trail.batch()
+        batch.close()
+        for n in range(8):
+            batch.note(Event("token_issued", f"client-{n}"), None)
+        batch.write()
+        batch._trim()
+        assert [row.client_id for row in rows(app)] == [f"client-{n}" for n in range(3, 8)]
+
+        clock.shift(batches.KEPT_SECONDS + 1)
+        batch.note(Event("token_issued", "newest"), None)
+        batch.write()
+        batch._trim()
+        assert [row.client_id for row in rows(app)] == ["newest"]
+
+
+def test_another_workers_events_are_seen_once_it_has_written(new_app: Callable[..., Flask]) -> None:
+    here, there = demo(new_app(), "demo-admin"), demo(new_app(), "demo-reporting")
+    there.token()
+
+    wait_for(lambda: bool(here.events(client_id="demo-reporting", event="token_issued")))
+
+
+def test_pages_follow_each_other_without_a_gap(admin: Machine) -> None:
+    for n in range(7):
+        admin.send("POST", "/admin/logs", admin.token(), json={"message": f"entry {n}"})
+    seen, before = [], "9999"
+    while before:
+        page = admin.get(f"/admin/logs?event=entry_added&limit=3&before={before}", admin.token()).json
+        seen += [each["reason"] for each in page["events"]]
+        before = page["next_before"]
+
+    assert seen == [f"entry {n}" for n in reversed(range(7))]
+
+
+def test_reports_count_tokens_per_client_and_hour(reporting: Machine) -> None:
+    with time_machine.travel(1_800_000_000 - 1_800_000_000 % 3_600 + 1_800, tick=False) as clock:
+        for _ in range(3):
+            reporting.token()
+        reporting.ask(scope="nonsense")
+        clock.shift(3_600)
+        token = reporting.token()
+        answer = reporting.get("/internal/reports?hours=2", token).json["hours"]
+        hour = now() - now() % 3_600
+
+        assert answer == [
+            {"hour": hour, "client_id": "demo-reporting", "issued": 1, "refused": 0},
+            {"hour": hour - 3_600, "client_id": "demo-reporting", "issued": 3, "refused": 1},
+        ]
+        assert reporting.get("/internal/reports?hours=1", token).json["hours"] == answer[:1]
+
+
+def test_a_request_id_of_a_trusted_proxy_is_kept_if_it_is_plain(new_app: Callable[..., Flask]) -> None:
+    alone, behind = new_app(), new_app(trusted_proxies=1)
+
+    def named(app: Flask, sent: str) -> str:
+        return app.test_client().get("/inventory", headers={"X-Request-Id": sent}).headers["X-Request-Id"]
+
+    assert named(behind, "0123456789abcdef") == "0123456789abcdef"
+    assert named(alone, "0123456789abcdef") != "0123456789abcdef"
+    for strange in ("short", "x" * 65, "with space", 'quote"quote'):
+        assert named(behind, strange) != strange

@@ -1,0 +1,227 @@
+"""`flask clients …`: what the operator can do, and what is refused with nothing written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import time_machine
+from sqlalchemy import func, select
+
+import config
+from app import create_app
+from app.audit.audit_event import AuditEvent
+from app.clients.client import Client
+from app.clients.secret import MAX_SECRETS, ClientSecret
+from app.clock import now
+from app.database import db
+from tests.conftest import Machine, Operator, build_app, close
+
+
+def counted(operator: Operator) -> list[int | None]:
+    with operator.app.app_context():
+        return [db.session.scalar(select(func.count()).select_from(m)) for m in (Client, ClientSecret, AuditEvent)]
+
+
+def test_create_shows_the_secret_once_and_keeps_its_digest(operator: Operator) -> None:
+    made = operator.run("clients", "create", "billing", "--scope", "read:logs")
+    shown = operator.run("clients", "show", "billing")
+
+    assert "client_secret" not in shown
+    assert shown["client_id"] == made["client_id"]
+    with operator.app.app_context():
+        kept = db.session.scalars(select(ClientSecret.digest).order_by(ClientSecret.id.desc())).first()
+    assert kept == hashlib.sha256(made["client_secret"].encode()).digest()
+
+
+def test_every_option_of_create_is_kept(operator: Operator) -> None:
+    options = ["--scope", "read:logs write:logs", "--default-scope", "read:logs", "--lifetime", "60"]
+    options += ["--auth-method", "client_secret_post", "--claim", "org_id=acme", "--claim", "plan=gold"]
+
+    made = operator.run("clients", "create", "billing", *options)
+
+    kept = {name: made[name] for name in ("name", "scope", "default_scope", "access_token_seconds", "claims")}
+    assert kept == {
+        "name": "billing",
+        "scope": "read:logs write:logs",
+        "default_scope": "read:logs",
+        "access_token_seconds": 60,
+        "claims": {"org_id": "acme", "plan": "gold"},
+    }
+    assert (made["token_endpoint_auth_method"], made["grant_types"]) == ("client_secret_post", ["client_credentials"])
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        pytest.param(["--scope", "read:lgos"], "read:lgos is not declared", id="unknown-scope"),
+        pytest.param(["--scope", "read:logs  write:logs"], "single spaces", id="malformed-scope"),
+        pytest.param([], "a scope is words", id="no-scope"),
+        pytest.param(["--scope", "read:logs " * 200], "at most 1024", id="scope-too-long"),
+        pytest.param(["--scope", "read:logs", "--default-scope", "write:logs"], "more than the scope", id="default"),
+        pytest.param(["--scope", "read:logs shipments:read"], "name a default scope", id="two-resources"),
+        pytest.param(
+            ["--scope", "read:logs shipments:read", "--default-scope", "read:logs shipments:read"],
+            "more than one resource",
+            id="default-in-two-resources",
+        ),
+        pytest.param(["--scope", "read:logs", "--lifetime", "0"], "1 to 86400", id="lifetime-0"),
+        pytest.param(["--scope", "read:logs", "--lifetime", "86401"], "1 to 86400", id="lifetime-too-long"),
+        pytest.param(["--scope", "read:logs", "--auth-method", "none"], "client_secret_basic", id="public-client"),
+        pytest.param(["--scope", "read:logs", "--claim", "sub=me"], "the server's own", id="reserved-claim"),
+        pytest.param(["--scope", "read:logs", "--claim", "org_id"], "KEY=VALUE", id="claim-without-value"),
+        pytest.param(["--scope", "read:logs", "--claim", "a=1", "--claim", "a=2"], "each key once", id="claim-twice"),
+        pytest.param(["--scope", "read:logs", "--claim", "a="], "at least one", id="claim-empty"),
+        pytest.param(["--scope", "read:logs", "--claim", "a\nb=1"], "a claim's name", id="claim-name"),
+        pytest.param(["--scope", "read:logs", "--claim", "a=" + "x" * 2_049], "2048", id="claims-too-long"),
+    ],
+)
+def test_a_bad_registration_is_refused_with_the_reason_and_writes_nothing(
+    operator: Operator, options: list[str], reason: str
+) -> None:
+    before = counted(operator)
+
+    said = operator.is_refused("clients", "create", "billing", *options)
+
+    assert reason in said
+    assert counted(operator) == before
+
+
+@pytest.mark.parametrize("name", ["", "two words", "ktc_x", "kts_x", "x" * 65, "ä", "-x", "a\n"])
+def test_a_bad_name_is_refused(operator: Operator, name: str) -> None:
+    assert "a name is" in operator.is_refused("clients", "create", "--scope", "read:logs", "--", name)
+
+
+def test_a_taken_name_is_refused_and_writes_nothing(operator: Operator) -> None:
+    operator.register("billing", "--scope", "read:logs")
+    before = counted(operator)
+
+    assert "is taken" in operator.is_refused("clients", "create", "billing", "--scope", "write:logs")
+    assert counted(operator) == before
+
+
+def test_names_differ_by_case(operator: Operator) -> None:
+    operator.register("billing", "--scope", "read:logs")
+
+    assert operator.register("Billing", "--scope", "read:logs").ask().status_code == 200
+
+
+def test_every_command_takes_the_name_or_the_id(operator: Operator) -> None:
+    machine = operator.register("billing", "--scope", "read:logs")
+
+    for which in ("billing", machine.client_id):
+        for command in ("show", "disable", "enable", "rotate-secret"):
+            assert operator.run("clients", command, which)["client_id"] == machine.client_id
+    assert operator.run("clients", "delete", machine.client_id)["client_id"] == machine.client_id
+
+
+@pytest.mark.parametrize("command", ["show", "disable", "enable", "delete", "rotate-secret"])
+def test_an_unknown_client_is_refused(operator: Operator, command: str) -> None:
+    assert "no client has the id or the name nobody" in operator.is_refused("clients", command, "nobody")
+
+
+def test_list_shows_every_client(operator: Operator) -> None:
+    operator.run("clients", "disable", "demo-brief")
+
+    listed = operator.run("clients", "list")["clients"]
+
+    assert [each["name"] for each in listed] == ["demo-partner", "demo-reporting", "demo-admin", "demo-brief"]
+    assert [each["disabled_at"] is None for each in listed] == [True, True, True, False]
+    said = operator.app.test_cli_runner().invoke(args=["clients", "list"]).stdout
+    assert [line.split()[2] for line in said.splitlines()] == ["enabled"] * 3 + ["disabled"]
+
+
+def test_the_output_for_people_has_the_secret_and_times_that_can_be_read(operator: Operator) -> None:
+    said = operator.app.test_cli_runner().invoke(
+        args=["clients", "create", "billing", "--scope", "read:logs", "--claim", "org_id=acme"]
+    )
+
+    lines = dict(line.split(None, 1) for line in said.stdout.splitlines())
+    assert lines["client_secret"].startswith("kts_")
+    assert lines["claims"] == "org_id=acme"
+    assert lines["created_at"].endswith("Z")
+    assert "shown this once" in said.stdout
+
+
+@pytest.mark.parametrize("overlap", ["-1", "604801"])
+def test_an_overlap_out_of_bounds_is_refused(operator: Operator, overlap: str) -> None:
+    machine = operator.register("billing", "--scope", "read:logs")
+
+    said = operator.is_refused("clients", "rotate-secret", "billing", "--overlap", overlap)
+
+    assert "0 to 604800" in said
+    assert machine.ask().status_code == 200
+
+
+def test_rotation_never_lengthens_the_life_of_an_old_secret(operator: Operator) -> None:
+    operator.register("billing", "--scope", "read:logs")
+    with time_machine.travel(now(), tick=False):
+        moment = now()
+        operator.run("clients", "rotate-secret", "billing", "--overlap", "60", "--name", "blue")
+        secrets = operator.run("clients", "rotate-secret", "billing", "--overlap", "600")["secrets"]
+
+    ends = {secret["name"]: secret["not_after"] for secret in secrets}
+    assert ends == {"first": moment + 60, "blue": moment + 600, f"made-{moment}": None}
+
+
+def test_a_secrets_name_is_not_given_twice(operator: Operator) -> None:
+    operator.run("clients", "rotate-secret", "demo-admin", "--overlap", "60", "--name", "blue")
+
+    said = operator.is_refused("clients", "rotate-secret", "demo-admin", "--overlap", "60", "--name", "blue")
+
+    assert "has a secret named blue" in said
+
+
+def test_live_secrets_are_bounded_and_ended_ones_make_room(operator: Operator) -> None:
+    machine = operator.register("billing", "--scope", "read:logs")
+    for _ in range(MAX_SECRETS - 1):
+        operator.run("clients", "rotate-secret", "billing", "--overlap", "600")
+
+    said = operator.is_refused("clients", "rotate-secret", "billing", "--overlap", "600")
+    assert "8 secrets that still work" in said
+    assert machine.ask().status_code == 200
+
+    for _ in range(3):
+        rotated = operator.run("clients", "rotate-secret", "billing")
+        assert len(rotated["secrets"]) <= MAX_SECRETS
+        assert Machine(operator.app, machine.client_id, rotated["client_secret"]).ask().status_code == 200
+
+
+def test_delete_takes_the_secrets_with_it(operator: Operator) -> None:
+    before = counted(operator)
+    operator.register("billing", "--scope", "read:logs")
+
+    operator.run("clients", "delete", "billing")
+
+    assert counted(operator)[:2] == before[:2]
+
+
+def test_the_last_use_of_a_secret_is_known_within_the_next_batch(operator: Operator) -> None:
+    machine = operator.register("billing", "--scope", "read:logs")
+    with time_machine.travel(now(), tick=False):
+        machine.ask()
+        machine.events()  # writes the batch
+
+        (secret,) = operator.run("clients", "show", "billing")["secrets"]
+        assert secret["last_used_at"] == now()
+
+
+def test_commands_refuse_settings_at_fault_but_new_secret_runs() -> None:
+    app = create_app(config.load({"KEYTURN_SIGNING_ALG": "none"}))
+    runner = app.test_cli_runner()
+
+    for command in (["clients", "list"], ["keys", "list"], ["prepare"]):
+        refused = runner.invoke(args=command)
+        assert refused.exit_code == 1
+        assert "KEYTURN_SIGNING_ALG must be RS256 or ES256." in refused.stderr
+    made = runner.invoke(args=["keys", "new-secret", "--json"])
+    assert config.fernet_keys(json.loads(made.stdout)["secret_key"])
+
+
+def test_commands_on_an_unprepared_database_say_what_to_do(tmp_path: Path) -> None:
+    app = build_app(database_url=f"sqlite:///{tmp_path}/empty.db")
+
+    assert "flask prepare" in Operator(app).is_refused("clients", "list")
+    close(app)

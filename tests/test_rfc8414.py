@@ -1,0 +1,74 @@
+"""The server's metadata (RFC 8414): what it says is what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import pytest
+from flask import Flask
+
+from tests.conftest import ISSUER, Machine, demo
+
+WELL_KNOWN = "/.well-known/oauth-authorization-server"
+
+
+def test_R078_R079_the_metadata_is_where_the_rfc_puts_it_and_the_issuer_is_ours(app: Flask) -> None:
+    answer = app.test_client().get(WELL_KNOWN, headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example"})
+
+    assert (answer.status_code, answer.mimetype) == (200, "application/json")
+    assert answer.json["issuer"] == ISSUER
+    assert "evil" not in answer.text
+
+
+def test_R078_R083_with_a_path_in_the_issuer_everything_lies_where_the_metadata_says(
+    new_app: Callable[..., Flask],
+) -> None:
+    app = new_app(issuer="http://127.0.0.1:8000/auth/eu")
+    metadata = app.test_client().get(WELL_KNOWN + "/auth/eu").json
+    data = {"grant_type": "client_credentials"}
+
+    machine = demo(app, "demo-admin")
+    issued = app.test_client().post(
+        urlsplit(metadata["token_endpoint"]).path, data=data, auth=(machine.client_id, machine.secret)
+    )
+    keys = app.test_client().get(urlsplit(metadata["jwks_uri"]).path)
+
+    assert metadata["issuer"] == "http://127.0.0.1:8000/auth/eu"
+    assert (issued.status_code, keys.status_code) == (200, 200)
+    assert machine.get("/auth/eu/admin/logs", issued.json["access_token"]).status_code == 200
+    assert app.test_client().get(WELL_KNOWN).status_code == 404
+
+
+def test_R080_R081_R083_members_are_there_or_left_out_as_the_rfc_says(app: Flask) -> None:
+    metadata = app.test_client().get(WELL_KNOWN).json
+
+    assert "authorization_endpoint" not in metadata
+    assert metadata["grant_types_supported"] == ["client_credentials"]
+    assert [name for name, value in metadata.items() if value == []] == ["response_types_supported"]
+
+
+def test_R082_R083_R084_what_the_metadata_lists_works(admin: Machine) -> None:
+    metadata = admin.app.test_client().get(WELL_KNOWN).json
+    path = urlsplit(metadata["token_endpoint"]).path
+    form = {"grant_type": metadata["grant_types_supported"][0]}
+    in_form = form | {"client_id": admin.client_id, "client_secret": admin.secret}
+
+    answers = {
+        "client_secret_basic": admin.app.test_client().post(path, data=form, auth=(admin.client_id, admin.secret)),
+        "client_secret_post": admin.app.test_client().post(path, data=in_form),
+    }
+
+    assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(
+        metadata["token_endpoint_auth_methods_supported"], 200
+    )
+    assert admin.app.test_client().get(urlsplit(metadata["jwks_uri"]).path).status_code == 200
+    assert set(answers["client_secret_basic"].json["scope"].split()) <= set(metadata["scopes_supported"])
+
+
+@pytest.mark.parametrize("path", [WELL_KNOWN, "/.well-known/jwks.json"])
+def test_R106_HEAD_works_where_GET_does(app: Flask, path: str) -> None:
+    head, get = app.test_client().head(path), app.test_client().get(path)
+
+    assert (head.status_code, head.data) == (200, b"")
+    assert head.headers["Content-Length"] == get.headers["Content-Length"]
