@@ -90,7 +90,7 @@ def access_refused(name: str, clauses: str, teaches: str, error: str | None, sta
 
 CASES = (
     Case(
-        name="a token, asked for with HTTP Basic", clauses="R012 R044 R051 R052 R053 R054", folder=ASK,
+        name="a token, asked for with HTTP Basic", clauses="R012 R044 R051 R052 R053 R054 R056", folder=ASK,
         teaches="The client proves who it is with its id and secret in the Authorization header, and gets a token "
         "for its default scope. There is no refresh token: the client asks again.",
         basic="admin", form=asks(), answer=NO_STORE,

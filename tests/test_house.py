@@ -1,0 +1,136 @@
+"""The guards of the whole: which way imports point, how big things are, what is public."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from tests.cases import CASES
+from tests.conftest import ROOT
+
+APP = ROOT / "app"
+FILES = [file for file in APP.rglob("*.py") if "versions" not in file.parts]
+# A part may import the parts above it. `app/__init__.py` may import every part, `migrations/env.py` every model.
+ORDER = [
+    "clock",
+    "database",
+    "logs",
+    "errors",
+    "commands",
+    "audit",
+    "clients",
+    "keys",
+    "tokens",
+    "resources",
+    "prepare",
+]
+CORE = [
+    "config.py",
+    "app/tokens/server.py",
+    "app/tokens/endpoints.py",
+    "app/resources/protector.py",
+    "app/resources/samples.py",
+]
+PUBLIC = {"POST /oauth/token", "GET /.well-known/oauth-authorization-server", "GET /.well-known/jwks.json"}
+CLAUSES = [*range(1, 25), *range(26, 30), *range(41, 45), 49, 50, *range(51, 85), *range(98, 105), 106, 107, 108]
+
+
+def part(file: Path) -> str:
+    return file.relative_to(APP).parts[0].removesuffix(".py")
+
+
+def imports(file: Path) -> set[str]:
+    """The parts of the house that a file imports, wherever in the file."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "app":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("app."):
+            found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("app.")}
+    return found
+
+
+def test_every_part_has_its_place_in_the_order() -> None:
+    assert {part(file) for file in FILES} - {"__init__", "migrations"} == set(ORDER)
+
+
+@pytest.mark.parametrize(
+    "file", [f for f in FILES if part(f) not in ("__init__", "migrations")], ids=lambda f: str(f.relative_to(APP))
+)
+def test_imports_point_one_way(file: Path) -> None:
+    allowed = set(ORDER[: ORDER.index(part(file)) + 1])
+
+    assert imports(file) <= allowed
+
+
+def test_config_imports_nothing_of_the_app_and_the_app_nothing_of_the_tests() -> None:
+    assert imports(ROOT / "config.py") == set()
+    assert not [file for file in FILES if re.search(r"^(from|import) (tests|wsgi)\b", file.read_text(), re.MULTILINE)]
+
+
+def test_no_two_files_share_a_name() -> None:
+    names = Counter(file.name for file in FILES if file.name not in ("__init__.py", "env.py"))
+
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def lines(files: list[Path]) -> int:
+    return sum(len(file.read_text().splitlines()) for file in files)
+
+
+def test_the_five_files_of_the_core_stay_under_500_lines() -> None:
+    assert lines([ROOT / name for name in CORE]) < 500
+
+
+def test_the_product_stays_small() -> None:
+    rooms = [file for file in FILES if part(file) in ("clients", "keys", "tokens", "resources")]
+
+    assert lines(rooms) < 2_000
+    assert lines([file for file in FILES if part(file) != "migrations"]) < 4_500
+    assert [file.name for file in FILES if len(file.read_text().splitlines()) > 200] == []
+
+
+def test_every_module_says_what_it_is() -> None:
+    for file in [*FILES, *(ROOT / "tests").glob("test_*.py"), ROOT / "config.py", ROOT / "wsgi.py"]:
+        assert ast.get_docstring(ast.parse(file.read_text())), file
+
+
+def test_every_route_is_guarded_or_declared_public(app: Flask) -> None:
+    for rule in app.url_map.iter_rules():
+        for method in (rule.methods or set()) - {"HEAD"}:
+            path = rule.rule.replace("<sku>", "pallet")
+            if f"{method} {rule.rule}" not in PUBLIC:
+                answer = app.test_client().open(path, method=method)
+                assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, 'Bearer realm="keyturn"')
+
+
+@pytest.mark.parametrize("clause", [f"R{number:03}" for number in CLAUSES])
+def test_every_clause_has_a_case_or_a_test(clause: str) -> None:
+    named = " ".join(case.clauses for case in CASES)
+    for file in (ROOT / "tests").glob("test_*.py"):
+        named += " ".join(re.findall(r"def (test_\w+)", file.read_text()))
+
+    assert clause in named
+
+
+def test_no_file_names_a_registry_and_none_holds_a_secret_that_is_not_a_demo() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    texts = {name: (ROOT / name).read_text() for name in tracked if (ROOT / name).is_file()}
+
+    assert [name for name, text in texts.items() if re.search(r"https?://[\w.-]*(pypi|npmjs|debian)", text)] == []
+    for name, text in texts.items():
+        for found in re.findall(r"kts_[A-Za-z0-9_-]{43}|-----BEGIN [A-Z ]*PRIVATE", text):
+            assert name.startswith("tests/"), f"{name}: {found[:8]}…"
+
+
+def test_the_sources_hold_nothing_unfinished() -> None:
+    for file in FILES:
+        assert not re.search(r"\b(TODO|FIXME|XXX|NotImplementedError)\b|pragma: no cover", file.read_text()), file

@@ -1,0 +1,155 @@
+"""The server as it is run: gunicorn, two workers, signals; and `make run`, as a newcomer meets it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.conftest import ROOT, SECRET_KEY, LiveServer, answers, free_port, kid_of, wait_for
+
+BASIC = b64encode(b"demo-admin:kts_demo-admin-is-for-learning-only").decode()
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+def call(
+    server: LiveServer, method: str, path: str, body: str = "", **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    """One request over a connection of its own, so that any worker may answer."""
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
+    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    answer = connection.getresponse()
+    result = answer.status, dict(answer.headers), answer.read()
+    connection.close()
+    return result
+
+
+def token(server: LiveServer, scope: str = "") -> str:
+    body = f"grant_type=client_credentials&scope={scope}"
+    status, _, answer = call(server, "POST", "/oauth/token", body, Authorization=f"Basic {BASIC}", **FORM)
+    assert status == 200, answer
+    return str(json.loads(answer)["access_token"])
+
+
+def events(server: LiveServer, query: str) -> list[dict[str, object]]:
+    status, _, answer = call(server, "GET", f"/admin/logs?{query}", Authorization=f"Bearer {token(server)}")
+    assert status == 200
+    return list(json.loads(answer)["events"])
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_R077_every_worker_signs_with_the_same_key_and_knows_every_token(
+    live: Callable[..., LiveServer], kind: str
+) -> None:
+    server = live(kind)
+
+    tokens = [token(server) for _ in range(20)]
+    sets = {call(server, "GET", "/.well-known/jwks.json")[2] for _ in range(20)}
+
+    assert len({kid_of(each) for each in tokens}) == len(sets) == 1
+    assert {call(server, "GET", "/inventory", Authorization=f"Bearer {each}")[0] for each in tokens} == {200}
+
+
+def test_R028_what_the_operator_changes_every_worker_knows_at_once(live: Callable[..., LiveServer]) -> None:
+    server = live()
+    token(server)
+
+    server.flask("clients", "disable", "demo-admin")
+
+    for _ in range(10):
+        status, _, _ = call(
+            server, "POST", "/oauth/token", "grant_type=client_credentials", Authorization=f"Basic {BASIC}", **FORM
+        )
+        assert status == 401
+
+
+def test_R104_gunicorn_believes_no_proxy_header_by_itself(live: Callable[..., LiveServer]) -> None:
+    server = live()
+    for name in ("partner", "reporting", "admin", "brief"):
+        server.flask("clients", "delete", f"demo-{name}")
+    environment = {"KEYTURN_ENV": "production", "KEYTURN_ISSUER": "https://auth.example.com"}
+    production = live(KEYTURN_DATABASE_URL=server.environment["KEYTURN_DATABASE_URL"], **environment)
+
+    status, _, body = call(production, "POST", "/oauth/token", "grant_type=x", X_Forwarded_Proto="https", **FORM)
+
+    assert (status, json.loads(body)["error_description"]) == (400, "This address answers https only.")
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_no_event_is_lost_when_the_server_is_stopped(live: Callable[..., LiveServer], how: signal.Signals) -> None:
+    server = live()
+    for _ in range(10):
+        token(server, "read:logs")
+
+    os.kill(server.process.pid, how)
+    assert server.process.wait(timeout=30) == 0
+    again = live(KEYTURN_DATABASE_URL=server.environment["KEYTURN_DATABASE_URL"])
+
+    issued = [each for each in events(again, "event=token_issued&limit=200") if each["scope"] == "read:logs"]
+    assert sum(int(str(each["count"])) for each in issued) == 10
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_worker_that_is_killed_is_replaced_and_nothing_changes_for_clients(
+    live: Callable[..., LiveServer],
+) -> None:
+    server = live()
+    before = token(server)
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+
+    os.kill(int(children[0]), signal.SIGKILL)
+
+    wait_for(lambda: answers(server.url))
+    for _ in range(10):
+        assert call(server, "GET", "/inventory", Authorization=f"Bearer {before}")[0] == 200
+
+
+def test_make_run_starts_prints_commands_that_work_and_ends_on_ctrl_c(tmp_path: Path) -> None:
+    port = free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYTURN_")}
+    environment |= {
+        "PORT": str(port),
+        "KEYTURN_SECRET_KEYS": SECRET_KEY,
+        "KEYTURN_DATABASE_URL": f"sqlite:///{tmp_path}/keyturn.db",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    counted = []
+    for start in ("first", "second"):
+        log = tmp_path / f"{start}.log"
+        with log.open("wb") as output:
+            command = ["make", "run", f"PYTHON={sys.executable}"]
+            make = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}"), seconds=120)
+        printed = log.read_text()
+        commands = [line.strip() for line in printed.splitlines() if re.match(r"  (curl|TOKEN=)", line)]
+        asked, read, refused = (
+            subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
+            for script in (commands[0], f"{commands[1]}\n{commands[2]}", commands[3])
+        )
+
+        assert json.loads(asked)["token_type"] == "Bearer"
+        assert json.loads(read)["events"][0]["event"] == "token_issued"
+        assert " 401 " in refused.splitlines()[0]
+        assert "WWW-Authenticate: Bearer" in refused
+        assert all(each in printed for each in ("demo-partner", "demo-reporting", "demo-admin", "demo-brief"))
+        counted.append(len(json.loads(read)["events"]))
+
+        os.killpg(make.pid, signal.SIGINT)
+        make.wait(timeout=30)
+        assert "Traceback" not in log.read_text()
+        assert not answers(f"http://127.0.0.1:{port}")
+
+    assert counted[1] > counted[0]
+    assert "first signing key" not in printed

@@ -1,0 +1,154 @@
+"""The README: its commands run, its tables are complete, its code works."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from flask import Flask
+
+import config
+from app.errors import CODES
+from app.prepare import welcome
+from tests.conftest import ROOT, LiveServer, Machine
+
+README = (ROOT / "README.md").read_text()
+SOURCES = "\n".join(file.read_text() for file in (ROOT / "app").rglob("*.py"))
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Every command of the README, with the output that is shown for it."""
+    for block in blocks("console"):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            yield command, output
+
+
+def pattern(shown: str) -> re.Pattern[str]:
+    """What is shown, where … stands for anything."""
+    return re.compile(".*".join(re.escape(part) for part in shown.strip().split("…")), re.DOTALL)
+
+
+def table(first: str) -> list[list[str]]:
+    """The rows of the table whose first column has this heading."""
+    found = re.search(rf"^\| {first} \|.*\n\| ---.*\n((?:\|.*\n)+)", README, re.MULTILINE)
+    assert found
+    return [[cell.strip() for cell in row.strip("|\n").split(" | ")] for row in found[1].splitlines()]
+
+
+def test_every_command_runs_and_prints_what_is_shown(live: Callable[..., LiveServer], tmp_path: Path) -> None:
+    server = live(KEYTURN_ENV="development")
+    run_here = [(command, output) for command, output in commands() if not command.startswith("make ")]
+    text = "\n".join(f"{command} 2>&1\necho ----" for command, _ in run_here).replace(
+        "127.0.0.1:8000", server.url.removeprefix("http://")
+    )
+    text = text.replace(".venv/bin/", f"{Path(sys.executable).parent}/").replace("/tmp/", f"{tmp_path}/")
+
+    run = subprocess.run(
+        ["bash", "-c", text], cwd=ROOT, env=server.environment, capture_output=True, text=True, check=False
+    )
+
+    outputs = run.stdout.split("----\n")[:-1]
+    assert len(outputs) > 8
+    for (command, shown), found in zip(run_here, outputs, strict=True):
+        assert pattern(shown).fullmatch(found.strip()), f"{command} printed {found}"
+
+
+def test_what_make_run_prints_is_what_is_shown() -> None:
+    shown = next(output for command, output in commands() if command == "make run")
+
+    assert pattern(shown).fullmatch("…\n" + welcome(config.load({})).strip())
+
+
+def test_make_lists_every_target_and_test_runs_every_check() -> None:
+    def make(*arguments: str) -> str:
+        return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony
+    assert [line.split()[1] for line in make().splitlines()] == phony[1].split()
+    planned = make("-n", "test", f"PYTHON={sys.executable}")
+    assert all(each in planned for each in ("ruff format --check", "ruff check", "mypy", "pytest"))
+
+
+def test_the_guard_in_eight_lines_guards(app: Flask, reporting: Machine, admin: Machine) -> None:
+    (code,) = blocks("python")
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(code, names)
+    app.register_blueprint(names["blueprint"])
+
+    assert len([line for line in code.splitlines() if line]) == 8
+    assert reporting.get("/invoices", reporting.token()).json == {"asked_by": "demo-reporting"}
+    assert admin.get("/invoices", admin.token()).status_code == 403
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    spoken = {"audience": "the issuer", "secret_keys": "instance/secret-key", "resources": "keyturn.toml"}
+    settings = [each for each in fields(config.Settings) if "variable" in each.metadata]
+
+    assert [[cell.strip("`") for cell in row[:2]] for row in table("variable")] == [
+        [each.metadata["variable"], spoken.get(each.name, str(each.default))] for each in settings
+    ]
+
+
+def test_every_command_and_option_is_documented(app: Flask) -> None:
+    documented = {" ".join(re.findall(r"^[a-z -]+", row[0].strip("`"))[0].split()) for row in table("command")}
+    ours = {"flask prepare", "flask db upgrade"}
+    options = set()
+    for name in ("clients", "keys"):
+        group = app.cli.commands[name]
+        assert isinstance(group, click.Group)
+        ours |= {f"flask {name} {command}" for command in group.commands}
+        options |= {o for c in group.commands.values() for p in c.params for o in p.opts if o.startswith("--")}
+
+    assert {each.split(" --")[0] for each in documented} == ours
+    assert [option for option in options if f"`{option}`" not in README and f" {option} " not in README] == []
+
+
+def test_every_error_code_is_documented_and_none_is_used_that_is_not_in_the_table() -> None:
+    assert {row[0].strip("`") for row in table("error")} == set(CODES)
+    for row in table("error"):
+        assert str(CODES[row[0].strip("`")][0]) in row[1]
+    raised = set(re.findall(r'(?:RefusedError|bad_request)\(\s*"(\w+)"', SOURCES))
+    assert raised <= set(CODES)
+
+
+def test_every_route_is_documented(app: Flask) -> None:
+    routes = {
+        f"{method} {rule.rule}"
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+    assert {row[0].strip("`") for row in table("address")} == routes
+
+
+def test_every_event_is_documented() -> None:
+    events = set(re.findall(r'(?:record|note)\(\s*"(\w+)"', SOURCES))
+
+    assert len(events) == 12
+    assert [event for event in events if f"`{event}`" not in README] == []
+
+
+@pytest.mark.parametrize("folder", sorted(path.name for path in (ROOT / "app").iterdir() if path.is_dir()))
+def test_every_folder_is_on_the_map(folder: str) -> None:
+    if folder != "__pycache__":
+        assert f"`app/{folder}/`" in README
+
+
+def test_nothing_is_named_that_is_not_there() -> None:
+    for path in re.findall(r"`((?:app|tests|postman)/[\w./]*)`", README):
+        assert (ROOT / path).exists(), path
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
