@@ -44,14 +44,16 @@ class RefusedError(OAuth2Error):
     Args:
         code: One of `CODES`.
         description: What the caller reads: constant, in the characters of RFC 6749, section 5.2.
-        reason: What the log and the audit trail read: what was really the matter.
+        reason: What the log and the audit trail read, where the description is not the whole truth.
         status: The HTTP status, where it is not the code's usual one.
     """
 
-    def __init__(self, code: str, description: str | None = None, *, reason: str, status: int | None = None) -> None:
+    def __init__(
+        self, code: str, description: str | None = None, *, reason: str | None = None, status: int | None = None
+    ) -> None:
         usual_status, usual_description = CODES[code]
         super().__init__(description or usual_description, status_code=status or usual_status, error=code)
-        self.reason = redact(reason)
+        self.reason = redact(reason or self.description)
 
     def challenge(self) -> str | None:
         """The `WWW-Authenticate` that RFC 9110, section 15.5.2 wants with every 401."""
@@ -66,7 +68,13 @@ class AccessRefusedError(RefusedError):
     """
 
     def __init__(
-        self, code: str, description: str | None = None, *, reason: str, status: int | None = None, scope: str = ""
+        self,
+        code: str,
+        description: str | None = None,
+        *,
+        reason: str | None = None,
+        status: int | None = None,
+        scope: str = "",
     ) -> None:
         super().__init__(code, description, reason=reason, status=status)
         self.scope = scope

@@ -74,7 +74,8 @@ def test_what_make_run_prints_is_what_is_shown() -> None:
 
 def test_make_lists_every_target_and_test_runs_every_check() -> None:
     def make(*arguments: str) -> str:
-        return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        command = ["make", "--no-print-directory", *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert phony

@@ -40,7 +40,6 @@ def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> Clie
         raise RefusedError(
             "invalid_request",
             "The client_id in the form is not the one in the Authorization header.",
-            reason="two different client ids were sent",
         )
     return prove(find_client, client_id, plaintext, method="client_secret_basic")
 

@@ -101,4 +101,4 @@ def json_member(name: str) -> object:
 
 
 def bad_request(description: str) -> RefusedError:
-    return RefusedError("invalid_request", description, reason=description)
+    return RefusedError("invalid_request", description)

@@ -20,7 +20,7 @@ def token() -> Response:
     """Issue an access token (RFC 6749, section 4.4)."""
     # Authlib calls a missing grant type an unsupported one.
     if not request.form.get("grant_type"):
-        raise RefusedError("invalid_request", "The parameter grant_type is missing.", reason="grant_type is missing")
+        raise RefusedError("invalid_request", "The parameter grant_type is missing.")
     answer: Response = server.current().create_token_response()
     return answer
 
@@ -30,21 +30,15 @@ def refuse_plain_http() -> None:
     """RFC 6749, section 3.2; the scheme is the one that the client used, seen through the trusted proxies."""
     if config.current().is_production and not request.is_secure:
         log.error("plain http at %s: is KEYTURN_TRUSTED_PROXIES the number of proxies in front?", request.path)
-        raise RefusedError(
-            "invalid_request", "This address answers https only.", reason="the request came by plain http"
-        )
+        raise RefusedError("invalid_request", "This address answers https only.")
 
 
 @blueprint.before_request
 def refuse_other_media_types() -> None:
     """RFC 6749, section 4.4.2. Authlib would also read multipart, and call JSON an unsupported grant."""
     if request.mimetype != FORM:
-        raise RefusedError(
-            "invalid_request",
-            f"Send the parameters as {FORM}.",
-            reason=f"the media type is {request.mimetype}",
-            status=415,
-        )
+        reason = f"the media type is {request.mimetype}"
+        raise RefusedError("invalid_request", f"Send the parameters as {FORM}.", reason=reason, status=415)
 
 
 @blueprint.before_request
@@ -59,6 +53,4 @@ def refuse_query_parameters() -> None:
 def refuse_repeated_parameters() -> None:
     """RFC 6749, section 3.2. Authlib takes the first; `resource` may repeat (RFC 8707, section 2)."""
     if any(len(values) > 1 for name, values in request.form.lists() if name != "resource"):
-        raise RefusedError(
-            "invalid_request", "A parameter was sent more than once.", reason="a parameter was sent more than once"
-        )
+        raise RefusedError("invalid_request", "A parameter was sent more than once.")
