@@ -6,7 +6,7 @@ BIN := .venv/bin
 .PHONY: help run test format collection lock clean
 
 help: ## List the targets.
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/ready ## Set up everything, start the server, and print what to try.
 	@$(BIN)/flask prepare

@@ -2,7 +2,7 @@
 
 The guide defines its client credentials here; so do we, for learners: `DEMO_CLIENTS`.
 Real clients are registered with `flask clients create` and are kept in the database.
-A setting is one field of `Settings`: its variable, its default, its check, its meaning.
+A setting is one field of `Settings`: its variable, its default, its check; what it is for stands in the README.
 All faults are found at once, and no message repeats a value: it may be a secret.
 """
 
@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
-from click import ClickException
 from cryptography.fernet import Fernet
 from flask import current_app
 from sqlalchemy.engine import make_url
@@ -27,7 +26,9 @@ SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749, section 3.3
 ABSOLUTE_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9._~:/?@!$&'()*+,;=%\[\]-]+")
 # Clients compare the issuer byte for byte, so nothing is allowed that could be written in two ways.
 ISSUER_FORM = "https://HOST[:PORT][/PATH] without a slash at the end, or http:// on loopback"
-ISSUER = re.compile(r"(https://[a-z0-9.-]+|http://(127\.0\.0\.1|\[::1\]|localhost))(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*")
+HOST, SEGMENT = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", r"/[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
+ISSUER = re.compile(rf"(https://{HOST}|http://(127\.0\.0\.1|\[::1\]|localhost))(:[1-9][0-9]{{0,4}})?({SEGMENT})*")
+MAX_URI_CHARACTERS = 200  # in every token, which must stay short enough for a header
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def one_of(*names: str) -> Callable[[str], str]:
 def whole_number(low: int, high: int, unit: str) -> Callable[[str], int]:
     def read(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
-            raise ValueError(f"a whole number of {unit} from {low} to {high}")
+            raise ValueError(f"a whole number from {low} to {high} ({unit})")
         return int(text)
 
     return read
@@ -87,7 +88,7 @@ def whole_number(low: int, high: int, unit: str) -> Callable[[str], int]:
 
 def matching(pattern: re.Pattern[str], wanted: str) -> Callable[[str], str]:
     def read(text: str) -> str:
-        if not pattern.fullmatch(text):
+        if not pattern.fullmatch(text) or len(text) > MAX_URI_CHARACTERS:
             raise ValueError(wanted)
         return text
 
@@ -101,7 +102,8 @@ def database_url(text: str) -> str:
     except (ArgumentError, ValueError) as error:
         raise ValueError(wanted) from error
     # SQLite in memory is out: every worker would have a database of its own.
-    if url.drivername not in ("sqlite", "postgresql") or url.database in (None, "", ":memory:"):
+    in_memory = url.drivername == "sqlite" and (url.query or "memory:" in (url.database or ""))
+    if url.drivername not in ("sqlite", "postgresql") or not url.database or in_memory:
         raise ValueError(wanted)
     return text
 
@@ -121,8 +123,10 @@ def declared_resources(text: str) -> tuple[Resource, ...]:
     try:
         tables = tomllib.loads(Path(text).read_text())["resources"]
         scopes = [pair for table in tables.values() for pair in table["scopes"].items()]
-        audiences = [table.get("audience", "a:b") for table in tables.values()]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        audiences = [table["audience"] for table in tables.values() if "audience" in table]
+    except OSError as error:
+        raise ValueError("a file that can be read") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError("a TOML file with [resources.NAME] and [resources.NAME.scopes]") from error
     if not scopes or not all(SCOPE_TOKEN.fullmatch(scope) and isinstance(about, str) for scope, about in scopes):
         raise ValueError("a file with scopes as in RFC 6749, section 3.3, each with a description")
@@ -139,7 +143,7 @@ def setting(variable: str, default: object, read: Callable[[str], object]) -> An
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a deployer may choose. What each is for stands in the README's table."""
+    """What a deployer may choose."""
 
     env: str = setting("KEYTURN_ENV", "development", one_of("development", "production"))
     issuer: str = setting("KEYTURN_ISSUER", "http://127.0.0.1:8000", matching(ISSUER, ISSUER_FORM))
@@ -167,35 +171,34 @@ def load(environ: Mapping[str, str]) -> Settings:
     `flask keys new-secret` runs whatever is wrong. Everything else asks `faults` first.
     """
     given = {variable: text for variable, text in environ.items() if text}
-    given.setdefault("KEYTURN_ISSUER", f"http://127.0.0.1:{given.get('PORT', '8000')}")
     given.setdefault("KEYTURN_FILE", str(ROOT / "keyturn.toml"))
     values: dict[str, Any] = {}
-    faults = []
+    faults: dict[str, str] = {}
+    try:
+        values["issuer"] = f"http://127.0.0.1:{whole_number(1, 65_535, 'port')(given.get('PORT', '8000'))}"
+    except ValueError as error:
+        faults["PORT"] = str(error)
     for each in fields(Settings):
         variable = each.metadata.get("variable")
         if variable in given:
             try:
                 values[each.name] = each.metadata["read"](given[variable])
             except ValueError as error:
-                faults.append(f"{variable} must be {error}.")
+                faults[variable] = str(error)
     settings = Settings(**values)
     if settings.is_production and not settings.issuer.startswith("https://"):
-        faults.append("KEYTURN_ISSUER must be an https URL in production.")
+        faults.setdefault("KEYTURN_ISSUER", "an https URL in production")
     if settings.is_production and not settings.secret_keys:
-        faults.append("KEYTURN_SECRET_KEYS must be set in production: `flask keys new-secret` prints one.")
+        faults.setdefault("KEYTURN_SECRET_KEYS", "set in production: `flask keys new-secret` prints one")
     audience = settings.audience or settings.issuer
     resources = tuple(replace(r, audience=r.audience or audience) for r in settings.resources)
     if len({resource.audience for resource in resources}) < len(resources):
-        faults.append("KEYTURN_FILE must give every resource an audience of its own.")
-    return replace(settings, audience=audience, resources=resources, faults=tuple(faults))
+        wanted = "a file in which no two resources have the same audience (KEYTURN_AUDIENCE is that of samples)"
+        faults.setdefault("KEYTURN_FILE", wanted)
+    sentences = tuple(f"{variable} must be {wanted}." for variable, wanted in faults.items())
+    return replace(settings, audience=audience, resources=resources, faults=sentences)
 
 
 def current() -> Settings:
     """The settings of the app that answers now."""
     return cast(Settings, current_app.config["KEYTURN"])
-
-
-def refuse_faults() -> None:
-    """Stop a command that would work with settings at fault."""
-    if faults := current().faults:
-        raise ClickException("the configuration is at fault:\n" + "\n".join(faults))

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-
 import click
+from flask.cli import FlaskGroup
 
 from app import create_app
-from app.logs import log
-from app.prepare import faults_at_start
+from app.prepare import refuse_to_start
 
 app = create_app()
 
-command = click.get_current_context(silent=True)
-is_server = command is None or command.info_name == "run"
-if not is_server:
-    log.setLevel(logging.WARNING)  # a command says itself what it did
+# Other servers use click too: only a command of Flask's own is none of them.
+context = click.get_current_context(silent=True)
+is_command = context and isinstance(context.find_root().command, FlaskGroup) and context.info_name != "run"
 
-# The server refuses to start on a fault. The commands do not: they are what mends it.
-if is_server and (faults := faults_at_start(app)):
-    sys.stderr.write("\n  ".join(["Keyturn does not start:", *faults]) + "\n")
-    sys.exit(3)  # what gunicorn reads as "failed to boot": after any other code it would try again, for ever
+# A server refuses to start on a fault. The commands do not: they are what mends it.
+if not is_command:
+    refuse_to_start(app)

@@ -40,6 +40,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["KEYTURN"] = settings
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.url_map.merge_slashes = False  # its redirects are HTML, to an address made from `Host`
     app.json.sort_keys = False  # type: ignore[attr-defined]
     # An OPTIONS that Flask adds by itself would stand in every Allow header.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
@@ -58,7 +59,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
 
     # Every address that the metadata names lies below the issuer's path.
     path = urlsplit(settings.issuer).path
-    app.register_blueprint(endpoints.blueprint, url_prefix=path + "/oauth")
+    app.register_blueprint(endpoints.blueprint, url_prefix=path)
     app.register_blueprint(jwks.blueprint, url_prefix=path)
     app.register_blueprint(samples.blueprint, url_prefix=path)
     metadata.init_app(app, settings.issuer)

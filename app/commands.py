@@ -16,6 +16,7 @@ from flask.cli import AppGroup
 from sqlalchemy.exc import SQLAlchemyError
 
 import config
+from app.errors import cause
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -39,16 +40,23 @@ class CommandGroup(AppGroup):
 def checked(function: Callable[..., None], refusals: tuple[type[Exception], ...]) -> Callable[..., None]:
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> None:
-        config.refuse_faults()
+        refuse_faults()
         try:
             function(*args, **kwargs)
         except refusals as error:
             raise click.ClickException(str(error)) from error
         except SQLAlchemyError as error:
-            sentence = "the database does not answer, or `flask prepare` was not run"
-            raise click.ClickException(f"{sentence} ({type(error).__name__})") from error
+            raise click.ClickException(f"the database failed: {cause(error)}. Was `flask prepare` run?") from error
+        except OSError as error:
+            raise click.ClickException(f"{error.filename}: {error.strerror}") from error
 
     return run
+
+
+def refuse_faults() -> None:
+    """Stop a command that would otherwise work with defaults in the place of settings at fault."""
+    if faults := config.current().faults:
+        raise click.ClickException("the configuration is at fault:\n" + "\n".join(faults))
 
 
 def print_json(document: dict[str, Any]) -> None:

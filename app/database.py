@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, Connection, Engine, Integer, MetaData, event
+from sqlalchemy import BigInteger, Connection, Engine, Integer, MetaData, event, func, make_url, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import DeclarativeBase
 
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 10
 WRITES = {"keyturn_writes": True}
+ONE_WRITER = 6749  # PostgreSQL names advisory locks by number
 
 
 class Base(DeclarativeBase):
@@ -38,18 +40,21 @@ class Base(DeclarativeBase):
 db = SQLAlchemy(metadata=Base.metadata)
 
 
-def init_app(app: Flask, url: str) -> None:
-    app.config["SQLALCHEMY_DATABASE_URI"] = url
+def init_app(app: Flask, text: str) -> None:
+    url = make_url(text)
     # hide_parameters: an error of SQLAlchemy otherwise prints the values of its statement.
     options: dict[str, object] = {"hide_parameters": True}
-    if url.startswith("postgresql:"):
-        app.config["SQLALCHEMY_DATABASE_URI"] = url.replace("postgresql:", "postgresql+psycopg:", 1)
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
         settings = f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={STATEMENT_SECONDS}s"
         options["connect_args"] = {"connect_timeout": CONNECT_SECONDS, "options": settings}
         # A connection that the server dropped is noticed before it is used, and replaced.
         options["pool_pre_ping"] = True
     else:
+        # Joined here: Flask-SQLAlchemy would make the folder, and fail where nothing may be written.
+        url = url.set(database=str(Path(app.instance_path) / (url.database or "")))
         options["connect_args"] = {"timeout": CONNECT_SECONDS}
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
     db.init_app(app)
     with app.app_context():
@@ -77,11 +82,14 @@ def prepare_sqlite(engine: Engine) -> None:
 def transaction() -> Iterator[None]:
     """Write in `db.session`: committed at the end, rolled back on any exception.
 
-    What the session read before is read again, so a decision is made on what is there now.
+    There is one at a time, on both databases, and what the session read before is read again: a
+    decision is made on what is there now, and nobody else makes another one meanwhile.
     """
     db.session.rollback()
-    db.session.connection(execution_options=WRITES)
     try:
+        connection = db.session.connection(execution_options=WRITES)
+        if connection.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(ONE_WRITER)))
         yield
         db.session.commit()
     except BaseException:

@@ -14,13 +14,14 @@ from typing import Any
 from authlib.oauth2 import OAuth2Error
 from flask import Flask, Response, json, request
 from sqlalchemy import exc
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 
 import config
-from app.logs import log, redact
+from app.logs import log, one_line
 
 REALM = "keyturn"
 RETRY_SECONDS = 5
+MAX_REASON_CHARACTERS = 200
 
 # Every error code that this server answers: its status, and its description where no better one is given.
 CODES = {
@@ -53,7 +54,7 @@ class RefusedError(OAuth2Error):
     ) -> None:
         usual_status, usual_description = CODES[code]
         super().__init__(description or usual_description, status_code=status or usual_status, error=code)
-        self.reason = redact(reason or self.description)
+        self.reason = one_line(reason or self.description)[:MAX_REASON_CHARACTERS]
 
     def challenge(self) -> str | None:
         """The `WWW-Authenticate` that RFC 9110, section 15.5.2 wants with every 401."""
@@ -126,6 +127,7 @@ def init_app(app: Flask, record: Callable[[RefusedError], None]) -> None:
         app: Whose requests.
         record: Called once for every refusal; failures of our own are logged here.
     """
+    app.before_request(read_body)
 
     @app.errorhandler(OAuth2Error)
     def refused(error: OAuth2Error) -> Response:
@@ -147,6 +149,7 @@ def init_app(app: Flask, record: Callable[[RefusedError], None]) -> None:
     def database_failed(error: exc.DBAPIError | exc.TimeoutError) -> Response:
         if isinstance(error, exc.IntegrityError | exc.DataError):
             return failed(error)  # the database is well: the statement was not
+        # Any other error may mean that a table is missing, and each driver says so in its own way.
         log.error("the database does not answer, or `flask prepare` was not run: %s", cause(error))
         return render(RefusedError("temporarily_unavailable", reason="the database does not answer or is not prepared"))
 
@@ -156,13 +159,27 @@ def init_app(app: Flask, record: Callable[[RefusedError], None]) -> None:
         return render(RefusedError("server_error", reason=type(error).__name__))
 
 
+def read_body() -> None:
+    """Read the body whole, before anything acts on a part of it; a fault in it is the client's."""
+    try:
+        body = request.get_data()
+    except HTTPException:
+        raise
+    except Exception as error:  # each server has errors of its own for a body that is broken or stalls
+        raise BadRequest from error
+    if len(body) < (request.content_length or 0):
+        raise BadRequest
+
+
 def cause(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+    """What a database's driver said, in one line; it names hosts and users, never passwords or values."""
+    return one_line(str(getattr(error, "orig", None) or error).strip().partition("\n")[0])
 
 
 def from_http(error: HTTPException) -> RefusedError:
     """What Flask and Werkzeug refuse by themselves; codes by our own choice, no RFC names any."""
     known: dict[int | None, Any] = {
+        400: ("invalid_request", "The request is malformed, or its body is incomplete or not what was announced."),
         404: ("not_found", None),
         405: ("invalid_request", "This address does not answer this method. The Allow header names those it answers."),
         413: ("invalid_request", "The request body is too long."),

@@ -16,14 +16,20 @@ from typing import Any
 from flask import Flask, Response, g, has_request_context, request
 
 log = logging.getLogger("keyturn")
+MAX_CHARACTERS = 1_000
 
-SECRET = re.compile(r"(kts_|kta_|eyJ)[A-Za-z0-9_.~%-]+")
+SECRET = re.compile(r"(kts_|kta_|eyJ)[A-Za-z0-9_.~%-]+", re.IGNORECASE)
 PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
 def redact(text: str) -> str:
-    """The text without anything that looks like a secret, a token or a credential."""
+    """The text without anything that looks like a secret or a token."""
     return SECRET.sub("[redacted]", text)
+
+
+def one_line(text: str) -> str:
+    """What of the text a log or the trail may keep: printable, of bounded length, no secret."""
+    return "".join(c if c.isprintable() else "?" for c in redact(text)[:MAX_CHARACTERS])
 
 
 class JsonLine(logging.Formatter):

@@ -7,6 +7,7 @@ when it starts, and what `make run` tells a newcomer.
 from __future__ import annotations
 
 import fcntl
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,18 +16,20 @@ import click
 import flask_migrate
 from flask import Flask
 from flask.cli import with_appcontext
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 import config
 from app.clients import registry
 from app.clients.client import Client
+from app.clients.client_rules import RegistrationError
 from app.commands import checked
 from app.database import db
-from app.errors import RefusedError
+from app.errors import RefusedError, cause
 from app.keys import cipher, keystore, rotation
+from app.logs import log
 
-LOCK_NUMBER = 9_068_6749  # PostgreSQL names advisory locks by number: ours is two RFCs
+ONE_PREPARES = 9068  # PostgreSQL names advisory locks by number
 
 
 def prepare() -> None:
@@ -36,7 +39,9 @@ def prepare() -> None:
             click.echo(sentence)
 
 
-command = click.command("prepare")(with_appcontext(checked(prepare, refusals=(cipher.SealedKeyError,))))
+command = click.command("prepare")(
+    with_appcontext(checked(prepare, refusals=(cipher.SealedKeyError, RegistrationError)))
+)
 
 
 def make_ready() -> Iterator[str]:
@@ -48,14 +53,24 @@ def make_ready() -> Iterator[str]:
     yield "The database is up to date."
     if first := rotation.make_first():
         yield f"The first signing key is {first.kid} ({first.alg})."
-    if resealed := rotation.reseal():
+    resealed, closed = rotation.reseal()
+    if resealed:
         yield f"Signing keys encrypted again, with the newest of KEYTURN_SECRET_KEYS: {resealed}."
+    if closed:
+        yield f"Signing keys that none of KEYTURN_SECRET_KEYS opens: {closed}. `flask keys rotate --now` makes one."
     if all(key.alg != settings.signing_alg for key in keystore.published()):
         yield f"KEYTURN_SIGNING_ALG is {settings.signing_alg}: it takes effect at `flask keys rotate`."
     if not settings.is_production:
-        for demo in config.DEMO_CLIENTS:
+        demos = usable_demos(settings)
+        for demo in demos:
             registry.seed(demo)
-        yield f"The demo clients are registered: {', '.join(demo.client_id for demo in config.DEMO_CLIENTS)}."
+        yield f"The demo clients are registered: {', '.join(demo.client_id for demo in demos) or 'none'}."
+
+
+def usable_demos(settings: config.Settings) -> list[config.DemoClient]:
+    """The demo clients whose scopes keyturn.toml declares; with a file of one's own there may be none."""
+    declared = {scope for resource in settings.resources for scope in resource.scopes}
+    return [demo for demo in config.DEMO_CLIENTS if set(demo.scope.split()) <= declared]
 
 
 @contextmanager
@@ -63,16 +78,29 @@ def one_at_a_time() -> Iterator[None]:
     """Wait until no other process prepares this database: by a file beside SQLite, by PostgreSQL itself."""
     if db.engine.dialect.name == "postgresql":
         with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("SET statement_timeout = 0; SET lock_timeout = 0"))
-            connection.execute(text(f"SELECT pg_advisory_lock({LOCK_NUMBER})"))
-            yield
-            connection.execute(text(f"SELECT pg_advisory_unlock({LOCK_NUMBER})"))
+            try:
+                connection.execute(text("SET statement_timeout = 0; SET lock_timeout = 0"))
+                connection.execute(select(func.pg_advisory_lock(ONE_PREPARES)))
+                yield
+            finally:
+                connection.invalidate()  # the lock and the time-outs end with it
         return
     file = Path(f"{db.engine.url.database}.lock")
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as opened:
-        fcntl.flock(opened, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            click.echo("Another `flask prepare` is at work: waiting for it.", err=True)
+            fcntl.flock(opened, fcntl.LOCK_EX)
         yield
+
+
+def refuse_to_start(app: Flask) -> None:
+    """End the process of a server that must not start, and say why."""
+    if faults := faults_at_start(app):
+        click.echo("\n  ".join(["Keyturn does not start:", *faults]), err=True)
+        sys.exit(3)  # what gunicorn reads as "failed to boot": after any other code it would try again, for ever
 
 
 def faults_at_start(app: Flask) -> list[str]:
@@ -88,20 +116,23 @@ def faults_at_start(app: Flask) -> list[str]:
             if keystore.keystore().rows():
                 keystore.signing_key()
         except RefusedError as error:
-            faults.append(
-                f"KEYTURN_SECRET_KEYS must hold the key that the signing keys were encrypted with: {error.reason}."
-            )
-        except SQLAlchemyError:
-            app.logger.debug("the database does not answer yet")
+            faults.append(f"No token could be signed: {error.reason}. Is the right key in KEYTURN_SECRET_KEYS?")
+        except SQLAlchemyError as error:
+            log.warning("the database does not answer yet: %s", cause(error))
+        finally:
+            db.engine.dispose()  # a connection does not survive the fork of a server that loads the app first
         return faults
 
 
 def welcome(settings: config.Settings) -> str:
     """What `make run` prints: who may ask, and three commands to paste."""
-    demo = next(each for each in config.DEMO_CLIENTS if each.client_id == "demo-admin")
+    demos = usable_demos(settings)
+    demo = next((each for each in demos if each.client_id == "demo-admin"), None)
+    if demo is None:
+        return f"Keyturn answers at {settings.issuer}.\n"
     ask = f"curl -s -u {demo.client_id}:{demo.secret} -d grant_type=client_credentials {settings.issuer}/oauth/token"
     pick = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])'"
-    clients = "\n".join(f"  {each.client_id:16} {each.secret:42} {each.scope}" for each in config.DEMO_CLIENTS)
+    clients = "\n".join(f"  {each.client_id:16} {each.secret:42} {each.scope}" for each in demos)
     return f"""
 Keyturn answers at {settings.issuer}. The demo clients, with their secrets and scopes:
 {clients}

@@ -263,6 +263,10 @@ CASES = (
         "invalid_request", basic="admin", form=asks(("client_secret", "{{admin_secret}}")),
     ),
     token_refused(
+        "a secret and an assertion", "R018", "A secret and a signed assertion are two ways as well.",
+        "invalid_request", basic="admin", form=asks(("client_assertion", "x")),
+    ),
+    token_refused(
         "Basic, and another id in the form", "R019", "The request names two clients.",
         "invalid_request", basic="admin", form=asks(("client_id", "{{partner_id}}")),
     ),
@@ -346,6 +350,10 @@ CASES = (
     Case(
         name="an address that does not exist", clauses="R061", folder=API_ERRORS, method="GET", path="/nowhere",
         teaches="Even this is answered in JSON.", status=404, body=refused("not_found"),
+    ),
+    Case(
+        name="a slash too many", clauses="R061", folder=API_ERRORS, method="GET", path="/admin//logs",
+        teaches="An address is written in one way; nobody is redirected.", status=404, body=refused("not_found"),
     ),
     Case(
         name="a method that does not exist", clauses="R061", folder=API_ERRORS, method="DELETE", path="/inventory",

@@ -84,7 +84,11 @@ def request(case: Case) -> dict[str, Any]:
 
 def url(path: str) -> dict[str, Any]:
     place, _, query = path.partition("?")
-    made: dict[str, Any] = {"raw": "{{base_url}}" + path, "host": ["{{base_url}}"], "path": place.strip("/").split("/")}
+    made: dict[str, Any] = {
+        "raw": "{{base_url}}" + path,
+        "host": ["{{base_url}}"],
+        "path": place.removeprefix("/").split("/"),
+    }
     if query:
         made["query"] = [dict(zip(("key", "value"), pair.split("=", 1), strict=True)) for pair in query.split("&")]
     return made

@@ -10,7 +10,7 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from flask import Flask
-from joserfc import jwk, jws, jwt
+from joserfc import jwk, jwt
 
 from app.clock import now
 from app.keys import keystore
@@ -37,12 +37,9 @@ def claims(**changes: Any) -> dict[str, Any]:
 def with_our_key(app: Flask, payload: dict[str, Any] | bytes, **header: Any) -> str:
     """A token signed by the server's own key."""
     with app.test_request_context():
-        row, key = keystore.signing_key()
+        row, _ = keystore.signing_key()
     protected = {"alg": row.alg, "kid": row.kid, "typ": "at+jwt"} | header
-    protected = {name: value for name, value in protected.items() if value is not LEFT_OUT}
-    if isinstance(payload, bytes):
-        return jws.serialize_compact(protected, payload, key.keys[0])
-    return jwt.encode(protected, payload, key.keys[0], default_type=None)
+    return with_header(app, {name: value for name, value in protected.items() if value is not LEFT_OUT}, payload)
 
 
 def with_a_foreign_key(app: Flask) -> str:
@@ -61,11 +58,11 @@ def with_the_public_key_as_secret(app: Flask) -> str:
     return f"{signed}.{base64url(hmac.digest(secret, signed.encode(), 'sha256'))}"
 
 
-def with_header(app: Flask, header: dict[str, Any]) -> str:
-    """Our own signature under a header that joserfc would not write."""
+def with_header(app: Flask, header: dict[str, Any], payload: dict[str, Any] | bytes | None = None) -> str:
+    """Our own signature under a header and a payload that joserfc would not write."""
     with app.test_request_context():
         key = keystore.signing_key()[1].keys[0].private_key
-    signed = encoded(header, claims())
+    signed = encoded(header, claims() if payload is None else payload)
     return f"{signed}.{base64url(key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
 
 
@@ -73,8 +70,8 @@ def unsigned() -> str:
     return encoded({"alg": "none", "typ": "at+jwt"}, claims()) + "."
 
 
-def encoded(*parts: dict[str, Any]) -> str:
-    return ".".join(base64url(json.dumps(part).encode()) for part in parts)
+def encoded(*parts: dict[str, Any] | bytes) -> str:
+    return ".".join(base64url(part if isinstance(part, bytes) else json.dumps(part).encode()) for part in parts)
 
 
 def base64url(data: bytes) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import time_machine
@@ -12,13 +14,13 @@ from flask import Flask
 from sqlalchemy import event, select, text
 
 from app.audit import batch as batches
-from app.audit import trail
+from app.audit import retention, trail
 from app.audit.audit_event import AuditEvent
-from app.audit.batch import Event
+from app.audit.batch import Noted
 from app.clock import now
 from app.database import db
 from app.logs import JsonLine, log
-from tests.conftest import Machine, Operator, demo, wait_for
+from tests.conftest import Machine, Operator, build_app, close, demo, wait_for
 
 
 @pytest.fixture
@@ -87,7 +89,7 @@ def test_R108_each_event_is_one_json_line_with_the_request_id_of_the_answer(admi
     assert line["message"] == "token_refused"
     assert line["client_id"] == "demo-admin"
     assert line["request_id"] == answer.headers["X-Request-Id"]
-    assert "nonsense is not registered" in line["reason"] or "not registered for the scope" in line["reason"]
+    assert "the client is not registered for the scope nonsense" in line["reason"]
 
 
 def test_R108_no_secret_and_no_token_reaches_a_log_line_or_the_trail_at_debug(
@@ -207,21 +209,68 @@ def test_memory_is_bounded_and_what_is_dropped_is_counted(
 
 
 def test_the_table_is_bounded_by_age_and_by_rows(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "KEPT_ROWS", 5)
+    monkeypatch.setattr(retention, "KEPT_ROWS", 5)
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
     with app.app_context(), time_machine.travel(now(), tick=False) as clock:
         batch = trail.batch()
         batch.close()
+        changes = [row.event for row in rows(app)]
         for n in range(8):
-            batch.note(Event("token_issued", f"client-{n}"), None)
+            batch.note(Noted("token_issued", f"client-{n}"), None)
         batch.write()
-        batch._trim()
-        assert [row.client_id for row in rows(app)] == [f"client-{n}" for n in range(3, 8)]
+        retention.trim(app)
+        assert [row.client_id for row in rows(app) if row.event == "token_issued"] == [
+            f"client-{n}" for n in range(3, 8)
+        ]
+        assert [row.event for row in rows(app)][: len(changes)] == changes
 
-        clock.shift(batches.KEPT_SECONDS + 1)
-        batch.note(Event("token_issued", "newest"), None)
+        clock.shift(retention.KEPT_SECONDS + 1)
+        batch.note(Noted("token_issued", "newest"), None)
         batch.write()
-        batch._trim()
+        retention.trim(app)
         assert [row.client_id for row in rows(app)] == ["newest"]
+
+
+def test_what_a_caller_writes_into_refusals_fills_no_table_and_stops_no_batch(app: Flask, admin: Machine) -> None:
+    with app.app_context():
+        trail.batch().close()
+        for n in range(70):
+            app.test_client().post("/oauth/token", data=b"x", content_type=f"text/x{n}-{'y' * 5_000}")
+        admin.ask(grant_type="a\x00b\ud800\n".encode("utf-8", "replace").decode())
+        assert trail.batch().write()
+
+    refused = [row for row in rows(app) if row.event == "token_refused"]
+    assert sum(row.count for row in refused) == 71
+    assert len(refused) == 52
+    assert all(len(row.reason or "") < 250 for row in refused)
+
+
+def test_what_was_noted_while_the_database_was_locked_is_written_when_the_worker_ends(
+    prepared: Callable[[str], str],
+) -> None:
+    app = build_app(database_url=prepared("sqlite"))
+    demo(app, "demo-admin").token()
+    with app.app_context():
+        batch = trail.batch()
+        blocker = sqlite3.connect(db.engine.url.database or "", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    demo(app, "demo-admin").token()
+
+    with ThreadPoolExecutor(1) as pool:
+        ending = pool.submit(batch.close)
+        blocker.execute("COMMIT")
+        ending.result(timeout=60)
+    blocker.close()
+
+    assert sum(row.count for row in rows(app) if row.event == "token_issued") == 2
+    close(app)
+
+
+def test_a_change_that_is_refused_is_not_logged_as_made(operator: Operator, lines: list[str]) -> None:
+    operator.register("billing", "--scope", "read:logs")
+    operator.is_refused("clients", "create", "billing", "--scope", "read:logs")
+
+    assert [json.loads(line)["message"] for line in lines] == ["client_created"]
 
 
 def test_another_workers_events_are_seen_once_it_has_written(new_app: Callable[..., Flask]) -> None:

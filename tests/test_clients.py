@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import time_machine
+from flask import Flask
 from sqlalchemy import func, select
 
 import config
 from app import create_app
 from app.audit.audit_event import AuditEvent
+from app.clients import registry
 from app.clients.client import Client
 from app.clients.secret import MAX_SECRETS, ClientSecret
 from app.clock import now
@@ -102,6 +106,30 @@ def test_a_taken_name_is_refused_and_writes_nothing(operator: Operator) -> None:
     assert counted(operator) == before
 
 
+def test_the_name_of_a_demo_client_is_refused(operator: Operator) -> None:
+    operator.run("clients", "delete", "demo-brief")
+
+    assert "is a demo client's" in operator.is_refused("clients", "create", "demo-brief", "--scope", "read:logs")
+
+
+def test_secrets_rotated_at_once_by_several_operators_leave_one_alive(new_app: Callable[..., Flask]) -> None:
+    def rotate(app: Flask) -> None:
+        with app.app_context():
+            registry.rotate_secret("demo-admin")
+
+    apps = [new_app() for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(rotate, apps))
+
+    secrets = Operator(apps[0]).run("clients", "show", "demo-admin")["secrets"]
+    assert len(secrets) == 5
+    assert [secret["not_after"] is None for secret in secrets] == [False] * 4 + [True]
+
+
+def test_an_argument_that_is_no_text_is_refused(operator: Operator) -> None:
+    assert "no client has" in operator.is_refused("clients", "show", "\udcff")
+
+
 def test_names_differ_by_case(operator: Operator) -> None:
     operator.register("billing", "--scope", "read:logs")
 
@@ -163,7 +191,7 @@ def test_rotation_never_lengthens_the_life_of_an_old_secret(operator: Operator) 
         secrets = operator.run("clients", "rotate-secret", "billing", "--overlap", "600")["secrets"]
 
     ends = {secret["name"]: secret["not_after"] for secret in secrets}
-    assert ends == {"first": moment + 60, "blue": moment + 600, f"made-{moment}": None}
+    assert ends == {"secret-1": moment + 60, "blue": moment + 600, "secret-2": None}
 
 
 def test_a_secrets_name_is_not_given_twice(operator: Operator) -> None:

@@ -33,6 +33,17 @@ def test_the_issuer_follows_the_port_and_the_audience_follows_the_issuer() -> No
     assert settings.audience == settings.resources[0].audience == "https://auth.example.com"
 
 
+@pytest.mark.parametrize("port", ["abc", "0", "99999"])
+def test_a_bad_port_is_named_as_such(port: str) -> None:
+    assert config.load({"PORT": port}).faults == ("PORT must be a whole number from 1 to 65535 (port).",)
+
+
+def test_each_variable_is_named_once() -> None:
+    found = faults(ENV="production", ISSUER="nonsense", SECRET_KEYS="nonsense")
+
+    assert [sentence.split()[0] for sentence in found] == ["KEYTURN_ISSUER", "KEYTURN_SECRET_KEYS"]
+
+
 def test_an_empty_variable_is_not_set() -> None:
     assert config.load({"KEYTURN_ISSUER": "", "KEYTURN_ENV": ""}) == config.load({})
 
@@ -61,12 +72,17 @@ def test_every_fault_is_named_at_once() -> None:
         ("ISSUER", "https://user@example.com"),
         ("ISSUER", "https://EXAMPLE.com"),
         ("ISSUER", "https://"),
+        ("ISSUER", "https://..."),
+        ("ISSUER", "https://example.com/.."),
+        ("ISSUER", "https://example.com/" + "x" * 200),
         ("AUDIENCE", "not a uri"),
         ("AUDIENCE", "https://example.com#fragment"),
         ("AUDIENCE", "relative/path"),
         ("DATABASE_URL", "mysql://localhost/x"),
         ("DATABASE_URL", "sqlite://"),
         ("DATABASE_URL", "sqlite:///:memory:"),
+        ("DATABASE_URL", "sqlite:///file::memory:?uri=true"),
+        ("DATABASE_URL", "sqlite:///file:x?mode=memory&uri=true"),
         ("DATABASE_URL", "postgresql://localhost"),
         ("DATABASE_URL", "postgresql://localhost:port/x"),
         ("DATABASE_URL", "nonsense"),
@@ -140,4 +156,4 @@ def test_a_bad_keyturn_toml_is_refused(tmp_path: Path, text: str) -> None:
 
     (sentence,) = faults(FILE=str(file))
 
-    assert sentence.startswith("KEYTURN_FILE must ")
+    assert sentence.startswith("KEYTURN_FILE must be ")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 
 import pytest
 import time_machine
@@ -167,6 +170,48 @@ def test_an_unknown_kid_is_looked_for_once_a_second_and_no_more(
     assert len(reads) == 2
 
 
+def test_the_second_of_a_rotation_may_turn_while_the_keys_are_looked_at(
+    admin: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Operator(admin.app).run("keys", "rotate")
+    with admin.app.app_context(), time_machine.travel(now(), tick=False):
+        keystore.keystore().rows()
+        moments = count(now() + LEAD_SECONDS - 2)
+        monkeypatch.setattr(keystore, "now", lambda: next(moments))
+        monkeypatch.setattr(keystore.Keystore, "_read", lambda _: None)
+        for _ in range(4):
+            assert keystore.signing_key()[0].alg == "RS256"
+            assert keystore.published()
+
+
+def test_keys_rotated_at_once_by_several_operators_leave_one_next_key(new_app: Callable[..., Flask]) -> None:
+    def rotate(app: Flask) -> bool:
+        with app.app_context(), contextlib.suppress(rotation.RotationError):
+            return bool(rotation.rotate())
+        return False
+
+    apps = [new_app(signing_alg="ES256") for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(rotate, apps)) == [False, False, False, True]
+
+    states = [key["state"] for key in Operator(apps[0]).run("keys", "list")["keys"]]
+    assert sorted(states) == ["active", "next"]
+
+
+def test_a_lost_secret_key_does_not_block_prepare_for_ever(new_app: Callable[..., Flask]) -> None:
+    app = new_app(secret_keys=Fernet.generate_key().decode())
+    operator = Operator(app)
+
+    assert "KEYTURN_SECRET_KEYS" in operator.is_refused("keys", "rotate")
+    lost = operator.run("keys", "list")["keys"][0]["kid"]
+    operator.run("keys", "rotate", "--now")
+    assert "opens: 1" in app.test_cli_runner().invoke(args=["prepare"]).stdout
+    operator.run("keys", "withdraw", lost)
+
+    assert "opens" not in app.test_cli_runner().invoke(args=["prepare"]).stdout
+    assert demo(app, "demo-admin").ask().status_code == 200
+
+
 def test_withdrawing_a_key_that_is_not_there_is_refused(operator: Operator) -> None:
     assert "no published key" in operator.is_refused("keys", "withdraw", "nonsense")
 
@@ -186,7 +231,7 @@ def test_exactly_one_key_signs_whatever_the_operator_does(
         for step, which, seconds in steps:
             try:
                 if step == "withdraw":
-                    kids = [key.kid for key in rotation.all_keys() if key.state() != "gone"]
+                    kids = [key.kid for key in rotation.all_keys() if key.state(now()) != "gone"]
                     rotation.withdraw(kids[which % len(kids)])
                 else:
                     rotation.rotate(at_once=step == "now")
@@ -195,7 +240,7 @@ def test_exactly_one_key_signs_whatever_the_operator_does(
             begin = now()
             for later in (0, 1, LEAD_SECONDS - 1, LEAD_SECONDS, LINGER_SECONDS, 3 * LINGER_SECONDS):
                 clock.move_to(begin + later)
-                assert [key.state() for key in rotation.all_keys()].count("active") == 1
+                assert [key.state(now()) for key in rotation.all_keys()].count("active") == 1
             clock.move_to(begin + seconds)
     close(app)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
+import config
+from app import create_app
 from app.clients.client import Client
 from app.database import db
 from app.keys.signing_key import SigningKey
@@ -83,6 +86,73 @@ def test_development_makes_its_own_secret_key_that_only_its_owner_reads(tmp_path
     close(app)
 
 
+@pytest.mark.parametrize("content", [b"", b"zzz", b"\xff\xfe"])
+def test_a_damaged_secret_key_file_is_named(tmp_path: Path, content: bytes) -> None:
+    app = create_app(config.load({"KEYTURN_DATABASE_URL": f"sqlite:///{tmp_path}/keyturn.db"}))
+    app.instance_path = str(tmp_path / "instance")
+    (tmp_path / "instance").mkdir()
+    (tmp_path / "instance" / "secret-key").write_bytes(content)
+
+    refused = app.test_cli_runner().invoke(args=["prepare"])
+
+    assert refused.exit_code == 1
+    assert "there is no secret key" in refused.stderr
+    close(app)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    _, errors = (process := start_prepare(f"sqlite:///{tmp_path}/file/keyturn.db")).communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert f"{tmp_path}/file" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_server_that_is_itself_a_click_command_refuses_faults_too() -> None:
+    script = "import click; click.command()(lambda: __import__('wsgi'))()"
+    environment = {**os.environ, "KEYTURN_SIGNING_ALG": "none"}
+
+    started = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, check=False
+    )
+
+    assert started.returncode == 3
+    assert b"KEYTURN_SIGNING_ALG must be" in started.stderr
+
+
+def test_demo_clients_get_no_token_in_production_even_if_they_appear_after_the_start(
+    prepared: Callable[[str], str],
+) -> None:
+    app = build_app(database_url=prepared("sqlite"), env="production", issuer="https://a.example", trusted_proxies=1)
+    data = {"grant_type": "client_credentials"}
+    auth = ("demo-admin", "kts_demo-admin-is-for-learning-only")
+
+    answer = app.test_client().post("/oauth/token", data=data, auth=auth, headers={"X-Forwarded-Proto": "https"})
+
+    assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
+    close(app)
+
+
+def test_demo_clients_whose_scopes_are_not_declared_are_not_registered(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('[resources.logs.scopes]\n"reports:read" = "Read"\n')
+
+    url = f"sqlite:///{tmp_path}/keyturn.db"
+    output, _ = start_prepare(url, KEYTURN_FILE=str(tmp_path / "own.toml")).communicate(timeout=60)
+
+    assert "The demo clients are registered: demo-reporting." in output
+
+
+def test_a_command_logs_its_change_of_state(live: Callable[..., LiveServer]) -> None:
+    server = live()
+    command = [sys.executable, "-m", "flask", "clients", "disable", "demo-brief"]
+
+    done = subprocess.run(command, cwd=ROOT, env=server.environment, capture_output=True, text=True, check=True)
+
+    assert json.loads(done.stderr)["message"] == "client_disabled"
+
+
 def test_production_seeds_no_demo_clients(empty_database: str) -> None:
     output, errors = start_prepare(empty_database, **PRODUCTION).communicate(timeout=60)
 
@@ -101,7 +171,7 @@ def test_production_seeds_no_demo_clients(empty_database: str) -> None:
         pytest.param(PRODUCTION, ["The demo client demo-admin must not exist in production"], id="demo-clients"),
         pytest.param(
             {**PRODUCTION, "KEYTURN_SECRET_KEYS": "RkVSTkVULUtFWS1PRi0zMi1CWVRFUy1GT1ItVEVTVFM="},
-            ["KEYTURN_SECRET_KEYS must hold the key"],
+            ["No token could be signed: the signing key cannot be opened."],
             id="another-secret-key",
         ),
     ],

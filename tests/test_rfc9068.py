@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import time_machine
 from flask import Flask
-from joserfc import jwt
+from joserfc import jwk, jwt
 from joserfc.jwk import KeySet
 
 from app.clients import registry
@@ -161,12 +161,32 @@ def test_R069_attack_foreign_key_with_our_kid(admin: Machine) -> None:
         {"alg": "RS256", "typ": "at+jwt"},
         {"alg": "RS256", "kid": "unknown", "typ": "at+jwt"},
         {"alg": "PS256", "kid": "x", "typ": "at+jwt"},
-        {"alg": "RS256", "kid": "x", "typ": "at+jwt", "crit": ["b64"], "b64": False},
-        {"alg": "RS256", "kid": "x", "typ": "at+jwt", "jwk": {"kty": "oct", "k": "AA"}, "jku": "https://evil.example"},
+        {"alg": "RS256", "kid": "ours", "typ": "at+jwt", "crit": ["b64"], "b64": False},
+        {"alg": "RS256", "kid": "ours", "typ": "at+jwt", "crit": []},
+        {"alg": "ES256", "kid": "ours", "typ": "at+jwt"},
     ],
 )
 def test_R069_attack_strange_headers(admin: Machine, header: dict[str, Any]) -> None:
+    if header.get("kid") == "ours":
+        header = header | {"kid": kid_of(admin.token())}
+
     assert admin.get("/admin/logs", forging.with_header(admin.app, header)).status_code == 401
+
+
+def test_R069_attack_keys_in_the_header_are_ignored(admin: Machine) -> None:
+    stranger = jwk.ECKey.generate_key("P-256")
+    header = {"typ": "at+jwt", "jku": "https://evil.example", "jwk": stranger.as_dict(private=False)}
+    ours = header | {"alg": "RS256", "kid": kid_of(admin.token())}
+    theirs = header | {"alg": "ES256", "kid": stranger.thumbprint()}
+
+    assert admin.get("/admin/logs", forging.with_header(admin.app, ours)).status_code == 200
+    assert admin.get("/admin/logs", jwt.encode(theirs, forging.claims(), stranger)).status_code == 401
+
+
+def test_R067_only_spaces_separate_scopes(admin: Machine) -> None:
+    token = forging.with_our_key(admin.app, forging.claims(scope="write:logs\tread:logs"))
+
+    assert admin.get("/admin/logs", token).status_code == 403
 
 
 @pytest.mark.parametrize(

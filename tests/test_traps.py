@@ -12,8 +12,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from authlib.integrations.flask_oauth2 import AuthorizationServer, ResourceProtector
-from authlib.oauth2.rfc6749 import InvalidScopeError
+from authlib.integrations.flask_oauth2 import ResourceProtector
 from authlib.oauth2.rfc6750 import BearerTokenGenerator
 from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator
 from flask import Flask
@@ -187,13 +186,10 @@ def test_trap_a_nul_byte_in_a_client_id_is_an_error_of_postgresql(admin: Machine
 
 
 def test_trap_no_error_handler_sees_what_authlib_refuses_itself(admin: Machine) -> None:
-    assert AuthorizationServer.handle_error_response is not admin.app.extensions["authorization_server"]
-
     answer = admin.ask(scope="nonsense")
 
     assert "X-Request-Id" in answer.headers
     assert admin.events(event="token_refused")[0]["reason"].startswith("invalid_scope")
-    assert InvalidScopeError.error == "invalid_scope"
 
 
 def test_trap_only_basic_is_allowed_unless_told_otherwise(admin: Machine) -> None:

@@ -10,30 +10,31 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 from collections import defaultdict
 from typing import Any, NamedTuple
 
 from flask import Flask
-from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import bindparam, insert, update
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import InstrumentedAttribute
 
+from app.audit import retention
 from app.audit.audit_event import AuditEvent
 from app.clock import now
 from app.database import WRITES, db
 from app.logs import log
 
 WRITE_SECONDS = 0.5
+READER_SECONDS = 1
+CLOSE_SECONDS = 8  # less than the server gives a worker to end
 MAX_ROWS = 1_000
 MAX_SINGLE_ROWS = 50
 HOUR = 3_600
 TRIM_SECONDS = 60
-TRIM_ROWS = 5_000
-KEPT_ROWS = 1_000_000
-KEPT_SECONDS = 90 * 86_400
 
 
-class Event(NamedTuple):
+class Noted(NamedTuple):
     """What equal events have in common."""
 
     event: str
@@ -42,15 +43,15 @@ class Event(NamedTuple):
     reason: str | None = None
 
 
-class Key(NamedTuple):
+class RowKey(NamedTuple):
     """What is counted in one row: equal events of an hour, or the one event of a request."""
 
-    event: Event
+    noted: Noted
     hour: int
     request_id: str | None
 
 
-Rows = dict[Key, dict[str, Any]]
+Rows = dict[RowKey, dict[str, Any]]
 Marks = dict[InstrumentedAttribute[Any], dict[int, int]]
 
 
@@ -69,14 +70,22 @@ class AuditBatch:
         self._marks: Marks = defaultdict(dict)
         self._singles = 0
         self._dropped = 0
+        self._is_failing = False
 
-    def note(self, event: Event, request_id: str | None, *, single: bool = False) -> None:
-        """Add an event: counted with its equals under the last one's request id, or `single`, while there is room."""
+    def note(self, noted: Noted, request_id: str | None) -> None:
+        """Add an event: counted with its equals, or, if it has a reason, in a row of its own.
+
+        There are MAX_SINGLE_ROWS of those in a batch. Whoever sends more of them has them counted
+        by the code that the reason begins with: what a caller writes into a reason fills no table.
+        """
+        moment = now()
         with self._lock:
-            single = single and self._singles < MAX_SINGLE_ROWS
+            single = noted.reason is not None and self._singles < MAX_SINGLE_ROWS
             self._singles += single
-            key = Key(event, now() // HOUR, request_id if single else None)
-            self._add(key, {"at": now(), "request_id": request_id, "count": 1})
+            if noted.reason and not single:
+                noted = noted._replace(reason=noted.reason.partition(":")[0])
+            key = RowKey(noted, moment // HOUR, request_id if single else None)
+            self._add(key, {"at": moment, "request_id": request_id, "count": 1})
         self._wake()
 
     def mark(self, column: InstrumentedAttribute[Any], row_id: int, moment: int) -> None:
@@ -88,20 +97,34 @@ class AuditBatch:
     def write(self) -> bool:
         """Write what was noted. If the database does not take it: False, and nothing is lost."""
         with self._one_writer:
-            with self._lock:
-                rows, self._rows, self._singles = self._rows, {}, 0
-                marks, self._marks = self._marks, defaultdict(dict)
-                dropped, self._dropped = self._dropped, 0
-            if dropped:
-                log.error("the audit trail's memory was full: %d events are only in this log", dropped)
+            return self._write()
+
+    def write_before_reading(self) -> None:
+        """Write what was noted, unless the database is taking its time: a reader does not queue for it."""
+        if not self._is_failing and self._one_writer.acquire(timeout=READER_SECONDS):
             try:
-                if rows or marks:
-                    self._insert(rows, marks)
-            except SQLAlchemyError as error:
-                log.error("the audit trail cannot be written and waits in memory: %s", type(error).__name__)
-                self._keep(rows, marks)
-                return False
-            return True
+                self._write()
+            finally:
+                self._one_writer.release()
+
+    def _write(self) -> bool:
+        with self._lock:
+            rows, self._rows, self._singles = self._rows, {}, 0
+            marks, self._marks = self._marks, defaultdict(dict)
+            dropped, self._dropped = self._dropped, 0
+        if dropped:
+            log.error("the audit trail's memory was full: %d events are only in this log", dropped)
+        try:
+            if rows or marks:
+                self._insert(rows, marks)
+                self._tell(None)
+        except (DataError, IntegrityError) as error:
+            log.error("the audit trail cannot keep %d rows: %s", len(rows), type(error).__name__)
+        except SQLAlchemyError as error:
+            self._tell(error)
+            self._keep(rows, marks)
+            return False
+        return True
 
     def close(self) -> None:
         """End the thread, and write the rest."""
@@ -109,10 +132,24 @@ class AuditBatch:
         self._filled.set()
         if self._thread:
             self._thread.join()
-        self.write()
+        end = time.monotonic() + CLOSE_SECONDS
+        while not self.write():
+            if time.monotonic() > end:
+                lost = sum(row["count"] for row in self._rows.values())
+                log.error("the audit trail could not be written to the end: %d events are only in this log", lost)
+                break
+            time.sleep(WRITE_SECONDS)
         atexit.unregister(self.close)
 
-    def _add(self, key: Key, row: dict[str, Any]) -> None:
+    def _tell(self, error: Exception | None) -> None:
+        """One log line when writing begins to fail, and one when it works again."""
+        if error and not self._is_failing:
+            log.error("the audit trail cannot be written and waits in memory: %s", type(error).__name__)
+        elif self._is_failing and not error:
+            log.warning("the audit trail is written again")
+        self._is_failing = error is not None
+
+    def _add(self, key: RowKey, row: dict[str, Any]) -> None:
         if key not in self._rows and len(self._rows) >= MAX_ROWS:
             self._dropped += row["count"]
             return
@@ -134,7 +171,7 @@ class AuditBatch:
                 change = update(model).where(model.id == bindparam("row")).values({column: bindparam("moment")})
                 connection.execute(change, [{"row": row, "moment": at} for row, at in moments.items()])
             if rows:
-                connection.execute(insert(AuditEvent), [key.event._asdict() | row for key, row in rows.items()])
+                connection.execute(insert(AuditEvent), [key.noted._asdict() | row for key, row in rows.items()])
             connection.commit()
 
     def _wake(self) -> None:
@@ -150,24 +187,14 @@ class AuditBatch:
     def _run(self) -> None:
         trimmed = now()
         while not self._closed.is_set():
-            self._filled.wait()
+            self._filled.wait(TRIM_SECONDS)
             self._closed.wait(WRITE_SECONDS)
             self._filled.clear()
-            if not self.write():
-                self._filled.set()
-            elif now() >= trimmed + TRIM_SECONDS:
-                trimmed = now()
-                self._trim()
-
-    def _trim(self) -> None:
-        """Remove the oldest rows past the bounds, a few thousand at a time."""
-        too_old: ColumnElement[bool] = AuditEvent.at < now() - KEPT_SECONDS
-        oldest, newest = select(func.min(AuditEvent.id)), select(func.max(AuditEvent.id))
-        too_many = AuditEvent.id <= newest.scalar_subquery() - KEPT_ROWS
-        some = AuditEvent.id < oldest.scalar_subquery() + TRIM_ROWS
-        try:
-            with self._app.app_context(), db.engine.connect().execution_options(**WRITES) as connection:
-                connection.execute(delete(AuditEvent).where(some, too_old | too_many))
-                connection.commit()
-        except SQLAlchemyError as error:
-            log.error("the audit trail cannot be trimmed: %s", type(error).__name__)
+            try:
+                if not self.write():
+                    self._filled.set()
+                elif now() >= trimmed + TRIM_SECONDS:
+                    trimmed = now()
+                    retention.trim(self._app)
+            except Exception as error:  # whatever it is, the next batch is written
+                log.error("the audit trail's thread failed", exc_info=error)

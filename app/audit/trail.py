@@ -10,13 +10,15 @@ from collections.abc import Sequence
 
 from flask import Flask, current_app, g, request
 from sqlalchemy import func, select
+from sqlalchemy.event import listens_for
+from sqlalchemy.orm import Session
 
 from app.audit.audit_event import AuditEvent
-from app.audit.batch import HOUR, AuditBatch, Event
+from app.audit.batch import HOUR, AuditBatch, Noted
 from app.clock import now
 from app.database import db
 from app.errors import AccessRefusedError, RefusedError
-from app.logs import log, redact, request_id
+from app.logs import log, one_line, request_id
 
 
 def init_app(app: Flask) -> None:
@@ -29,19 +31,29 @@ def batch() -> AuditBatch:
 
 
 def record(event: str, *, client_id: str | None = None, reason: str | None = None) -> AuditEvent:
-    """Add the event of a change of state to the transaction that makes the change."""
-    row = AuditEvent(
-        at=now(), event=event, client_id=client_id, reason=reason and redact(reason), request_id=request_id(), count=1
-    )
+    """Add the event of a change of state to the transaction that makes the change; it is logged at its end."""
+    reason = one_line(reason) if reason else None
+    row = AuditEvent(at=now(), event=event, client_id=client_id, reason=reason, request_id=request_id(), count=1)
     db.session.add(row)
-    log_line(event, client_id=client_id, reason=reason)
+    db.session.info.setdefault("recorded", []).append((event, client_id, reason))
     return row
 
 
+@listens_for(db.session, "after_commit")
+def log_recorded(session: Session) -> None:
+    for event, client_id, reason in session.info.pop("recorded", []):
+        log_line(event, client_id=client_id, reason=reason)
+
+
+@listens_for(db.session, "after_rollback")
+def forget_recorded(session: Session) -> None:
+    session.info.pop("recorded", None)
+
+
 def note(event: str, *, client_id: str | None, scope: str | None = None, reason: str | None = None) -> None:
-    """Log an event now, and have it written within a second; events with a reason keep rows of their own."""
+    """Log an event now, and have it written within a second."""
     log_line(event, client_id=client_id, scope=scope, reason=reason)
-    batch().note(Event(event, client_id, scope, reason), request_id(), single=reason is not None)
+    batch().note(Noted(event, client_id, scope, reason), request_id())
 
 
 def note_refusal(error: RefusedError) -> None:
@@ -59,17 +71,13 @@ def log_line(event: str, **fields: str | None) -> None:
     log.info(event, extra={"fields": fields})
 
 
-def recent(
-    *, limit: int, before: int | None = None, client_id: str | None = None, event: str | None = None
-) -> Sequence[AuditEvent]:
-    """The newest events first, `limit` of them; `before` is the id of the last one of the page before.
+def recent(*, limit: int, before: int, client_id: str | None = None, event: str | None = None) -> Sequence[AuditEvent]:
+    """The newest events first, `limit` of them, with an id below `before`.
 
     Everything that this worker has noted is in it; what others have noted, within a second.
     """
-    batch().write()
-    query = select(AuditEvent).order_by(AuditEvent.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(AuditEvent.id < before)
+    batch().write_before_reading()
+    query = select(AuditEvent).where(AuditEvent.id < before).order_by(AuditEvent.id.desc()).limit(limit)
     if client_id is not None:
         query = query.where(AuditEvent.client_id == client_id)
     if event is not None:
@@ -83,7 +91,7 @@ def tokens_per_hour(*, hours: int) -> list[dict[str, str | int | None]]:
     Args:
         hours: How far to look back; the present hour is the first.
     """
-    batch().write()
+    batch().write_before_reading()
     hour = AuditEvent.at - AuditEvent.at % HOUR
     query = (
         select(hour.label("hour"), AuditEvent.client_id, AuditEvent.event, func.sum(AuditEvent.count))

@@ -15,6 +15,7 @@ from urllib.parse import unquote_plus
 from authlib.oauth2.rfc6749 import OAuth2Request
 from flask import g
 
+import config
 from app.audit import trail
 from app.clients.client import Client
 from app.clients.secret import ClientSecret, find_matching
@@ -22,33 +23,38 @@ from app.clock import now
 from app.errors import RefusedError
 
 FindClient = Callable[[str], Client | None]
+DEMO_IDS = {demo.client_id for demo in config.DEMO_CLIENTS}
 GENERATED_ID = re.compile(r"ktc_[A-Za-z0-9_-]{22}")
-TWO_MECHANISMS = "Send the client's credentials in one way only: HTTP Basic or the form."
+ONE_MECHANISM = "Send the client's credentials in one way only: HTTP Basic or the form."
 
 
 def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> Client | None:
-    header = request.headers.get("Authorization")
-    if header is None:
+    refuse_two_mechanisms(request)
+    header = request.headers.get("Authorization", "")
+    if not header:
         return None
-    # Authlib accepts both at once, and takes whichever is right.
-    if "client_secret" in request.form:
-        raise RefusedError(
-            "invalid_request", TWO_MECHANISMS, reason="an Authorization header and a client_secret were sent"
-        )
     client_id, plaintext = parse_basic(header)
     if request.form.get("client_id", client_id) != client_id:
-        raise RefusedError(
-            "invalid_request",
-            "The client_id in the form is not the one in the Authorization header.",
-        )
+        description = "The client_id in the form is not the one in the Authorization header."
+        raise RefusedError("invalid_request", description)
     return prove(find_client, client_id, plaintext, method="client_secret_basic")
 
 
 def client_secret_post(find_client: FindClient, request: OAuth2Request) -> Client | None:
+    refuse_two_mechanisms(request)
     if "client_secret" not in request.form:
         return None
     client_id, plaintext = request.form.get("client_id", ""), request.form["client_secret"]
     return prove(find_client, client_id, plaintext, method="client_secret_post")
+
+
+def refuse_two_mechanisms(request: OAuth2Request) -> None:
+    """RFC 6749, section 2.3. Authlib accepts several at once, and takes whichever is right."""
+    sent = [name for name in ("client_secret", "client_assertion") if name in request.form]
+    if request.headers.get("Authorization"):
+        sent.append("an Authorization header")
+    if len(sent) > 1:
+        raise RefusedError("invalid_request", ONE_MECHANISM, reason=f"the request has {' and '.join(sent)}")
 
 
 def parse_basic(header: str) -> tuple[str, str]:
@@ -65,7 +71,7 @@ def parse_basic(header: str) -> tuple[str, str]:
         refuse("the Authorization header has another scheme than Basic")
     try:
         # Authlib leaves bytes that are not UTF-8 to raise, and so to end in HTTP 500.
-        decoded = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
+        decoded = base64.b64decode(encoded.strip(" "), validate=True).decode("utf-8")
         client_id, colon, plaintext = decoded.partition(":")
         pair = unquote_plus(client_id, errors="strict"), unquote_plus(plaintext, errors="strict")
     except ValueError:
@@ -99,6 +105,8 @@ def prove(find_client: FindClient, client_id: str, plaintext: str, *, method: st
 def refuse_unfit(client: Client, secret: ClientSecret, method: str) -> None:
     if secret.not_after is not None and secret.has_ended():
         refuse(f"the secret {secret.name} ended {now() - secret.not_after} seconds ago")
+    if config.current().is_production and client.client_id in DEMO_IDS:
+        refuse("demo clients are refused in production")
     if client.is_disabled():
         refuse("the client is disabled")
     if not client.check_endpoint_auth_method(method, "token"):

@@ -35,24 +35,26 @@ def checked_name(name: str) -> str:
     return name
 
 
-def checked_scope(scope: str, *, needed: bool = True) -> str:
-    if not needed and not scope:
-        return ""
+def checked_client_name(name: str) -> str:
+    if name in {demo.client_id for demo in config.DEMO_CLIENTS}:
+        raise RegistrationError(f"the name {name} is a demo client's")
+    return checked_name(name)
+
+
+def checked_scope(scope: str) -> str:
     if len(scope) > MAX_SCOPE_CHARACTERS:
         raise RegistrationError(f"a scope is at most {MAX_SCOPE_CHARACTERS} characters")
     try:
-        scopes.audiences(scope)
+        scopes.audiences(scope)  # raises for a word that is declared nowhere
         return " ".join(scopes.words(scope))
     except ValueError as error:
         raise RegistrationError(str(error)) from error
 
 
 def checked_default(default: str | None, scope: str) -> str:
-    if not scope and not default:
-        return ""
     if default is None and len(scopes.audiences(scope)) > 1:
         raise RegistrationError("the scope belongs to more than one resource: name a default scope")
-    chosen = checked_scope(default or scope)
+    chosen = checked_scope(scope if default is None else default)
     if not set(chosen.split()) <= set(scope.split()):
         raise RegistrationError("the default scope is more than the scope")
     if len(scopes.audiences(chosen)) > 1:

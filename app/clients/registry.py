@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from itertools import count
 
 from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
@@ -20,6 +21,7 @@ from app.clients.client_rules import RegistrationError
 from app.clients.secret import MAX_SECRETS, ClientSecret, digest, generate
 from app.clock import now
 from app.database import db, transaction
+from app.logs import one_line
 
 MAX_OVERLAP_SECONDS = 604_800
 
@@ -36,9 +38,9 @@ def find_client(client_id: str) -> Client | None:
 
 def get_client(id_or_name: str) -> Client:
     query = select(Client).where(or_(Client.client_id == id_or_name, Client.name == id_or_name))
-    found = db.session.scalars(query).one_or_none()
+    found = db.session.scalars(query).one_or_none() if id_or_name.isprintable() else None
     if found is None:
-        raise UnknownClientError(f"no client has the id or the name {id_or_name}")
+        raise UnknownClientError(f"no client has the id or the name {one_line(id_or_name)}")
     return found
 
 
@@ -73,12 +75,12 @@ def register(
     Raises:
         RegistrationError: Naming what is wrong.
     """
-    scope = client_rules.checked_scope(scope, needed=bool(grant_types))
+    scope = client_rules.checked_scope(scope) if scope or grant_types else ""
     client = Client(
         client_id=f"ktc_{secrets.token_urlsafe(16)}",  # made here, so it can never be a user's sub (RFC 9700, 4.15.1)
-        name=client_rules.checked_name(name),
+        name=client_rules.checked_client_name(name),
         scope=scope,
-        default_scope=client_rules.checked_default(default_scope, scope),
+        default_scope=client_rules.checked_default(default_scope, scope) if scope else "",
         access_token_seconds=client_rules.checked_lifetime(access_token_seconds),
         token_endpoint_auth_method=client_rules.checked_method(auth_method),
         grant_types=grant_types,
@@ -104,7 +106,7 @@ def seed(demo: config.DemoClient) -> None:
 
 def add(client: Client, plaintext: str) -> str:
     name = client.name
-    client.secrets = [ClientSecret(name="first", digest=digest(plaintext))]
+    client.secrets = [ClientSecret(name="secret-1", digest=digest(plaintext))]
     try:
         with transaction():
             db.session.add(client)
@@ -119,7 +121,7 @@ def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0)
 
     Args:
         id_or_name: Whose secret.
-        name: What to call the new one; otherwise the moment of its making.
+        name: What to call the new one; otherwise `secret-N`.
         overlap: Seconds for which the old secrets still work, 0 to 604800; 0 ends them now.
 
     Returns:
@@ -137,10 +139,11 @@ def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0)
         for old in client.secrets:
             old.not_after = end if old.not_after is None else min(old.not_after, end)
         make_room(client)
-        new_name = client_rules.checked_name(name or f"made-{now()}")
-        if name and any(old.name == name for old in client.secrets):
+        taken = {old.name for old in client.secrets}
+        if name in taken:
             raise RegistrationError(f"the client has a secret named {name}")
-        client.secrets.append(ClientSecret(name=new_name, digest=digest(plaintext)))
+        new_name = name or next(free for n in count(1) if (free := f"secret-{n}") not in taken)
+        client.secrets.append(ClientSecret(name=client_rules.checked_name(new_name), digest=digest(plaintext)))
         trail.record("secret_rotated", client_id=client.client_id, reason=f"overlap {overlap} seconds")
     return plaintext
 

@@ -28,7 +28,7 @@ class ClientSecret(Base):
     __tablename__ = "client_secrets"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    client: Mapped[int] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"), index=True)
+    client_row: Mapped[int] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"), index=True)
     name: Mapped[str] = mapped_column(Text)
     digest: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[int] = mapped_column(default=now)

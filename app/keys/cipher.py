@@ -7,6 +7,7 @@ decrypts. Development keeps one in `instance/secret-key`, which `flask prepare` 
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -31,10 +32,17 @@ def make_secret_file() -> bool:
     """
     if config.current().secret_keys or config.current().is_production or secret_file().exists():
         return False
-    secret_file().parent.mkdir(exist_ok=True)
-    opened = os.open(secret_file(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o600)
+    secret_file().parent.mkdir(parents=True, exist_ok=True)
+    # Written whole, and then named: nobody ever finds half a key. `mkstemp` makes files of mode 0600.
+    opened, temporary = tempfile.mkstemp(dir=secret_file().parent)
     with os.fdopen(opened, "wb") as file:
         file.write(Fernet.generate_key())
+    try:
+        os.link(temporary, secret_file())
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(temporary)
     return True
 
 
@@ -64,7 +72,6 @@ def is_newest(sealed: str) -> bool:
 
 def fernets() -> list[Fernet]:
     try:
-        keys = config.current().secret_keys or (secret_file().read_text(),)
-    except OSError as error:
+        return [Fernet(key) for key in config.current().secret_keys or (secret_file().read_text(),)]
+    except (OSError, ValueError) as error:
         raise SealedKeyError("there is no secret key: run `flask prepare`, or set KEYTURN_SECRET_KEYS") from error
-    return [Fernet(key) for key in keys]

@@ -41,7 +41,7 @@ def rotate(at_once: bool, as_json: bool) -> None:
     show(key, f"{key.kid} ({key.alg}) signs {when(key)}; tokens of the old key stay valid.", as_json)
 
 
-@keys.command()
+@keys.command(context_settings={"ignore_unknown_options": True})  # a kid may begin with a dash
 @click.argument("kid")
 @as_json
 def withdraw(kid: str, as_json: bool) -> None:
@@ -52,7 +52,7 @@ def withdraw(kid: str, as_json: bool) -> None:
 
 def describe(key: SigningKey) -> dict[str, Any]:
     names = ("kid", "alg", "published_at", "signs_from", "retired_at", "gone_at")
-    return {"state": key.state(), **{name: getattr(key, name) for name in names}}
+    return {"state": key.state(now()), **{name: getattr(key, name) for name in names}}
 
 
 def show(key: SigningKey, sentence: str, as_json: bool) -> None:

@@ -85,7 +85,8 @@ def signing_key() -> tuple[SigningKey, jwk.KeySet]:
     Raises:
         RefusedError: `temporarily_unavailable`, if there is none or it cannot be decrypted.
     """
-    active = next((row for row in keystore().rows() if row.state() == "active"), None)
+    moment = now()
+    active = next((row for row in keystore().rows() if row.state(moment) == "active"), None)
     if active is None:
         log.error("there is no signing key: run `flask prepare`")
         raise RefusedError("temporarily_unavailable", reason="there is no signing key")
@@ -98,14 +99,20 @@ def signing_key() -> tuple[SigningKey, jwk.KeySet]:
 
 def published() -> list[SigningKey]:
     """The keys that the JWKS shows: the one that signs first, the next one and the retired ones after it."""
-    shown = [row for row in keystore().rows() if row.state() != "gone"]
-    return sorted(shown, key=lambda row: ("active", "next", "retired").index(row.state()))
+    moment = now()
+    order = ("active", "next", "retired")
+    shown = [row for row in keystore().rows() if row.state(moment) in order]
+    return sorted(shown, key=lambda row: order.index(row.state(moment)))
 
 
 def find_public(kid: str) -> tuple[SigningKey, jwk.Key] | None:
-    """The published key with this id; another worker may just have made it, so it is looked for twice."""
+    """The published key with this id.
+
+    Another worker may just have made it, so the keys are read again for an unknown one, once a
+    second at most: forged ids cannot make this worker read without end.
+    """
     for max_age in (READ_SECONDS, 1):
         for row in keystore().rows(max_age=max_age):
-            if row.kid == kid and row.state() != "gone":
+            if row.kid == kid and row.state(now()) != "gone":
                 return row, keystore().public(row)
     return None

@@ -28,9 +28,9 @@ def make_first() -> SigningKey | None:
     """Make the first key, which signs at once; None if there is one."""
     if all_keys():
         return None
-    key = generate(signs_from=now())
+    key = generate()
     with transaction():
-        db.session.add(key)
+        publish(key, signs_from=now())
         trail.record("key_created", reason=f"kid {key.kid}, the first")
     return changed(key)
 
@@ -39,25 +39,28 @@ def rotate(*, at_once: bool = False) -> SigningKey:
     """Publish the next key, and let it sign once every cache of the JWKS has seen it.
 
     Args:
-        at_once: Sign with it now. Who has cached the JWKS refuses its tokens until they fetch it again.
+        at_once: Sign with it now. Who has cached the JWKS refuses its tokens until they fetch it
+            again; our own workers do so within a second.
 
     Returns:
         The key that signs next, with the moment from which on.
 
     Raises:
         RotationError: If a key is published already and waits, unless it shall sign at once.
+        SealedKeyError: If no secret key opens the key that signs now, unless the new one shall at once.
     """
-    made = generate(signs_from=now() + LEAD_SECONDS)
+    made = generate()
     with transaction():
-        keys = all_keys()
-        waiting = [key for key in keys if key.state() == "next"]
+        keys, moment = all_keys(), now()
+        waiting = next((key for key in keys if key.state(moment) == "next"), None)
         if waiting and not at_once:
-            raise RotationError(f"the key {waiting[0].kid} is published and waits; --now lets it sign at once")
-        key = waiting[0] if waiting else made
-        db.session.add(key)
+            raise RotationError(f"the key {waiting.kid} is published and waits; --now lets it sign at once")
+        key = waiting or publish(made, signs_from=moment + LEAD_SECONDS)
         if at_once:
-            key.signs_from = now()
-        for active in [each for each in keys if each.state() == "active" and each is not key]:
+            key.signs_from = moment
+        for active in [each for each in keys if each.state(moment) == "active" and each is not key]:
+            if not at_once:
+                cipher.decrypt(active.private_pem)  # raises if the servers have another secret key than this command
             active.retire(key.signs_from)
         trail.record("key_rotated", reason=f"kid {key.kid} signs from {key.signs_from}")
     return changed(key)
@@ -72,41 +75,52 @@ def withdraw(kid: str) -> SigningKey:
     Raises:
         RotationError: If there is no such key.
     """
-    made = generate(signs_from=now())
+    made = generate()  # before it is known whether it is needed: nobody waits for it with the database locked
     with transaction():
-        keys = all_keys()
-        leaked = next((key for key in keys if key.kid == kid and key.state() != "gone"), None)
+        keys, moment = all_keys(), now()
+        leaked = next((key for key in keys if key.kid == kid and key.state(moment) != "gone"), None)
         if leaked is None:
             raise RotationError(f"no published key has the kid {kid}")
-        was = leaked.state()
-        leaked.retired_at, leaked.gone_at = min(leaked.retired_at or now(), now()), now()
-        others = [key for key in keys if key is not leaked]
-        successor = next((key for key in others if key.state() == "next"), made)
+        was = leaked.state(moment)
+        leaked.withdraw(moment)
+        others = {key.state(moment): key for key in keys if key is not leaked}
+        successor = others.get("active") or others.get("next") or publish(made, signs_from=moment)
         if was == "active":
-            successor.signs_from = now()
-        else:
-            successor = next(key for key in others if key.state() == "active")
+            successor.signs_from = moment
         if was == "next":
             successor.retired_at = successor.gone_at = None
-        db.session.add(successor)
         trail.record("key_withdrawn", reason=f"kid {kid} was {was}; {successor.kid} signs")
     return changed(successor)
 
 
-def reseal() -> int:
-    """Encrypt every private key with the newest secret key; returns how many were not."""
+def reseal() -> tuple[int, int]:
+    """Encrypt the private keys with the newest secret key.
+
+    Returns:
+        How many were encrypted again, and how many no secret key opens.
+    """
+    resealed, closed = 0, 0
     with transaction():
-        old = [key for key in all_keys() if not cipher.is_newest(key.private_pem)]
-        for key in old:
-            key.private_pem = cipher.encrypt(cipher.decrypt(key.private_pem))
-    return len(old)
+        moment = now()
+        for key in [each for each in all_keys() if each.state(moment) != "gone"]:
+            try:
+                plaintext = cipher.decrypt(key.private_pem)
+            except cipher.SealedKeyError:
+                closed += 1
+                continue
+            if not cipher.is_newest(key.private_pem):
+                key.private_pem = cipher.encrypt(plaintext)
+                resealed += 1
+        if resealed:
+            trail.record("keys_resealed", reason=f"{resealed} keys")
+    return resealed, closed
 
 
 def all_keys() -> Sequence[SigningKey]:
-    return db.session.scalars(select(SigningKey).order_by(SigningKey.id.desc()).with_for_update()).all()
+    return db.session.scalars(select(SigningKey).order_by(SigningKey.id.desc())).all()
 
 
-def generate(*, signs_from: int) -> SigningKey:
+def generate() -> SigningKey:
     """A new key pair of KEYTURN_SIGNING_ALG: RSA of 2048 bits, or P-256."""
     alg = config.current().signing_alg
     key: jwk.RSAKey | jwk.ECKey = jwk.RSAKey.generate_key(2048) if alg == "RS256" else jwk.ECKey.generate_key("P-256")
@@ -116,9 +130,13 @@ def generate(*, signs_from: int) -> SigningKey:
         alg=alg,
         public_jwk={**key.as_dict(private=False), "kid": kid, "use": "sig", "alg": alg},
         private_pem=cipher.encrypt(key.as_pem(private=True)),
-        published_at=now(),
-        signs_from=signs_from,
     )
+
+
+def publish(key: SigningKey, *, signs_from: int) -> SigningKey:
+    key.published_at, key.signs_from = now(), signs_from
+    db.session.add(key)
+    return key
 
 
 def changed(key: SigningKey) -> SigningKey:

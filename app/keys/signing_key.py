@@ -12,7 +12,6 @@ from sqlalchemy import JSON, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 import config
-from app.clock import now
 from app.database import Base
 
 JWKS_MAX_AGE_SECONDS = 300
@@ -38,20 +37,28 @@ class SigningKey(Base):
     alg: Mapped[str] = mapped_column(Text)
     public_jwk: Mapped[dict[str, Any]] = mapped_column(JSON)
     private_pem: Mapped[str] = mapped_column(Text)
-    published_at: Mapped[int] = mapped_column(default=now)
+    published_at: Mapped[int]
     signs_from: Mapped[int]
     retired_at: Mapped[int | None]
     gone_at: Mapped[int | None]
 
-    def state(self) -> str:
-        """`next`, `active`, `retired` or `gone`, at this moment."""
-        if self.gone_at is not None and self.gone_at <= now():
+    def state(self, moment: int) -> str:
+        """`next`, `active`, `retired` or `gone`.
+
+        Whoever compares keys asks all of them about one moment: the second may turn in between.
+        """
+        if self.gone_at is not None and self.gone_at <= moment:
             return "gone"
-        if self.retired_at is not None and self.retired_at <= now():
+        if self.retired_at is not None and self.retired_at <= moment:
             return "retired"
-        return "active" if self.signs_from <= now() else "next"
+        return "active" if self.signs_from <= moment else "next"
 
     def retire(self, moment: int) -> None:
         """Sign until then, be published until the last token has expired."""
         self.retired_at = moment
         self.gone_at = moment + LINGER_SECONDS
+
+    def withdraw(self, moment: int) -> None:
+        """Sign no more, and be published no more."""
+        self.retired_at = moment if self.retired_at is None else min(self.retired_at, moment)
+        self.gone_at = moment

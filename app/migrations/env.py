@@ -5,20 +5,23 @@ Alembic's own template calls `fileConfig`, which silences every logger that exis
 
 from alembic import context
 from flask import current_app
+from sqlalchemy import text
 
-import config
 from app.audit import audit_event
 from app.clients import client, secret
+from app.commands import refuse_faults
 from app.database import WRITES, Base, db
 from app.keys import signing_key
 from app.resources import stock
 
 MODELS = (audit_event, client, secret, signing_key, stock)  # imported, so that Base knows their tables
 
-config.refuse_faults()
+refuse_faults()
 arguments = current_app.extensions["migrate"].configure_args
 
 with db.engine.connect().execution_options(**WRITES) as connection, connection.begin():
+    if connection.dialect.name == "postgresql":  # a migration may take its time
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
     # One transaction, on SQLite too: a migration that fails leaves nothing behind.
     context.configure(connection=connection, target_metadata=Base.metadata, transactional_ddl=True, **arguments)
     with context.begin_transaction():

@@ -30,12 +30,13 @@ class BearerProtector(ResourceProtector):
             raise AccessRefusedError(
                 "invalid_request", ONE_WAY, reason="access_token stood in the URL or the form", status=400
             )
-        scheme, _, token = received.headers.get("Authorization", "").partition(" ")
+        scheme, _, token = received.headers.get("Authorization", "").strip(" ").partition(" ")
+        token = token.lstrip(" ")
         if scheme.lower() != "bearer":
             raise NoTokenError(reason="there is no Authorization header with the scheme Bearer")
-        if len(token.split()) != 1:
+        if len(token.split(" ")) != 1 or not token:
             raise AccessRefusedError("invalid_request", ONE_TOKEN, reason="Bearer is not followed by one word")
-        return self.get_token_validator("bearer"), token.strip()
+        return self.get_token_validator("bearer"), token
 
     def raise_error_response(self, error: OAuth2Error) -> NoReturn:
         raise error  # to the one place where errors are rendered; Authlib's 403 would have no challenge

@@ -18,7 +18,7 @@ from app.errors import RefusedError
 from app.resources import stock
 from app.resources.protector import require_oauth
 
-SKU = re.compile(r"[A-Za-z0-9._-]{1,64}")
+SKU = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAX_ID = 2**63 - 1
 
 blueprint = Blueprint("samples", __name__)

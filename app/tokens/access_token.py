@@ -60,7 +60,7 @@ def check_jwt(text: str) -> AccessToken:
         jti=claims["jti"],
         client_id=claims["client_id"],
         audience=(audience,) if isinstance(audience, str) else tuple(audience),
-        scope=tuple(claims.get("scope", "").split()),
+        scope=tuple(claims.get("scope", "").split(" ")),
         issued_at=int(claims["iat"]),
         expires_at=int(claims["exp"]),
         claims=claims,
@@ -70,6 +70,9 @@ def check_jwt(text: str) -> AccessToken:
 def check_signature(signed: jws.CompactSignature) -> None:
     """The header decides nothing but which of our keys to try (RFC 8725, sections 3.1 and 3.11)."""
     header = signed.headers()
+    # joserfc lets an empty list pass; RFC 7515, section 4.1.11 does not, and we know no extension anyway.
+    if "crit" in header:
+        raise InvalidTokenError("the token has critical extensions")
     typ, alg, kid = (header.get(name) for name in ("typ", "alg", "kid"))
     # Authlib lets a token without `typ` pass; RFC 9068, section 4 does not.
     if not isinstance(typ, str) or typ.lower() not in TYPES:

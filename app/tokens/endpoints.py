@@ -10,12 +10,16 @@ from app.logs import log
 from app.tokens import server
 
 FORM = "application/x-www-form-urlencoded"
-OAUTH_PARAMETERS = {"grant_type", "scope", "resource", "client_id", "client_secret", "client_assertion", "token"}
+OAUTH_PARAMETERS = {
+    *("grant_type", "scope", "resource", "audience", "client_id", "client_secret", "client_assertion"),
+    *("client_assertion_type", "assertion", "username", "password", "code", "redirect_uri", "refresh_token"),
+    *("access_token", "token", "token_type_hint"),
+}
 
-blueprint = Blueprint("token", __name__, url_prefix="/oauth")
+blueprint = Blueprint("token", __name__)
 
 
-@blueprint.post("/token")
+@blueprint.post("/oauth/token")
 def token() -> Response:
     """Issue an access token (RFC 6749, section 4.4)."""
     # Authlib calls a missing grant type an unsupported one.

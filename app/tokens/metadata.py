@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Flask, Response, jsonify
+from flask import Flask, Response, jsonify
 
 import config
 from app.clients.client import SECRET_METHODS
@@ -13,8 +13,6 @@ from app.tokens.grant import ClientCredentialsGrant
 
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
 MAX_AGE_SECONDS = 300
-
-blueprint = Blueprint("metadata", __name__)
 
 
 def init_app(app: Flask, issuer: str) -> None:

@@ -30,12 +30,12 @@ class FormRequest(OAuth2Request):
     def __init__(self, received: Request) -> None:
         # Our own address, not the one the client used: Authlib raises for plain http that is not loopback.
         super().__init__(received.method, config.current().issuer + received.path, headers=received.headers)
-        self.parameters = {name: value for name, value in received.form.items() if value}
-        self.payload = BasicOAuth2Payload(self.parameters)
+        self.payload = BasicOAuth2Payload({name: value for name, value in received.form.items() if value})
 
     @property
     def form(self) -> dict[str, str]:
-        return self.parameters
+        parameters: dict[str, str] = self.payload.data
+        return parameters
 
 
 class KeyturnServer(AuthorizationServer):

@@ -31,7 +31,7 @@ def upgrade() -> None:
     op.create_table(
         "client_secrets",
         sa.Column("id", Whole, nullable=False),
-        sa.Column("client", Whole, nullable=False),
+        sa.Column("client_row", Whole, nullable=False),
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("digest", sa.LargeBinary, nullable=False),
         sa.Column("created_at", Whole, nullable=False),
@@ -39,10 +39,10 @@ def upgrade() -> None:
         sa.Column("last_used_at", Whole),
         sa.PrimaryKeyConstraint("id", name="pk_client_secrets"),
         sa.ForeignKeyConstraint(
-            ["client"], ["clients.id"], name="fk_client_secrets_client_clients", ondelete="CASCADE"
+            ["client_row"], ["clients.id"], name="fk_client_secrets_client_row_clients", ondelete="CASCADE"
         ),
     )
-    op.create_index("ix_client_secrets_client", "client_secrets", ["client"])
+    op.create_index("ix_client_secrets_client_row", "client_secrets", ["client_row"])
     op.create_table(
         "signing_keys",
         sa.Column("id", Whole, nullable=False),

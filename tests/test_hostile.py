@@ -1,0 +1,177 @@
+"""Hostile input: whatever arrives at whatever route, the answer is a refusal in JSON and never a 500.
+
+In process, by Hypothesis: a minute of it in `make test`, 100,000 inputs in `make fuzz`. What only a socket
+can say (broken chunking, slow bodies) is in `test_sockets.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from werkzeug.test import TestResponse
+
+from app.clock import now
+from tests import forging
+from tests.conftest import ISSUER, build_app, close
+
+INPUTS = int(os.environ.get("KEYTURN_FUZZ_INPUTS") or 5_000)
+MARK = "reflected-mark"
+HTTPS = {"X-Forwarded-Proto": "https"}
+PATHS = [
+    "/oauth/token",
+    "/admin/logs",
+    "/internal/reports",
+    "/inventory",
+    "/inventory/pallet",
+    "/.well-known/jwks.json",
+    "/.well-known/oauth-authorization-server",
+    "/admin//logs",
+    "//",
+    "/oauth/token/",
+    "/inventory/..",
+]
+FIELDS = [
+    "grant_type",
+    "scope",
+    "client_id",
+    "client_secret",
+    "resource",
+    "access_token",
+    "limit",
+    "before",
+    "hours",
+    "x",
+]
+MEDIA_TYPES = [
+    "application/x-www-form-urlencoded",
+    "application/json",
+    "multipart/form-data; boundary=b",
+    "text/plain",
+    "",
+]
+
+marked = st.text(max_size=30).map(lambda text: text + MARK)
+header_text = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n\x00"), max_size=60)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | marked,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+fields = st.dictionaries(
+    st.sampled_from(FIELDS), marked | st.sampled_from(["client_credentials", "read:logs", "", "5"])
+)
+bodies = st.one_of(
+    st.binary(max_size=200),
+    st.binary(min_size=17_000, max_size=17_001),
+    anything.map(lambda value: json.dumps(value).encode("utf-8", "surrogatepass")),
+    fields.map(lambda form: "&".join(f"{name}={text}" for name, text in form.items()).encode("utf-8", "replace")),
+)
+credentials = st.one_of(
+    header_text,
+    header_text.map("Basic {}".format),
+    header_text.map("Bearer {}".format),
+    st.sampled_from(["Basic", "Bearer", "bearer\t", "Basic Og==", "Basic AAAA", f"Bearer {MARK}"]),
+)
+claims = st.dictionaries(
+    st.sampled_from(["iss", "aud", "sub", "client_id", "iat", "exp", "nbf", "jti", "scope", "typ", "cnf"]),
+    anything,
+    max_size=4,
+)
+
+
+@pytest.fixture(scope="module")
+def production(prepared: Callable[[str], str]) -> Iterator[Flask]:
+    app = build_app(
+        database_url=prepared("sqlite"),
+        env="production",
+        issuer="https://auth.example.com",
+        audience=ISSUER,
+        trusted_proxies=1,
+    )
+    yield app
+    close(app)
+
+
+def assert_refused_well(answer: TestResponse) -> None:
+    assert answer.status_code < 500, answer.text
+    assert answer.mimetype == "application/json" or not answer.data, answer.text
+    assert MARK not in answer.text
+    assert MARK not in str(answer.headers)
+    if answer.status_code == 401:
+        assert answer.headers["WWW-Authenticate"]
+
+
+@settings(max_examples=INPUTS // 2, suppress_health_check=list(HealthCheck), deadline=None)
+@given(
+    method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "BREW"]),
+    path=st.sampled_from([*PATHS, "/admin//logs", "//", "/oauth/token/", "/inventory/.."])
+    | st.text(max_size=30).map(lambda text: "/" + quote(text, errors="replace")),
+    query=fields,
+    body=bodies,
+    media_type=st.sampled_from(MEDIA_TYPES) | header_text,
+    authorization=st.none() | credentials,
+    more=st.dictionaries(
+        st.sampled_from(["X-Request-Id", "Host", "Forwarded", "X-Forwarded-For", "Cookie"]), header_text
+    ),
+)
+def test_no_request_is_answered_with_a_500_or_with_itself(
+    production: Flask,
+    method: str,
+    path: str,
+    query: dict[str, str],
+    body: bytes,
+    media_type: str,
+    authorization: str | None,
+    more: dict[str, str],
+) -> None:
+    sent = {name: value for name, value in more.items() if name != "Host" or value.isalnum()}
+    if authorization is not None:
+        sent["Authorization"] = authorization
+
+    answer = production.test_client().open(
+        path,
+        method=method,
+        query_string={name: value.encode("utf-8", "replace") for name, value in query.items()},
+        data=body,
+        content_type=media_type,
+        headers=HTTPS | sent,
+    )
+
+    assert_refused_well(answer)
+
+
+@settings(max_examples=INPUTS // 4, suppress_health_check=list(HealthCheck), deadline=None)
+@given(changes=claims, header=st.dictionaries(st.sampled_from(["typ", "cty", "x5u", "jku"]), marked, max_size=2))
+def test_no_signed_claims_end_in_a_500(production: Flask, changes: dict[str, Any], header: dict[str, str]) -> None:
+    payload = json.dumps(forging.claims(iss="https://auth.example.com") | changes).encode("utf-8", "surrogatepass")
+    token = forging.with_our_key(production, payload, **header)
+
+    answer = production.test_client().get("/admin/logs?limit=1", headers=HTTPS | {"Authorization": f"Bearer {token}"})
+
+    assert answer.status_code in (200, 401, 403)
+    if changes.keys() & {"iss", "exp", "aud"} and answer.status_code == 200:
+        assert changes.get("exp", now() + 1) > now()
+    if answer.status_code != 200:
+        assert_refused_well(answer)
+
+
+@settings(max_examples=INPUTS // 4, suppress_health_check=list(HealthCheck), deadline=None)
+@given(body=bodies, route=st.sampled_from([("POST", "/admin/logs"), ("PUT", "/inventory/pallet")]))
+def test_no_body_behind_a_good_token_ends_in_a_500(production: Flask, body: bytes, route: tuple[str, str]) -> None:
+    good = forging.claims(iss="https://auth.example.com", scope="write:logs inventory:write")
+    headers = HTTPS | {"Authorization": f"Bearer {forging.with_our_key(production, good)}"}
+
+    answer = production.test_client().open(
+        route[1], method=route[0], data=body, content_type="application/json", headers=headers
+    )
+
+    assert answer.status_code < 500
+    assert answer.mimetype == "application/json"
