@@ -248,8 +248,9 @@ class LiveServer:
         ).stdout  # fmt: skip
 
     def stop(self) -> int:
-        self.process.terminate()
-        return self.process.wait(timeout=30)
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(timeout=60)
 
 
 def answers(url: str) -> bool:
@@ -270,18 +271,17 @@ def wait_for(condition: Callable[[], bool], *, seconds: float = 30) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture
-def live(prepared: Callable[[str], str], tmp_path: Path) -> Iterator[Callable[..., LiveServer]]:
-    """Starts gunicorn on a database of a kind, prepared unless another one is named."""
+@pytest.fixture(scope="session")
+def live_servers() -> Iterator[Callable[..., LiveServer]]:
+    """Starts gunicorn on a database, with its log in a folder; whatever still runs at the end is stopped."""
     servers: list[LiveServer] = []
 
-    def start(kind: str = "sqlite", **settings: str) -> LiveServer:
+    def start(url: str, folder: Path, **settings: str) -> LiveServer:
         port = free_port()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYTURN_")}
         environment |= {"PORT": str(port), "KEYTURN_SECRET_KEYS": SECRET_KEY, "PYTHONWARNINGS": "default"}
-        environment |= {"KEYTURN_DATABASE_URL": settings.pop("KEYTURN_DATABASE_URL", None) or prepared(kind)}
-        environment |= settings
-        log = tmp_path / f"server-{port}.log"
+        environment |= {"KEYTURN_DATABASE_URL": url, **settings}
+        log = folder / f"server-{port}.log"
         with log.open("wb") as output:
             command = [sys.executable, "-m", "gunicorn", "wsgi:app"]
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
@@ -292,5 +292,21 @@ def live(prepared: Callable[[str], str], tmp_path: Path) -> Iterator[Callable[..
 
     yield start
     for server in servers:
-        if server.process.poll() is None:
-            server.stop()
+        server.stop()
+
+
+@pytest.fixture
+def live(
+    prepared: Callable[[str], str], tmp_path: Path, live_servers: Callable[..., LiveServer]
+) -> Iterator[Callable[..., LiveServer]]:
+    """Starts gunicorn on a database of a kind, prepared unless another one is named."""
+    servers: list[LiveServer] = []
+
+    def start(kind: str = "sqlite", **settings: str) -> LiveServer:
+        url = settings.pop("KEYTURN_DATABASE_URL", None) or prepared(kind)
+        servers.append(live_servers(url, tmp_path, **settings))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()

@@ -1,0 +1,38 @@
+"""This file calls a running server, each time over a connection of its own, so that any worker may answer."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from base64 import b64encode
+from urllib.parse import urlsplit
+
+from tests.conftest import LiveServer
+
+BASIC = b64encode(b"demo-admin:kts_demo-admin-is-for-learning-only").decode()
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+def call(
+    server: LiveServer, method: str, path: str, body: str = "", **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    """One request over a connection of its own, so that any worker may answer."""
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
+    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    answer = connection.getresponse()
+    result = answer.status, dict(answer.headers), answer.read()
+    connection.close()
+    return result
+
+
+def token(server: LiveServer, scope: str = "") -> str:
+    body = f"grant_type=client_credentials&scope={scope}"
+    status, _, answer = call(server, "POST", "/oauth/token", body, Authorization=f"Basic {BASIC}", **FORM)
+    assert status == 200, answer
+    return str(json.loads(answer)["access_token"])
+
+
+def events(server: LiveServer, query: str) -> list[dict[str, object]]:
+    status, _, answer = call(server, "GET", f"/admin/logs?{query}", Authorization=f"Bearer {token(server)}")
+    assert status == 200
+    return list(json.loads(answer)["events"])

