@@ -110,7 +110,7 @@ def test_make_run_starts_prints_commands_that_work_and_ends_on_ctrl_c(tmp_path: 
         )
 
         assert json.loads(asked)["token_type"] == "Bearer"
-        assert "token_issued" in {each["event"] for each in json.loads(read)["events"]}
+        assert "client_created" in {each["event"] for each in json.loads(read)["events"]}
         assert " 401 " in refused.splitlines()[0]
         assert "WWW-Authenticate: Bearer" in refused
         assert all(each in printed for each in ("demo-partner", "demo-reporting", "demo-admin", "demo-brief"))

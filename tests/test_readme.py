@@ -54,7 +54,9 @@ def test_every_command_runs_and_prints_what_is_shown(live: Callable[..., LiveSer
     text = "\n".join(f"{command}\necho ----" for command, _ in run_here).replace(
         "127.0.0.1:8000", server.url.removeprefix("http://")
     )
-    text = text.replace(".venv/bin/", f"{Path(sys.executable).parent}/").replace("/tmp/", f"{tmp_path}/")
+    text = text.replace(".venv/bin/", f"{Path(sys.executable).parent}/").replace(
+        "/tmp/keyturn-readme.db", f"{tmp_path}/readme.db"
+    )
 
     run = subprocess.run(
         ["bash", "-c", text], cwd=ROOT, env=server.environment, capture_output=True, text=True, check=False
