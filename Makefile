@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test format collection lock clean
+.PHONY: help run test fuzz drills bench format collection lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,15 @@ test: .venv/ready ## Set up everything, and run every check: format, lint, types
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
 	@$(BIN)/pytest
+
+fuzz: .venv/ready ## Throw 100,000 inputs at every route; `make test` does a minute of it.
+	@KEYTURN_FUZZ_INPUTS=100000 $(BIN)/pytest tests/test_hostile.py
+
+drills: .venv/ready ## Start fleets, stop servers under load, and let databases fail.
+	@$(BIN)/pytest tests/test_drills.py tests/test_sockets.py
+
+bench: .venv/ready ## Measure what a request costs, and write docs/performance.md.
+	@$(BIN)/python -m benchmarks.measure
 
 format: .venv/ready ## Format the code, and mend what the linter can mend.
 	@$(BIN)/ruff format

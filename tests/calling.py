@@ -8,6 +8,7 @@ from base64 import b64encode
 from urllib.parse import urlsplit
 
 from tests.conftest import LiveServer
+from tests.leaks import suite
 
 BASIC = b64encode(b"demo-admin:kts_demo-admin-is-for-learning-only").decode()
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -29,7 +30,9 @@ def token(server: LiveServer, scope: str = "") -> str:
     body = f"grant_type=client_credentials&scope={scope}"
     status, _, answer = call(server, "POST", "/oauth/token", body, Authorization=f"Basic {BASIC}", **FORM)
     assert status == 200, answer
-    return str(json.loads(answer)["access_token"])
+    issued = str(json.loads(answer)["access_token"])
+    suite.remember(issued)
+    return issued
 
 
 def events(server: LiveServer, query: str) -> list[dict[str, object]]:

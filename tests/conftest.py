@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import secrets
@@ -23,12 +24,14 @@ import pytest
 from cryptography.fernet import Fernet
 from flask import Flask
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.test import TestResponse
 
 import config
 from app import create_app
 from app.audit import trail
 from app.database import db
+from tests.leaks import no_secret_is_written_anywhere, suite  # noqa: F401, the first is a fixture
 
 ROOT = Path(__file__).parent.parent
 IN_CI = os.environ.get("CI") == "true"
@@ -104,12 +107,17 @@ def build_app(**settings: object) -> Flask:
     given = {"secret_keys": SECRET_KEY} | settings
     loaded = config.load({f"KEYTURN_{name.upper()}": str(value) for name, value in given.items()})
     assert not loaded.faults
-    return create_app(loaded)
+    suite.remember(str(given["secret_keys"]))
+    app = create_app(loaded)
+    suite.watch(app)
+    return app
 
 
 def close(app: Flask) -> None:
     with app.app_context():
         trail.batch().close()
+        with contextlib.suppress(SQLAlchemyError):  # a test may have taken the table away
+            suite.keep_trail()
         db.engine.dispose()
 
 
@@ -192,6 +200,7 @@ class Operator:
 
     def register(self, name: str, *options: str) -> Machine:
         made = self.run("clients", "create", name, *options)
+        suite.remember(made["client_secret"])
         return Machine(self.app, made["client_id"], made["client_secret"])
 
 
@@ -250,7 +259,9 @@ class LiveServer:
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.terminate()
-        return self.process.wait(timeout=60)
+        code = self.process.wait(timeout=60)
+        suite.keep(self.log.read_text(errors="replace"))
+        return code
 
 
 def answers(url: str) -> bool:

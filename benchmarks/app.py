@@ -1,0 +1,24 @@
+"""This file is what the benchmark asks: a bare Flask route, and Keyturn with a guarded constant."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from app import create_app
+from app.resources.protector import require_oauth
+
+bare = Flask("bare")
+
+
+@bare.route("/", methods=["GET", "POST"])
+def hello() -> dict[str, bool]:
+    return {"ok": True}
+
+
+app = create_app()
+
+
+@app.get("/constant")
+@require_oauth("read:logs")
+def constant() -> dict[str, bool]:
+    return {"ok": True}
