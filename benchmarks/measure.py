@@ -175,7 +175,7 @@ def flask(environment: dict[str, str], *command: str) -> str:
 
 def one_round(environment: dict[str, str], ask: bytes, seconds: float) -> list[Row]:
     with served("bare", environment) as server:
-        floor, rate, p99 = load(server, [get("/")], seconds)
+        floor, _, rate, p99 = measured(server, [get("/")], seconds, 0)
     rows = [Row("a bare Flask route: the floor", floor, floor, rate, p99)]
     for alg, sign in (("RS256", rs256), ("ES256", es256)):
         flask(environment | {"KEYTURN_SIGNING_ALG": alg}, "keys", "rotate", "--now")
