@@ -23,11 +23,11 @@ from sqlalchemy.exc import ArgumentError
 ROOT = Path(__file__).parent
 MAX_ACCESS_TOKEN_SECONDS = 86_400
 SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749, section 3.3
-ABSOLUTE_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9._~:/?@!$&'()*+,;=%\[\]-]+")
+ABSOLUTE_URI = r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9._~:/?@!$&'()*+,;=%\[\]-]+"
 # Clients compare the issuer byte for byte, so nothing is allowed that could be written in two ways.
-ISSUER_FORM = "https://HOST[:PORT][/PATH] without a slash at the end, or http:// on loopback"
+ISSUER_FORM = "https://HOST[:PORT][/PATH] without a slash at the end, or http:// on loopback (PORT sets its port)"
 HOST, SEGMENT = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", r"/[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
-ISSUER = re.compile(rf"(https://{HOST}|http://(127\.0\.0\.1|\[::1\]|localhost))(:[1-9][0-9]{{0,4}})?({SEGMENT})*")
+ISSUER = rf"(https://{HOST}|http://(127\.0\.0\.1|\[::1\]|localhost))(:[1-9][0-9]{{0,4}})?({SEGMENT})*"
 MAX_URI_CHARACTERS = 200  # in every token, which must stay short enough for a header
 
 
@@ -68,15 +68,6 @@ class Resource:
     scopes: Mapping[str, str]
 
 
-def one_of(*names: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in names:
-            raise ValueError(" or ".join(names))
-        return text
-
-    return read
-
-
 def whole_number(low: int, high: int, unit: str) -> Callable[[str], int]:
     def read(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
@@ -86,16 +77,16 @@ def whole_number(low: int, high: int, unit: str) -> Callable[[str], int]:
     return read
 
 
-def matching(pattern: re.Pattern[str], wanted: str) -> Callable[[str], str]:
+def matching(pattern: str, wanted: str) -> Callable[[str], str]:
     def read(text: str) -> str:
-        if not pattern.fullmatch(text) or len(text) > MAX_URI_CHARACTERS:
+        if not re.fullmatch(pattern, text) or len(text) > MAX_URI_CHARACTERS:
             raise ValueError(wanted)
         return text
 
     return read
 
 
-def database_url(text: str) -> str:
+def supported_database(text: str) -> str:
     wanted = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
     try:
         url = make_url(text)
@@ -132,7 +123,7 @@ def declared_resources(text: str) -> tuple[Resource, ...]:
         raise ValueError("a file with scopes as in RFC 6749, section 3.3, each with a description")
     if len(dict(scopes)) < len(scopes):
         raise ValueError("a file in which every scope belongs to exactly one resource")
-    if not all(isinstance(audience, str) and ABSOLUTE_URI.fullmatch(audience) for audience in audiences):
+    if not all(isinstance(audience, str) and re.fullmatch(ABSOLUTE_URI, audience) for audience in audiences):
         raise ValueError("a file in which every audience is an absolute URI without a fragment")
     return tuple(Resource(name, table.get("audience", ""), table["scopes"]) for name, table in tables.items())
 
@@ -145,12 +136,12 @@ def setting(variable: str, default: object, read: Callable[[str], object]) -> An
 class Settings:
     """What a deployer may choose."""
 
-    env: str = setting("KEYTURN_ENV", "development", one_of("development", "production"))
+    env: str = setting("KEYTURN_ENV", "development", matching("development|production", "development or production"))
     issuer: str = setting("KEYTURN_ISSUER", "http://127.0.0.1:8000", matching(ISSUER, ISSUER_FORM))
     audience: str = setting("KEYTURN_AUDIENCE", "", matching(ABSOLUTE_URI, "an absolute URI without a fragment"))
-    database_url: str = setting("KEYTURN_DATABASE_URL", "sqlite:///keyturn.db", database_url)
+    database_url: str = setting("KEYTURN_DATABASE_URL", "sqlite:///keyturn.db", supported_database)
     secret_keys: tuple[str, ...] = setting("KEYTURN_SECRET_KEYS", (), fernet_keys)
-    signing_alg: str = setting("KEYTURN_SIGNING_ALG", "RS256", one_of("RS256", "ES256"))
+    signing_alg: str = setting("KEYTURN_SIGNING_ALG", "RS256", matching("RS256|ES256", "RS256 or ES256"))
     access_token_seconds: int = setting(
         "KEYTURN_ACCESS_TOKEN_SECONDS", 3_600, whole_number(1, MAX_ACCESS_TOKEN_SECONDS, "seconds")
     )
@@ -170,14 +161,22 @@ def load(environ: Mapping[str, str]) -> Settings:
     Every fault is one sentence in `Settings.faults`, and the setting has its default instead:
     `flask keys new-secret` runs whatever is wrong. Everything else asks `faults` first.
     """
-    given = {variable: text for variable, text in environ.items() if text}
-    given.setdefault("KEYTURN_FILE", str(ROOT / "keyturn.toml"))
+    values, faults = read_each({variable: text for variable, text in environ.items() if text})
+    settings = Settings(**values)
+    audience = settings.audience or settings.issuer
+    resources = tuple(replace(each, audience=each.audience or audience) for each in settings.resources)
+    settings = replace(settings, audience=audience, resources=resources)
+    faults = contradictions(settings) | faults  # of two faults of one variable, the one of its own
+    return replace(settings, faults=tuple(f"{variable} must be {wanted}." for variable, wanted in faults.items()))
+
+
+def read_each(given: dict[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The value of each setting that is given and good, and what each other variable must be."""
     values: dict[str, Any] = {}
     faults: dict[str, str] = {}
-    try:
-        values["issuer"] = f"http://127.0.0.1:{whole_number(1, 65_535, 'port')(given.get('PORT', '8000'))}"
-    except ValueError as error:
-        faults["PORT"] = str(error)
+    given.setdefault("KEYTURN_FILE", str(ROOT / "keyturn.toml"))
+    if port := given.get("PORT"):  # the server listens there, so the issuer follows, unless it is given
+        given.setdefault("KEYTURN_ISSUER", f"http://127.0.0.1:{port}")
     for each in fields(Settings):
         variable = each.metadata.get("variable")
         if variable in given:
@@ -185,18 +184,21 @@ def load(environ: Mapping[str, str]) -> Settings:
                 values[each.name] = each.metadata["read"](given[variable])
             except ValueError as error:
                 faults[variable] = str(error)
-    settings = Settings(**values)
+    return values, faults
+
+
+def contradictions(settings: Settings) -> dict[str, str]:
+    """What variables must be because of others."""
+    faults = {}
     if settings.is_production and not settings.issuer.startswith("https://"):
-        faults.setdefault("KEYTURN_ISSUER", "an https URL in production")
+        faults["KEYTURN_ISSUER"] = "an https URL in production"
     if settings.is_production and not settings.secret_keys:
-        faults.setdefault("KEYTURN_SECRET_KEYS", "set in production: `flask keys new-secret` prints one")
-    audience = settings.audience or settings.issuer
-    resources = tuple(replace(r, audience=r.audience or audience) for r in settings.resources)
-    if len({resource.audience for resource in resources}) < len(resources):
-        wanted = "a file in which no two resources have the same audience (KEYTURN_AUDIENCE is that of samples)"
-        faults.setdefault("KEYTURN_FILE", wanted)
-    sentences = tuple(f"{variable} must be {wanted}." for variable, wanted in faults.items())
-    return replace(settings, audience=audience, resources=resources, faults=sentences)
+        faults["KEYTURN_SECRET_KEYS"] = "set in production: `flask keys new-secret` prints one"
+    if len({each.audience for each in settings.resources}) < len(settings.resources):
+        faults["KEYTURN_FILE"] = (
+            "a file in which no two resources have one audience (that of samples: KEYTURN_AUDIENCE)"
+        )
+    return faults
 
 
 def current() -> Settings:

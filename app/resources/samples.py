@@ -10,12 +10,11 @@ import re
 from typing import Any
 
 from authlib.integrations.flask_oauth2 import current_token
-from flask import Blueprint, request
+from flask import Blueprint
 
 from app.audit import trail
 from app.database import transaction
-from app.errors import RefusedError
-from app.resources import stock
+from app.resources import parameters, stock
 from app.resources.protector import require_oauth
 
 SKU = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -28,12 +27,12 @@ blueprint = Blueprint("samples", __name__)
 @require_oauth(["read:logs", "read:all_data"])
 def read_logs() -> dict[str, Any]:
     """The newest events first; `next_before` is the `before` of the next page."""
-    limit = whole_number_asked("limit", default=50, high=200)
+    limit = parameters.whole_number("limit", default=50, high=200)
     found = trail.recent(
         limit=limit,
-        before=whole_number_asked("before", default=MAX_ID, high=MAX_ID),
-        client_id=text_asked("client_id"),
-        event=text_asked("event"),
+        before=parameters.whole_number("before", default=MAX_ID, high=MAX_ID),
+        client_id=parameters.text("client_id"),
+        event=parameters.text("event"),
     )
     events = [event.as_dict() for event in found]
     return {"events": events, "next_before": events[-1]["id"] if len(events) == limit else None}
@@ -43,9 +42,9 @@ def read_logs() -> dict[str, Any]:
 @require_oauth("write:logs")
 def write_log() -> tuple[dict[str, Any], int]:
     """A service adds an entry of its own: `{"message": "…"}`, up to 1000 characters."""
-    message = json_member("message")
+    message = parameters.json_member("message")
     if not isinstance(message, str) or not 1 <= len(message) <= 1_000 or not message.isprintable():
-        raise bad_request("The member message must be 1 to 1000 printable characters.")
+        raise parameters.bad_request("The member message must be 1 to 1000 printable characters.")
     with transaction():
         event = trail.record("entry_added", client_id=current_token.client_id, reason=message)
     return event.as_dict(), 201
@@ -55,7 +54,7 @@ def write_log() -> tuple[dict[str, Any], int]:
 @require_oauth(["reports:read", "read:all_data"])
 def read_reports() -> dict[str, Any]:
     """Tokens issued and refused, per client and hour."""
-    return {"hours": trail.tokens_per_hour(hours=whole_number_asked("hours", default=24, high=168))}
+    return {"hours": trail.tokens_per_hour(hours=parameters.whole_number("hours", default=24, high=168))}
 
 
 @blueprint.get("/inventory")
@@ -68,37 +67,13 @@ def read_inventory() -> dict[str, Any]:
 @require_oauth("inventory:write")
 def write_inventory(sku: str) -> dict[str, Any]:
     """Set how many there are of an article: `{"quantity": 5}`."""
-    quantity = json_member("quantity")
+    quantity = parameters.json_member("quantity")
     if type(quantity) is not int or not 0 <= quantity <= stock.MAX_QUANTITY or not SKU.fullmatch(sku):
-        raise bad_request("A sku is 1 to 64 letters, digits, dots, dashes and underscores, a quantity a whole number.")
+        raise parameters.bad_request(
+            "A sku is 1 to 64 letters, digits, dots, dashes and underscores, a quantity a whole number."
+        )
     try:
         stock.put(sku, quantity)
     except stock.StockFullError as error:
-        raise bad_request(f"The sample keeps {stock.MAX_ITEMS} articles and no more.") from error
+        raise parameters.bad_request(f"The sample keeps {stock.MAX_ITEMS} articles and no more.") from error
     return {"sku": sku, "quantity": quantity}
-
-
-def whole_number_asked(name: str, *, default: int, high: int) -> int:
-    text = request.args.get(name, str(default))
-    if not re.fullmatch("[0-9]{1,19}", text) or not 1 <= int(text) <= high:
-        raise bad_request(f"The parameter {name} must be a whole number from 1 to {high}.")
-    return int(text)
-
-
-def text_asked(name: str) -> str | None:
-    text = request.args.get(name)
-    if text is not None and not text.isprintable():
-        raise bad_request(f"The parameter {name} must be printable text.")
-    return text
-
-
-def json_member(name: str) -> object:
-    try:
-        body = request.get_json()
-    except RecursionError as error:
-        raise bad_request("The JSON is nested too deeply.") from error
-    return body.get(name) if isinstance(body, dict) else None
-
-
-def bad_request(description: str) -> RefusedError:
-    return RefusedError("invalid_request", description)
