@@ -2,7 +2,7 @@
 
 The guide defines its client credentials here; so do we, for learners: `DEMO_CLIENTS`.
 Real clients are registered with `flask clients create` and are kept in the database.
-A setting is one field of `Settings`: its variable, its default, its check; what it is for stands in the README.
+A setting is one `setting(…)` of `Settings`: its variable, its default, its check.
 All faults are found at once, and no message repeats a value: it may be a secret.
 """
 
@@ -93,8 +93,8 @@ def supported_database(text: str) -> str:
     except (ArgumentError, ValueError) as error:
         raise ValueError(wanted) from error
     # SQLite in memory is out: every worker would have a database of its own.
-    in_memory = url.drivername == "sqlite" and (url.query or "memory:" in (url.database or ""))
-    if url.drivername not in ("sqlite", "postgresql") or not url.database or in_memory:
+    is_plain_file = url.database and not url.query and "memory:" not in url.database
+    if not (url.drivername == "sqlite" and is_plain_file) and not (url.drivername == "postgresql" and url.database):
         raise ValueError(wanted)
     return text
 
@@ -110,7 +110,7 @@ def fernet_keys(text: str) -> tuple[str, ...]:
 
 
 def declared_resources(text: str) -> tuple[Resource, ...]:
-    """The resources that a TOML file declares; an audience that it leaves out is still empty."""
+    """The resources that a TOML file declares; where it names no audience, `load` fills it in."""
     try:
         tables = tomllib.loads(Path(text).read_text())["resources"]
         scopes = [pair for table in tables.values() for pair in table["scopes"].items()]
@@ -159,7 +159,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     """Read all settings; an empty variable counts as one that is not set.
 
     Every fault is one sentence in `Settings.faults`, and the setting has its default instead:
-    `flask keys new-secret` runs whatever is wrong. Everything else asks `faults` first.
+    `flask keys new-secret` runs whatever is wrong. The server and the other commands refuse faults.
     """
     values, faults = read_each({variable: text for variable, text in environ.items() if text})
     settings = Settings(**values)

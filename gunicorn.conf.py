@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
-import struct
 import sys
+import threading
+import time
 from typing import Any
+
+from gunicorn.workers.gthread import ThreadWorker
 
 # On this machine only, unless a deployer says otherwise: `gunicorn --bind 0.0.0.0:8000 wsgi:app`.
 bind = f"127.0.0.1:{os.environ.get('PORT') or 8000}"
 if "WEB_CONCURRENCY" not in os.environ:
     workers = 2
 # Threads, so that a client that sends its body slowly holds up one thread and not a worker.
-worker_class = "gthread"
 threads = 8
-# No time-out of gunicorn's ends a request that stands still: the sockets' own does (see when_ready).
-STALLED_SECONDS = 10
+# Seconds for a whole request, from its first byte to its answer: gunicorn itself bounds none.
+REQUEST_SECONDS = 10
 # A connection that is kept saves its client a handshake for every token.
 keepalive = 15
 # A worker whose main loop stands still for so many seconds is replaced; one that shall end has so many to finish.
 timeout = 30
-graceful_timeout = 20
+graceful_timeout = 30
 # Longer than any token that is issued here, shorter than what wastes memory.
 limit_request_line = 4_094
 limit_request_fields = 50
@@ -31,6 +34,34 @@ limit_request_field_size = 8_190
 forwarded_allow_ips = ""
 # A socket in the home directory, which two servers of one user would share.
 control_socket_disable = True
+
+
+class DeadlineWorker(ThreadWorker):
+    """gunicorn's worker with threads, which also cuts off a client that trickles, be it header or body."""
+
+    def init_process(self) -> None:
+        self.deadlines: dict[socket.socket, float] = {}
+        threading.Thread(target=self.cut_off, name="deadlines", daemon=True).start()
+        super().init_process()
+
+    def handle(self, conn: Any) -> Any:
+        self.deadlines[conn.sock] = time.monotonic() + REQUEST_SECONDS
+        try:
+            return super().handle(conn)
+        finally:
+            self.deadlines.pop(conn.sock, None)
+
+    def cut_off(self) -> None:
+        while True:
+            time.sleep(1)
+            late = [(sock, time.monotonic() - end) for sock, end in list(self.deadlines.items())]
+            for sock, seconds in late:
+                if seconds > 0:  # read no more, so that a refusal can still be sent; a little later not even that
+                    with contextlib.suppress(OSError):
+                        sock.shutdown(socket.SHUT_RD if seconds < REQUEST_SECONDS else socket.SHUT_RDWR)
+
+
+worker_class = DeadlineWorker
 
 
 def without_the_request(record: logging.LogRecord) -> bool:
@@ -48,15 +79,12 @@ def on_starting(_: Any) -> None:
     refuse_to_start(create_app())
 
 
-def when_ready(server: Any) -> None:
-    """Bound the wait for a client that stalls, and tell a learner what to try, once the port is open."""
+def when_ready(_: Any) -> None:
+    """Tell a learner what to try, once the port is open."""
     import config
     from app.prepare import welcome
 
     logging.getLogger("gunicorn.error").addFilter(without_the_request)
-    for listener in server.LISTENERS:
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # inherited by every connection
-            listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", STALLED_SECONDS, 0))
     settings = config.load(os.environ)
     if not settings.is_production and not settings.faults:
         sys.stdout.write(welcome(settings))

@@ -17,6 +17,9 @@ from sqlalchemy.orm import DeclarativeBase
 
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 10
+LOCK_SECONDS = 5
+# A server that has gone without a word is noticed by TCP, within STATEMENT_SECONDS or so.
+WATCHED = {"keepalives_idle": 4, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
 WRITES = {"keyturn_writes": True}
 ONE_WRITER = 6749  # PostgreSQL names advisory locks by number
 
@@ -47,13 +50,13 @@ def init_app(app: Flask, text: str) -> None:
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
         settings = f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={STATEMENT_SECONDS}s"
-        options["connect_args"] = {"connect_timeout": CONNECT_SECONDS, "options": settings}
+        options["connect_args"] = {"connect_timeout": CONNECT_SECONDS, "options": settings, **WATCHED}
         # A connection that the server dropped is noticed before it is used, and replaced.
         options["pool_pre_ping"] = True
     else:
         # Joined here: Flask-SQLAlchemy would make the folder, and fail where nothing may be written.
         url = url.set(database=str(Path(app.instance_path) / (url.database or "")))
-        options["connect_args"] = {"timeout": CONNECT_SECONDS}
+        options["connect_args"] = {"timeout": LOCK_SECONDS}
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
     db.init_app(app)

@@ -7,6 +7,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 import time_machine
@@ -218,7 +219,7 @@ def test_the_table_is_bounded_by_age_and_by_rows(app: Flask, monkeypatch: pytest
         for n in range(8):
             batch.note(Noted("token_issued", f"client-{n}"), None)
         batch.write()
-        retention.trim(app)
+        retention.trim(app, Event())
         assert [row.client_id for row in rows(app) if row.event == "token_issued"] == [
             f"client-{n}" for n in range(3, 8)
         ]
@@ -227,7 +228,7 @@ def test_the_table_is_bounded_by_age_and_by_rows(app: Flask, monkeypatch: pytest
         clock.shift(retention.KEPT_SECONDS + 1)
         batch.note(Noted("token_issued", "newest"), None)
         batch.write()
-        retention.trim(app)
+        retention.trim(app, Event())
         assert [row.client_id for row in rows(app)] == ["newest"]
 
 
@@ -264,6 +265,37 @@ def test_what_was_noted_while_the_database_was_locked_is_written_when_the_worker
 
     assert sum(row.count for row in rows(app) if row.event == "token_issued") == 2
     close(app)
+
+
+def test_a_row_that_no_database_takes_costs_no_other(app: Flask, lines: list[str]) -> None:
+    with app.app_context():
+        batch = trail.batch()
+        batch.close()
+        for client_id in ("good", "bad\ud800", "better"):
+            batch.note(Noted("token_issued", client_id), None)
+        assert batch.write()
+
+    assert [row.client_id for row in rows(app) if row.event == "token_issued"] == ["good", "better"]
+    assert any("cannot keep 1 events" in line for line in lines)
+
+
+def test_refusals_in_an_outage_leave_room_for_other_events(app: Flask, admin: Machine) -> None:
+    with app.app_context():
+        batch = trail.batch()
+        batch.close()
+        rename("audit_events", "elsewhere")
+        for n in range(30):
+            for m in range(60):
+                batch.note(Noted("token_refused", None, None, f"invalid_scope: {n} {m}"), f"request-{n}-{m}")
+            assert not batch.write()
+        rename("elsewhere", "audit_events")
+        admin.token()
+        assert batch.write()
+
+    counts = [row.count for row in rows(app) if row.event == "token_refused"]
+    assert sum(counts) == 1_800
+    assert len(counts) == 51
+    assert [row.count for row in rows(app) if row.event == "token_issued"] == [1]
 
 
 def test_a_change_that_is_refused_is_not_logged_as_made(operator: Operator, lines: list[str]) -> None:

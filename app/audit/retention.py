@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Event
+
 from flask import Flask
 from sqlalchemy import delete, func, select
 
@@ -16,14 +18,14 @@ ROWS_AT_ONCE = 5_000
 FREQUENT = ("token_issued", "token_refused", "access_refused", "entry_added")
 
 
-def trim(app: Flask) -> None:
-    """Remove the rows past the bounds, in transactions so short that no other writer waits for long."""
+def trim(app: Flask, closed: Event) -> None:
+    """Remove the rows past the bounds, until closed, in transactions so short that no other writer waits for long."""
     too_old = AuditEvent.at < now() - KEPT_SECONDS
     newest = select(func.max(AuditEvent.id)).scalar_subquery()
     too_many = AuditEvent.event.in_(FREQUENT) & (AuditEvent.id <= newest - KEPT_ROWS)
     some = select(AuditEvent.id).where(too_old | too_many).order_by(AuditEvent.id).limit(ROWS_AT_ONCE)
     removed = ROWS_AT_ONCE
     with app.app_context(), db.engine.connect().execution_options(**WRITES) as connection:
-        while removed == ROWS_AT_ONCE:
+        while removed == ROWS_AT_ONCE and not closed.is_set():
             removed = connection.execute(delete(AuditEvent).where(AuditEvent.id.in_(some))).rowcount
             connection.commit()

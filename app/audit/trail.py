@@ -14,7 +14,8 @@ from sqlalchemy.event import listens_for
 from sqlalchemy.orm import Session
 
 from app.audit.audit_event import AuditEvent
-from app.audit.batch import HOUR, AuditBatch, Noted
+from app.audit.batch import HOUR, Noted
+from app.audit.batch_writer import BatchWriter
 from app.clock import now
 from app.database import db
 from app.errors import AccessRefusedError, RefusedError
@@ -22,11 +23,11 @@ from app.logs import log, one_line, request_id
 
 
 def init_app(app: Flask) -> None:
-    app.extensions["audit_batch"] = AuditBatch(app)
+    app.extensions["audit_batch"] = BatchWriter(app)
 
 
-def batch() -> AuditBatch:
-    found: AuditBatch = current_app.extensions["audit_batch"]
+def batch() -> BatchWriter:
+    found: BatchWriter = current_app.extensions["audit_batch"]
     return found
 
 
@@ -52,6 +53,7 @@ def forget_recorded(session: Session) -> None:
 
 def note(event: str, *, client_id: str | None, scope: str | None = None, reason: str | None = None) -> None:
     """Log an event now, and have it written within a second."""
+    client_id = one_line(client_id) if client_id else None
     log_line(event, client_id=client_id, scope=scope, reason=reason)
     batch().note(Noted(event, client_id, scope, reason), request_id())
 

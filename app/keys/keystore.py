@@ -35,10 +35,17 @@ class Keystore:
 
     def rows(self, *, max_age: int = READ_SECONDS) -> Sequence[SigningKey]:
         """The keys that are not gone, as they were at most `max_age` seconds ago."""
-        with self._lock:
-            if self._read_at is None or not 0 <= now() - self._read_at < max_age:
-                self._read()
+        # One thread reads; the others wait for it only while there are no keys at all.
+        if self._is_older(max_age) and self._lock.acquire(blocking=not self._rows):
+            try:
+                if self._is_older(max_age):
+                    self._read()
+            finally:
+                self._lock.release()
         return self._rows
+
+    def _is_older(self, seconds: int) -> bool:
+        return self._read_at is None or not 0 <= now() - self._read_at < seconds
 
     def forget(self) -> None:
         """Read again before the next answer: this process has changed a key itself."""

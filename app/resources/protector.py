@@ -19,7 +19,7 @@ from app.errors import AccessRefusedError, NoTokenError
 from app.resources.validators import AccessTokenValidator
 
 ONE_WAY = "Send the access token in one way only: the Authorization header."
-ONE_TOKEN = "Send the access token as Authorization: Bearer TOKEN, with one space and one token."
+ONE_TOKEN = "Send the access token as Authorization: Bearer TOKEN, and nothing behind it."
 
 
 class BearerProtector(ResourceProtector):
@@ -34,7 +34,7 @@ class BearerProtector(ResourceProtector):
         token = token.lstrip(" ")
         if scheme.lower() != "bearer":
             raise NoTokenError(reason="there is no Authorization header with the scheme Bearer")
-        if len(token.split(" ")) != 1 or not token:
+        if not token or " " in token:
             raise AccessRefusedError("invalid_request", ONE_TOKEN, reason="Bearer is not followed by one word")
         return self.get_token_validator("bearer"), token
 

@@ -1,4 +1,4 @@
-"""This file is `POST /oauth/token`, and what every OAuth endpoint asks of a request first."""
+"""This file is `POST /oauth/token`, and what is asked of a request before Authlib sees it, from top to bottom."""
 
 from __future__ import annotations
 
@@ -10,23 +10,29 @@ from app.logs import log
 from app.tokens import server
 
 FORM = "application/x-www-form-urlencoded"
-OAUTH_PARAMETERS = {
-    *("grant_type", "scope", "resource", "audience", "client_id", "client_secret", "client_assertion"),
-    *("client_assertion_type", "assertion", "username", "password", "code", "redirect_uri", "refresh_token"),
-    *("access_token", "token", "token_type_hint"),
-}
+OAUTH_PARAMETERS = frozenset(
+    [
+        "grant_type",
+        "scope",
+        "resource",
+        "audience",
+        "client_id",
+        "client_secret",
+        "client_assertion",
+        "client_assertion_type",
+        "assertion",
+        "username",
+        "password",
+        "code",
+        "redirect_uri",
+        "refresh_token",
+        "access_token",
+        "token",
+        "token_type_hint",
+    ]
+)
 
 blueprint = Blueprint("token", __name__)
-
-
-@blueprint.post("/oauth/token")
-def token() -> Response:
-    """Issue an access token (RFC 6749, section 4.4)."""
-    # Authlib calls a missing grant type an unsupported one.
-    if not request.form.get("grant_type"):
-        raise RefusedError("invalid_request", "The parameter grant_type is missing.")
-    answer: Response = server.current().create_token_response()
-    return answer
 
 
 @blueprint.before_request
@@ -58,3 +64,13 @@ def refuse_repeated_parameters() -> None:
     """RFC 6749, section 3.2. Authlib takes the first; `resource` may repeat (RFC 8707, section 2)."""
     if any(len(values) > 1 for name, values in request.form.lists() if name != "resource"):
         raise RefusedError("invalid_request", "A parameter was sent more than once.")
+
+
+@blueprint.post("/oauth/token")
+def token() -> Response:
+    """Issue an access token (RFC 6749, section 4.4)."""
+    # Authlib calls a missing grant type an unsupported one.
+    if not request.form.get("grant_type"):
+        raise RefusedError("invalid_request", "The parameter grant_type is missing.")
+    answer: Response = server.current().create_token_response()
+    return answer

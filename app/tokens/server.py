@@ -27,10 +27,12 @@ class FormRequest(OAuth2Request):
     Authlib's own request also reads the query string, where a secret would end in every log on the way.
     """
 
-    def __init__(self, received: Request) -> None:
+    def __init__(self, flask_request: Request) -> None:
         # Our own address, not the one the client used: Authlib raises for plain http that is not loopback.
-        super().__init__(received.method, config.current().issuer + received.path, headers=received.headers)
-        self.payload = BasicOAuth2Payload({name: value for name, value in received.form.items() if value})
+        super().__init__(
+            flask_request.method, config.current().issuer + flask_request.path, headers=flask_request.headers
+        )
+        self.payload = BasicOAuth2Payload({name: value for name, value in flask_request.form.items() if value})
 
     @property
     def form(self) -> dict[str, str]:
@@ -39,17 +41,17 @@ class FormRequest(OAuth2Request):
 
 
 class KeyturnServer(AuthorizationServer):
-    def create_oauth2_request(self, received: None) -> FormRequest:
+    def create_oauth2_request(self, _: None) -> FormRequest:
         return FormRequest(request)
 
-    def handle_error_response(self, received: FormRequest, error: OAuth2Error) -> Response:
+    def handle_error_response(self, _: FormRequest, error: OAuth2Error) -> Response:
         # Authlib catches its own errors, so that no error handler of Flask would see them: hand them on.
         raise error
 
 
-def save_token(token: dict[str, Any], received: FormRequest) -> None:
+def save_token(token: dict[str, Any], oauth_request: FormRequest) -> None:
     """Nothing of a JWT is kept but the event: it needs no row to be checked."""
-    trail.note("token_issued", client_id=received.client.client_id, scope=token["scope"])
+    trail.note("token_issued", client_id=oauth_request.client.client_id, scope=token["scope"])
 
 
 def init_app(app: Flask) -> None:
@@ -58,6 +60,7 @@ def init_app(app: Flask) -> None:
     server.register_client_auth_method("client_secret_basic", authentication.client_secret_basic)
     server.register_client_auth_method("client_secret_post", authentication.client_secret_post)
     server.register_grant(ClientCredentialsGrant)
+    # "default" is Authlib's word for: whatever the grant.
     server.register_token_generator("default", generators.generate)
     app.extensions["authorization_server"] = server
 

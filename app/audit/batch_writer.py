@@ -1,0 +1,159 @@
+"""This file is how a worker writes its batch: by a thread of its own, half a second after the first event.
+
+No request waits for it. It is also written before this worker reads the trail, and when the worker
+ends. What the database does not take is kept and tried again; what no longer fits is dropped,
+counted and logged.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import bindparam, insert, update
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import InstrumentedAttribute
+
+from app.audit import retention
+from app.audit.audit_event import AuditEvent
+from app.audit.batch import Batch, Marks, Noted, Rows
+from app.clock import now
+from app.database import WRITES, db
+from app.logs import log
+
+WRITE_SECONDS = 0.5
+READER_SECONDS = 1
+CLOSE_SECONDS = 8  # with one more attempt still less than the server gives a worker to end
+TRIM_SECONDS = 60
+
+
+class BatchWriter:
+    """One per app and process. The thread begins with the first event."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        self._batch = Batch()
+        self._one_writer = threading.Lock()
+        self._filled = threading.Event()
+        self._closed = threading.Event()
+        self._starting = threading.Lock()
+        self._pid = 0
+        self._thread: threading.Thread | None = None
+        self._is_failing = False
+
+    def note(self, noted: Noted, request_id: str | None) -> None:
+        """Add an event; it is in the table at most a second later."""
+        self._batch.note(noted, request_id)
+        self._wake()
+
+    def mark(self, column: InstrumentedAttribute[Any], row_id: int, moment: int) -> None:
+        """Set a column of one row, with the next batch: for moments such as a secret's last use."""
+        self._batch.mark(column, row_id, moment)
+        self._wake()
+
+    def write(self, *, wait: float = -1) -> bool:
+        """Write what was noted.
+
+        Args:
+            wait: Seconds to wait for another thread that is writing; -1 for as long as it takes.
+
+        Returns:
+            False if it was not written: then it is still in memory.
+        """
+        if not self._one_writer.acquire(timeout=wait):
+            return False
+        try:
+            return self._write()
+        finally:
+            self._one_writer.release()
+
+    def write_before_reading(self) -> None:
+        """Write what was noted, unless the database is taking its time: a reader does not queue for it."""
+        if not self._is_failing:
+            self.write(wait=READER_SECONDS)
+
+    def close(self) -> None:
+        """End the thread, and write the rest."""
+        end = time.monotonic() + CLOSE_SECONDS
+        self._closed.set()
+        self._filled.set()
+        if self._thread:
+            self._thread.join(CLOSE_SECONDS)
+        while not self.write(wait=max(0, end - time.monotonic())):
+            if time.monotonic() >= end:
+                log.error("the audit trail could not be written to the end: its last events are only in this log")
+                break
+            time.sleep(WRITE_SECONDS)
+        atexit.unregister(self.close)
+
+    def _write(self) -> bool:
+        rows, marks, dropped = self._batch.take()
+        if dropped:
+            log.error("the audit trail's memory was full: %d events are only in this log", dropped)
+        try:
+            if rows or marks:
+                self._insert(rows, marks)
+                self._tell(None)
+        except (DataError, IntegrityError, ValueError):
+            self._insert_singly(rows)
+        except SQLAlchemyError as error:
+            self._tell(error)
+            self._batch.give_back(rows, marks)
+            return False
+        return True
+
+    def _insert(self, rows: Rows, marks: Marks) -> None:
+        with self._app.app_context(), db.engine.connect().execution_options(**WRITES) as connection:
+            for column, moments in marks.items():
+                model: Any = column.class_
+                change = update(model).where(model.id == bindparam("row")).values({column: bindparam("moment")})
+                connection.execute(change, [{"row": row, "moment": at} for row, at in moments.items()])
+            if rows:
+                connection.execute(insert(AuditEvent), [key.noted._asdict() | row for key, row in rows.items()])
+            connection.commit()
+
+    def _insert_singly(self, rows: Rows) -> None:
+        """Insert row by row what cannot be inserted together: one bad row costs no other."""
+        for key, row in rows.items():
+            try:
+                self._insert({key: row}, {})
+            except (SQLAlchemyError, ValueError) as error:
+                log.error("the audit trail cannot keep %d events: %s", row["count"], type(error).__name__)
+
+    def _tell(self, error: Exception | None) -> None:
+        """One log line when writing begins to fail, and one when it works again."""
+        if error and not self._is_failing:
+            log.error("the audit trail cannot be written and waits in memory: %s", type(error).__name__)
+        elif self._is_failing and not error:
+            log.warning("the audit trail is written again")
+        self._is_failing = error is not None
+
+    def _wake(self) -> None:
+        # Threads do not survive a fork: every process begins its own.
+        if self._pid != os.getpid():
+            with self._starting:
+                if self._pid != os.getpid():
+                    self._pid = os.getpid()
+                    atexit.register(self.close)
+                    self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
+                    self._thread.start()
+        self._filled.set()
+
+    def _run(self) -> None:
+        trimmed = now()
+        while not self._closed.is_set():
+            self._filled.wait(TRIM_SECONDS)
+            self._closed.wait(WRITE_SECONDS)
+            self._filled.clear()
+            try:
+                if not self.write():
+                    self._filled.set()
+                elif now() >= trimmed + TRIM_SECONDS:
+                    trimmed = now()
+                    retention.trim(self._app, self._closed)
+            except Exception as error:  # whatever it is, the next batch is written
+                log.error("the audit trail's thread failed", exc_info=error)
