@@ -2,7 +2,7 @@
 
 The floor is a bare Flask route under the same gunicorn, plus one signature by OpenSSL for a token:
 no design of this kind can cost less. CPU time of the whole process tree is the figure to quote;
-rates drift with whatever else the machine does. Medians of the rounds, ratios within one run.
+rates drift with whatever else the machine does. The median round is shown, whole.
 
     make bench                                   measures, prints, and writes docs/performance.md
     python -m benchmarks.measure --seconds 1 --rounds 1 --print-only
@@ -69,13 +69,18 @@ class Server:
         connection.sendall(request)
         received = b""
         while b"\r\n\r\n" not in received:
-            received += connection.recv(65_536)
+            received += self.some(connection)
         head, _, body = received.partition(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
         while len(body) < length:
-            body += connection.recv(65_536)
+            body += self.some(connection)
         assert b" 200 " in head.partition(b"\r\n")[0], head
         return body
+
+    def some(self, connection: socket.socket) -> bytes:
+        if received := connection.recv(65_536):
+            return received
+        raise ConnectionError("the server closed the connection")
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=10)
@@ -91,7 +96,7 @@ def served(name: str, environment: dict[str, str]) -> Iterator[Server]:
     process = psutil.Popen(command, cwd=ROOT, env=known, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     server = Server(process, port)
     try:
-        while True:
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             try:
                 server.connect().close()
                 break
@@ -176,11 +181,12 @@ def flask(environment: dict[str, str], *command: str) -> str:
 def one_round(environment: dict[str, str], ask: bytes, seconds: float) -> list[Row]:
     with served("bare", environment) as server:
         floor, _, rate, p99 = measured(server, [get("/")], seconds, 0)
+        form_floor = measured(server, [ask.replace(b"/oauth/token", b"/")], seconds, 0)[0]
     rows = [Row("a bare Flask route: the floor", floor, floor, rate, p99)]
     for alg, sign in (("RS256", rs256), ("ES256", es256)):
         flask(environment | {"KEYTURN_SIGNING_ALG": alg}, "keys", "rotate", "--now")
         with served("app", environment) as server:
-            rows.append(Row(f"a token, {alg}", *(measured(server, [ask], seconds, floor + sign()))))
+            rows.append(Row(f"a token, {alg}", *(measured(server, [ask], seconds, form_floor + sign()))))
             with server.connect() as connection:
                 tokens = [json.loads(server.exchange(connection, ask))["access_token"] for _ in range(TOKENS)]
             guarded = [get("/constant", f"Authorization: Bearer {token}\r\n") for token in tokens]
@@ -194,9 +200,9 @@ def measured(server: Server, requests: list[bytes], seconds: float, floor: float
     return cost, floor, rate, p99
 
 
-def medians(rounds: list[list[Row]]) -> list[Row]:
-    """Row by row the round whose ratio is the median one."""
-    return [sorted(same, key=lambda row: row.ratio)[len(same) // 2] for same in zip(*rounds, strict=True)]
+def median(rounds: list[list[Row]]) -> list[Row]:
+    """The round whose RS256 token has the median ratio, whole: figures of two rounds are not to be mixed."""
+    return sorted(rounds, key=lambda rows: rows[1].ratio)[len(rounds) // 2]
 
 
 def table(rows: list[Row]) -> str:
@@ -220,10 +226,11 @@ Made by `make bench`; do not edit.
 {table(rows)}
 
 A figure is the CPU time, user and system, of the server's whole process tree, divided by the requests it answered.
-The floor is a bare Flask route under the same gunicorn with the same settings; for a token, plus one signature by OpenSSL.
+The floor is a bare Flask route under the same gunicorn with the same settings; for a token the same form is sent to it, and one signature by OpenSSL is added.
 Settings of production, audit trail on, SQLite, {CONNECTIONS} connections that are kept; a guarded route is asked with {TOKENS} tokens in turn.
-Medians of {arguments.rounds} rounds of {arguments.seconds:g} seconds; quote the ratios, which are within one round.
+The median of {arguments.rounds} rounds of {arguments.seconds:g} seconds each, whole; quote the ratios.
 The load comes from a Python client on the same machine, so the rates are its limit as much as the server's.
+To put other servers beside it: `compare.py`, which drives any server command with wrk, where it is at hand.
 
 One core that does nothing else issues about {1e6 / token.cost:.0f} RS256 tokens a second.
 
@@ -241,7 +248,7 @@ def main() -> None:
         flask(environment, "prepare")
         made = json.loads(flask(environment, "clients", "create", "bench", "--scope", "read:logs", "--json"))
         ask = post_token(made["client_id"], made["client_secret"])
-        rows = medians([one_round(environment, ask, arguments.seconds) for _ in range(arguments.rounds)])
+        rows = median([one_round(environment, ask, arguments.seconds) for _ in range(arguments.rounds)])
     sys.stdout.write(table(rows) + "\n")
     if not arguments.print_only:
         PAGE.write_text(page(rows, arguments))

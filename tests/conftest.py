@@ -190,7 +190,9 @@ class Operator:
         """Run a command with --json; it must succeed."""
         done = self.app.test_cli_runner().invoke(args=[*command, "--json"])
         assert done.exit_code == 0, done.output
-        return dict(json.loads(done.stdout))
+        document = dict(json.loads(done.stdout))
+        suite.remember(document.get("client_secret", ""))
+        return document
 
     def is_refused(self, *command: str) -> str:
         """Run a command that must fail; returns what it says."""
@@ -200,7 +202,6 @@ class Operator:
 
     def register(self, name: str, *options: str) -> Machine:
         made = self.run("clients", "create", name, *options)
-        suite.remember(made["client_secret"])
         return Machine(self.app, made["client_id"], made["client_secret"])
 
 
@@ -251,10 +252,10 @@ class LiveServer:
 
     def flask(self, *command: str) -> str:
         """Run a `flask` command on the server's database, as its operator does."""
-        return subprocess.run(
-            [sys.executable, "-m", "flask", *command],
-            cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True,
-        ).stdout  # fmt: skip
+        run = [sys.executable, "-m", "flask", *command]
+        done = subprocess.run(run, cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True)
+        suite.keep(done.stderr)
+        return done.stdout
 
     def stop(self) -> int:
         if self.process.poll() is None:

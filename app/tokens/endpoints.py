@@ -11,25 +11,8 @@ from app.tokens import server
 
 FORM = "application/x-www-form-urlencoded"
 OAUTH_PARAMETERS = frozenset(
-    [
-        "grant_type",
-        "scope",
-        "resource",
-        "audience",
-        "client_id",
-        "client_secret",
-        "client_assertion",
-        "client_assertion_type",
-        "assertion",
-        "username",
-        "password",
-        "code",
-        "redirect_uri",
-        "refresh_token",
-        "access_token",
-        "token",
-        "token_type_hint",
-    ]
+    "grant_type scope resource audience client_id client_secret client_assertion client_assertion_type assertion "
+    "username password code redirect_uri refresh_token access_token token token_type_hint".split(" ")
 )
 
 blueprint = Blueprint("token", __name__)
