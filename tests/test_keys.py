@@ -212,6 +212,13 @@ def test_a_lost_secret_key_does_not_block_prepare_for_ever(new_app: Callable[...
     assert demo(app, "demo-admin").ask().status_code == 200
 
 
+def test_while_one_thread_reads_the_keys_the_others_go_on_with_what_they_know(admin: Machine) -> None:
+    token = admin.token()
+    known = admin.app.extensions["keystore"]
+    with time_machine.travel(now() + READ_SECONDS, tick=False), known._lock, ThreadPoolExecutor(1) as pool:
+        assert pool.submit(admin.get, "/inventory", token).result(timeout=30).status_code == 200
+
+
 def test_withdrawing_a_key_that_is_not_there_is_refused(operator: Operator) -> None:
     assert "no published key" in operator.is_refused("keys", "withdraw", "nonsense")
 
