@@ -131,6 +131,10 @@ def test_no_file_names_a_registry_and_none_holds_a_secret_that_is_not_a_demo() -
             assert name.startswith("tests/"), f"{name}: {found[:8]}…"
 
 
+def test_keys_and_signatures_are_joserfcs_and_not_authlibs_deprecated_ones() -> None:
+    assert not [file for file in FILES if "authlib.jose" in file.read_text()]
+
+
 def test_the_sources_hold_nothing_unfinished() -> None:
     for file in FILES:
         assert not re.search(r"\b(TODO|FIXME|XXX|NotImplementedError)\b|pragma: no cover", file.read_text()), file
