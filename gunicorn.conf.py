@@ -1,4 +1,7 @@
-"""This file is what `gunicorn wsgi:app` needs, each line with its reason."""
+"""This file is what `gunicorn wsgi:app` needs, each line with its reason.
+
+One thing gunicorn lacks stands here too: a bound on the time of a whole request.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ if "WEB_CONCURRENCY" not in os.environ:
     workers = 2
 # Threads, so that a client that sends its body slowly holds up one thread and not a worker.
 threads = 8
-# Seconds for a whole request, from its first byte to its answer: gunicorn itself bounds none.
+# Seconds for a whole request, from its first byte to its last.
 REQUEST_SECONDS = 10
 # A connection that is kept saves its client a handshake for every token.
 keepalive = 15
@@ -45,11 +48,12 @@ class DeadlineWorker(ThreadWorker):
         super().init_process()
 
     def handle(self, conn: Any) -> Any:
-        self.deadlines[conn.sock] = time.monotonic() + REQUEST_SECONDS
+        sock = conn.sock
+        self.deadlines[sock] = time.monotonic() + REQUEST_SECONDS
         try:
             return super().handle(conn)
         finally:
-            self.deadlines.pop(conn.sock, None)
+            self.deadlines.pop(sock, None)
 
     def cut_off(self) -> None:
         while True:

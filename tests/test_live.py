@@ -55,6 +55,15 @@ def test_R104_gunicorn_believes_no_proxy_header_by_itself(live: Callable[..., Li
     assert (status, json.loads(body)["error_description"]) == (400, "This address answers https only.")
 
 
+def test_trap_gunicorn_opens_a_control_socket_in_the_home_directory(
+    live: Callable[..., LiveServer], tmp_path: Path
+) -> None:
+    server = live(HOME=str(tmp_path), XDG_RUNTIME_DIR=str(tmp_path))
+
+    assert answers(server.url)
+    assert list(tmp_path.rglob("gunicorn.ctl")) == []
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_no_event_is_lost_when_the_server_is_stopped(live: Callable[..., LiveServer], how: signal.Signals) -> None:
     server = live()
