@@ -1,6 +1,6 @@
 """This file is what `gunicorn wsgi:app` needs, each line with its reason.
 
-One thing gunicorn lacks stands here too: a bound on the time of a whole request.
+Two things that gunicorn lacks stand here too: a bound on the time of a request, and a calm Ctrl-C.
 """
 
 from __future__ import annotations
@@ -40,12 +40,17 @@ control_socket_disable = True
 
 
 class DeadlineWorker(ThreadWorker):
-    """gunicorn's worker with threads, which also cuts off a client that trickles, be it header or body."""
+    """gunicorn's worker with threads, which cuts off a client that trickles, and ends when it is told to."""
 
     def init_process(self) -> None:
         self.deadlines: dict[socket.socket, float] = {}
         threading.Thread(target=self.cut_off, name="deadlines", daemon=True).start()
         super().init_process()
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        # Ctrl-C reaches a worker twice, from the terminal and from its master. gunicorn's own handler takes
+        # a lock, so the second waits for the first for ever: end as for SIGTERM, which takes none.
+        self.handle_exit(sig, frame)
 
     def handle(self, conn: Any) -> Any:
         sock = conn.sock

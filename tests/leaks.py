@@ -76,6 +76,7 @@ class Keep(logging.Handler):
 @pytest.fixture(scope="session", autouse=True)
 def no_secret_is_written_anywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     suite.file = tmp_path_factory.mktemp("leaks") / "written.txt"
+    suite.file.touch()
     root, handler = logging.getLogger(), Keep()
     root.addHandler(handler)
     level = root.level
