@@ -33,10 +33,13 @@ class Keystore:
         self._public: dict[str, jwk.Key] = {}
         self._private: dict[str, jwk.KeySet] = {}
 
-    def rows(self, *, max_age: int = READ_SECONDS) -> Sequence[SigningKey]:
-        """The keys that are not gone, as they were at most `max_age` seconds ago."""
-        # One thread reads; the others wait for it only while there are no keys at all.
-        if self._is_older(max_age) and self._lock.acquire(blocking=not self._rows):
+    def rows(self, *, max_age: int = READ_SECONDS, wait: int = 0) -> Sequence[SigningKey]:
+        """The keys that are not gone, as they were at most `max_age` seconds ago.
+
+        One thread reads them again; the others wait for it `wait` seconds and then go on with what
+        they know. Only while there are no keys at all do they wait as long as it takes.
+        """
+        if self._is_older(max_age) and self._lock.acquire(timeout=wait if self._rows else -1):
             try:
                 if self._is_older(max_age):
                     self._read()
@@ -118,8 +121,8 @@ def find_public(kid: str) -> tuple[SigningKey, jwk.Key] | None:
     Another worker may just have made it, so the keys are read again for an unknown one, once a
     second at most: forged ids cannot make this worker read without end.
     """
-    for max_age in (READ_SECONDS, 1):
-        for row in keystore().rows(max_age=max_age):
+    for max_age, wait in ((READ_SECONDS, 0), (1, 1)):
+        for row in keystore().rows(max_age=max_age, wait=wait):
             if row.kid == kid and row.state(now()) != "gone":
                 return row, keystore().public(row)
     return None
