@@ -48,7 +48,7 @@ def checked(function: Callable[..., None], refusals: tuple[type[Exception], ...]
         except SQLAlchemyError as error:
             raise click.ClickException(f"the database failed: {cause(error)}. Was `flask prepare` run?") from error
         except OSError as error:
-            raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+            raise click.ClickException(str(error)) from error
 
     return run
 
