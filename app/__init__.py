@@ -10,7 +10,8 @@ Read five files, in this order, and you have read what the guide shows:
 
 Every other file is a room that these five do not know. The folders are named for the question that
 they answer: `clients` (who may ask), `keys` (what we sign with), `tokens` (how a token is issued),
-`resources` (how it is checked, and what it opens), `audit` (what happened).
+`resources` (how it is checked, and what it opens), `audit` (what happened), `commands` (what an
+operator types).
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 import config
 from app import database, errors, logs
 from app.audit import trail
-from app.clients.client_commands import clients
+from app.commands.client_commands import clients
+from app.commands.key_commands import keys
 from app.keys import jwks, keystore
-from app.keys.key_commands import keys
 from app.prepare import command as prepare
 from app.resources import samples
 from app.tokens import endpoints, metadata, server

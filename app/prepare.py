@@ -23,7 +23,7 @@ import config
 from app.clients import registry
 from app.clients.client import Client
 from app.clients.client_rules import RegistrationError
-from app.commands import checked
+from app.commands.command_group import checked
 from app.database import db
 from app.errors import RefusedError, cause
 from app.keys import cipher, keystore, rotation

@@ -22,12 +22,12 @@ ORDER = [
     "database",
     "logs",
     "errors",
-    "commands",
     "audit",
     "clients",
     "keys",
     "tokens",
     "resources",
+    "commands",
     "prepare",
 ]
 CORE = [

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from app.audit import audit_event
 from app.clients import client, secret
-from app.commands import refuse_faults
+from app.commands.command_group import refuse_faults
 from app.database import WRITES, Base, db
 from app.keys import signing_key
 from app.resources import stock

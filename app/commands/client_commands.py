@@ -11,7 +11,7 @@ from app.clients import registry
 from app.clients.client import SECRET_METHODS, Client
 from app.clients.client_rules import RegistrationError
 from app.clients.secret import ClientSecret
-from app.commands import CommandGroup, as_json, print_json
+from app.commands.command_group import CommandGroup, as_json, print_json
 
 clients = CommandGroup("clients", help="Register clients, and rotate their secrets.", refusals=(RegistrationError,))
 which = click.argument("client")
