@@ -40,6 +40,8 @@ class DemoClient:
     scope: str
     default_scope: str | None = None
     access_token_seconds: int | None = None
+    token_format: str = "jwt"
+    resource_server: str | None = None
 
 
 DEMO_CLIENTS = (
@@ -56,6 +58,18 @@ DEMO_CLIENTS = (
     DemoClient("demo-admin", "kts_demo-admin-is-for-learning-only", "read:logs write:logs read:all_data"),
     # Tokens of two seconds, so that expiry can be seen.
     DemoClient("demo-brief", "kts_demo-brief-is-for-learning-only", "read:logs", access_token_seconds=2),
+    # Tokens that say nothing, and have to be asked about.
+    DemoClient(
+        "demo-opaque",
+        "kts_demo-opaque-is-for-learning-only",
+        "inventory:read shipments:read",
+        default_scope="inventory:read",
+        token_format="opaque",
+    ),
+    # The API behind shipments:read (examples/resource_server.py), which asks about tokens and gets none itself.
+    DemoClient(
+        "demo-shipments", "kts_demo-shipments-is-for-learning-only", "", resource_server="http://127.0.0.1:8001"
+    ),
 )
 
 
@@ -147,6 +161,8 @@ class Settings:
     )
     trusted_proxies: int = setting("KEYTURN_TRUSTED_PROXIES", 0, whole_number(0, 10, "proxies"))
     resources: tuple[Resource, ...] = setting("KEYTURN_FILE", (), declared_resources)
+    audit_days: int = setting("KEYTURN_AUDIT_DAYS", 90, whole_number(1, 3_650, "days"))
+    audit_rows: int = setting("KEYTURN_AUDIT_ROWS", 1_000_000, whole_number(1_000, 100_000_000, "rows"))
     max_body_bytes: int = setting("KEYTURN_MAX_BODY_BYTES", 16_384, whole_number(1_024, 1_048_576, "bytes"))
     faults: tuple[str, ...] = ()
 

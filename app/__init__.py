@@ -27,12 +27,12 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 import config
 from app import database, errors, logs
 from app.audit import trail
-from app.commands.client_commands import clients
-from app.commands.key_commands import keys
+from app.commands import client_commands, key_commands, token_commands
 from app.keys import jwks, keystore
+from app.operations.upkeep import command as cleanup
 from app.prepare import command as prepare
-from app.resources import samples
-from app.tokens import endpoints, metadata, server
+from app.resources import resource_metadata, samples
+from app.tokens import endpoints, introspection, metadata, revocation, server
 
 
 def create_app(settings: config.Settings | None = None) -> Flask:
@@ -57,6 +57,8 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     errors.init_app(app, trail.note_refusal)
     keystore.init_app(app)
     server.init_app(app)
+    introspection.init_app(app)
+    revocation.init_app(app)
 
     # Every address that the metadata names lies below the issuer's path.
     path = urlsplit(settings.issuer).path
@@ -64,8 +66,11 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.register_blueprint(jwks.blueprint, url_prefix=path)
     app.register_blueprint(samples.blueprint, url_prefix=path)
     metadata.init_app(app, settings.issuer)
+    resource_metadata.init_app(app, settings.audience)
 
     app.cli.add_command(prepare)
-    app.cli.add_command(clients)
-    app.cli.add_command(keys)
+    app.cli.add_command(cleanup)
+    app.cli.add_command(client_commands.clients)
+    app.cli.add_command(key_commands.keys)
+    app.cli.add_command(token_commands.tokens)
     return app

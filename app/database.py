@@ -1,17 +1,35 @@
 """This file is the database: one handle, one base class for models, one way to write.
 
 Reading needs no ceremony: `db.session` reads. Whoever writes does it inside `transaction()`.
+A request for a token, and the check of one, do neither: each is one statement, by `run_alone`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from flask import Flask
+from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, Connection, Engine, Integer, MetaData, event, func, make_url, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    Executable,
+    Integer,
+    MetaData,
+    Row,
+    delete,
+    event,
+    func,
+    inspect,
+    make_url,
+    select,
+)
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import DeclarativeBase
 
@@ -22,6 +40,7 @@ LOCK_SECONDS = 5
 WATCHED = {"keepalives_idle": 4, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
 WRITES = {"keyturn_writes": True}
 ONE_WRITER = 6749  # PostgreSQL names advisory locks by number
+STEP_ROWS = 500
 
 
 class Base(DeclarativeBase):
@@ -61,8 +80,11 @@ def init_app(app: Flask, text: str) -> None:
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
     db.init_app(app)
     with app.app_context():
-        if db.engine.dialect.name == "sqlite":
+        is_sqlite = db.engine.dialect.name == "sqlite"
+        if is_sqlite:
             prepare_sqlite(db.engine)
+        # SQLite's connections commit by themselves; on PostgreSQL a BEGIN and a ROLLBACK would be two more round trips.
+        app.extensions["alone"] = db.engine if is_sqlite else db.engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def prepare_sqlite(engine: Engine) -> None:
@@ -77,8 +99,21 @@ def prepare_sqlite(engine: Engine) -> None:
     def begin(connection: Connection) -> None:
         # In WAL mode a transaction that reads and then writes fails at once with "database is
         # locked", whatever the time-out: who writes asks for the lock at the beginning, and waits.
-        writes = connection.get_execution_options().get("keyturn_writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        # Who only reads needs no transaction.
+        if connection.get_execution_options().get("keyturn_writes"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def run_alone(statement: Executable, values: Mapping[str, Any]) -> Row[Any] | None:
+    """Run one statement with no transaction around it: what it writes is there when this returns.
+
+    Returns:
+        The row that it finds, at most one.
+    """
+    engine: Engine = current_app.extensions["alone"]
+    with engine.connect() as connection:
+        result = connection.execute(statement, values)
+        return result.one_or_none() if result.returns_rows else None
 
 
 @contextmanager
@@ -98,3 +133,26 @@ def transaction() -> Iterator[None]:
     except BaseException:
         db.session.rollback()
         raise
+
+
+def never() -> bool:
+    return False
+
+
+def delete_in_steps(model: type[Base], condition: ColumnElement[bool], *, stop: Callable[[], bool] = never) -> int:
+    """Delete the rows that meet a condition, in transactions so short that nobody waits for one.
+
+    Returns:
+        How many there were; those that somebody else deletes meanwhile are not counted.
+    """
+    key = inspect(model).primary_key[0]
+    some = select(key).where(condition).limit(STEP_ROWS)
+    step = delete(model).where(key.in_(some)).execution_options(synchronize_session=False)
+    total, removed = 0, STEP_ROWS
+    while removed == STEP_ROWS and not stop():
+        begin = time.monotonic()
+        with transaction():
+            removed = db.session.execute(step).rowcount  # type: ignore[attr-defined]
+        total += removed
+        time.sleep(time.monotonic() - begin)  # as long for the others as for us
+    return total

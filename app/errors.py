@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from authlib.oauth2 import OAuth2Error
-from flask import Flask, Response, json, request
+from flask import Flask, Response, current_app, json, request
 from sqlalchemy import exc
 from werkzeug.exceptions import BadRequest, HTTPException
 
@@ -20,6 +20,7 @@ import config
 from app.logs import log, one_line
 
 REALM = "keyturn"
+RESOURCE_METADATA = "RESOURCE_METADATA"  # the address that RFC 9728 wants in a challenge, in `app.config`
 RETRY_SECONDS = 5
 MAX_REASON_CHARACTERS = 200
 
@@ -85,7 +86,12 @@ class AccessRefusedError(RefusedError):
         parts = [f'realm="{REALM}"', f'error="{self.error}"', f'error_description="{self.description}"']
         if self.scope:
             parts.append(f'scope="{self.scope}"')
-        return "Bearer " + ", ".join(parts)
+        return "Bearer " + ", ".join(parts + self.where_tokens_come_from())
+
+    def where_tokens_come_from(self) -> list[str]:
+        """RFC 9728, section 5.1."""
+        address = current_app.config.get(RESOURCE_METADATA)
+        return [f'resource_metadata="{address}"'] if address and self.status_code == 401 else []
 
 
 class NoTokenError(AccessRefusedError):
@@ -96,7 +102,7 @@ class NoTokenError(AccessRefusedError):
         self.error = None
 
     def challenge(self) -> str:
-        return f'Bearer realm="{REALM}"'
+        return "Bearer " + ", ".join([f'realm="{REALM}"', *self.where_tokens_come_from()])
 
 
 def as_refused(error: OAuth2Error) -> RefusedError:

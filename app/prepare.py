@@ -23,12 +23,14 @@ import config
 from app.clients import registry
 from app.clients.client import Client
 from app.clients.client_rules import RegistrationError
+from app.clock import now
 from app.commands.command_group import checked
 from app.database import db
 from app.errors import RefusedError, cause
 from app.keys import cipher, keystore, rotation
 from app.logs import log
 
+ASKS = "(an API: it asks about tokens)"
 ONE_PREPARES = 9068  # PostgreSQL names advisory locks by number
 
 
@@ -63,14 +65,33 @@ def make_ready() -> Iterator[str]:
     if not settings.is_production:
         demos = usable_demos(settings)
         for demo in demos:
-            registry.seed(demo)
+            seed(demo)
         yield f"The demo clients are registered: {', '.join(demo.client_id for demo in demos) or 'none'}."
 
 
+def seed(demo: config.DemoClient) -> None:
+    """Register a demo client unless it is there; the only client whose secret a person chose."""
+    if registry.find_client(demo.client_id) is None:
+        client = Client(
+            client_id=demo.client_id,
+            name=demo.client_id,
+            scope=demo.scope,
+            default_scope=demo.default_scope or demo.scope,
+            access_token_seconds=demo.access_token_seconds,
+            grant_types="client_credentials" if demo.scope else "",
+            token_format=demo.token_format,
+            resource_server=demo.resource_server,
+            tokens_not_before=now(),  # its id is not a new one: tokens of an earlier demo client stay dead
+            claims={},
+        )
+        registry.add(client, demo.secret)
+
+
 def usable_demos(settings: config.Settings) -> list[config.DemoClient]:
-    """The demo clients whose scopes keyturn.toml declares; with a file of one's own there may be none."""
-    declared = {scope for resource in settings.resources for scope in resource.scopes}
-    return [demo for demo in config.DEMO_CLIENTS if set(demo.scope.split()) <= declared]
+    """The demo clients whose scopes and APIs keyturn.toml declares; with a file of one's own there may be none."""
+    scopes = {scope for resource in settings.resources for scope in resource.scopes}
+    apis = {None, *(resource.audience for resource in settings.resources)}
+    return [d for d in config.DEMO_CLIENTS if set(d.scope.split()) <= scopes and d.resource_server in apis]
 
 
 @contextmanager
@@ -132,7 +153,7 @@ def welcome(settings: config.Settings) -> str:
         return f"Keyturn answers at {settings.issuer}.\n"
     ask = f"curl -s -u {demo.client_id}:{demo.secret} -d grant_type=client_credentials {settings.issuer}/oauth/token"
     pick = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])'"
-    clients = "\n".join(f"  {each.client_id:16} {each.secret:42} {each.scope}" for each in demos)
+    clients = "\n".join(f"  {each.client_id:16} {each.secret:42} {each.scope or ASKS}" for each in demos)
     return f"""
 Keyturn answers at {settings.issuer}. The demo clients, with their secrets and scopes:
 {clients}

@@ -6,8 +6,9 @@ import http.client
 import json
 from base64 import b64encode
 from contextlib import closing
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
+import config
 from tests.conftest import LiveServer
 from tests.leaks import suite
 
@@ -25,13 +26,24 @@ def call(
         return answer.status, dict(answer.headers), answer.read()
 
 
-def token(server: LiveServer, scope: str = "") -> str:
-    body = f"grant_type=client_credentials&scope={scope}"
-    status, _, answer = call(server, "POST", "/oauth/token", body, Authorization=f"Basic {BASIC}", **FORM)
+def ask(server: LiveServer, client_id: str, path: str = "/oauth/token", **form: str) -> str:
+    """Send a form as a demo client; it must succeed.
+
+    Returns:
+        The access token, if the answer has one.
+    """
+    secret = next(demo.secret for demo in config.DEMO_CLIENTS if demo.client_id == client_id)
+    basic = b64encode(f"{client_id}:{secret}".encode()).decode()
+    body = urlencode({"grant_type": "client_credentials", **form})
+    status, _, answer = call(server, "POST", path, body, Authorization=f"Basic {basic}", **FORM)
     assert status == 200, answer
-    issued = str(json.loads(answer)["access_token"])
+    issued = str(json.loads(answer).get("access_token", ""))
     suite.remember(issued)
     return issued
+
+
+def token(server: LiveServer, scope: str = "") -> str:
+    return ask(server, "demo-admin", scope=scope)
 
 
 def events(server: LiveServer, query: str) -> list[dict[str, object]]:

@@ -8,20 +8,24 @@ saves. What needs another moment, another worker or the storage is not here: it 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 GRANT = "grant_type"
 CC = "client_credentials"
 LOGS = "/admin/logs"
 TOKEN = "/oauth/token"
+INTROSPECT = "/oauth/introspect"
+REVOKE = "/oauth/revoke"
+SHIPMENTS = "http://127.0.0.1:8001"
 
-ASK, CALL, TOKEN_ERRORS, API_ERRORS, DESCRIBE = (
+ASK, CALL, CHECK, TOKEN_ERRORS, API_ERRORS, DESCRIBE = (
     "1. Ask for a token",
     "2. Use the token",
-    "3. Be refused a token",
-    "4. Be refused at the API",
-    "5. Ask the server about itself",
+    "3. Ask about the token, and give it back",
+    "4. Be refused a token",
+    "5. Be refused at the API",
+    "6. Ask the server about itself",
 )
 
 
@@ -30,7 +34,8 @@ class Case:
     """One request and its answer.
 
     `body` maps members of the JSON answer to what they must be: a value, a pattern for a string,
-    or a type. `form` is a list of pairs, so that a name can stand twice.
+    or a type. `form` is a list of pairs, so that a name can stand twice. `after` names the case that
+    must have been sent before this one, where its answer depends on that.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Case:
     body: dict[str, Any] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
     saves: str = ""
+    after: str = ""
     waits: int = 0
 
     @property
@@ -62,6 +68,7 @@ def asks(*pairs: tuple[str, str]) -> list[tuple[str, str]]:
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache", "Content-Type": "application/json"}
 QUOTED = re.compile('^"')
+OPAQUE = re.compile(r"^kta_[\w-]{43}$")
 BASIC_CHALLENGE = re.compile(r'^Basic realm="[^"]+"')
 ISSUED = {"access_token": re.compile(r"^[\w-]+\.[\w-]+\.[\w-]+$"), "token_type": "Bearer", "expires_in": 3600}
 
@@ -79,13 +86,41 @@ def token_refused(name: str, clauses: str, teaches: str, error: str, status: int
 
 
 def access_refused(name: str, clauses: str, teaches: str, error: str | None, status: int, **more: Any) -> Case:
-    pattern = f'^Bearer realm="[^"]+", error="{error}"' if error else r'^Bearer realm="[^"]+"$'
+    where = r'resource_metadata="[^"]+/\.well-known/oauth-protected-resource"$' if status == 401 else ""
+    pattern = '^Bearer realm="[^"]+", ' + (f'error="{error}", .*{where}' if error else where)
     challenge = {"WWW-Authenticate": re.compile(pattern)} | more.pop("answer", {})
     return Case(
-        name=name, clauses=clauses, folder=API_ERRORS, teaches=teaches, status=status,
+        name=name, clauses=clauses, teaches=teaches, status=status,
         answer=challenge, body=refused(error) if error else {},
-        absent=() if error else ("error",), **{"method": "GET", "path": LOGS} | more,
+        absent=() if error else ("error",), **{"method": "GET", "path": LOGS, "folder": API_ERRORS} | more,
     )  # fmt: skip
+
+
+SAID = {
+    "active": True, "token_type": "Bearer", "scope": "shipments:read", "aud": SHIPMENTS, "iss": "{{base_url}}",
+    "exp": int, "iat": int, "jti": re.compile(r"^[\w-]{22}$"),
+}  # fmt: skip
+INACTIVE = {"active": False}
+
+
+def asked_about(name: str, clauses: str, teaches: str, token: str, body: dict[str, Any], **more: Any) -> Case:
+    """The API behind shipments:read asks about a token; of an inactive one nothing more may be said."""
+    absent = ("scope", "client_id", "sub", "aud", "exp") if body is INACTIVE else ()
+    return Case(
+        name=name, clauses=clauses, folder=CHECK, teaches=teaches, path=INTROSPECT, basic="shipments",
+        form=[("token", token), *more.pop("form", [])], answer=NO_STORE, body=body, absent=absent, **more,
+    )  # fmt: skip
+
+
+def given_back(name: str, clauses: str, teaches: str, basic: str, token: str, **more: Any) -> Case:
+    return Case(
+        name=f"giving back {name}", clauses=clauses, folder=CHECK, teaches=teaches, path=REVOKE, basic=basic,
+        form=[("token", token), *more.pop("form", [])], answer=NO_STORE, **more,
+    )  # fmt: skip
+
+
+def check_refused(name: str, clauses: str, teaches: str, error: str, status: int, path: str, **more: Any) -> Case:
+    return replace(token_refused(name, clauses, teaches, error, status, path=path, **more), folder=CHECK)
 
 
 CASES = (
@@ -129,6 +164,18 @@ CASES = (
         name="a token of two seconds", clauses="R052", folder=ASK,
         teaches="A client can be registered with a lifetime of its own. Further down it has expired.",
         basic="brief", form=asks(), body=ISSUED | {"expires_in": 2}, saves="brief_token",
+    ),
+    Case(
+        name="an opaque token", clauses="R051 R056", folder=ASK,
+        teaches="A client can be registered for tokens that say nothing: the server keeps one row for each.",
+        basic="opaque", form=asks(), body=ISSUED | {"access_token": OPAQUE, "scope": "inventory:read"},
+        saves="opaque_token",
+    ),
+    Case(
+        name="an opaque token for another API", clauses="R049 R056", folder=ASK,
+        teaches="All else about it is the same: scope, audience, lifetime.",
+        basic="opaque", form=asks(("scope", "shipments:read")), body=ISSUED | {"access_token": OPAQUE},
+        saves="opaque_shipments_token",
     ),
     Case(
         name="an empty scope is no scope", clauses="R006", folder=ASK,
@@ -195,8 +242,107 @@ CASES = (
         body={"events": list},
     ),
     Case(
+        name="an opaque token opens the same routes", clauses="R098", folder=CALL, method="GET", path="/inventory",
+        bearer="opaque_token", teaches="The guard tells the two kinds apart by the prefix.", body={"items": list},
+    ),
+    Case(
         name="HEAD", clauses="R106", folder=CALL, method="HEAD", path="/inventory", bearer="admin_token",
         teaches="HEAD works where GET does, and answers no body.",
+    ),
+    asked_about(
+        "what a JWT says", "R087 R089 R090", "The API shows who it is, sends the token, and reads what it may rely on.",
+        "{{shipments_token}}", SAID | {"client_id": "{{partner_id}}", "sub": "{{partner_id}}"},
+    ),
+    asked_about(
+        "what an opaque token says", "R087 R090", "An opaque token says the same, but only to who asks.",
+        "{{opaque_shipments_token}}", SAID | {"client_id": "{{opaque_id}}", "sub": "{{opaque_id}}"},
+    ),
+    asked_about(
+        "a hint that is wrong", "R091", "The hint may help the server to look; it never changes the answer.",
+        "{{shipments_token}}", {"active": True}, form=[("token_type_hint", "refresh_token")],
+    ),
+    asked_about(
+        "a hint that nobody knows", "R091", "A hint that the server does not know is ignored.",
+        "{{shipments_token}}", {"active": True}, form=[("token_type_hint", "nonsense")],
+    ),
+    asked_about(
+        "a token for another API", "R088 R089", "Each API sees its own tokens only; of any other nothing is said.",
+        "{{admin_token}}", INACTIVE,
+    ),
+    asked_about(
+        "garbage", "R088", "What is no token gets the same answer as one that has expired.", "garbage", INACTIVE,
+    ),
+    asked_about(
+        "half a token", "R088", "Half a JWT is no JWT.", "{{shipments_token}}.", INACTIVE,
+    ),
+    check_refused(
+        "a client that is no API asks", "R086", "Only a client that is registered as a resource server may ask.",
+        "unauthorized_client", 403, INTROSPECT, basic="partner", form=[("token", "{{shipments_token}}")],
+    ),
+    check_refused(
+        "nobody asks", "R086 R092", "Who asks has to show who it is.",
+        "invalid_client", 401, INTROSPECT, form=[("token", "{{shipments_token}}")],
+    ),
+    check_refused(
+        "an API with a wrong secret asks", "R092", "A wrong secret is refused as it is at the token endpoint.",
+        "invalid_client", 401, INTROSPECT,
+        form=[("client_id", "{{shipments_id}}"), ("client_secret", "kts_wrong"), ("token", "x")],
+    ),
+    check_refused(
+        "a question without a token", "R087", "The token is a parameter of the form.",
+        "invalid_request", 400, INTROSPECT, basic="shipments", form=[("token_type_hint", "access_token")],
+    ),
+    check_refused(
+        "a question with GET", "R087", "A token in a URL ends in logs.",
+        "invalid_request", 405, INTROSPECT, method="GET", basic="shipments",
+    ),
+    Case(
+        name="a token to give back", clauses="R055", folder=CHECK, basic="partner",
+        form=asks(("scope", "shipments:read")), body=ISSUED, saves="spare_token",
+        teaches="A second token of the same client: the first one goes on.",
+    ),
+    check_refused(
+        "giving back another client's token", "R093", "Only the client that a token was issued to can revoke it.",
+        "unauthorized_client", 400, REVOKE, basic="admin", form=[("token", "{{spare_token}}")],
+    ),
+    given_back(
+        "a JWT", "R093 R095", "The client revokes its token when its work is done, or when it may have leaked.",
+        "partner", "{{spare_token}}",
+    ),
+    asked_about(
+        "the JWT that was given back", "R095", "From the answer on it is inactive, on every worker.",
+        "{{spare_token}}", INACTIVE, after="giving back a JWT",
+    ),
+    asked_about(
+        "the client's other token", "R095", "The client's other tokens go on.", "{{shipments_token}}", {"active": True},
+        after="giving back a JWT",
+    ),
+    given_back(
+        "the same again", "R094", "To revoke twice is no error.", "partner", "{{spare_token}}",
+        after="giving back a JWT",
+    ),
+    given_back(
+        "an opaque token", "R093 R095", "An opaque token is revoked in the same way.", "opaque", "{{opaque_token}}",
+    ),
+    access_refused(
+        "the opaque token that was given back", "R095 R097", "The guarded routes refuse it as well.",
+        "invalid_token", 401, folder=CHECK, path="/inventory", bearer="opaque_token",
+        after="giving back an opaque token",
+    ),
+    given_back(
+        "what is no token", "R094", "There is nothing to be done, and that is no error.", "partner", "garbage",
+    ),
+    given_back(
+        "a hint that nobody knows", "R096", "A hint never changes the answer.", "partner", "garbage",
+        form=[("token_type_hint", "nonsense")],
+    ),
+    check_refused(
+        "giving back nothing", "R096", "The token is a parameter of the form.",
+        "invalid_request", 400, REVOKE, basic="partner", form=[("token_type_hint", "access_token")],
+    ),
+    check_refused(
+        "giving back without credentials", "R093", "Who gives a token back has to show who it is.",
+        "invalid_client", 401, REVOKE, form=[("token", "{{spare_token}}")],
     ),
     token_refused(
         "GET", "R001 R061", "A token is asked for with POST, so that secrets never stand in a URL.",
@@ -372,11 +518,23 @@ CASES = (
         answer={"Content-Type": "application/json"},
         body={
             "issuer": "{{base_url}}", "token_endpoint": "{{base_url}}/oauth/token",
+            "introspection_endpoint": "{{base_url}}/oauth/introspect",
+            "revocation_endpoint": "{{base_url}}/oauth/revoke",
             "jwks_uri": "{{base_url}}/.well-known/jwks.json", "response_types_supported": [],
             "grant_types_supported": [CC], "scopes_supported": list,
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         },
         absent=("authorization_endpoint",),
+    ),
+    Case(
+        name="the sample API's own metadata", clauses="R085", folder=DESCRIBE, method="GET",
+        path="/.well-known/oauth-protected-resource",
+        teaches="A client that knows only the API finds the authorization server here (RFC 9728): a 401 names it.",
+        answer={"Content-Type": "application/json"},
+        body={
+            "resource": "{{base_url}}", "authorization_servers": ["{{base_url}}"], "scopes_supported": list,
+            "bearer_methods_supported": ["header"],
+        },
     ),
     Case(
         name="the keys", clauses="R072 R076", folder=DESCRIBE, method="GET", path="/.well-known/jwks.json",

@@ -134,8 +134,8 @@ def assertion(name: str, value: str, wanted: object) -> str:
         check = f"to.match(new RegExp({js(wanted.pattern)}))"
     elif isinstance(wanted, type):
         check = {list: "to.be.an('array')", int: "to.be.a('number')"}[wanted]
-    elif isinstance(wanted, str) and "{{" in wanted:
-        check = f"to.eql(pm.variables.replaceIn({js(wanted)}))"
+    elif "{{" in js(wanted):
+        check = f"to.eql(JSON.parse(pm.variables.replaceIn({js(js(wanted))})))"
     else:
         check = f"to.eql({js(wanted)})"
     return f"pm.test({js(name)}, function () {{ pm.expect({value}).{check}; }});"

@@ -155,8 +155,7 @@ class Machine:
 
     def ask(self, **form: str) -> TestResponse:
         """Ask for a token with HTTP Basic."""
-        asked = {"grant_type": "client_credentials", **form}
-        return self.app.test_client().post("/oauth/token", data=asked, auth=(self.client_id, self.secret))
+        return self.post("/oauth/token", **{"grant_type": "client_credentials", **form})
 
     def token(self, **form: str) -> str:
         answer = self.ask(**form)
@@ -165,6 +164,15 @@ class Machine:
 
     def get(self, path: str, token: str) -> TestResponse:
         return self.app.test_client().get(path, headers={"Authorization": f"Bearer {token}"})
+
+    def introspect(self, token: str, **form: str) -> TestResponse:
+        return self.post("/oauth/introspect", token=token, **form)
+
+    def revoke(self, token: str, **form: str) -> TestResponse:
+        return self.post("/oauth/revoke", token=token, **form)
+
+    def post(self, path: str, **form: str) -> TestResponse:
+        return self.app.test_client().post(path, data=form, auth=(self.client_id, self.secret))
 
     def send(self, method: str, path: str, token: str, **more: Any) -> TestResponse:
         return self.app.test_client().open(
@@ -289,7 +297,7 @@ def live_servers() -> Iterator[Callable[..., LiveServer]]:
     servers: list[LiveServer] = []
 
     def start(url: str, folder: Path, **settings: str) -> LiveServer:
-        port = free_port()
+        port = int(settings.pop("PORT", free_port()))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYTURN_")}
         environment |= {"PORT": str(port), "KEYTURN_SECRET_KEYS": SECRET_KEY, "PYTHONWARNINGS": "default"}
         environment |= {"KEYTURN_DATABASE_URL": url, **settings}

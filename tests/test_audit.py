@@ -7,13 +7,15 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
+from dataclasses import replace
 
 import pytest
 import time_machine
 from flask import Flask
 from sqlalchemy import event, select, text
 
+import config
+from app import database
 from app.audit import batch as batches
 from app.audit import retention, trail
 from app.audit.audit_event import AuditEvent
@@ -210,8 +212,7 @@ def test_memory_is_bounded_and_what_is_dropped_is_counted(
 
 
 def test_the_table_is_bounded_by_age_and_by_rows(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "KEPT_ROWS", 5)
-    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(database, "STEP_ROWS", 2)
     with app.app_context(), time_machine.travel(now(), tick=False) as clock:
         batch = trail.batch()
         batch.close()
@@ -219,16 +220,16 @@ def test_the_table_is_bounded_by_age_and_by_rows(app: Flask, monkeypatch: pytest
         for n in range(8):
             batch.note(Noted("token_issued", f"client-{n}"), None)
         batch.write()
-        retention.trim(app, Event())
+        retention.trim(replace(config.current(), audit_rows=5))
         assert [row.client_id for row in rows(app) if row.event == "token_issued"] == [
             f"client-{n}" for n in range(3, 8)
         ]
         assert [row.event for row in rows(app)][: len(changes)] == changes
 
-        clock.shift(retention.KEPT_SECONDS + 1)
+        clock.shift(config.current().audit_days * retention.DAY_SECONDS + 1)
         batch.note(Noted("token_issued", "newest"), None)
         batch.write()
-        retention.trim(app, Event())
+        retention.trim(replace(config.current(), audit_rows=5))
         assert [row.client_id for row in rows(app)] == ["newest"]
 
 

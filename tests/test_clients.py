@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 import config
 from app import create_app
 from app.audit.audit_event import AuditEvent
-from app.clients import registry
+from app.clients import secret_rotation
 from app.clients.client import Client
 from app.clients.secret import MAX_SECRETS, ClientSecret
 from app.clock import now
@@ -115,7 +115,7 @@ def test_the_name_of_a_demo_client_is_refused(operator: Operator) -> None:
 def test_secrets_rotated_at_once_by_several_operators_leave_one_alive(new_app: Callable[..., Flask]) -> None:
     def rotate(app: Flask) -> None:
         with app.app_context():
-            registry.rotate_secret("demo-admin")
+            secret_rotation.rotate_secret("demo-admin")
 
     apps = [new_app() for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
@@ -155,10 +155,12 @@ def test_list_shows_every_client(operator: Operator) -> None:
 
     listed = operator.run("clients", "list")["clients"]
 
-    assert [each["name"] for each in listed] == ["demo-partner", "demo-reporting", "demo-admin", "demo-brief"]
-    assert [each["disabled_at"] is None for each in listed] == [True, True, True, False]
+    assert [each["name"] for each in listed] == [demo.client_id for demo in config.DEMO_CLIENTS]
+    assert [each["name"] for each in listed if each["disabled_at"] is not None] == ["demo-brief"]
     said = operator.app.test_cli_runner().invoke(args=["clients", "list"]).stdout
-    assert [line.split()[2] for line in said.splitlines()] == ["enabled"] * 3 + ["disabled"]
+    assert [line.split()[2] for line in said.splitlines()] == [
+        "disabled" if demo.client_id == "demo-brief" else "enabled" for demo in config.DEMO_CLIENTS
+    ]
 
 
 def test_the_output_for_people_has_the_secret_and_times_that_can_be_read(operator: Operator) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url, text
 
+import config
 from app.database import CONNECT_SECONDS, STATEMENT_SECONDS, db
 from tests.calling import BASIC, FORM, call, events, token
 from tests.conftest import ROOT, SECRET_KEY, LiveServer, answers, build_app, close, free_port, kid_of, run_on, wait_for
@@ -69,7 +70,7 @@ def test_eight_servers_started_at_once_on_an_empty_database_accept_each_others_t
         for server in fleet:
             for each in tokens:
                 assert call(server, "GET", "/inventory", Authorization=f"Bearer {each}")[0] == 200
-        assert len(json.loads(fleet[0].flask("clients", "list", "--json"))["clients"]) == 4
+        assert len(json.loads(fleet[0].flask("clients", "list", "--json"))["clients"]) == len(config.DEMO_CLIENTS)
         assert len(json.loads(fleet[0].flask("keys", "list", "--json"))["keys"]) == 1
     finally:
         for server in fleet:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import config
 from tests.calling import BASIC, FORM, call, events, token
 from tests.conftest import ROOT, SECRET_KEY, LiveServer, answers, free_port, kid_of, wait_for
 
@@ -45,8 +46,8 @@ def test_R028_what_the_operator_changes_every_worker_knows_at_once(live: Callabl
 
 def test_R104_gunicorn_believes_no_proxy_header_by_itself(live: Callable[..., LiveServer]) -> None:
     server = live()
-    for name in ("partner", "reporting", "admin", "brief"):
-        server.flask("clients", "delete", f"demo-{name}")
+    for demo in config.DEMO_CLIENTS:
+        server.flask("clients", "delete", demo.client_id)
     environment = {"KEYTURN_ENV": "production", "KEYTURN_ISSUER": "https://auth.example.com"}
     production = live(KEYTURN_DATABASE_URL=server.environment["KEYTURN_DATABASE_URL"], **environment)
 
@@ -122,7 +123,7 @@ def test_make_run_starts_prints_commands_that_work_and_ends_on_ctrl_c(tmp_path: 
         assert "client_created" in {each["event"] for each in json.loads(read)["events"]}
         assert " 401 " in refused.splitlines()[0]
         assert "WWW-Authenticate: Bearer" in refused
-        assert all(each in printed for each in ("demo-partner", "demo-reporting", "demo-admin", "demo-brief"))
+        assert all(demo.client_id in printed for demo in config.DEMO_CLIENTS)
         counted.append(len(json.loads(read)["events"]))
 
         os.killpg(make.pid, signal.SIGINT)

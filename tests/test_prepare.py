@@ -51,7 +51,7 @@ def test_eight_at_once_end_with_one_schema_one_key_and_one_set_of_demo_clients(e
     app = build_app(database_url=empty_database)
     with app.app_context():
         assert db.session.scalar(select(func.count()).select_from(SigningKey)) == 1
-        assert db.session.scalar(select(func.count()).select_from(Client)) == 4
+        assert db.session.scalar(select(func.count()).select_from(Client)) == len(config.DEMO_CLIENTS)
     assert sum("The first signing key" in output for output, _ in said) == 1
     close(app)
 
@@ -190,8 +190,8 @@ def test_the_server_refuses_to_start_on_a_fault_and_names_it(
 
 def test_demo_clients_can_be_deleted_in_production_and_then_it_starts(live: Callable[..., LiveServer]) -> None:
     refused = live(**PRODUCTION)
-    for name in ("partner", "reporting", "admin", "brief"):
-        refused.flask("clients", "delete", f"demo-{name}")
+    for demo in config.DEMO_CLIENTS:
+        refused.flask("clients", "delete", demo.client_id)
 
     server = live(**PRODUCTION, KEYTURN_DATABASE_URL=refused.environment["KEYTURN_DATABASE_URL"])
 

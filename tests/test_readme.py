@@ -65,6 +65,7 @@ def test_every_command_runs_and_prints_what_is_shown(live: Callable[..., LiveSer
     outputs = run.stdout.split("----\n")[:-1]
     assert len(outputs) > 8
     for (command, shown), found in zip(run_here, outputs, strict=True):
+        found = found.replace(server.url, "http://127.0.0.1:8000")
         assert pattern(shown).fullmatch(found.strip()), f"{command} printed {found}"
 
 
@@ -108,9 +109,9 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 def test_every_command_and_option_is_documented(app: Flask) -> None:
     documented = {" ".join(re.findall(r"^[a-z -]+", row[0].strip("`"))[0].split()) for row in table("command")}
-    ours = {"flask prepare", "flask db upgrade"}
+    ours = {"flask prepare", "flask cleanup", "flask db upgrade"}
     options = set()
-    for name in ("clients", "keys"):
+    for name in ("clients", "keys", "tokens"):
         group = app.cli.commands[name]
         assert isinstance(group, click.Group)
         ours |= {f"flask {name} {command}" for command in group.commands}
@@ -138,10 +139,12 @@ def test_every_route_is_documented(app: Flask) -> None:
     assert {row[0].strip("`") for row in table("address")} == routes
 
 
-def test_every_event_is_documented() -> None:
+def test_every_event_is_documented(app: Flask) -> None:
     events = set(re.findall(r'(?:record|note)\(\s*"(\w+)"', SOURCES))
+    views = {rule.endpoint for rule in app.url_map.iter_rules()}
+    events |= {f"{view.removeprefix('oauth.')}_refused" for view in views if view.startswith("oauth.")}
 
-    assert len(events) == 13
+    assert len(events) == 18
     assert [event for event in events if f"`{event}`" not in README] == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from flask import Flask
 
 from app.resources import stock
 from tests import forging
-from tests.conftest import Machine
+from tests.conftest import ISSUER, Machine
 
+WHERE = f'resource_metadata="{ISSUER}/.well-known/oauth-protected-resource"'
 GUARDED = [
     ("GET", "/admin/logs", "read:logs", None),
     ("POST", "/admin/logs", "write:logs", {"message": "done"}),
@@ -41,14 +43,15 @@ def test_R100_each_route_without_a_token_answers_401_with_a_challenge(app: Flask
     answer = app.test_client().open(path, method=method)
 
     assert answer.status_code == 401
-    assert answer.headers.get_all("WWW-Authenticate") == ['Bearer realm="keyturn"']
+    assert answer.headers.get_all("WWW-Authenticate") == [f'Bearer realm="keyturn", {WHERE}']
 
 
 def test_R100_each_parameter_of_a_challenge_stands_once(admin: Machine) -> None:
-    challenge = admin.get("/inventory", admin.token(scope="read:logs")).headers["WWW-Authenticate"]
+    forbidden = admin.get("/inventory", admin.token(scope="read:logs")).headers["WWW-Authenticate"]
+    invalid = admin.get("/inventory", "x").headers["WWW-Authenticate"]
 
-    names = [part.split("=")[0] for part in challenge.removeprefix("Bearer ").split(", ")]
-    assert names == ["realm", "error", "error_description", "scope"]
+    assert re.findall(r'(\w+)="', forbidden) == ["realm", "error", "error_description", "scope"]
+    assert re.findall(r'(\w+)="', invalid) == ["realm", "error", "error_description", "resource_metadata"]
 
 
 @pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Bearer a b", "bearer  ", "Bearer a,Bearer b"])

@@ -18,6 +18,7 @@ from sqlalchemy import bindparam, insert, update
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import InstrumentedAttribute
 
+import config
 from app.audit import retention
 from app.audit.audit_event import AuditEvent
 from app.audit.batch import Batch, Marks, Noted, Rows
@@ -154,6 +155,7 @@ class BatchWriter:
                     self._filled.set()
                 elif now() >= trimmed + TRIM_SECONDS:
                     trimmed = now()
-                    retention.trim(self._app, self._closed)
+                    with self._app.app_context():
+                        retention.trim(config.current(), stop=self._closed.is_set)
             except Exception as error:  # whatever it is, the next batch is written
                 log.error("the audit trail's thread failed", exc_info=error)

@@ -63,8 +63,8 @@ def note_refusal(error: RefusedError) -> None:
     reason = f"{error.error or 'no token'}: {error.reason}"
     if isinstance(error, AccessRefusedError):
         note("access_refused", client_id=g.get("client_id"), reason=reason)
-    elif request.blueprint == "token":
-        note("token_refused", client_id=g.get("client_id"), reason=reason)
+    elif request.blueprint == "oauth" and request.endpoint:
+        note(f"{request.endpoint.removeprefix('oauth.')}_refused", client_id=g.get("client_id"), reason=reason)
     else:
         log_line("request_refused", reason=reason)
 

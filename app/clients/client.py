@@ -12,13 +12,16 @@ from app.clock import now
 from app.database import Base
 
 SECRET_METHODS = ("client_secret_basic", "client_secret_post")
+TOKEN_FORMATS = ("jwt", "opaque")
 
 
 class Client(Base, ClientMixin):
     """A machine that asks for tokens. All moments are in whole seconds since the epoch.
 
     `token_endpoint_auth_method` is None for a client that may use any method of `SECRET_METHODS`;
-    `grant_types` is a list of words, `claims` are added to its tokens.
+    `grant_types` is a list of words, `claims` are added to its tokens, `token_format` is one of
+    `TOKEN_FORMATS`. `resource_server` is the audience of the API that this client is, if it is one.
+    Tokens that were issued before `tokens_not_before` do not count.
     """
 
     __tablename__ = "clients"
@@ -32,6 +35,9 @@ class Client(Base, ClientMixin):
     token_endpoint_auth_method: Mapped[str | None] = mapped_column(Text)
     grant_types: Mapped[str] = mapped_column(Text)
     claims: Mapped[dict[str, str]] = mapped_column(JSON)
+    token_format: Mapped[str] = mapped_column(Text)
+    resource_server: Mapped[str | None] = mapped_column(Text)
+    tokens_not_before: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[int] = mapped_column(default=now)
     disabled_at: Mapped[int | None]
 

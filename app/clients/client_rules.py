@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import config
 from app.clients import scope as scopes
-from app.clients.client import SECRET_METHODS
+from app.clients.client import SECRET_METHODS, TOKEN_FORMATS
 
 # A name never looks like an id or a secret: every command takes a name or an id.
 NAME = re.compile(r"(?!kt[a-z]_)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -73,6 +73,19 @@ def checked_method(method: str | None) -> str | None:
     if method is not None and method not in SECRET_METHODS:
         raise RegistrationError(f"an authentication method is one of {', '.join(SECRET_METHODS)}")
     return method
+
+
+def checked_format(token_format: str) -> str:
+    if token_format not in TOKEN_FORMATS:
+        raise RegistrationError(f"a token's format is one of {', '.join(TOKEN_FORMATS)}")
+    return token_format
+
+
+def checked_resource_server(audience: str | None) -> str | None:
+    known = [each.audience for each in config.current().resources]
+    if audience is not None and audience not in known:
+        raise RegistrationError(f"a resource server is one of the audiences of keyturn.toml: {', '.join(known)}")
+    return audience
 
 
 def checked_claims(claims: Mapping[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""This file is the register of clients: who is in it, and every way to change it.
+"""This file is the register of clients: who is in it, and every way to change that.
 
 Each change is one transaction with its audit event; what is refused writes nothing.
 """
@@ -7,29 +7,22 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from itertools import count
 
 from sqlalchemy import bindparam, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 
-import config
 from app.audit import trail
 from app.clients import client_rules
 from app.clients.client import Client
 from app.clients.client_rules import RegistrationError
-from app.clients.secret import MAX_SECRETS, ClientSecret, digest, generate
+from app.clients.secret import ClientSecret, digest, generate
 from app.clock import now
 from app.database import db, transaction
 from app.logs import one_line
 
-MAX_OVERLAP_SECONDS = 604_800
 # Built once: building it costs more than running it, and every token asks it.
 FIND_CLIENT = select(Client).where(Client.client_id == bindparam("client_id")).options(joinedload(Client.secrets))
-
-
-class UnknownClientError(RegistrationError):
-    """No client has this id or name."""
 
 
 def find_client(client_id: str) -> Client | None:
@@ -41,7 +34,7 @@ def get_client(id_or_name: str) -> Client:
     query = select(Client).where(or_(Client.client_id == id_or_name, Client.name == id_or_name))
     found = db.session.scalars(query).one_or_none() if id_or_name.isprintable() else None
     if found is None:
-        raise UnknownClientError(f"no client has the id or the name {one_line(id_or_name)}")
+        raise RegistrationError(f"no client has the id or the name {one_line(id_or_name)}")
     return found
 
 
@@ -57,6 +50,8 @@ def register(
     access_token_seconds: int | None = None,
     auth_method: str | None = None,
     grant_types: str = "client_credentials",
+    token_format: str = "jwt",
+    resource_server: str | None = None,
     claims: Mapping[str, str] | None = None,
 ) -> tuple[Client, str]:
     """Register a client.
@@ -68,6 +63,8 @@ def register(
         access_token_seconds: How long its tokens live; None for the server's setting.
         auth_method: The one way in which it authenticates; None for Basic or form, as it likes.
         grant_types: `client_credentials`, or empty for a client that never gets a token.
+        token_format: `jwt` or `opaque`.
+        resource_server: The audience of the API that it is, which may then ask about its tokens (RFC 7662).
         claims: Added to its tokens as they are.
 
     Returns:
@@ -85,27 +82,19 @@ def register(
         access_token_seconds=client_rules.checked_lifetime(access_token_seconds),
         token_endpoint_auth_method=client_rules.checked_method(auth_method),
         grant_types=grant_types,
+        token_format=client_rules.checked_format(token_format),
+        resource_server=client_rules.checked_resource_server(resource_server),
         claims=client_rules.checked_claims(claims or {}),
     )
     return client, add(client, generate())
 
 
-def seed(demo: config.DemoClient) -> None:
-    """Register a demo client unless it is there; the only client whose secret a person chose."""
-    if find_client(demo.client_id) is None:
-        client = Client(
-            client_id=demo.client_id,
-            name=demo.client_id,
-            scope=demo.scope,
-            default_scope=demo.default_scope or demo.scope,
-            access_token_seconds=demo.access_token_seconds,
-            grant_types="client_credentials",
-            claims={},
-        )
-        add(client, demo.secret)
-
-
 def add(client: Client, plaintext: str) -> str:
+    """Write down a client with its first secret, which is returned.
+
+    Raises:
+        RegistrationError: If its name is taken.
+    """
     name = client.name
     client.secrets = [ClientSecret(name="secret-1", digest=digest(plaintext))]
     try:
@@ -117,59 +106,30 @@ def add(client: Client, plaintext: str) -> str:
     return plaintext
 
 
-def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0) -> str:
-    """Give a client a new secret and let the old ones run out.
+def withdraw_tokens(id_or_name: str) -> Client:
+    """Let no token count that the client has: of either format, without looking for them.
 
-    Args:
-        id_or_name: Whose secret.
-        name: What to call the new one; otherwise `secret-N`.
-        overlap: Seconds for which the old secrets still work, 0 to 604800; 0 ends them now.
-
-    Returns:
-        The new secret in plaintext: shown once, kept only as a digest.
-
-    Raises:
-        RegistrationError: If the overlap or the name is not acceptable.
+    Moments are whole seconds, so a token that it asks for later in this second does not count either.
     """
-    if not 0 <= overlap <= MAX_OVERLAP_SECONDS:
-        raise RegistrationError(f"the overlap is 0 to {MAX_OVERLAP_SECONDS} seconds")
-    plaintext = generate()
     with transaction():
         client = get_client(id_or_name)
-        end = now() + overlap
-        for old in client.secrets:
-            old.not_after = end if old.not_after is None else min(old.not_after, end)
-        make_room(client)
-        taken = {old.name for old in client.secrets}
-        if name in taken:
-            raise RegistrationError(f"the client has a secret named {name}")
-        new_name = name or next(free for n in count(1) if (free := f"secret-{n}") not in taken)
-        client.secrets.append(ClientSecret(name=client_rules.checked_name(new_name), digest=digest(plaintext)))
-        trail.record("secret_rotated", client_id=client.client_id, reason=f"overlap {overlap} seconds")
-    return plaintext
-
-
-def make_room(client: Client) -> None:
-    """Forget secrets that have ended, oldest first, until one more fits."""
-    for old in [each for each in client.secrets if each.has_ended()]:
-        if len(client.secrets) >= MAX_SECRETS:
-            client.secrets.remove(old)
-    if len(client.secrets) >= MAX_SECRETS:
-        raise RegistrationError(
-            f"the client has {MAX_SECRETS} secrets that still work; rotate with an overlap of 0 to end them"
-        )
+        client.tokens_not_before = now() + 1
+        trail.record("tokens_revoked", client_id=client.client_id)
+    return client
 
 
 def disable(id_or_name: str) -> Client:
-    """Refuse the client from now on; its secrets are kept."""
+    """Refuse the client and its tokens from now on; its secrets are kept."""
     with transaction():
         client = get_client(id_or_name)
         client.disabled_at = client.disabled_at or now()
+        client.tokens_not_before = now() + 1
         trail.record("client_disabled", client_id=client.client_id)
     return client
 
 
 def enable(id_or_name: str) -> Client:
+    """Let the client in again; its old tokens stay dead."""
     with transaction():
         client = get_client(id_or_name)
         client.disabled_at = None

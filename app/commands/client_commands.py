@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from app.clients import registry
-from app.clients.client import SECRET_METHODS, Client
+from app.clients import registry, secret_rotation
+from app.clients.client import SECRET_METHODS, TOKEN_FORMATS, Client
 from app.clients.client_rules import RegistrationError
 from app.clients.secret import ClientSecret
 from app.commands.command_group import CommandGroup, as_json, print_json
@@ -23,6 +23,8 @@ which = click.argument("client")
 @click.option("--default-scope", help="What it gets if it asks for nothing; otherwise all of its scope.")
 @click.option("--lifetime", type=int, metavar="SECONDS", help="How long its tokens live.")
 @click.option("--auth-method", help=f"The only way it may authenticate: {' or '.join(SECRET_METHODS)}.")
+@click.option("--format", "token_format", default="jwt", help=f"What its tokens are: {' or '.join(TOKEN_FORMATS)}.")
+@click.option("--resource-server", metavar="URL", help="It is the API of this audience, and may ask about tokens.")
 @click.option("--claim", "claims", multiple=True, metavar="KEY=VALUE", help="A claim for its tokens; may be repeated.")
 @click.option("--no-grant", is_flag=True, help="A client that never gets a token.")
 @as_json
@@ -32,6 +34,8 @@ def create(
     default_scope: str | None,
     lifetime: int | None,
     auth_method: str | None,
+    token_format: str,
+    resource_server: str | None,
     claims: tuple[str, ...],
     no_grant: bool,
     as_json: bool,
@@ -43,7 +47,9 @@ def create(
         default_scope=default_scope,
         access_token_seconds=lifetime,
         auth_method=auth_method,
-        grant_types="" if no_grant else "client_credentials",
+        grant_types="" if no_grant or (resource_server and not scope) else "client_credentials",
+        token_format=token_format,
+        resource_server=resource_server,
         claims=parse_claims(claims),
     )
     show({**describe(client), "client_secret": plaintext}, as_json)
@@ -101,7 +107,7 @@ def delete(client: str, as_json: bool) -> None:
 @as_json
 def rotate_secret(client: str, name: str | None, overlap: int, as_json: bool) -> None:
     """Give a client a new secret and show it, once."""
-    plaintext = registry.rotate_secret(client, name=name, overlap=overlap)
+    plaintext = secret_rotation.rotate_secret(client, name=name, overlap=overlap)
     show({**describe(registry.get_client(client)), "client_secret": plaintext}, as_json)
 
 
@@ -125,9 +131,12 @@ def describe(client: Client) -> dict[str, Any]:
         "access_token_seconds": client.access_token_seconds,
         "token_endpoint_auth_method": client.token_endpoint_auth_method,
         "grant_types": client.grant_types.split(),
+        "token_format": client.token_format,
+        "resource_server": client.resource_server,
         "claims": client.claims,
         "created_at": client.created_at,
         "disabled_at": client.disabled_at,
+        "tokens_not_before": client.tokens_not_before,
         "secrets": [describe_secret(secret) for secret in client.secrets],
     }
 
@@ -146,8 +155,8 @@ def show(shown: dict[str, Any], as_json: bool) -> None:
             for secret in value:
                 times = [f"{what} {moment(at)}" for what, at in secret.items() if what != "name" and at]
                 click.echo(f"{'secret':28}{secret['name']}: {', '.join(times)}")
-        elif value not in (None, [], {}):
-            click.echo(f"{name:28}{moment(value) if name.endswith('_at') else readable(value)}")
+        elif value not in (None, [], {}, 0):
+            click.echo(f"{name:28}{moment(value) if name.endswith(('_at', '_before')) else readable(value)}")
     if "client_secret" in shown:
         click.echo("The secret is shown this once: keep it where your other secrets are.")
 

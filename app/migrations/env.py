@@ -13,8 +13,10 @@ from app.commands.command_group import refuse_faults
 from app.database import WRITES, Base, db
 from app.keys import signing_key
 from app.resources import stock
+from app.tokens import issued_token
 
-MODELS = (audit_event, client, secret, signing_key, stock)  # imported, so that Base knows their tables
+# Imported, so that Base knows their tables.
+MODELS = (audit_event, client, issued_token, secret, signing_key, stock)
 
 refuse_faults()
 arguments = current_app.extensions["migrate"].configure_args

@@ -1,4 +1,4 @@
-"""This file is how a guarded route reads a token: is it ours, is it meant for us, is its scope enough?"""
+"""This file is how a guarded route reads a token of either kind: does it live, is it for us, is its scope enough?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from flask import g
 
 import config
 from app.errors import AccessRefusedError
-from app.tokens.access_token import AccessToken, InvalidTokenError, check_jwt
+from app.tokens import live_token
+from app.tokens.access_token import AccessToken, InvalidTokenError
 
 
 class AccessTokenValidator(BearerTokenValidator):
@@ -18,7 +19,7 @@ class AccessTokenValidator(BearerTokenValidator):
 
     def authenticate_token(self, token_string: str) -> AccessToken:
         try:
-            token = check_jwt(token_string)
+            token = live_token.check(token_string)
         except InvalidTokenError as error:
             raise AccessRefusedError("invalid_token", reason=str(error)) from error
         g.client_id = token.client_id

@@ -1,6 +1,7 @@
 """This file is an access token that has been checked, and the check (RFC 9068, section 4).
 
-Only `check_jwt` makes an `AccessToken`: who holds one may trust what is in it.
+Who holds an `AccessToken` may trust what is in it: only a check makes one, `check_jwt` here or
+`live_token`, which asks in addition whether it was withdrawn.
 """
 
 from __future__ import annotations
@@ -40,9 +41,23 @@ class AccessToken:
     expires_at: int
     claims: Mapping[str, Any]
 
+    @classmethod
+    def from_claims(cls, claims: Mapping[str, Any]) -> AccessToken:
+        """What the claims of RFC 9068, section 2.2 say, once they have been checked."""
+        audience = claims["aud"]
+        return cls(
+            jti=claims["jti"],
+            client_id=claims["client_id"],
+            audience=(audience,) if isinstance(audience, str) else tuple(audience),
+            scope=tuple(claims.get("scope", "").split(" ")),
+            issued_at=int(claims["iat"]),
+            expires_at=int(claims["exp"]),
+            claims=claims,
+        )
+
 
 def check_jwt(text: str) -> AccessToken:
-    """Check everything about a JWT but whether its audience is the one who asks.
+    """Check everything that a JWT itself shows, but whether its audience is the one who asks.
 
     Raises:
         InvalidTokenError: If anything about it is not as this server would have made it.
@@ -55,16 +70,7 @@ def check_jwt(text: str) -> AccessToken:
     # RecursionError: thousands of brackets in a row are JSON too.
     except (JoseError, ValueError, TypeError, RecursionError) as error:
         raise InvalidTokenError(f"the token is malformed: {type(error).__name__}") from error
-    audience = claims["aud"]
-    return AccessToken(
-        jti=claims["jti"],
-        client_id=claims["client_id"],
-        audience=(audience,) if isinstance(audience, str) else tuple(audience),
-        scope=tuple(claims.get("scope", "").split(" ")),
-        issued_at=int(claims["iat"]),
-        expires_at=int(claims["exp"]),
-        claims=claims,
-    )
+    return AccessToken.from_claims(claims)
 
 
 def check_signature(signed: jws.CompactSignature) -> None:
@@ -96,6 +102,8 @@ def check_claims(claims: Any) -> None:
     # No leeway here: a token of two seconds would live for a minute.
     if claims["exp"] <= now():
         raise InvalidTokenError(f"the token expired {int(now() - claims['exp'])} seconds ago")
-    # Authlib splits whatever `scope` is, and a number ends in AttributeError and HTTP 500.
-    if not isinstance(claims["client_id"], str) or not isinstance(claims.get("scope", ""), str):
-        raise InvalidTokenError("the token's client_id and scope are not both strings")
+    # Authlib splits whatever `scope` is, and a number ends in AttributeError and HTTP 500. The database raises
+    # for a `jti` with a NUL byte or half a surrogate pair.
+    for name in ("client_id", "jti", "scope"):
+        if not isinstance(text := claims.get(name, ""), str) or not (name == "scope" or text.isprintable()):
+            raise InvalidTokenError(f"the token's {name} is not text, or not printable")

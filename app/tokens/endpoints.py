@@ -1,4 +1,7 @@
-"""This file is `POST /oauth/token`, and what is asked of a request before Authlib sees it, from top to bottom."""
+"""This file is `POST /oauth/token`, and what is asked of a request before Authlib sees it, from top to bottom.
+
+What stands above the route holds for every address below `/oauth/`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ OAUTH_PARAMETERS = frozenset(
     "username password code redirect_uri refresh_token access_token token token_type_hint".split(" ")
 )
 
-blueprint = Blueprint("token", __name__)
+blueprint = Blueprint("oauth", __name__)
 
 
 @blueprint.before_request

@@ -1,10 +1,14 @@
-"""This file is how an access token is made: a JWT as RFC 9068 describes it."""
+"""This file is how an access token is made: a JWT as RFC 9068 describes it, or an opaque one.
+
+Which one it is stands in the client's registration; all else about it is the same.
+"""
 
 from __future__ import annotations
 
 import secrets
 from typing import Any
 
+from authlib.oauth2.rfc6750 import BearerTokenGenerator
 from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator
 from joserfc.jwk import KeySet
 
@@ -12,6 +16,7 @@ import config
 from app.clients import scope as scopes
 from app.clients.client import Client
 from app.keys import keystore
+from app.tokens import issued_token
 
 
 class AccessTokenGenerator(JWTBearerTokenGenerator):
@@ -42,8 +47,12 @@ def lifetime(client: Client, _: str) -> int:
     return client.access_token_seconds or config.current().access_token_seconds
 
 
-def generate(**asked: Any) -> dict[str, Any]:
-    """The token answer (RFC 6749, section 5.1), signed with the one key that signs now."""
-    row, key = keystore.signing_key()
-    answer: dict[str, Any] = AccessTokenGenerator(row.alg, key)(**asked)
+def generate(*, client: Client, **asked: Any) -> dict[str, Any]:
+    """The token answer (RFC 6749, section 5.1); a JWT is signed with the one key that signs now."""
+    if client.token_format == "opaque":
+        generator = BearerTokenGenerator(issued_token.generate, expires_generator=lifetime)
+    else:
+        row, key = keystore.signing_key()
+        generator = AccessTokenGenerator(row.alg, key)
+    answer: dict[str, Any] = generator(client=client, **asked)
     return answer

@@ -25,6 +25,8 @@ def metadata() -> Response:
     answer = jsonify(
         issuer=settings.issuer,
         token_endpoint=f"{settings.issuer}/oauth/token",
+        introspection_endpoint=f"{settings.issuer}/oauth/introspect",
+        revocation_endpoint=f"{settings.issuer}/oauth/revoke",
         jwks_uri=settings.issuer + jwks.PATH,
         scopes_supported=[scope for resource in settings.resources for scope in resource.scopes],
         # Required by section 2, and empty: no response type, as there is no authorization endpoint.
@@ -32,6 +34,8 @@ def metadata() -> Response:
         # Its default would claim two grants of browsers.
         grant_types_supported=[ClientCredentialsGrant.GRANT_TYPE],
         token_endpoint_auth_methods_supported=list(SECRET_METHODS),
+        introspection_endpoint_auth_methods_supported=list(SECRET_METHODS),
+        revocation_endpoint_auth_methods_supported=list(SECRET_METHODS),
     )
     answer.cache_control.public = True
     answer.cache_control.max_age = MAX_AGE_SECONDS

@@ -17,7 +17,7 @@ from flask import Flask, Request, Response, current_app, request
 import config
 from app.audit import trail
 from app.clients import authentication, registry
-from app.tokens import generators
+from app.tokens import generators, issued_token
 from app.tokens.grant import ClientCredentialsGrant
 
 
@@ -49,7 +49,9 @@ class KeyturnServer(AuthorizationServer):
 
 
 def save_token(token: dict[str, Any], oauth_request: FormRequest) -> None:
-    """Nothing of a JWT is kept but the event: it needs no row to be checked."""
+    """Nothing of a JWT is kept but the event: it needs no row to be checked. An opaque token is one."""
+    if oauth_request.client.token_format == "opaque":
+        issued_token.keep(token, oauth_request.client)
     trail.note("token_issued", client_id=oauth_request.client.client_id, scope=token["scope"])
 
 

@@ -1,0 +1,59 @@
+"""This file is how a client gets a new secret while the old ones run out."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from app.audit import trail
+from app.clients import client_rules
+from app.clients.client import Client
+from app.clients.client_rules import RegistrationError
+from app.clients.registry import get_client
+from app.clients.secret import MAX_SECRETS, ClientSecret, digest, generate
+from app.clock import now
+from app.database import transaction
+
+MAX_OVERLAP_SECONDS = 604_800
+
+
+def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0) -> str:
+    """Give a client a new secret and let the old ones run out.
+
+    Args:
+        id_or_name: Whose secret.
+        name: What to call the new one; otherwise `secret-N`.
+        overlap: Seconds for which the old secrets still work, 0 to 604800; 0 ends them now.
+
+    Returns:
+        The new secret in plaintext: shown once, kept only as a digest.
+
+    Raises:
+        RegistrationError: If the overlap or the name is not acceptable.
+    """
+    if not 0 <= overlap <= MAX_OVERLAP_SECONDS:
+        raise RegistrationError(f"the overlap is 0 to {MAX_OVERLAP_SECONDS} seconds")
+    plaintext = generate()
+    with transaction():
+        client = get_client(id_or_name)
+        end = now() + overlap
+        for old in client.secrets:
+            old.not_after = end if old.not_after is None else min(old.not_after, end)
+        make_room(client)
+        taken = {old.name for old in client.secrets}
+        if name in taken:
+            raise RegistrationError(f"the client has a secret named {name}")
+        new_name = name or next(free for n in count(1) if (free := f"secret-{n}") not in taken)
+        client.secrets.append(ClientSecret(name=client_rules.checked_name(new_name), digest=digest(plaintext)))
+        trail.record("secret_rotated", client_id=client.client_id, reason=f"overlap {overlap} seconds")
+    return plaintext
+
+
+def make_room(client: Client) -> None:
+    """Forget secrets that have ended, oldest first, until one more fits."""
+    for old in [each for each in client.secrets if each.has_ended()]:
+        if len(client.secrets) >= MAX_SECRETS:
+            client.secrets.remove(old)
+    if len(client.secrets) >= MAX_SECRETS:
+        raise RegistrationError(
+            f"the client has {MAX_SECRETS} secrets that still work; rotate with an overlap of 0 to end them"
+        )

@@ -1,0 +1,1 @@
+"""What keeps a server running: the removal of what has expired."""

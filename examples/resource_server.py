@@ -1,0 +1,310 @@
+"""This file is a resource server: an API in a process of its own, which knows of Keyturn only its address.
+
+    python examples/resource_server.py --check jwt             # by the public keys, without asking
+    python examples/resource_server.py --check introspection   # by asking, so that a revocation counts
+
+It needs Flask and Authlib. Copy it into your service: change the settings and the routes, and keep what
+stands between them. With `jwt` a revoked token is good until it expires, and the authorization server may
+be down; with `introspection` a revocation counts within CACHE_SECONDS, and nothing is served while the
+authorization server does not answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import http.client
+import json
+import logging
+import os
+import re
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+from authlib.integrations.flask_oauth2 import ResourceProtector, current_token
+from authlib.oauth2 import OAuth2Error
+from authlib.oauth2.rfc6749 import MissingAuthorizationError, OAuth2Request, UnsupportedTokenTypeError
+from authlib.oauth2.rfc6750 import BearerTokenValidator
+from flask import Flask, Response, abort, jsonify
+from joserfc import jwk, jwt
+from joserfc.errors import JoseError
+from werkzeug.serving import run_simple
+
+# The settings: whose tokens, meant for whom, and who we are when we ask about one.
+ISSUER = os.environ.get("ISSUER", "http://127.0.0.1:8000")
+AUDIENCE = os.environ.get("AUDIENCE", "http://127.0.0.1:8001")
+CLIENT_ID = os.environ.get("CLIENT_ID", "demo-shipments")
+CLIENT_SECRET = os.environ.get("CLIENT_SECRET", "kts_demo-shipments-is-for-learning-only")
+
+ALGORITHMS = ["RS256", "ES256"]
+TYPES = ("at+jwt", "application/at+jwt")
+MAX_TOKEN_CHARACTERS = 8_192
+CLOCK_SECONDS = 60  # so far may another machine's clock be ahead
+TIMEOUT_SECONDS = 2
+MAX_ANSWER_BYTES = 1_000_000
+COOLDOWN_SECONDS = 5  # between two attempts to fetch the keys, whatever is sent to us
+MAX_AGE_SECONDS = 300  # of the keys, where the server does not say
+MAX_STALE_SECONDS = 86_400  # keys that are older than the longest token are trusted no more
+CACHE_SECONDS = 5  # of an answer about a token: so late we may learn of a revocation
+CACHE_SIZE = 10_000
+
+log = logging.getLogger("resource_server")
+
+
+@dataclass(frozen=True)
+class AccessToken:
+    """A token that has been checked: `current_token`, in a guarded route."""
+
+    client_id: str
+    scope: str
+    claims: dict[str, Any]
+
+
+class RefusedError(OAuth2Error):
+    """A request that is not let in (RFC 6750, section 3.1)."""
+
+    def __init__(self, error: str, status: int, scope: str = "") -> None:
+        super().__init__(error=error, status_code=status)
+        self.scope = scope
+
+
+def invalid_token(reason: str) -> RefusedError:
+    log.info("refused: %s", reason)  # never the token itself
+    return RefusedError("invalid_token", 401)
+
+
+def unavailable(reason: str) -> RefusedError:
+    log.error("cannot check any token: %s", reason)
+    return RefusedError("temporarily_unavailable", 503)
+
+
+# Asking the authorization server.
+
+
+def fetch(url: str, form: dict[str, str] | None = None) -> tuple[dict[str, Any], str]:
+    """The JSON object at an address, and its Cache-Control; with a form it is asked by POST, with our secret.
+
+    Raises:
+        OSError: If there is no answer, or another one than 200.
+        ValueError, TypeError: If it is no JSON object.
+    """
+    request = urllib.request.Request(url)  # noqa: S310, the address comes from our settings
+    if form is not None:
+        request.data = urlencode(form).encode()
+        pair = f"{quote(CLIENT_ID, safe='')}:{quote(CLIENT_SECRET, safe='')}"  # RFC 6749, section 2.3.1
+        request.add_header("Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
+            document = json.loads(answer.read(MAX_ANSWER_BYTES))
+            if not isinstance(document, dict):
+                raise TypeError("the answer is no JSON object")
+            return document, answer.headers.get("Cache-Control", "")
+    except http.client.HTTPException as error:
+        raise OSError(f"the answer is broken: {type(error).__name__}") from error
+
+
+def find_address(name: str) -> str:
+    """An address that the authorization server names in its metadata (RFC 8414)."""
+    parts = urlsplit(ISSUER)
+    place = urlunsplit(parts._replace(path="/.well-known/oauth-authorization-server" + parts.path))
+    metadata, _ = fetch(place)
+    if metadata.get("issuer") != ISSUER:  # section 3.3: or anybody's metadata would do
+        raise ValueError("the metadata is another issuer's")
+    return str(metadata[name])
+
+
+# The check of a JWT: by its signature, with keys that are fetched now and then.
+
+
+class Keys:
+    """The public keys, kept for their max-age, and longer while the authorization server is down."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.known: dict[str, jwk.Key] = {}
+        self.fetched_at = self.stale_at = self.next_attempt = 0.0
+
+    def find(self, kid: str) -> jwk.Key:
+        """The key with this id. An unknown one may be new, so they are fetched again, but not all the time."""
+        if kid not in self.known or time.monotonic() >= self.stale_at:
+            self.refresh(wait=kid not in self.known)
+        if not self.known or time.monotonic() > self.fetched_at + MAX_STALE_SECONDS:
+            raise unavailable("there are no keys, or they are too old")
+        if kid not in self.known:
+            raise invalid_token("its kid names no key")
+        return self.known[kid]
+
+    def refresh(self, *, wait: bool) -> None:
+        """One thread fetches; the others wait for it only if they need to."""
+        if self.lock.acquire(blocking=wait):
+            try:
+                if time.monotonic() >= self.next_attempt:
+                    self.fetch()
+                    self.next_attempt = time.monotonic() + COOLDOWN_SECONDS
+            finally:
+                self.lock.release()
+
+    def fetch(self) -> None:
+        try:
+            document, cache_control = fetch(find_address("jwks_uri"))
+            self.known = {key["kid"]: jwk.import_key(key) for key in document["keys"] if key["alg"] in ALGORITHMS}
+        except (OSError, ValueError, LookupError, TypeError, JoseError) as error:
+            log.warning("the keys stay as they were: %s", error)
+            return
+        found = re.search(r"max-age=(\d{1,9})", cache_control)
+        self.fetched_at = time.monotonic()
+        self.stale_at = self.fetched_at + (int(found[1]) if found else MAX_AGE_SECONDS)
+
+
+class ScopeValidator(BearerTokenValidator):
+    def validate_token(self, token: AccessToken, scopes: Sequence[str] | None, request: OAuth2Request) -> None:
+        """A token was checked when it was read; what is left is what the route asks for."""
+        if self.scope_insufficient(token.scope, scopes):
+            raise RefusedError("insufficient_scope", 403, scope=(scopes or [""])[0])
+
+
+class JwtValidator(ScopeValidator):
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys = Keys()
+
+    def authenticate_token(self, token_string: str) -> AccessToken:
+        try:
+            token = jwt.decode(token_string, self.find_key, algorithms=ALGORITHMS)
+            # Authlib's own validator lets a token without `typ` pass; RFC 9068, section 4 does not.
+            if str(token.header.get("typ")).lower() not in TYPES:
+                raise ValueError("its typ is not at+jwt")
+            return checked(token.claims)
+        # RecursionError: thousands of brackets in a row are JSON too.
+        except (JoseError, ValueError, TypeError, RecursionError) as error:
+            raise invalid_token(str(error)) from error
+
+    def find_key(self, token: Any) -> jwk.Key:
+        return self.keys.find(str(token.headers().get("kid")))
+
+
+# The check by asking: introspection (RFC 7662).
+
+
+class IntrospectionValidator(ScopeValidator):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
+        self.answers: OrderedDict[bytes, tuple[float, dict[str, Any]]] = OrderedDict()
+        self.address = ""
+
+    def authenticate_token(self, token_string: str) -> AccessToken:
+        answer = self.ask(token_string)
+        if answer.get("active") is not True:
+            raise invalid_token("the authorization server says that it is not active")
+        try:
+            if str(answer.get("token_type", "Bearer")).lower() != "bearer":
+                raise ValueError("it is no bearer token")
+            return checked(answer)
+        except (JoseError, ValueError, TypeError) as error:
+            raise invalid_token(str(error)) from error
+
+    def ask(self, token: str) -> dict[str, Any]:
+        """The answer about a token: one that is some seconds old, or a new one. Without an answer nobody is let in."""
+        digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()  # a cache holds no tokens
+        if len(token) > MAX_TOKEN_CHARACTERS:
+            raise invalid_token("it is longer than any token")
+        until, known = self.answers.get(digest, (0.0, {}))
+        if time.monotonic() < until:
+            return known
+        try:
+            self.address = self.address or find_address("introspection_endpoint")
+            answer, _ = fetch(self.address, {"token": token})
+        except (OSError, ValueError, TypeError, LookupError) as error:
+            raise unavailable(str(error)) from error
+        with self.lock:
+            self.answers[digest] = (time.monotonic() + CACHE_SECONDS, answer)
+            self.answers.move_to_end(digest)
+            while len(self.answers) > CACHE_SIZE:
+                self.answers.popitem(last=False)
+        return answer
+
+
+# What both have in common.
+
+
+def checked(claims: dict[str, Any]) -> AccessToken:
+    """The token that these claims describe (RFC 9068, section 2.2).
+
+    Raises:
+        JoseError, ValueError, TypeError: If they are not of our issuer, not for us, or not of now.
+    """
+    needed: dict[str, Any] = {name: {"essential": True} for name in ("exp", "sub", "client_id", "iat", "jti")}
+    needed |= {"iss": {"essential": True, "value": ISSUER}, "aud": {"essential": True, "value": AUDIENCE}}
+    jwt.JWTClaimsRegistry(leeway=CLOCK_SECONDS, **needed).validate(claims)
+    if claims["exp"] <= time.time():  # no leeway here: a token of two seconds would live for a minute
+        raise ValueError("it has expired")
+    client_id, scope = claims["client_id"], claims.get("scope", "")
+    if not isinstance(client_id, str) or not isinstance(scope, str):
+        raise TypeError("its client_id or its scope is no text")
+    return AccessToken(client_id, scope, claims)
+
+
+class Protector(ResourceProtector):
+    def raise_error_response(self, error: OAuth2Error) -> NoReturn:
+        """The challenge that RFC 6750, section 3 asks for; Authlib's 403 has none, and its 401 a code of no RFC."""
+        if isinstance(error, MissingAuthorizationError | UnsupportedTokenTypeError):
+            error = RefusedError("", 401)
+        body = {"error": error.error} if error.error else {}
+        answer = Response(json.dumps(body), error.status_code, mimetype="application/json")
+        parts = ['realm="shipments"', *(f'{name}="{value}"' for name, value in body.items())]
+        if scope := getattr(error, "scope", ""):
+            parts.append(f'scope="{scope}"')
+        if error.status_code == 503:
+            answer.headers["Retry-After"] = str(COOLDOWN_SECONDS)
+        else:
+            answer.headers["WWW-Authenticate"] = "Bearer " + ", ".join(parts)
+        abort(answer)
+
+
+# The API.
+
+SHIPMENTS = {
+    "4711": {"status": "out for delivery", "expected": "2026-11-24"},
+    "4712": {"status": "at the depot", "expected": "2026-11-26"},
+}
+
+
+def create_app(check: str) -> Flask:
+    """The API, with tokens checked by `jwt` or `introspection`. Under gunicorn: `resource_server:create_app("jwt")`."""
+    require_oauth = Protector()
+    require_oauth.register_token_validator({"jwt": JwtValidator, "introspection": IntrospectionValidator}[check]())
+    app = Flask(__name__)
+
+    @app.get("/shipments")
+    @require_oauth("shipments:read")
+    def list_shipments() -> Response:
+        return jsonify(asked_by=current_token.client_id, shipments=sorted(SHIPMENTS))
+
+    @app.get("/shipments/<number>")
+    @require_oauth("shipments:read")
+    def show_shipment(number: str) -> Response:
+        return jsonify(SHIPMENTS.get(number) or abort(404))
+
+    return app
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="An API behind shipments:read.")
+    parser.add_argument("--check", choices=["jwt", "introspection"], default="jwt")
+    parser.add_argument("--port", type=int, default=8001)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO)
+    run_simple("127.0.0.1", arguments.port, create_app(arguments.check), threaded=True)
+
+
+if __name__ == "__main__":
+    main()

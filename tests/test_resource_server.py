@@ -1,0 +1,331 @@
+"""`examples/resource_server.py` as a process of its own, beside a live Keyturn: they share nothing but HTTP."""
+
+from __future__ import annotations
+
+import ast
+import json
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from joserfc import jwk, jwt
+
+from app.clock import now
+from tests import forging
+from tests.calling import ask
+from tests.conftest import ROOT, LiveServer, answers, build_app, close, free_port, wait_for
+from tests.leaks import suite
+
+FILE = ROOT / "examples" / "resource_server.py"
+AUDIENCE = "http://127.0.0.1:8001"
+SCOPE = "shipments:read"
+
+
+@dataclass
+class Api:
+    """The example, running."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    def get(self, token: str | None, path: str = "/shipments") -> tuple[int, dict[str, str], Any]:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        try:
+            with urllib.request.urlopen(urllib.request.Request(self.url + path, headers=headers), timeout=30) as answer:
+                return answer.status, dict(answer.headers), json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                body = error.read()
+                return error.code, dict(error.headers), json.loads(body) if body.startswith(b"{") else body
+
+    def status(self, token: str | None) -> int:
+        return self.get(token)[0]
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Callable[..., Api]]:
+    """Starts the example for an issuer; at the end its log is searched for tokens, like every other."""
+    running: list[Api] = []
+
+    def start(issuer: str, check: str, **environment: str) -> Api:
+        port = free_port()
+        log = tmp_path / f"api-{port}.log"
+        with log.open("wb") as output:
+            command = [sys.executable, str(FILE), "--check", check, "--port", str(port)]
+            settings = {"ISSUER": issuer, "PATH": "/usr/bin", **environment}
+            process = subprocess.Popen(command, env=settings, stdout=output, stderr=output)
+        running.append(Api(process, f"http://127.0.0.1:{port}", log))
+        wait_for(lambda: answers(running[-1].url))
+        return running[-1]
+
+    yield start
+    for api in running:
+        api.process.terminate()
+        api.process.wait(timeout=30)
+        suite.keep(api.log.read_text())
+
+
+@pytest.fixture
+def keyturn(live: Callable[..., LiveServer]) -> LiveServer:
+    return live()
+
+
+def shipments_token(server: LiveServer, client: str = "demo-partner") -> str:
+    return ask(server, client, scope=SCOPE)
+
+
+@pytest.mark.parametrize(
+    ("check", "client"),
+    [("jwt", "demo-partner"), ("introspection", "demo-partner"), ("introspection", "demo-opaque")],
+)
+def test_a_partner_reads_the_delivery_status(
+    keyturn: LiveServer, started: Callable[..., Api], check: str, client: str
+) -> None:
+    api, token = started(keyturn.url, check), shipments_token(keyturn, client)
+
+    assert api.get(token)[2] == {"asked_by": client, "shipments": ["4711", "4712"]}
+    assert api.get(token, "/shipments/4711")[2]["status"] == "out for delivery"
+    assert api.get(token, "/shipments/9999")[0] == 404
+
+
+@pytest.mark.parametrize("check", ["jwt", "introspection"])
+def test_R101_R103_refusals_have_the_challenges_of_the_rfc(
+    keyturn: LiveServer, started: Callable[..., Api], check: str
+) -> None:
+    api = started(keyturn.url, check)
+    app = build_app(database_url=keyturn.environment["KEYTURN_DATABASE_URL"], issuer=keyturn.url)
+    without_scope = forging.with_our_key(app, forging.claims(iss=keyturn.url, aud=AUDIENCE, scope="other"))
+    close(app)
+
+    missing, other_api, lacking = api.get(None), api.get(ask(keyturn, "demo-admin")), api.get(without_scope)
+
+    assert (missing[0], missing[1]["WWW-Authenticate"], missing[2]) == (401, 'Bearer realm="shipments"', {})
+    assert (other_api[0], other_api[2]) == (401, {"error": "invalid_token"})
+    assert other_api[1]["WWW-Authenticate"] == 'Bearer realm="shipments", error="invalid_token"'
+    assert lacking[0] == 403
+    assert lacking[1]["WWW-Authenticate"].endswith(f'error="insufficient_scope", scope="{SCOPE}"')
+
+
+@pytest.mark.parametrize("client", ["demo-partner", "demo-opaque"])
+def test_a_token_is_accepted_revoked_and_refused(keyturn: LiveServer, started: Callable[..., Api], client: str) -> None:
+    api, token = started(keyturn.url, "introspection"), shipments_token(keyturn, client)
+    assert api.status(token) == 200
+
+    ask(keyturn, client, "/oauth/revoke", token=token)
+
+    wait_for(lambda: api.status(token) == 401)
+
+
+def test_by_its_signature_alone_a_revoked_token_is_good_until_it_expires(
+    keyturn: LiveServer, started: Callable[..., Api]
+) -> None:
+    api, token = started(keyturn.url, "jwt"), shipments_token(keyturn)
+
+    ask(keyturn, "demo-partner", "/oauth/revoke", token=token)
+
+    assert api.status(token) == 200
+
+
+@pytest.mark.parametrize("check", ["jwt", "introspection"])
+def test_when_the_keys_are_rotated_both_go_on(keyturn: LiveServer, started: Callable[..., Api], check: str) -> None:
+    api, old = started(keyturn.url, check), shipments_token(keyturn)
+    assert api.status(old) == 200
+
+    keyturn.flask("keys", "rotate", "--now")
+
+    wait_for(lambda: api.status(shipments_token(keyturn)) == 200)
+    assert api.status(old) == 200
+
+
+def test_when_the_authorization_server_is_down_signatures_are_checked_and_questions_are_503(
+    keyturn: LiveServer, started: Callable[..., Api]
+) -> None:
+    by_key, by_asking = started(keyturn.url, "jwt"), started(keyturn.url, "introspection")
+    token = shipments_token(keyturn)
+    assert (by_key.status(token), by_asking.status(token)) == (200, 200)
+
+    keyturn.stop()
+
+    assert by_key.status(token) == 200
+    assert by_key.status(token[:-3] + "AAA") == 401
+    wait_for(lambda: by_asking.status(token) == 503)
+    status, headers, body = by_asking.get("kta_unknown")
+    assert (status, body) == (503, {"error": "temporarily_unavailable"})
+    assert int(headers["Retry-After"]) > 0
+
+
+def test_without_keys_nobody_is_let_in_until_there_are_some(
+    live: Callable[..., LiveServer], started: Callable[..., Api]
+) -> None:
+    server = live()
+    token = shipments_token(server)
+    server.stop()
+    api = started(server.url, "jwt")
+
+    assert api.status(token) == 503
+
+    port = server.environment["PORT"]
+    again = live(KEYTURN_DATABASE_URL=server.environment["KEYTURN_DATABASE_URL"], PORT=port)
+    assert again.url == server.url
+    wait_for(lambda: api.status(token) == 200)
+
+
+@pytest.mark.parametrize("check", ["jwt", "introspection"])
+def test_R069_attacks_are_refused_in_both_ways(keyturn: LiveServer, started: Callable[..., Api], check: str) -> None:
+    api = started(keyturn.url, check)
+    app = build_app(database_url=keyturn.environment["KEYTURN_DATABASE_URL"], issuer=keyturn.url)
+
+    def claims(**changes: Any) -> dict[str, Any]:
+        return forging.claims(iss=keyturn.url, aud=AUDIENCE, scope=SCOPE) | changes
+
+    good = forging.with_our_key(app, claims())
+    forged = {
+        "garbage": "garbage",
+        "half a token": good[: len(good) // 2],
+        "alg none": forging.unsigned(),
+        "the public key as a secret": forging.with_the_public_key_as_secret(app),
+        "another server's key under our kid": forging.with_a_foreign_key(app),
+        "another issuer": forging.with_our_key(app, claims(iss="https://evil.example")),
+        "another audience": forging.with_our_key(app, claims(aud=keyturn.url)),
+        "another typ": forging.with_our_key(app, claims(), typ="JWT"),
+        "no typ": forging.with_our_key(app, claims(), typ=forging.LEFT_OUT),
+        "an unknown kid": forging.with_our_key(app, claims(), kid="unknown"),
+        "a kid that is a list": forging.with_our_key(app, claims(), kid=["x"]),
+        "expired": forging.with_our_key(app, claims(exp=now() - 1)),
+        "expiry as text": forging.with_our_key(app, claims(exp="soon")),
+        "scope a number": forging.with_our_key(app, claims(scope=5)),
+        "client a list": forging.with_our_key(app, claims(client_id=[])),
+        "no object": forging.with_our_key(app, b"[]"),
+        "brackets": forging.with_our_key(app, b"[" * 4_000),
+        "ten thousand bytes": "x" * 10_000,
+    }
+    close(app)
+
+    assert api.status(good) == 200
+    assert {name: api.status(token) for name, token in forged.items()} == dict.fromkeys(forged, 401)
+
+
+@dataclass
+class Impostor:
+    """An authorization server that answers what a test wants, and counts how often it is asked."""
+
+    url: str
+    documents: dict[str, Any]
+    asked: list[str]
+
+
+@pytest.fixture
+def impostor() -> Iterator[Impostor]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            made.asked.append(self.path)
+            body = made.documents.get(self.path, b"")
+            body = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(200 if body else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made = Impostor(f"http://127.0.0.1:{server.server_port}", {}, [])
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield made
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+METADATA, JWKS = "/.well-known/oauth-authorization-server", "/keys"
+
+
+def serve(impostor: Impostor, key: jwk.Key, kid: str) -> str:
+    """Let it publish a key, and return a token that this key signed."""
+    impostor.documents = {
+        METADATA: {"issuer": impostor.url, "jwks_uri": impostor.url + JWKS},
+        JWKS: {"keys": [{**key.as_dict(private=False), "kid": kid, "alg": "ES256"}]},
+    }
+    claims = forging.claims(iss=impostor.url, aud=AUDIENCE, scope=SCOPE)
+    return jwt.encode({"alg": "ES256", "kid": kid, "typ": "at+jwt"}, claims, key)
+
+
+def test_the_keys_are_fetched_once_and_forged_kids_do_not_make_it_hammer(
+    impostor: Impostor, started: Callable[..., Api]
+) -> None:
+    key = jwk.ECKey.generate_key("P-256")
+    token = serve(impostor, key, "one")
+    api = started(impostor.url, "jwt")
+    for _ in range(5):
+        assert api.status(token) == 200
+    assert impostor.asked == [METADATA, JWKS]
+
+    forged = [serve(impostor, key, f"forged-{n}") for n in range(20)]
+    assert {api.status(each) for each in forged[:-1]} == {401}
+
+    assert impostor.asked.count(JWKS) <= 3
+    wait_for(lambda: api.status(forged[-1]) == 200)  # once it may ask again, it learns of the new key
+
+
+@pytest.mark.parametrize(
+    "documents",
+    [
+        pytest.param({METADATA: {"issuer": "https://evil.example", "jwks_uri": "KEYS"}}, id="another-issuer"),
+        pytest.param({METADATA: b"not json"}, id="no-json"),
+        pytest.param({METADATA: []}, id="no-object"),
+        pytest.param({METADATA: {"issuer": "URL"}}, id="no-address"),
+        pytest.param({METADATA: {"issuer": "URL", "jwks_uri": "KEYS"}, JWKS: {"keys": [{}]}}, id="no-key"),
+        pytest.param({METADATA: {"issuer": "URL", "jwks_uri": "KEYS"}, JWKS: {"keys": 5}}, id="no-list"),
+        pytest.param({}, id="404"),
+    ],
+)
+def test_a_broken_or_foreign_description_lets_nobody_in(
+    impostor: Impostor, started: Callable[..., Api], documents: dict[str, Any]
+) -> None:
+    token = serve(impostor, jwk.ECKey.generate_key("P-256"), "one")
+    keys = impostor.documents[JWKS]
+    text = json.dumps({path: document for path, document in documents.items() if not isinstance(document, bytes)})
+    filled = json.loads(text.replace("URL", impostor.url).replace("KEYS", impostor.url + JWKS))
+    impostor.documents = {JWKS: keys} | {path: filled.get(path, document) for path, document in documents.items()}
+
+    for check in ("jwt", "introspection"):
+        assert started(impostor.url, check).status(token) == 503
+
+
+def test_a_server_that_never_answers_is_given_up(started: Callable[..., Api]) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+
+        for check in ("jwt", "introspection"):
+            token = jwt.encode({"alg": "ES256", "kid": "x"}, {}, jwk.ECKey.generate_key("P-256"))
+            assert started(url, check).status(token) == 503
+
+
+def test_a_secret_of_ours_that_is_wrong_fails_closed(keyturn: LiveServer, started: Callable[..., Api]) -> None:
+    api = started(keyturn.url, "introspection", CLIENT_SECRET="kts_wrong")
+
+    assert api.status(shipments_token(keyturn)) == 503
+
+
+def test_it_knows_nothing_of_keyturn_but_http() -> None:
+    tree = ast.parse(FILE.read_text())
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)} | {
+        alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+    }
+
+    packages = {str(name).partition(".")[0] for name in imported}
+    assert not packages & {"app", "config", "tests", "wsgi"}
+    assert packages - sys.stdlib_module_names == {"authlib", "flask", "joserfc", "werkzeug"}

@@ -1,0 +1,174 @@
+"""Revocation (RFC 7009): a token that was given back is dead everywhere, and no other one is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy import func, select
+
+from app.clock import now
+from app.database import db
+from app.tokens.issued_token import RevokedToken
+from tests.conftest import Machine, Operator, demo
+
+INACTIVE = {"active": False}
+
+
+@pytest.fixture(params=["demo-partner", "demo-opaque"])
+def machine(request: pytest.FixtureRequest, app: Flask) -> Machine:
+    """A client with tokens of each format."""
+    return demo(app, request.param)
+
+
+def test_R093_R095_R097_a_revoked_token_is_dead_on_every_worker_and_the_others_live(
+    machine: Machine, new_app: Callable[..., Flask]
+) -> None:
+    here, there = machine, Machine(new_app(), machine.client_id, machine.secret)
+    token, other = machine.token(), machine.token()
+    for worker in (here, there):
+        assert worker.get("/inventory", token).status_code == 200
+
+    answer = here.revoke(token)
+
+    assert (answer.status_code, answer.json) == (200, {})
+    for worker in (here, there):
+        refused = worker.get("/inventory", token)
+        assert (refused.status_code, refused.json["error"]) == (401, "invalid_token")
+        assert worker.get("/inventory", other).status_code == 200
+
+
+def test_R095_a_revoked_token_is_inactive(machine: Machine) -> None:
+    api, token = demo(machine.app, "demo-shipments"), machine.token(scope="shipments:read")
+    assert api.introspect(token).json["active"] is True
+
+    machine.revoke(token)
+
+    assert api.introspect(token).json == INACTIVE
+
+
+def test_R093_another_clients_token_is_not_revoked(machine: Machine, admin: Machine) -> None:
+    token = machine.token()
+
+    answer = admin.revoke(token)
+
+    assert (answer.status_code, answer.json["error"]) == (400, "unauthorized_client")
+    assert machine.get("/inventory", token).status_code == 200
+
+
+def test_R093_R096_the_client_authenticates_and_sends_the_token(machine: Machine) -> None:
+    token = machine.token()
+    nobody = machine.app.test_client().post("/oauth/revoke", data={"token": token})
+    wrong = Machine(machine.app, machine.client_id, "kts_wrong").revoke(token)
+    missing = machine.post("/oauth/revoke", token_type_hint="access_token")
+
+    assert [each.json["error"] for each in (nobody, wrong, missing)] == [
+        "invalid_client",
+        "invalid_client",
+        "invalid_request",
+    ]
+    assert machine.get("/inventory", token).status_code == 200
+
+
+def test_R094_what_is_dead_already_is_200(machine: Machine) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        revoked, expired = machine.token(), machine.token()
+        assert [machine.revoke(each).status_code for each in (revoked, revoked, "kta_unknown", "garbage")] == [200] * 4
+        clock.shift(3_600)
+        assert machine.revoke(expired).status_code == 200
+
+
+@pytest.mark.parametrize("hint", ["access_token", "refresh_token", "nonsense", ""])
+def test_R096_a_hint_changes_nothing(machine: Machine, hint: str) -> None:
+    token = machine.token()
+
+    assert machine.revoke(token, token_type_hint=hint).status_code == 200
+    assert machine.get("/inventory", token).status_code == 401
+
+
+def test_a_jwt_that_was_revoked_is_kept_once_and_until_it_expires(partner: Machine) -> None:
+    with time_machine.travel(now(), tick=False):
+        token = partner.token()
+        for _ in range(3):
+            partner.revoke(token)
+        with partner.app.app_context():
+            (row,) = db.session.scalars(select(RevokedToken)).all()
+        assert row.expires_at == now() + 3_600
+
+
+def test_R108_a_revocation_is_recorded_with_its_jti_and_without_the_token(machine: Machine, admin: Machine) -> None:
+    token = machine.token()
+    machine.revoke(token)
+    machine.revoke(token)
+
+    (event,) = admin.events(event="token_revoked")
+    assert event["client_id"] == machine.client_id
+    assert event["reason"].startswith("jti ")
+    assert token not in str(event)
+
+
+def test_refused_revocations_and_questions_are_recorded_as_such(machine: Machine, admin: Machine) -> None:
+    admin.revoke(machine.token())
+    admin.introspect("x")
+
+    events = [each["event"] for each in admin.events() if each["event"].endswith("_refused")]
+    assert events == ["introspection_refused", "revocation_refused"]
+
+
+def test_the_operator_revokes_all_tokens_of_a_client_and_nobody_elses(
+    operator: Operator, machine: Machine, admin: Machine
+) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        tokens = [machine.token() for _ in range(3)]
+        foreign = admin.token()
+        clock.shift(1)
+        tokens.append(machine.token())
+        operator.run("tokens", "revoke", "--client", machine.client_id)
+
+        assert [machine.get("/inventory", token).status_code for token in tokens] == [401] * 4
+        assert machine.get("/inventory", machine.token()).status_code == 401  # issued in the same second
+        assert admin.get("/inventory", foreign).status_code == 200
+        clock.shift(1)
+        assert machine.get("/inventory", machine.token()).status_code == 200
+        assert machine.get("/inventory", tokens[0]).status_code == 401
+
+
+def test_the_operators_revocation_lists_nothing(operator: Operator, partner: Machine) -> None:
+    partner.token()
+    operator.run("tokens", "revoke", "--client", "demo-partner")
+
+    with partner.app.app_context():
+        assert db.session.scalar(select(func.count()).select_from(RevokedToken)) == 0
+    assert "no client has" in operator.is_refused("tokens", "revoke", "--client", "nobody")
+
+
+def test_disabling_a_client_ends_its_tokens_and_enabling_it_does_not_revive_them(
+    operator: Operator, machine: Machine
+) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        token = machine.token()
+        operator.run("clients", "disable", machine.client_id)
+        assert machine.get("/inventory", token).status_code == 401
+
+        operator.run("clients", "enable", machine.client_id)
+        assert machine.get("/inventory", token).status_code == 401
+        clock.shift(1)
+        assert machine.get("/inventory", machine.token()).status_code == 200
+        assert machine.get("/inventory", token).status_code == 401
+
+
+def test_a_token_that_was_being_issued_while_its_client_was_disabled_is_dead(
+    operator: Operator, machine: Machine
+) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        operator.run("clients", "disable", machine.client_id)
+        operator.run("clients", "enable", machine.client_id)
+        clock.shift(5)
+        late = machine.token()
+        clock.shift(-5)
+        operator.run("clients", "disable", machine.client_id)
+        clock.shift(5)
+
+        assert machine.get("/inventory", late).status_code == 401
