@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz drills bench format collection lock clean
+.PHONY: help run test conformance fuzz drills bench format docs lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,8 +18,11 @@ test: .venv/ready ## Set up everything, and run every check: format, lint, types
 	@$(BIN)/mypy
 	@$(BIN)/pytest
 
-fuzz: .venv/ready ## Throw 100,000 inputs at every route; `make test` does a minute of it.
-	@KEYTURN_FUZZ_INPUTS=100000 $(BIN)/pytest tests/test_hostile.py
+conformance: .venv/ready ## Print which clauses of the RFCs hold; BASE_URL, CLIENT_ID and CLIENT_SECRET name another server.
+	@$(BIN)/python -m tests.conformance
+
+fuzz: .venv/ready ## Throw 100,000 inputs at every route, and 5,000 calls made from its description; `make test` does a part.
+	@KEYTURN_FUZZ_INPUTS=100000 KEYTURN_SCHEMA_CALLS=5000 $(BIN)/pytest tests/test_hostile.py tests/test_openapi.py
 
 drills: .venv/ready ## Start fleets, stop servers under load, and let databases fail.
 	@$(BIN)/pytest tests/test_drills.py tests/test_sockets.py
@@ -31,8 +34,8 @@ format: .venv/ready ## Format the code, and mend what the linter can mend.
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-collection: .venv/ready ## Write the Postman collection from the table of cases.
-	@$(BIN)/python -m tests.collection
+docs: .venv/ready ## Write what is made from tables: two pages of docs/, and the Postman collection.
+	@$(BIN)/python -m tests.documents
 
 lock: .venv/ready ## Write requirements.lock from pyproject.toml: names, versions, hashes.
 	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \

@@ -100,6 +100,9 @@ def matching(pattern: str, wanted: str) -> Callable[[str], str]:
     return read
 
 
+rate = matching("|[1-9][0-9]{0,8}/(second|minute|hour|day)", "a number and a time, as in 60/minute; empty for none")
+
+
 def supported_database(text: str) -> str:
     wanted = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
     try:
@@ -161,6 +164,11 @@ class Settings:
     )
     trusted_proxies: int = setting("KEYTURN_TRUSTED_PROXIES", 0, whole_number(0, 10, "proxies"))
     resources: tuple[Resource, ...] = setting("KEYTURN_FILE", (), declared_resources)
+    limit_failures: str = setting("KEYTURN_LIMIT_FAILURES", "60/minute", rate)
+    limit_address: str = setting("KEYTURN_LIMIT_ADDRESS", "300/minute", rate)
+    limit_requests: str = setting("KEYTURN_LIMIT_REQUESTS", "", rate)
+    limit_introspection: str = setting("KEYTURN_LIMIT_INTROSPECTION", "", rate)
+    redis_url: str = setting("KEYTURN_REDIS_URL", "", matching(r"rediss?://\S+", "redis://HOST:PORT/NUMBER"))
     audit_days: int = setting("KEYTURN_AUDIT_DAYS", 90, whole_number(1, 3_650, "days"))
     audit_rows: int = setting("KEYTURN_AUDIT_ROWS", 1_000_000, whole_number(1_000, 100_000_000, "rows"))
     max_body_bytes: int = setting("KEYTURN_MAX_BODY_BYTES", 16_384, whole_number(1_024, 1_048_576, "bytes"))
@@ -172,12 +180,12 @@ class Settings:
 
 
 def load(environ: Mapping[str, str]) -> Settings:
-    """Read all settings; an empty variable counts as one that is not set.
+    """Read all settings; an empty variable counts as one that is not set, but an empty limit as none.
 
     Every fault is one sentence in `Settings.faults`, and the setting has its default instead:
     `flask keys new-secret` runs whatever is wrong. The server and the other commands refuse faults.
     """
-    values, faults = read_each({variable: text for variable, text in environ.items() if text})
+    values, faults = read_each({name: text for name, text in environ.items() if text or "_LIMIT_" in name})
     settings = Settings(**values)
     audience = settings.audience or settings.issuer
     resources = tuple(replace(each, audience=each.audience or audience) for each in settings.resources)

@@ -83,7 +83,7 @@ def without_the_request(record: logging.LogRecord) -> bool:
 def on_starting(_: Any) -> None:
     """Refuse to start once, before there are workers that would each say the same."""
     from app import create_app
-    from app.prepare import refuse_to_start
+    from app.start import refuse_to_start
 
     refuse_to_start(create_app())
 
@@ -91,7 +91,7 @@ def on_starting(_: Any) -> None:
 def when_ready(_: Any) -> None:
     """Tell a learner what to try, once the port is open."""
     import config
-    from app.prepare import welcome
+    from app.start import welcome
 
     logging.getLogger("gunicorn.error").addFilter(without_the_request)
     settings = config.load(os.environ)

@@ -6,7 +6,7 @@ import click
 from flask.cli import FlaskGroup
 
 from app import create_app
-from app.prepare import refuse_to_start
+from app.start import refuse_to_start
 
 app = create_app()
 

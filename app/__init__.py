@@ -25,10 +25,12 @@ from flask_migrate import Migrate
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config
-from app import database, errors, logs
+from app import answers, database, limits, logs
 from app.audit import trail
-from app.commands import client_commands, key_commands, token_commands
+from app.commands import client_commands, explain_command, key_commands, token_commands
+from app.explanations import pages
 from app.keys import jwks, keystore
+from app.operations import openapi
 from app.operations.upkeep import command as cleanup
 from app.prepare import command as prepare
 from app.resources import resource_metadata, samples
@@ -54,7 +56,8 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     database.init_app(app, settings.database_url)
     Migrate(app, database.db, directory=str(Path(__file__).parent / "migrations"))
     trail.init_app(app)
-    errors.init_app(app, trail.note_refusal)
+    answers.init_app(app, trail.note_refusal)
+    limits.init_app(app, settings)
     keystore.init_app(app)
     server.init_app(app)
     introspection.init_app(app)
@@ -65,12 +68,15 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.register_blueprint(endpoints.blueprint, url_prefix=path)
     app.register_blueprint(jwks.blueprint, url_prefix=path)
     app.register_blueprint(samples.blueprint, url_prefix=path)
+    app.register_blueprint(pages.blueprint, url_prefix=path)
+    app.register_blueprint(openapi.blueprint, url_prefix=path)
     metadata.init_app(app, settings.issuer)
     resource_metadata.init_app(app, settings.audience)
 
     app.cli.add_command(prepare)
     app.cli.add_command(cleanup)
     app.cli.add_command(client_commands.clients)
+    app.cli.add_command(explain_command.explain)
     app.cli.add_command(key_commands.keys)
     app.cli.add_command(token_commands.tokens)
     return app

@@ -1,23 +1,22 @@
 """This file is `flask prepare`: everything that must be there before the server starts.
 
-Idempotent, and under one lock: a fleet may start at once. Also here: what the server looks for
-when it starts, and what `make run` tells a newcomer.
+Idempotent, and under one lock: a fleet may start at once.
 """
 
 from __future__ import annotations
 
 import fcntl
-import sys
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 import flask_migrate
-from flask import Flask
+from cryptography.fernet import Fernet
 from flask.cli import with_appcontext
 from sqlalchemy import func, select, text
-from sqlalchemy.exc import SQLAlchemyError
 
 import config
 from app.clients import registry
@@ -26,11 +25,8 @@ from app.clients.client_rules import RegistrationError
 from app.clock import now
 from app.commands.command_group import checked
 from app.database import db
-from app.errors import RefusedError, cause
 from app.keys import cipher, keystore, rotation
-from app.logs import log
 
-ASKS = "(an API: it asks about tokens)"
 ONE_PREPARES = 9068  # PostgreSQL names advisory locks by number
 
 
@@ -49,7 +45,7 @@ command = click.command("prepare")(
 def make_ready() -> Iterator[str]:
     """Do what is missing, and say it."""
     settings = config.current()
-    if cipher.make_secret_file():
+    if make_secret_file():
         yield "A key for the encryption at rest is in instance/secret-key."
     flask_migrate.upgrade()
     yield "The database is up to date."
@@ -67,6 +63,28 @@ def make_ready() -> Iterator[str]:
         for demo in demos:
             seed(demo)
         yield f"The demo clients are registered: {', '.join(demo.client_id for demo in demos) or 'none'}."
+
+
+def make_secret_file() -> bool:
+    """Make development's own key, readable by its owner only.
+
+    Returns:
+        False if it is there already or not wanted: production reads the environment only.
+    """
+    if config.current().secret_keys or config.current().is_production or cipher.secret_file().exists():
+        return False
+    cipher.secret_file().parent.mkdir(parents=True, exist_ok=True)
+    # Written whole, and then named: nobody ever finds half a key. `mkstemp` makes files of mode 0600.
+    opened, temporary = tempfile.mkstemp(dir=cipher.secret_file().parent)
+    with os.fdopen(opened, "wb") as file:
+        file.write(Fernet.generate_key())
+    try:
+        os.link(temporary, cipher.secret_file())
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(temporary)
+    return True
 
 
 def seed(demo: config.DemoClient) -> None:
@@ -115,58 +133,3 @@ def one_at_a_time() -> Iterator[None]:
             click.echo("Another `flask prepare` is at work: waiting for it.", err=True)
             fcntl.flock(opened, fcntl.LOCK_EX)
         yield
-
-
-def refuse_to_start(app: Flask) -> None:
-    """End the process of a server that must not start, and say why."""
-    if faults := faults_at_start(app):
-        click.echo("\n  ".join(["Keyturn does not start:", *faults]), err=True)
-        sys.exit(3)  # what gunicorn reads as "failed to boot": after any other code it would try again, for ever
-
-
-def faults_at_start(app: Flask) -> list[str]:
-    """Why this server must not start; a database that does not answer is no reason, it may come."""
-    with app.app_context():
-        faults = list(config.current().faults)
-        if faults or not config.current().is_production:
-            return faults
-        try:
-            ids = [demo.client_id for demo in config.DEMO_CLIENTS]
-            for found in db.session.scalars(select(Client.client_id).where(Client.client_id.in_(ids))):
-                faults.append(f"The demo client {found} must not exist in production: `flask clients delete {found}`.")
-            if keystore.keystore().rows():
-                keystore.signing_key()
-        except RefusedError as error:
-            faults.append(f"No token could be signed: {error.reason}. Is the right key in KEYTURN_SECRET_KEYS?")
-        except SQLAlchemyError as error:
-            log.warning("the database does not answer yet: %s", cause(error))
-        finally:
-            db.engine.dispose()  # a connection does not survive the fork of a server that loads the app first
-        return faults
-
-
-def welcome(settings: config.Settings) -> str:
-    """What `make run` prints: who may ask, and three commands to paste."""
-    demos = usable_demos(settings)
-    demo = next((each for each in demos if each.client_id == "demo-admin"), None)
-    if demo is None:
-        return f"Keyturn answers at {settings.issuer}.\n"
-    ask = f"curl -s -u {demo.client_id}:{demo.secret} -d grant_type=client_credentials {settings.issuer}/oauth/token"
-    pick = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])'"
-    clients = "\n".join(f"  {each.client_id:16} {each.secret:42} {each.scope or ASKS}" for each in demos)
-    return f"""
-Keyturn answers at {settings.issuer}. The demo clients, with their secrets and scopes:
-{clients}
-
-Ask for a token:
-  {ask}
-
-Call the guarded route with one:
-  TOKEN=$({ask} | {pick})
-  curl -s -H "Authorization: Bearer $TOKEN" {settings.issuer}/admin/logs
-
-Be refused, without one:
-  curl -i {settings.issuer}/admin/logs
-
-Ctrl-C stops the server.
-"""

@@ -1,7 +1,7 @@
 """This file is the table of cases: what is asked, what must be answered, and a sentence that teaches.
 
 pytest runs every case on both databases (`test_cases.py`). The Postman collection is made from the same
-table (`make collection`), so a case also says which variables it reads, `{{like_this}}`, and which it
+table (`make docs`), so a case also says which variables it reads, `{{like_this}}`, and which it
 saves. What needs another moment, another worker or the storage is not here: it is pytest's alone.
 """
 
@@ -35,7 +35,8 @@ class Case:
 
     `body` maps members of the JSON answer to what they must be: a value, a pattern for a string,
     or a type. `form` is a list of pairs, so that a name can stand twice. `after` names the case that
-    must have been sent before this one, where its answer depends on that.
+    must have been sent before this one, where its answer depends on that. `outside` is true for what any
+    one client of any server of this kind can try, whatever its scope (`conformance.py`).
     """
 
     name: str
@@ -56,6 +57,7 @@ class Case:
     saves: str = ""
     after: str = ""
     waits: int = 0
+    outside: bool = False
 
     @property
     def title(self) -> str:
@@ -130,12 +132,13 @@ CASES = (
         "for its default scope. There is no refresh token: the client asks again.",
         basic="admin", form=asks(), answer=NO_STORE,
         body=ISSUED | {"scope": "read:logs write:logs read:all_data"}, absent=("refresh_token",), saves="admin_token",
+        outside=True,
     ),
     Case(
         name="a token, asked for with the form", clauses="R012 R029", folder=ASK,
         teaches="The id and the secret may stand in the form instead, if the client is not registered for Basic only.",
         form=asks(("client_id", "{{reporting_id}}"), ("client_secret", "{{reporting_secret}}")),
-        answer=NO_STORE, body=ISSUED | {"scope": "reports:read"}, saves="reporting_token",
+        answer=NO_STORE, body=ISSUED | {"scope": "reports:read"}, saves="reporting_token", outside=True,
     ),
     Case(
         name="the default scope", clauses="R042 R044", folder=ASK,
@@ -181,26 +184,27 @@ CASES = (
         name="an empty scope is no scope", clauses="R006", folder=ASK,
         teaches="A parameter without a value counts as left out.",
         basic="reporting", form=asks(("scope", ""), ("client_id", "")), body=ISSUED | {"scope": "reports:read"},
+        outside=True,
     ),
     Case(
         name="an unknown parameter", clauses="R007", folder=ASK,
         teaches="What the server does not know it ignores, so that newer clients can talk to older servers.",
-        basic="reporting", form=asks(("colour", "blue")), body=ISSUED,
+        basic="reporting", form=asks(("colour", "blue")), body=ISSUED, outside=True,
     ),
     Case(
         name="the scheme in capitals", clauses="R016", folder=ASK,
         teaches="The name of an authentication scheme may be written in any case.",
-        headers={"Authorization": "BASIC {{admin_basic}}"}, form=asks(), body=ISSUED,
+        headers={"Authorization": "BASIC {{admin_basic}}"}, form=asks(), body=ISSUED, outside=True,
     ),
     Case(
         name="a percent-encoded secret", clauses="R013", folder=ASK,
         teaches="Strict clients percent-encode id and secret before Base64. Ours have no character that would differ.",
-        basic="encoded", form=asks(), body=ISSUED,
+        basic="encoded", form=asks(), body=ISSUED, outside=True,
     ),
     Case(
         name="Basic, and the same id in the form", clauses="R019", folder=ASK,
         teaches="Some clients send their id twice. The same one does no harm.",
-        basic="admin", form=asks(("client_id", "{{admin_id}}")), body=ISSUED,
+        basic="admin", form=asks(("client_id", "{{admin_id}}")), body=ISSUED, outside=True,
     ),
     Case(
         name="the audit trail", clauses="R098", folder=CALL, method="GET", path=LOGS + "?limit=5", bearer="admin_token",
@@ -237,7 +241,7 @@ CASES = (
         bearer="admin_token", teaches="A route can accept one of several scopes.", body={"items": list},
     ),
     Case(
-        name="the scheme in lower case", clauses="R098", folder=CALL, method="GET", path=LOGS,
+        name="the scheme in lower case", clauses="R098", folder=CALL, method="GET", path=LOGS + "?limit=2",
         headers={"Authorization": "bearer {{admin_token}}"}, teaches="Bearer, too, may be written in any case.",
         body={"events": list},
     ),
@@ -281,7 +285,7 @@ CASES = (
     ),
     check_refused(
         "nobody asks", "R086 R092", "Who asks has to show who it is.",
-        "invalid_client", 401, INTROSPECT, form=[("token", "{{shipments_token}}")],
+        "invalid_client", 401, INTROSPECT, form=[("token", "garbage")], outside=True,
     ),
     check_refused(
         "an API with a wrong secret asks", "R092", "A wrong secret is refused as it is at the token endpoint.",
@@ -294,7 +298,7 @@ CASES = (
     ),
     check_refused(
         "a question with GET", "R087", "A token in a URL ends in logs.",
-        "invalid_request", 405, INTROSPECT, method="GET", basic="shipments",
+        "invalid_request", 405, INTROSPECT, method="GET", basic="shipments", outside=True,
     ),
     Case(
         name="a token to give back", clauses="R055", folder=CHECK, basic="partner",
@@ -331,90 +335,93 @@ CASES = (
     ),
     given_back(
         "what is no token", "R094", "There is nothing to be done, and that is no error.", "partner", "garbage",
+        outside=True,
     ),
     given_back(
         "a hint that nobody knows", "R096", "A hint never changes the answer.", "partner", "garbage",
-        form=[("token_type_hint", "nonsense")],
+        form=[("token_type_hint", "nonsense")], outside=True,
     ),
     check_refused(
         "giving back nothing", "R096", "The token is a parameter of the form.",
-        "invalid_request", 400, REVOKE, basic="partner", form=[("token_type_hint", "access_token")],
+        "invalid_request", 400, REVOKE, basic="partner", form=[("token_type_hint", "access_token")], outside=True,
     ),
     check_refused(
         "giving back without credentials", "R093", "Who gives a token back has to show who it is.",
-        "invalid_client", 401, REVOKE, form=[("token", "{{spare_token}}")],
+        "invalid_client", 401, REVOKE, form=[("token", "garbage")], outside=True,
     ),
     token_refused(
         "GET", "R001 R061", "A token is asked for with POST, so that secrets never stand in a URL.",
-        "invalid_request", 405, method="GET", answer={"Allow": "POST"},
+        "invalid_request", 405, method="GET", answer={"Allow": "POST"}, outside=True,
     ),
     token_refused(
         "OPTIONS", "R106", "The endpoint is for machines: no page of a browser may call it.",
-        "invalid_request", 405, method="OPTIONS", answer={"Allow": "POST"},
+        "invalid_request", 405, method="OPTIONS", answer={"Allow": "POST"}, outside=True,
     ),
     token_refused(
         "JSON instead of a form", "R003", "The parameters are a form, application/x-www-form-urlencoded.",
-        "invalid_request", 415, basic="admin", json={GRANT: CC},
+        "invalid_request", 415, basic="admin", json={GRANT: CC}, outside=True,
     ),
     token_refused(
         "the secret in the URL", "R004", "What stands in a URL ends in logs: no parameter is read from there.",
         "invalid_request", path=TOKEN + "?client_secret={{admin_secret}}", form=asks(("client_id", "{{admin_id}}")),
+        outside=True,
     ),
     token_refused(
         "a parameter twice", "R005", "Two values for one parameter mean two things; nobody should guess which.",
-        "invalid_request", basic="admin", form=asks(("scope", "read:logs"), ("scope", "write:logs")),
+        "invalid_request", basic="admin", form=asks(("scope", "read:logs"), ("scope", "write:logs")), outside=True,
     ),
     token_refused(
         "no grant_type", "R008", "Say which grant is meant: grant_type=client_credentials.",
-        "invalid_request", basic="admin", form=[("scope", "read:logs")],
+        "invalid_request", basic="admin", form=[("scope", "read:logs")], outside=True,
     ),
     token_refused(
         "another grant", "R009", "Passwords, codes and refresh tokens are for people: this server has one grant.",
         "unsupported_grant_type", basic="admin", form=[(GRANT, "password"), ("username", "a"), ("password", "b")],
+        outside=True,
     ),
     token_refused(
         "a wrong secret, with Basic", "R020 R021 R022", "Check the secret for a space or a newline at its end.",
-        "invalid_client", 401, basic="wrong", form=asks(),
+        "invalid_client", 401, basic="wrong", form=asks(), outside=True,
     ),
     token_refused(
         "a wrong secret, in the form", "R023", "The same answer as with Basic.",
-        "invalid_client", 401, form=asks(("client_id", "{{admin_id}}"), ("client_secret", "kts_wrong")),
+        "invalid_client", 401, form=asks(("client_id", "{{admin_id}}"), ("client_secret", "kts_wrong")), outside=True,
     ),
     token_refused(
         "an unknown client", "R024", "The same answer as for a wrong secret: nobody learns which clients exist.",
-        "invalid_client", 401, form=asks(("client_id", "nobody"), ("client_secret", "kts_wrong")),
+        "invalid_client", 401, form=asks(("client_id", "nobody"), ("client_secret", "kts_wrong")), outside=True,
     ),
     token_refused(
         "no credentials", "R022", "Only a client that proves who it is gets a token.",
-        "invalid_client", 401, form=asks(),
+        "invalid_client", 401, form=asks(), outside=True,
     ),
     token_refused(
         "no secret", "R011", "An id alone proves nothing: there are no public clients here.",
-        "invalid_client", 401, form=asks(("client_id", "{{admin_id}}")),
+        "invalid_client", 401, form=asks(("client_id", "{{admin_id}}")), outside=True,
     ),
     token_refused(
         "Basic that is not Base64", "R017", "The header is Basic, a space, and Base64 of id:secret.",
-        "invalid_client", 401, headers={"Authorization": "Basic %%%"}, form=asks(),
+        "invalid_client", 401, headers={"Authorization": "Basic %%%"}, form=asks(), outside=True,
     ),
     token_refused(
         "Basic without a colon", "R017", "A colon stands between id and secret.",
-        "invalid_client", 401, headers={"Authorization": "Basic bm8tY29sb24="}, form=asks(),
+        "invalid_client", 401, headers={"Authorization": "Basic bm8tY29sb24="}, form=asks(), outside=True,
     ),
     token_refused(
         "Basic that is not UTF-8", "R017", "Bytes that are no text are no credentials.",
-        "invalid_client", 401, headers={"Authorization": "Basic /w=="}, form=asks(),
+        "invalid_client", 401, headers={"Authorization": "Basic /w=="}, form=asks(), outside=True,
     ),
     token_refused(
         "Basic and a secret in the form", "R018", "One way of authentication per request.",
-        "invalid_request", basic="admin", form=asks(("client_secret", "{{admin_secret}}")),
+        "invalid_request", basic="admin", form=asks(("client_secret", "{{admin_secret}}")), outside=True,
     ),
     token_refused(
         "a secret and an assertion", "R018", "A secret and a signed assertion are two ways as well.",
-        "invalid_request", basic="admin", form=asks(("client_assertion", "x")),
+        "invalid_request", basic="admin", form=asks(("client_assertion", "x")), outside=True,
     ),
     token_refused(
         "Basic, and another id in the form", "R019", "The request names two clients.",
-        "invalid_request", basic="admin", form=asks(("client_id", "{{partner_id}}")),
+        "invalid_request", basic="admin", form=asks(("client_id", "somebody-else")), outside=True,
     ),
     token_refused(
         "a scope beyond the client's", "R043", "The client is not registered for it; nothing is dropped silently.",
@@ -422,7 +429,7 @@ CASES = (
     ),
     token_refused(
         "an unknown scope", "R043", "Check the spelling: keyturn.toml declares the scopes.",
-        "invalid_scope", basic="reporting", form=asks(("scope", "reports:raed")),
+        "invalid_scope", basic="reporting", form=asks(("scope", "reports:raed")), outside=True,
     ),
     token_refused(
         "a scope in another case", "R041", "Scopes are case-sensitive.",
@@ -430,11 +437,11 @@ CASES = (
     ),
     token_refused(
         "two spaces in a scope", "R041", "Exactly one space stands between two words.",
-        "invalid_scope", basic="partner", form=asks(("scope", "inventory:read  inventory:write")),
+        "invalid_scope", basic="partner", form=asks(("scope", "inventory:read  inventory:write")), outside=True,
     ),
     token_refused(
         "a quote in a scope", "R041 R059", "Quotes, backslashes and control characters have no place in a scope.",
-        "invalid_scope", basic="partner", form=asks(("scope", 'inventory:read"')),
+        "invalid_scope", basic="partner", form=asks(("scope", 'inventory:read"')), outside=True,
     ),
     token_refused(
         "scopes of two APIs", "R050", "One token opens one API: ask for a token each.",
@@ -442,14 +449,14 @@ CASES = (
     ),
     access_refused(
         "no token", "R022 R100 R101", "Without a token there is no error code: the request is incomplete.",
-        None, 401,
+        None, 401, outside=True,
     ),
     access_refused(
-        "Basic instead of Bearer", "R101", "The API knows tokens, not secrets.", None, 401, basic="admin",
+        "Basic instead of Bearer", "R101", "The API knows tokens, not secrets.", None, 401, basic="admin", outside=True,
     ),
     access_refused(
         "garbage", "R069 R101", "What is no token of this server is refused, whatever it is.",
-        "invalid_token", 401, headers={"Authorization": "Bearer garbage"},
+        "invalid_token", 401, headers={"Authorization": "Bearer garbage"}, outside=True,
     ),
     access_refused(
         "a token with a changed signature", "R069", "One character changed, and the signature no longer fits.",
@@ -457,7 +464,7 @@ CASES = (
     ),
     access_refused(
         "Bearer without a token", "R101", "The request is malformed: a scheme and nothing behind it.",
-        "invalid_request", 400, headers={"Authorization": "Bearer"},
+        "invalid_request", 400, headers={"Authorization": "Bearer"}, outside=True,
     ),
     access_refused(
         "a token without the scope", "R100 R101", "The token is good, but not for this: the challenge names the scope.",
@@ -495,16 +502,17 @@ CASES = (
     ),
     Case(
         name="an address that does not exist", clauses="R061", folder=API_ERRORS, method="GET", path="/nowhere",
-        teaches="Even this is answered in JSON.", status=404, body=refused("not_found"),
+        teaches="Even this is answered in JSON.", status=404, body=refused("not_found"), outside=True,
     ),
     Case(
         name="a slash too many", clauses="R061", folder=API_ERRORS, method="GET", path="/admin//logs",
         teaches="An address is written in one way; nobody is redirected.", status=404, body=refused("not_found"),
+        outside=True,
     ),
     Case(
         name="a method that does not exist", clauses="R061", folder=API_ERRORS, method="DELETE", path="/inventory",
         teaches="The Allow header names the methods that do.", status=405, answer={"Allow": re.compile("GET")},
-        body=refused("invalid_request"),
+        body=refused("invalid_request"), outside=True,
     ),
     Case(
         name="a body that is too long", clauses="R107", folder=API_ERRORS, path=TOKEN,
@@ -524,7 +532,7 @@ CASES = (
             "grant_types_supported": [CC], "scopes_supported": list,
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         },
-        absent=("authorization_endpoint",),
+        absent=("authorization_endpoint",), outside=True,
     ),
     Case(
         name="the sample API's own metadata", clauses="R085", folder=DESCRIBE, method="GET",
@@ -540,6 +548,6 @@ CASES = (
         name="the keys", clauses="R072 R076", folder=DESCRIBE, method="GET", path="/.well-known/jwks.json",
         teaches="Whoever checks a token fetches the public keys here, and may keep them for max-age seconds.",
         answer={"Content-Type": "application/json", "Cache-Control": re.compile("max-age=300"), "ETag": QUOTED},
-        body={"keys": list},
+        body={"keys": list}, outside=True,
     ),
 )  # fmt: skip

@@ -40,9 +40,10 @@ def variables(base_url: str) -> dict[str, str]:
     return found
 
 
-def collection() -> dict[str, Any]:
+def collection(examples: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The collection, with the saved answer to each case (`examples.py`)."""
     folders = [
-        {"name": folder, "item": [item(case) for case in cases]}
+        {"name": folder, "item": [item(case, examples[case.title]) for case in cases]}
         for folder, cases in groupby(CASES, key=lambda case: case.folder)
     ]
     return {
@@ -58,11 +59,12 @@ def environment() -> dict[str, Any]:
     return {"name": "Keyturn", "values": listed, "_postman_variable_scope": "environment"}
 
 
-def item(case: Case) -> dict[str, Any]:
+def item(case: Case, example: dict[str, Any]) -> dict[str, Any]:
     events = [script("test", tests(case))]
     if case.waits:
         events.append(script("prerequest", [f"setTimeout(function () {{}}, {case.waits * 1000});"]))
-    return {"name": case.title, "event": events, "request": request(case), "response": []}
+    saved = {"name": example["name"], "originalRequest": request(case), **example}
+    return {"name": case.title, "event": events, "request": request(case), "response": [saved]}
 
 
 def request(case: Case) -> dict[str, Any]:
@@ -146,14 +148,4 @@ def js(value: object) -> str:
 
 
 def text(document: dict[str, Any]) -> str:
-    return json.dumps(document, indent=2) + "\n"
-
-
-def write() -> None:
-    FOLDER.mkdir(exist_ok=True)
-    COLLECTION.write_text(text(collection()))
-    ENVIRONMENT.write_text(text(environment()))
-
-
-if __name__ == "__main__":
-    write()
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -31,6 +31,12 @@ import config
 from app import create_app
 from app.audit import trail
 from app.database import db
+from tests.conformance import (  # noqa: F401, hooks of pytest
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_runtest_logreport,
+    pytest_terminal_summary,
+)
 from tests.leaks import no_secret_is_written_anywhere, suite  # noqa: F401, the first is a fixture
 
 ROOT = Path(__file__).parent.parent

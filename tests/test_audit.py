@@ -92,7 +92,7 @@ def test_R108_each_event_is_one_json_line_with_the_request_id_of_the_answer(admi
     assert line["message"] == "token_refused"
     assert line["client_id"] == "demo-admin"
     assert line["request_id"] == answer.headers["X-Request-Id"]
-    assert "the client is not registered for the scope nonsense" in line["reason"]
+    assert "the scope nonsense is unknown" in line["reason"]
 
 
 def test_R108_no_secret_and_no_token_reaches_a_log_line_or_the_trail_at_debug(

@@ -8,53 +8,14 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote_plus
 
 import pytest
-import time_machine
 from flask import Flask
-from werkzeug.test import TestResponse
 
-from app.clock import now
 from tests import collection
 from tests.cases import CASES, Case
-from tests.conftest import ISSUER, LiveServer, missing
-
-SAVERS = {case.saves: case for case in CASES if case.saves}
-
-
-class Runner:
-    """Runs cases as Postman would: what one saves, others read."""
-
-    def __init__(self, app: Flask) -> None:
-        self.app = app
-        self.known = collection.variables(ISSUER)
-
-    def fill(self, text: str) -> str:
-        return re.sub(r"\{\{(\w+)\}\}", lambda found: self.value(found[1]), text)
-
-    def value(self, name: str) -> str:
-        if name not in self.known:
-            self.known[name] = self.send(SAVERS[name]).json["access_token"]
-        return self.known[name]
-
-    def send(self, case: Case) -> TestResponse:
-        if case.after:
-            self.send(next(each for each in CASES if each.name == case.after))
-        headers = {name: self.fill(text) for name, text in case.headers.items()}
-        if case.bearer:
-            headers["Authorization"] = f"Bearer {self.value(case.bearer)}"
-        more: dict[str, Any] = {}
-        if case.form is not None:
-            more["data"] = "&".join(f"{name}={quote_plus(self.fill(text))}" for name, text in case.form)
-            more["content_type"] = "application/x-www-form-urlencoded"
-        if case.json is not None:
-            more["json"] = case.json
-        if case.basic:
-            more["auth"] = (self.value(f"{case.basic}_id"), self.value(f"{case.basic}_secret"))
-        with time_machine.travel(now() + case.waits, tick=False):
-            return self.app.test_client().open(self.fill(case.path), method=case.method, headers=headers, **more)
+from tests.conftest import LiveServer, missing
+from tests.runner import Runner
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.title.replace(" ", "-")) for case in CASES])
@@ -80,14 +41,6 @@ def assert_is(runner: Runner, found: object, wanted: object) -> None:
         assert type(found) is wanted
     else:
         assert found == json.loads(runner.fill(json.dumps(wanted)))
-
-
-def test_the_collection_is_up_to_date() -> None:
-    for file, document in (
-        (collection.COLLECTION, collection.collection()),
-        (collection.ENVIRONMENT, collection.environment()),
-    ):
-        assert file.read_text() == collection.text(document), "run `make collection`"
 
 
 def test_every_request_of_the_collection_is_named_once_and_teaches() -> None:

@@ -60,7 +60,7 @@ def test_every_option_of_create_is_kept(operator: Operator) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        pytest.param(["--scope", "read:lgos"], "read:lgos is not declared", id="unknown-scope"),
+        pytest.param(["--scope", "read:lgos"], "did you mean read:logs?", id="unknown-scope"),
         pytest.param(["--scope", "read:logs  write:logs"], "single spaces", id="malformed-scope"),
         pytest.param([], "a scope is words", id="no-scope"),
         pytest.param(["--scope", "read:logs " * 200], "at most 1024", id="scope-too-long"),

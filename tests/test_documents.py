@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+from tests import documents
 from tests.conftest import ROOT
 
 
@@ -22,6 +23,12 @@ def test_every_claim_names_a_test_that_is_there() -> None:
     for paragraph in defended.strip().split("\n\n"):
         for sentence in paragraph.splitlines()[1:]:
             assert "`test_" in sentence, sentence
+
+
+def test_what_is_made_from_tables_is_up_to_date() -> None:
+    made = documents.documents()
+
+    assert [str(file) for file, text in made.items() if file.read_text() != text] == [], "run `make docs`"
 
 
 def test_the_benchmark_measures_every_row() -> None:

@@ -28,12 +28,18 @@ MARK = "reflected-mark"
 HTTPS = {"X-Forwarded-Proto": "https"}
 PATHS = [
     "/oauth/token",
+    "/oauth/introspect",
+    "/oauth/revoke",
     "/admin/logs",
     "/internal/reports",
     "/inventory",
     "/inventory/pallet",
     "/.well-known/jwks.json",
     "/.well-known/oauth-authorization-server",
+    "/.well-known/oauth-protected-resource",
+    "/errors/",
+    "/errors/invalid_client",
+    "/openapi.json",
     "/admin//logs",
     "//",
     "/oauth/token/",
@@ -46,6 +52,8 @@ FIELDS = [
     "client_secret",
     "resource",
     "access_token",
+    "token",
+    "token_type_hint",
     "limit",
     "before",
     "hours",
@@ -83,7 +91,9 @@ credentials = st.one_of(
     header_text,
     header_text.map("Basic {}".format),
     header_text.map("Bearer {}".format),
-    st.sampled_from(["Basic", "Bearer", "bearer\t", "Basic Og==", "Basic AAAA", f"Bearer {MARK}"]),
+    st.sampled_from(
+        ["Basic", "Bearer", "bearer\t", "Basic Og==", "Basic AAAA", f"Bearer {MARK}", f"Bearer kta_{MARK}"]
+    ),
 )
 claims = st.dictionaries(
     st.sampled_from(["iss", "aud", "sub", "client_id", "iat", "exp", "nbf", "jti", "scope", "typ", "cnf"]),
@@ -102,15 +112,19 @@ def hostile(request: pytest.FixtureRequest, prepared: Callable[[str], str]) -> I
         issuer="https://auth.example.com",
         audience=ISSUER,
         trusted_proxies=1,
+        limit_failures="",  # or nothing but the limit would be tried
+        limit_address="",
     )
-    app.extensions["attacker"] = Operator(app).register("attacker", "--scope", "read:logs write:logs")
+    options = ["--scope", "read:logs write:logs", "--resource-server", ISSUER, "--format", "opaque"]
+    app.extensions["attacker"] = Operator(app).register("attacker", *options)
     yield app
     close(app)
 
 
 def assert_answered_well(answer: TestResponse) -> None:
     assert answer.status_code < 500, answer.text
-    assert answer.mimetype == "application/json" or not answer.data, answer.text
+    is_page = answer.mimetype == "text/html" and answer.status_code == 200
+    assert answer.mimetype == "application/json" or is_page or not answer.data, answer.text
     if '"hint"' not in answer.text:  # development tells the reason
         assert MARK not in answer.text
     assert MARK not in str(answer.headers)
@@ -169,6 +183,26 @@ def test_no_form_behind_a_good_secret_ends_in_a_500(hostile: Flask, scope: str, 
     answer = hostile.test_client().post("/oauth/token", data=body, content_type=FORM, auth=pair, headers=HTTPS)
 
     assert answer.status_code in (200, 400)
+    assert_answered_well(answer)
+
+
+@settings(max_examples=INPUTS // 8, suppress_health_check=list(HealthCheck), deadline=None)
+@given(
+    path=st.sampled_from(["/oauth/introspect", "/oauth/revoke"]),
+    token=st.text(max_size=60) | st.text(header_characters, max_size=60).map("kta_{}".format),
+    more=fields,
+)
+def test_no_token_that_is_asked_about_or_given_back_ends_in_a_500(
+    hostile: Flask, path: str, token: str, more: dict[str, str]
+) -> None:
+    attacker: Machine = hostile.extensions["attacker"]
+    form = {name: value for name, value in more.items() if not name.startswith("client_")} | {"token": token}
+    body = urlencode(form, errors="replace")
+    pair = (attacker.client_id, attacker.secret)
+
+    answer = hostile.test_client().post(path, data=body, content_type=FORM, auth=pair, headers=HTTPS)
+
+    assert answer.status_code == (200 if token else 400)
     assert_answered_well(answer)
 
 

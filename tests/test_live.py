@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import config
-from tests.calling import BASIC, FORM, call, events, token
+from tests.calling import BASIC, FORM, ask, call, events, token
 from tests.conftest import ROOT, SECRET_KEY, LiveServer, answers, free_port, kid_of, wait_for
 
 
@@ -42,6 +42,21 @@ def test_R028_what_the_operator_changes_every_worker_knows_at_once(live: Callabl
             server, "POST", "/oauth/token", "grant_type=client_credentials", Authorization=f"Basic {BASIC}", **FORM
         )
         assert status == 401
+
+
+@pytest.mark.parametrize("client", ["demo-partner", "demo-opaque"])
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_R095_a_revoked_token_is_refused_by_every_worker_at_once(
+    live: Callable[..., LiveServer], kind: str, client: str
+) -> None:
+    server = live(kind)
+    bearers = [ask(server, client, scope="inventory:read") for _ in range(4)]
+    for bearer in bearers:
+        assert call(server, "GET", "/inventory", Authorization=f"Bearer {bearer}")[0] == 200
+
+        ask(server, client, "/oauth/revoke", token=bearer)
+
+        assert {call(server, "GET", "/inventory", Authorization=f"Bearer {bearer}")[0] for _ in range(8)} == {401}
 
 
 def test_R104_gunicorn_believes_no_proxy_header_by_itself(live: Callable[..., LiveServer]) -> None:

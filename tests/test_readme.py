@@ -16,8 +16,8 @@ import pytest
 from flask import Flask
 
 import config
-from app.errors import CODES
-from app.prepare import welcome
+from app.explanations.codes import CODES
+from app.start import welcome
 from tests.conftest import ROOT, LiveServer, Machine
 
 README = (ROOT / "README.md").read_text()
@@ -100,6 +100,7 @@ def test_the_guard_in_eight_lines_guards(app: Flask, reporting: Machine, admin: 
 
 def test_every_setting_is_documented_with_its_default() -> None:
     spoken = {"audience": "the issuer", "secret_keys": "instance/secret-key", "resources": "keyturn.toml"}
+    spoken |= dict.fromkeys(("limit_requests", "limit_introspection", "redis_url"), "none")
     settings = [each for each in fields(config.Settings) if "variable" in each.metadata]
 
     assert [[cell.strip("`") for cell in row[:2]] for row in table("variable")] == [
@@ -109,7 +110,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 def test_every_command_and_option_is_documented(app: Flask) -> None:
     documented = {" ".join(re.findall(r"^[a-z -]+", row[0].strip("`"))[0].split()) for row in table("command")}
-    ours = {"flask prepare", "flask cleanup", "flask db upgrade"}
+    ours = {"flask prepare", "flask explain", "flask cleanup", "flask db upgrade"}
     options = set()
     for name in ("clients", "keys", "tokens"):
         group = app.cli.commands[name]
@@ -123,8 +124,9 @@ def test_every_command_and_option_is_documented(app: Flask) -> None:
 
 def test_every_error_code_is_documented_and_none_is_used_that_is_not_in_the_table() -> None:
     assert {row[0].strip("`") for row in table("error")} == set(CODES)
-    for row in table("error"):
-        assert str(CODES[row[0].strip("`")][0]) in row[1]
+    for name, statuses, _ in table("error"):
+        code = CODES[name.strip("`")]
+        assert set(statuses.split(", ")) == {str(status) for status in (code.status, *code.other_statuses)}
     raised = set(re.findall(r'(?:RefusedError|bad_request)\(\s*"(\w+)"', SOURCES))
     assert raised <= set(CODES)
 
@@ -136,7 +138,7 @@ def test_every_route_is_documented(app: Flask) -> None:
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
 
-    assert {row[0].strip("`") for row in table("address")} == routes
+    assert {each.strip("`") for row in table("address") for each in row[0].split(" and ")} == routes
 
 
 def test_every_event_is_documented(app: Flask) -> None:
@@ -144,7 +146,7 @@ def test_every_event_is_documented(app: Flask) -> None:
     views = {rule.endpoint for rule in app.url_map.iter_rules()}
     events |= {f"{view.removeprefix('oauth.')}_refused" for view in views if view.startswith("oauth.")}
 
-    assert len(events) == 18
+    assert len(events) == 19
     assert [event for event in events if f"`{event}`" not in README] == []
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, urlsplit
 
 import pytest
 import time_machine
@@ -29,8 +29,9 @@ from app.clients.client import Client
 from app.clock import now
 from app.database import db, transaction
 from app.errors import RefusedError
+from app.explanations import causes
 from app.tokens.endpoints import FORM, OAUTH_PARAMETERS
-from tests.conftest import Machine, Operator
+from tests.conftest import ISSUER, Machine, Operator
 
 ERROR_CHARACTERS = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*")
 CODES = {"invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
@@ -43,7 +44,8 @@ def ask_in_form(machine: Machine, **form: str) -> TestResponse:
 
 @pytest.fixture
 def production(new_app: Callable[..., Flask]) -> Flask:
-    return new_app(env="production", issuer="https://auth.example.com", trusted_proxies=1)
+    unlimited = {"limit_failures": "", "limit_address": ""}
+    return new_app(env="production", issuer="https://auth.example.com", trusted_proxies=1, **unlimited)
 
 
 HTTPS = {"X-Forwarded-Proto": "https"}
@@ -217,7 +219,7 @@ def test_R024_an_unknown_client_and_a_wrong_secret_cannot_be_told_apart(
         seen.append((answer.status_code, headers, body, sorted(work)))
 
     assert seen[0] == seen[1]
-    assert seen[0][3].count("compare") == secret.MAX_SECRETS
+    assert seen[0][3].count("compare") == secret.MAX_SECRETS * (1 + len(causes.nearly_the_secret("")))
     assert ("hint" in answer.json) == (env == "development")
 
 
@@ -366,7 +368,7 @@ def test_R058_R059_whatever_is_sent_nothing_of_it_comes_back_in_production(
 
     assert answer.status_code in (400, 401)
     assert answer.json["error"] in CODES
-    assert answer.json.keys() == {"error", "error_description"}
+    assert answer.json.keys() == {"error", "error_description", "error_uri"}
     assert ERROR_CHARACTERS.fullmatch(answer.json["error_description"])
     assert "mark" not in answer.text
 
@@ -379,8 +381,12 @@ def test_R059_the_hint_of_development_keeps_to_the_allowed_characters(admin: Mac
     assert ERROR_CHARACTERS.fullmatch(answer.json["hint"])
 
 
-def test_R060_an_error_has_no_members_but_the_known_ones(admin: Machine) -> None:
-    assert admin.ask(scope="x").json.keys() == {"error", "error_description", "hint"}
+def test_R060_an_error_has_no_members_but_the_known_ones_and_its_uri_leads_to_its_page(admin: Machine) -> None:
+    refused = admin.ask(scope="x").json
+
+    assert refused.keys() == {"error", "error_description", "error_uri", "hint"}
+    assert refused["error_uri"] == f"{ISSUER}/errors/invalid_scope"
+    assert "invalid_scope" in admin.app.test_client().get(urlsplit(refused["error_uri"]).path).text
 
 
 @pytest.mark.parametrize("path", ["/", "/oauth", "/oauth/token/", "/static/x", "/.well-known/openid-configuration"])

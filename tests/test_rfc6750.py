@@ -50,8 +50,10 @@ def test_R100_each_parameter_of_a_challenge_stands_once(admin: Machine) -> None:
     forbidden = admin.get("/inventory", admin.token(scope="read:logs")).headers["WWW-Authenticate"]
     invalid = admin.get("/inventory", "x").headers["WWW-Authenticate"]
 
-    assert re.findall(r'(\w+)="', forbidden) == ["realm", "error", "error_description", "scope"]
-    assert re.findall(r'(\w+)="', invalid) == ["realm", "error", "error_description", "resource_metadata"]
+    assert re.findall(r'(\w+)="', forbidden) == ["realm", "error", "error_description", "error_uri", "scope"]
+    assert re.findall(r'(\w+)="', invalid) == [
+        *("realm", "error", "error_description", "error_uri", "resource_metadata"),
+    ]
 
 
 @pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Bearer a b", "bearer  ", "Bearer a,Bearer b"])

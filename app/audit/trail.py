@@ -87,6 +87,13 @@ def recent(*, limit: int, before: int, client_id: str | None = None, event: str 
     return db.session.scalars(query).all()
 
 
+def of_request(request_id: str) -> Sequence[AuditEvent]:
+    """The events of a request, in their order."""
+    batch().write_before_reading()
+    query = select(AuditEvent).where(AuditEvent.request_id == request_id).order_by(AuditEvent.id)
+    return db.session.scalars(query).all() if request_id.isprintable() else []
+
+
 def tokens_per_hour(*, hours: int) -> list[dict[str, str | int | None]]:
     """Tokens issued and refused per client and hour, the newest hour first.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 from urllib.parse import unquote_plus
 
@@ -16,15 +16,18 @@ from authlib.oauth2.rfc6749 import OAuth2Request
 from flask import g
 
 import config
+from app import limits
 from app.audit import trail
 from app.clients.client import Client
-from app.clients.secret import ClientSecret, find_matching
+from app.clients.secret import PREFIX, ClientSecret, find_matching
 from app.clock import now
 from app.errors import RefusedError
+from app.explanations import causes
 
 FindClient = Callable[[str], Client | None]
 DEMO_IDS = {demo.client_id for demo in config.DEMO_CLIENTS}
 GENERATED_ID = re.compile(r"ktc_[A-Za-z0-9_-]{22}")
+SENT = {"client_secret_basic": "Basic", "client_secret_post": "a secret in the form"}
 ONE_MECHANISM = "Send the client's credentials in one way only: HTTP Basic or the form."
 
 
@@ -33,7 +36,11 @@ def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> Clie
     header = request.headers.get("Authorization", "")
     if not header:
         return None
-    client_id, plaintext = parse_basic(header)
+    try:
+        client_id, plaintext = parse_basic(header)
+    except RefusedError:
+        with limits.guessing(""):
+            raise
     if request.form.get("client_id", client_id) != client_id:
         description = "The client_id in the form is not the one in the Authorization header."
         raise RefusedError("invalid_request", description)
@@ -87,30 +94,39 @@ def prove(find_client: FindClient, client_id: str, plaintext: str, *, method: st
     Raises:
         RefusedError: `invalid_client`, in the same words whatever is wrong; the reason tells.
     """
-    if "\x00" in client_id:
-        refuse("the client id contains a NUL byte")  # PostgreSQL raises for one
-    client = find_client(client_id)
-    secret = find_matching(client.secrets if client else [], plaintext)
-    # What was sent as an id may be a secret in the wrong field: only what is certainly an id is kept.
-    g.client_id = client_id if client or GENERATED_ID.fullmatch(client_id) else None
-    if client is None:
-        refuse("the client is unknown")
-    if secret is None:
-        refuse("the secret is wrong")
-    refuse_unfit(client, secret, method)
+    with limits.guessing(client_id):
+        if "\x00" in client_id:
+            refuse("the client id contains a NUL byte")  # PostgreSQL raises for one
+        client = find_client(client_id)
+        # What was sent as an id may be a secret in the wrong field: only what is certainly an id is kept.
+        g.client_id = client_id if client or GENERATED_ID.fullmatch(client_id) else None
+        known = client.secrets if client else []
+        secret = find_matching(known, plaintext)
+        if client is None or secret is None:
+            refuse_wrong(client_id, plaintext, known, is_known=client is not None)
+        refuse_unfit(client, secret, method)
+    limits.count_request(client.client_id)
     trail.batch().mark(ClientSecret.last_used_at, secret.id, now())
     return client
 
 
+def refuse_wrong(client_id: str, plaintext: str, known: Sequence[ClientSecret], *, is_known: bool) -> NoReturn:
+    """Say what is wrong with the credentials, after the same work for an unknown client as for a wrong secret."""
+    nearly = [why for meant, why in causes.nearly_the_secret(plaintext) if find_matching(known, meant)]
+    if not is_known:
+        refuse("the client is unknown" + (", its id looks like a secret" if client_id.startswith(PREFIX) else ""))
+    refuse(nearly[0] if nearly else "the secret is wrong")
+
+
 def refuse_unfit(client: Client, secret: ClientSecret, method: str) -> None:
     if secret.not_after is not None and secret.has_ended():
-        refuse(f"the secret {secret.name} ended {now() - secret.not_after} seconds ago")
+        refuse(f"the secret {secret.name} expired {causes.duration(now() - secret.not_after)} ago")
     if config.current().is_production and client.client_id in DEMO_IDS:
         refuse("demo clients are refused in production")
     if client.is_disabled():
         refuse("the client is disabled")
     if not client.check_endpoint_auth_method(method, "token"):
-        refuse(f"the client is registered for {client.token_endpoint_auth_method}, {method} was used")
+        refuse(f"the client is registered for {client.token_endpoint_auth_method}, {SENT[method]} was sent")
 
 
 def refuse(reason: str) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import config
 from app.errors import RefusedError
+from app.explanations.causes import did_you_mean
 
 
 def words(scope: str) -> list[str]:
@@ -27,7 +28,7 @@ def audiences(scope: str) -> set[str]:
     declared = {word: each.audience for each in config.current().resources for word in each.scopes}
     unknown = [word for word in words(scope) if word not in declared]
     if unknown:
-        raise ValueError(f"the scope {unknown[0]} is not declared in keyturn.toml")
+        raise ValueError(f"the scope {unknown[0]} is unknown{did_you_mean(unknown[0], declared)}")
     return {declared[word] for word in words(scope)}
 
 
@@ -44,10 +45,11 @@ def choose(asked: str, *, allowed: str, default: str) -> str:
     """
     try:
         chosen = words(asked or default)
+        opened = audiences(" ".join(chosen))
         foreign = [word for word in chosen if word not in allowed.split(" ")]
         if foreign:
             raise ValueError(f"the client is not registered for the scope {foreign[0]}")
-        if len(audiences(" ".join(chosen))) > 1:
+        if len(opened) > 1:
             raise ValueError("the scope belongs to more than one resource; ask for one token each")
     except ValueError as error:
         raise RefusedError("invalid_scope", reason=str(error)) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -11,7 +10,7 @@ from app.clients import registry, secret_rotation
 from app.clients.client import SECRET_METHODS, TOKEN_FORMATS, Client
 from app.clients.client_rules import RegistrationError
 from app.clients.secret import ClientSecret
-from app.commands.command_group import CommandGroup, as_json, print_json
+from app.commands.command_group import CommandGroup, as_json, moment, print_json
 
 clients = CommandGroup("clients", help="Register clients, and rotate their secrets.", refusals=(RegistrationError,))
 which = click.argument("client")
@@ -165,7 +164,3 @@ def readable(value: object) -> str:
     if isinstance(value, dict):
         return " ".join(f"{name}={text}" for name, text in value.items())
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def moment(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

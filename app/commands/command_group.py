@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Any
 
@@ -16,7 +17,7 @@ from flask.cli import AppGroup
 from sqlalchemy.exc import SQLAlchemyError
 
 import config
-from app.errors import cause
+from app.answers import cause
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -61,3 +62,8 @@ def refuse_faults() -> None:
 
 def print_json(document: dict[str, Any]) -> None:
     click.echo(json.dumps(document))
+
+
+def moment(at: int) -> str:
+    """Seconds since the epoch as people read them."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

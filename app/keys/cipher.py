@@ -6,8 +6,6 @@ decrypts. Development keeps one in `instance/secret-key`, which `flask prepare` 
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -22,28 +20,6 @@ class SealedKeyError(Exception):
 
 def secret_file() -> Path:
     return Path(current_app.instance_path) / "secret-key"
-
-
-def make_secret_file() -> bool:
-    """Make development's own key, readable by its owner only.
-
-    Returns:
-        False if it is there already or not wanted: production reads the environment only.
-    """
-    if config.current().secret_keys or config.current().is_production or secret_file().exists():
-        return False
-    secret_file().parent.mkdir(parents=True, exist_ok=True)
-    # Written whole, and then named: nobody ever finds half a key. `mkstemp` makes files of mode 0600.
-    opened, temporary = tempfile.mkstemp(dir=secret_file().parent)
-    with os.fdopen(opened, "wb") as file:
-        file.write(Fernet.generate_key())
-    try:
-        os.link(temporary, secret_file())
-    except FileExistsError:
-        return False
-    finally:
-        os.unlink(temporary)
-    return True
 
 
 def encrypt(plaintext: bytes) -> str:

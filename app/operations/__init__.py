@@ -1,1 +1,1 @@
-"""What keeps a server running: the removal of what has expired."""
+"""What keeps a server running, and lets others see what it does."""

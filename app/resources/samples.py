@@ -67,12 +67,9 @@ def read_inventory() -> dict[str, Any]:
 @require_oauth("inventory:write")
 def write_inventory(sku: str) -> dict[str, Any]:
     """Set how many there are of an article: `{"quantity": 5}`."""
-    quantity = parameters.json_member("quantity")
+    quantity = parameters.json_whole_number("quantity", high=stock.MAX_QUANTITY)
     if not SKU.fullmatch(sku):
         raise parameters.bad_request("A sku is 1 to 64 letters, digits, dots, dashes and underscores.")
-    # `type`, not `isinstance`: in Python true is a whole number.
-    if type(quantity) is not int or not 0 <= quantity <= stock.MAX_QUANTITY:
-        raise parameters.bad_request(f"The member quantity must be a whole number from 0 to {stock.MAX_QUANTITY}.")
     try:
         stock.put(sku, quantity)
     except stock.StockFullError as error:

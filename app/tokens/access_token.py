@@ -17,11 +17,13 @@ from joserfc.jwt import ClaimsOption, JWTClaimsRegistry
 
 import config
 from app.clock import now
+from app.explanations.causes import duration
 from app.keys import keystore
 from app.keys.signing_key import LEEWAY_SECONDS
 
 ALGORITHMS = ("RS256", "ES256")
 TYPES = ("at+jwt", "application/at+jwt")
+MAX_MOMENT = 2**53  # beyond it a number is no whole second any more
 NEEDED_CLAIMS = ("iss", "exp", "aud", "sub", "client_id", "iat", "jti")  # RFC 9068, section 2.2
 
 
@@ -95,15 +97,25 @@ def check_signature(signed: jws.CompactSignature) -> None:
 def check_claims(claims: Any) -> None:
     if not isinstance(claims, dict):
         raise InvalidTokenError("the token's payload is not an object")
+    check_moments(claims)
     needed: dict[str, ClaimsOption] = {name: {"essential": True} for name in NEEDED_CLAIMS}
     JWTClaimsRegistry(now, LEEWAY_SECONDS, **needed).validate(claims)
     if claims["iss"] != config.current().issuer:
         raise InvalidTokenError("the token is another issuer's")
-    # No leeway here: a token of two seconds would live for a minute.
-    if claims["exp"] <= now():
-        raise InvalidTokenError(f"the token expired {int(now() - claims['exp'])} seconds ago")
     # Authlib splits whatever `scope` is, and a number ends in AttributeError and HTTP 500. The database raises
     # for a `jti` with a NUL byte or half a surrogate pair.
     for name in ("client_id", "jti", "scope"):
         if not isinstance(text := claims.get(name, ""), str) or not (name == "scope" or text.isprintable()):
             raise InvalidTokenError(f"the token's {name} is not text, or not printable")
+
+
+def check_moments(claims: dict[str, Any]) -> None:
+    """Say how far a clock is off (RFC 7519, section 4.1); what is no moment at all the registry refuses."""
+    moment = now()
+    known = {n: int(at) for n, at in claims.items() if type(at) in (int, float) and abs(at) < MAX_MOMENT}
+    # No leeway here: a token of two seconds would live for a minute.
+    if known.get("exp", moment + 1) <= moment:
+        raise InvalidTokenError(f"the token expired {duration(moment - known['exp'])} ago")
+    for name in ("nbf", "iat"):
+        if known.get(name, 0) > moment + LEEWAY_SECONDS:
+            raise InvalidTokenError(f"clock: {name} lies {duration(known[name] - moment)} ahead")

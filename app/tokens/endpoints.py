@@ -9,6 +9,7 @@ from flask import Blueprint, Response, request
 
 import config
 from app.errors import RefusedError
+from app.explanations.causes import sent_instead
 from app.logs import log
 from app.tokens import server
 
@@ -33,7 +34,7 @@ def refuse_plain_http() -> None:
 def refuse_other_media_types() -> None:
     """RFC 6749, section 4.4.2. Authlib would also read multipart, and call JSON an unsupported grant."""
     if request.mimetype != FORM:
-        reason = f"the media type is {request.mimetype}"
+        reason = f"{sent_instead(request.mimetype)}, a form is needed"
         raise RefusedError("invalid_request", f"Send the parameters as {FORM}.", reason=reason, status=415)
 
 

@@ -14,6 +14,7 @@ import config
 from app.clients.client import Client
 from app.clock import now
 from app.database import run_alone
+from app.explanations.causes import duration
 from app.tokens import issued_token
 from app.tokens.access_token import AccessToken, InvalidTokenError, check_jwt
 from app.tokens.issued_token import IssuedToken, RevokedToken
@@ -53,7 +54,7 @@ def check_opaque(text: str) -> AccessToken:
     if row is None:
         raise InvalidTokenError("the opaque token is unknown, or its client does not exist")
     if row.expires_at <= now():
-        raise InvalidTokenError(f"the token expired {now() - row.expires_at} seconds ago")
+        raise InvalidTokenError(f"the token expired {duration(now() - row.expires_at)} ago")
     refuse_withdrawn(row, row.issued_at)
     return AccessToken.from_claims(as_claims(row))
 

@@ -8,6 +8,7 @@ from flask import Flask, Response, jsonify
 
 import config
 from app.clients.client import SECRET_METHODS
+from app.explanations import pages
 from app.keys import jwks
 from app.tokens.grant import ClientCredentialsGrant
 
@@ -28,6 +29,7 @@ def metadata() -> Response:
         introspection_endpoint=f"{settings.issuer}/oauth/introspect",
         revocation_endpoint=f"{settings.issuer}/oauth/revoke",
         jwks_uri=settings.issuer + jwks.PATH,
+        service_documentation=settings.issuer + pages.PATH,
         scopes_supported=[scope for resource in settings.resources for scope in resource.scopes],
         # Required by section 2, and empty: no response type, as there is no authorization endpoint.
         response_types_supported=[],

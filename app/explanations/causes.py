@@ -1,0 +1,49 @@
+"""This file is what may be behind a refusal: a secret that is nearly right, a word that is nearly known.
+
+Nothing here decides anything. What is found goes into the reason of a refusal, for the operator, and in
+development for the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from urllib.parse import unquote_plus
+
+MEDIA_TYPES = {
+    "application/json": "JSON was sent",
+    "multipart/form-data": "a multipart form was sent",
+    "": "no media type was sent",
+}
+UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+
+
+def nearly_the_secret(sent: str) -> tuple[tuple[str, str], ...]:
+    """What the caller may have meant, each with what is wrong then: always as many, for equal work (R024)."""
+    spaced = (
+        "the secret begins or ends with a space"
+        if not sent.endswith(("\n", "\r"))
+        else "the secret ends with a newline"
+    )
+    return (
+        (sent.strip(), spaced),
+        (sent.strip("\"' \r\n"), "the secret is in quotes"),
+        (unquote_plus(sent, errors="replace"), "the secret would match after percent-decoding"),
+    )
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A question to put behind "the scope … is unknown", or nothing."""
+    found = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def sent_instead(media_type: str) -> str:
+    return MEDIA_TYPES.get(media_type, f"{media_type} was sent")
+
+
+def duration(seconds: int) -> str:
+    """3 days, 70 seconds: the largest unit of which there are at least two, or one second."""
+    size, unit = next((pair for pair in UNITS if seconds >= 2 * pair[0]), UNITS[-1])
+    count = seconds // size
+    return f"{count} {unit}{'' if count == 1 else 's'}"

@@ -1,0 +1,56 @@
+"""This file is `GET /openapi.json`: every route in OpenAPI 3.1, with the addresses and scopes of this server.
+
+`openapi.json` beside it says what holds everywhere; tests compare it with the routes and their answers.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, current_app, jsonify
+
+import config
+from app.errors import RESOURCE_METADATA
+from app.explanations.codes import CODES
+from app.resources import resource_metadata
+from app.tokens import metadata
+
+MAX_AGE_SECONDS = 300
+FILE = Path(__file__).parent / "openapi.json"
+
+blueprint = Blueprint("openapi", __name__)
+
+
+@blueprint.get("/openapi.json")
+def openapi() -> Response:
+    answer = jsonify(description(config.current()))
+    answer.cache_control.public = True
+    answer.cache_control.max_age = MAX_AGE_SECONDS
+    return answer
+
+
+def description(settings: config.Settings) -> dict[str, Any]:
+    """The description of a server with these settings."""
+    described: dict[str, Any] = json.loads(FILE.read_text())
+    described["servers"] = [{"url": settings.issuer}]
+    schemes, schemas = (described["components"][name] for name in ("securitySchemes", "schemas"))
+    schemes["token"]["flows"]["clientCredentials"] = {
+        "tokenUrl": f"{settings.issuer}/oauth/token",
+        "scopes": {scope: about for resource in settings.resources for scope, about in resource.scopes.items()},
+    }
+    schemas["ErrorCode"]["enum"] = list(CODES)
+    issuer = urlsplit(settings.issuer)
+    move(described["paths"], metadata.WELL_KNOWN, issuer._replace(path=metadata.WELL_KNOWN + issuer.path).geturl())
+    move(described["paths"], resource_metadata.WELL_KNOWN, current_app.config.get(RESOURCE_METADATA))
+    return described
+
+
+def move(paths: dict[str, Any], path: str, address: str | None) -> None:
+    """Say where a document lies: these two do not lie below the issuer's path (RFC 8414, RFC 9728, section 3.1)."""
+    item = paths.pop(path)
+    if address:
+        parts = urlsplit(address)
+        paths[parts.path] = item | {"servers": [{"url": f"{parts.scheme}://{parts.netloc}"}]}

@@ -1,0 +1,56 @@
+"""This file makes what is made from tables (`make docs`): two pages of docs/, and the Postman collection."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from pathlib import Path
+
+import config
+from app import create_app
+from app.explanations import pages
+from tests import collection, conformance, examples
+from tests.cases import CASES
+from tests.clauses import CLAUSES
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+
+
+def errors() -> str:
+    app = create_app(config.load({}))
+    with app.test_request_context():
+        return pages.markdown()
+
+
+def shown_by() -> dict[str, list[str]]:
+    """For each clause the cases and the files of tests that show it, with their number."""
+    found: dict[str, Counter[str]] = {clause: Counter() for clause in CLAUSES}
+    for case in CASES:
+        for clause in case.clauses.split():
+            found[clause]["cases"] += 1
+    for file in sorted((ROOT / "tests").glob("test_*.py")):
+        for name in re.findall(r"def (test_\w+)", file.read_text()):
+            for clause in conformance.CLAUSE.findall(name):
+                found[clause][f"`{file.name}`"] += 1
+    return {clause: [f"{where} ({number})" for where, number in counted.items()] for clause, counted in found.items()}
+
+
+def documents() -> dict[Path, str]:
+    return {
+        DOCS / "errors.md": errors(),
+        DOCS / "conformance.md": conformance.document(shown_by()),
+        collection.COLLECTION: collection.text(collection.collection(examples.examples())),
+        collection.ENVIRONMENT: collection.text(collection.environment()),
+    }
+
+
+def write() -> None:
+    logging.disable()
+    for file, text in documents().items():
+        file.write_text(text)
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,62 @@
+"""This file makes the saved examples of the Postman collection: real answers, without what differs from run to run.
+
+The cases are sent once each, in their order, to an app on a database of its own, at a fixed moment.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import time_machine
+from werkzeug.test import TestResponse
+
+from tests.cases import CASES
+from tests.conftest import build_app, close
+from tests.runner import Runner
+
+MOMENT = 1_893_456_000  # 2030-01-01: later than anything that is really made
+SHOWN = ("Content-Type", "Cache-Control", "WWW-Authenticate", "Allow", "Retry-After", "ETag")
+DIFFERS = (
+    (r"eyJ[\w-]+\.[\w-]+\.[\w-]+", "eyJ…"),
+    (r"kta_[\w-]{43}", "kta_…"),
+    (r'("(?:jti|kid|n|request_id|ETag)": )"[^"]*"', r'\1"…"'),
+    (r'("reason": "(?:jti|kid) )[\w-]+', r"\1…"),
+    (r'("(?:at|hour)": )\d+', rf"\g<1>{MOMENT}"),
+)
+
+
+def examples() -> dict[str, dict[str, Any]]:
+    """The answer to each case, by its title, as Postman saves it."""
+    with tempfile.TemporaryDirectory() as folder, time_machine.travel(MOMENT, tick=False):
+        app = build_app(database_url=f"sqlite:///{Path(folder)}/examples.db")
+        assert app.test_cli_runner().invoke(args=["prepare"]).exit_code == 0
+        app.extensions["audit_batch"].close()  # no thread decides which events share a row
+        runner = Runner(app)
+        found = {case.title: as_saved(runner.send(case)) for case in CASES}
+        close(app)
+    return found
+
+
+def as_saved(answer: TestResponse) -> dict[str, Any]:
+    headers = {name: answer.headers[name] for name in SHOWN if name in answer.headers}
+    body = json.dumps(json.loads(answer.text), indent=2) if answer.text else ""
+    return {
+        "name": f"{answer.status_code} {HTTPStatus(answer.status_code).phrase}",
+        "status": HTTPStatus(answer.status_code).phrase,
+        "code": answer.status_code,
+        "_postman_previewlanguage": "json",
+        "header": [{"key": name, "value": scrubbed(value)} for name, value in headers.items() if name != "ETag"],
+        "cookie": [],
+        "body": scrubbed(body),
+    }
+
+
+def scrubbed(text: str) -> str:
+    for pattern, replacement in DIFFERS:
+        text = re.sub(pattern, replacement, text)
+    return text

@@ -1,0 +1,84 @@
+"""The conformance table: complete, true, and able to say of a server elsewhere that it fails."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from tests import conformance, documents
+from tests.cases import CASES
+from tests.clauses import CLAUSES, NOT_SUPPORTED
+from tests.conftest import ROOT, LiveServer
+
+
+def test_the_clauses_are_numbered_without_a_gap_and_each_is_one_sentence() -> None:
+    assert list(CLAUSES) == [f"R{number:03}" for number in range(1, 109)]
+    for clause in CLAUSES.values():
+        assert clause.level in "MSD"
+        assert re.fullmatch(r"RFC \d{4}, section [\d.]+", clause.source)
+        assert clause.sentence.endswith(".")
+
+
+def test_every_clause_is_shown_or_is_said_not_to_be_supported() -> None:
+    shown = documents.shown_by()  # one test for all: its id must not count for a clause
+
+    assert [clause for clause in CLAUSES if not shown[clause] and clause not in NOT_SUPPORTED] == []
+
+
+def test_no_case_and_no_test_names_a_clause_that_does_not_exist() -> None:
+    assert set(documents.shown_by()) == set(CLAUSES)
+
+
+def test_the_table_says_of_each_clause_how_it_stands() -> None:
+    states = dict.fromkeys(CLAUSES, "pass") | {"R001": conformance.state("R001", {"passed", "failed"})}
+    lines = conformance.table(states)
+
+    assert [line[:4] for line in lines if conformance.CLAUSE.match(line)] == list(CLAUSES)
+    assert re.match(r"R001  RFC 6749, section 3.2 +FAIL +Only POST", next(line for line in lines if "R001" in line))
+    assert conformance.summary(states.values()) == "conformance, 108 clauses: 1 FAIL, 107 pass"
+    assert conformance.state("R030", set()) == "not supported"
+
+
+def run(server: str, client_id: str, secret: str) -> subprocess.CompletedProcess[str]:
+    known = {"BASE_URL": server, "CLIENT_ID": client_id, "CLIENT_SECRET": secret, "PATH": "/usr/bin"}
+    command = [sys.executable, "-m", "tests.conformance"]
+    return subprocess.run(command, cwd=ROOT, env=known, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("options", [["--scope", "reports:read"], ["--scope", "read:logs", "--format", "opaque"]])
+def test_from_outside_a_server_is_asked_what_one_client_can_try(
+    live: Callable[..., LiveServer], options: list[str]
+) -> None:
+    server = live()
+    made = json.loads(server.flask("clients", "create", "outsider", *options, "--json"))
+
+    done = run(server.url, made["client_id"], made["client_secret"])
+
+    assert (done.returncode, done.stderr) == (0, "")
+    states = {line[:4]: line[34:61].strip() for line in done.stdout.splitlines() if conformance.CLAUSE.match(line)}
+    shown = {clause for case in CASES if case.outside for clause in case.clauses.split()}
+    assert {clause for clause, state in states.items() if state == "pass"} == shown
+    assert len(shown) > 40
+    assert {states[clause] for clause in CLAUSES.keys() - shown} == {"not supported", "not testable from outside"}
+    assert made["client_secret"] not in done.stdout
+
+
+def test_from_outside_a_server_that_fails_is_told_so(live: Callable[..., LiveServer]) -> None:
+    server = live()
+
+    done = run(server.url, "demo-admin", "kts_not-its-secret")
+
+    assert done.returncode == 1
+    assert "R012" in done.stderr
+    assert re.search(r"^R012 .* FAIL ", done.stdout, re.MULTILINE)
+    assert re.search(r"^R020 .* pass ", done.stdout, re.MULTILINE)
+
+
+def test_from_outside_without_a_server_or_credentials_it_says_what_is_missing() -> None:
+    assert "CLIENT_ID" in run("http://127.0.0.1:9", "", "").stderr
+    assert "does not answer" in run("http://127.0.0.1:9", "a", "b").stderr

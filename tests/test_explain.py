@@ -1,0 +1,211 @@
+"""`flask explain REQUEST_ID`: for each way to be refused the operator learns what really happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
+import time_machine
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from app.clock import now
+from app.explanations import causes
+from app.explanations.codes import CODES
+from tests import forging
+from tests.conftest import Machine, Operator, demo
+
+DAY = 86_400
+FORM = {"grant_type": "client_credentials"}
+
+
+def in_form(app: Flask, **form: str) -> TestResponse:
+    return app.test_client().post("/oauth/token", data=FORM | form)
+
+
+def basic_to_a_client_of_the_form(app: Flask) -> TestResponse:
+    return Operator(app).register("billing", "--scope", "read:logs", "--auth-method", "client_secret_post").ask()
+
+
+def a_secret_with_a_newline(app: Flask) -> TestResponse:
+    admin = demo(app, "demo-admin")
+    return in_form(app, client_id=admin.client_id, client_secret=admin.secret + "\n")
+
+
+def a_secret_in_quotes(app: Flask) -> TestResponse:
+    admin = demo(app, "demo-admin")
+    return in_form(app, client_id=admin.client_id, client_secret=f'"{admin.secret}"')
+
+
+def a_secret_encoded_twice(app: Flask) -> TestResponse:
+    admin = demo(app, "demo-admin")
+    return in_form(app, client_id=admin.client_id, client_secret=quote(admin.secret.replace("_", "%5F"), safe="%"))
+
+
+def an_old_secret(app: Flask) -> TestResponse:
+    operator = Operator(app)
+    operator.register("billing", "--scope", "read:logs")
+    blue = operator.run("clients", "rotate-secret", "billing", "--name", "blue")
+    operator.run("clients", "rotate-secret", "billing", "--overlap", "60")
+    with time_machine.travel(now() + 60 + 3 * DAY, tick=False):
+        return Machine(app, blue["client_id"], blue["client_secret"]).ask()
+
+
+def a_misspelt_scope(app: Flask) -> TestResponse:
+    return demo(app, "demo-reporting").ask(scope="reports:raed")
+
+
+def a_foreign_scope(app: Flask) -> TestResponse:
+    return demo(app, "demo-reporting").ask(scope="read:logs")
+
+
+def json_for_a_form(app: Flask) -> TestResponse:
+    admin = demo(app, "demo-admin")
+    return app.test_client().post("/oauth/token", json=FORM, auth=(admin.client_id, admin.secret))
+
+
+def a_clock_that_is_ahead(app: Flask) -> TestResponse:
+    with time_machine.travel(now(), tick=False):
+        token = forging.with_our_key(app, forging.claims(nbf=now() + 70))
+        return demo(app, "demo-admin").get("/admin/logs", token)
+
+
+def an_expired_token(app: Flask) -> TestResponse:
+    token = forging.with_our_key(app, forging.claims(exp=now() - 2 * 3_600 - 60))
+    return demo(app, "demo-admin").get("/admin/logs", token)
+
+
+def an_unknown_client(app: Flask) -> TestResponse:
+    return Machine(app, "ktc_0123456789012345678901", "kts_x").ask()
+
+
+def id_and_secret_swapped(app: Flask) -> TestResponse:
+    admin = demo(app, "demo-admin")
+    return Machine(app, admin.secret, admin.client_id).ask()
+
+
+def a_wrong_secret(app: Flask) -> TestResponse:
+    return Machine(app, "demo-admin", "kts_wrong").ask()
+
+
+def a_disabled_client(app: Flask) -> TestResponse:
+    machine = Operator(app).register("billing", "--scope", "read:logs")
+    Operator(app).run("clients", "disable", "billing")
+    return machine.ask()
+
+
+def another_clients_token(app: Flask) -> TestResponse:
+    return demo(app, "demo-admin").revoke(demo(app, "demo-partner").token())
+
+
+def a_client_that_is_no_api(app: Flask) -> TestResponse:
+    return demo(app, "demo-admin").introspect("x")
+
+
+REFUSALS: dict[Callable[[Flask], TestResponse], tuple[str, str]] = {
+    basic_to_a_client_of_the_form: (
+        "invalid_client",
+        "the client is registered for client_secret_post, Basic was sent",
+    ),
+    a_secret_with_a_newline: ("invalid_client", "the secret ends with a newline"),
+    a_secret_in_quotes: ("invalid_client", "the secret is in quotes"),
+    a_secret_encoded_twice: ("invalid_client", "the secret would match after percent-decoding"),
+    an_old_secret: ("invalid_client", "the secret blue expired 3 days ago"),
+    an_unknown_client: ("invalid_client", "the client is unknown"),
+    id_and_secret_swapped: ("invalid_client", "the client is unknown, its id looks like a secret"),
+    a_wrong_secret: ("invalid_client", "the secret is wrong"),
+    a_disabled_client: ("invalid_client", "the client is disabled"),
+    a_misspelt_scope: ("invalid_scope", "the scope reports:raed is unknown; did you mean reports:read?"),
+    a_foreign_scope: ("invalid_scope", "the client is not registered for the scope read:logs"),
+    json_for_a_form: ("invalid_request", "JSON was sent, a form is needed"),
+    a_clock_that_is_ahead: ("invalid_token", "clock: nbf lies 70 seconds ahead"),
+    an_expired_token: ("invalid_token", "the token expired 2 hours ago"),
+    another_clients_token: (
+        "unauthorized_client",
+        "The token was issued to another client: only its own client can revoke it.",
+    ),
+    a_client_that_is_no_api: (
+        "unauthorized_client",
+        "This client is not registered as a resource server, and may not ask about tokens.",
+    ),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda each: each.__name__)
+def test_the_operator_learns_the_true_reason(app: Flask, refusal: Callable[[Flask], TestResponse]) -> None:
+    error, reason = REFUSALS[refusal]
+
+    answer = refusal(app)
+    (event,) = Operator(app).run("explain", answer.headers["X-Request-Id"])["events"]
+
+    assert (answer.json["error"], event["error"], event["reason"]) == (error, error, reason)
+    assert event["meaning"] == CODES[error].meaning
+    assert answer.json["hint"] == reason  # development tells the caller too
+
+
+def test_in_production_the_operator_learns_it_and_the_caller_does_not(new_app: Callable[..., Flask]) -> None:
+    app = new_app(env="production", issuer="https://auth.example.com", trusted_proxies=1)
+    machine = Operator(app).register("billing", "--scope", "read:logs")
+    form = FORM | {"client_id": machine.client_id, "client_secret": machine.secret + "\n"}
+
+    answer = app.test_client().post("/oauth/token", data=form, headers={"X-Forwarded-Proto": "https"})
+
+    assert answer.json == {
+        "error": "invalid_client",
+        "error_description": CODES["invalid_client"].description,
+        "error_uri": "https://auth.example.com/errors/invalid_client",
+    }
+    (event,) = Operator(app).run("explain", answer.headers["X-Request-Id"])["events"]
+    assert event["reason"] == "the secret ends with a newline"
+
+
+def test_for_people_it_is_a_few_lines(app: Flask) -> None:
+    answer = a_misspelt_scope(app)
+
+    said = app.test_cli_runner().invoke(args=["explain", answer.headers["X-Request-Id"]]).stdout
+
+    lines = dict(line.split(None, 1) for line in said.splitlines())
+    assert lines["what"] == "token_refused"
+    assert lines["client"] == "demo-reporting"
+    assert lines["because"].endswith("did you mean reports:read?")
+    assert lines["page"].endswith("/errors/invalid_scope")
+    assert lines["when"].endswith("Z")
+
+
+def test_another_worker_finds_it_too(new_app: Callable[..., Flask]) -> None:
+    here, there = new_app(), new_app()
+    answer = a_wrong_secret(here)
+    with here.app_context():
+        here.extensions["audit_batch"].write()
+
+    assert Operator(there).run("explain", answer.headers["X-Request-Id"])["events"]
+
+
+@pytest.mark.parametrize("request_id", ["0123456789abcdef", "", "\x00", "x" * 500, "\udcff"])
+def test_a_request_id_that_is_not_there_is_said_so(operator: Operator, request_id: str) -> None:
+    assert "no event with this request id" in operator.is_refused("explain", request_id)
+
+
+def test_a_change_of_state_is_explained_as_it_stands(admin: Machine) -> None:
+    answer = admin.send("POST", "/admin/logs", admin.token(), json={"message": "note: all is well"})
+
+    (event,) = Operator(admin.app).run("explain", answer.headers["X-Request-Id"])["events"]
+
+    assert (event["event"], event["reason"]) == ("entry_added", "note: all is well")
+    assert "error" not in event
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 seconds"),
+        (1, "1 second"),
+        (70, "70 seconds"),
+        (7_199, "119 minutes"),
+        (7_200, "2 hours"),
+        (3 * DAY, "3 days"),
+    ],
+)
+def test_a_duration_is_said_in_the_largest_fitting_unit(seconds: int, words: str) -> None:
+    assert causes.duration(seconds) == words

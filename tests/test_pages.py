@@ -1,0 +1,164 @@
+"""The pages behind every `error_uri`, in a real browser and without scripts; and docs/errors.md."""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+
+import pytest
+from flask import Flask
+
+from app.explanations.codes import CODES
+from tests import documents
+from tests.conftest import ISSUER, ROOT, LiveServer, demo, missing
+
+PAGES = ["/errors/", *(f"/errors/{code}" for code in CODES)]
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+
+def text_of(page: str) -> str:
+    """What a page says, without its tags."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", page)).split())
+
+
+@pytest.fixture(scope="module")
+def server(
+    prepared: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory, live_servers: Callable[..., LiveServer]
+) -> LiveServer:
+    return live_servers(prepared("sqlite"), tmp_path_factory.mktemp("pages"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    """The machine's Chromium; it takes no script."""
+    executable = shutil.which("chromium")
+    if executable is None:
+        missing("Chromium", install="apt install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_every_page_reads_well_in_a_browser_without_scripts(browser: object, server: LiveServer, width: int) -> None:
+    context = browser.new_context(java_script_enabled=False, viewport={"width": width, "height": 800})  # type: ignore[attr-defined]
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text))
+    page.on("requestfailed", lambda request: faults.append(request.url))
+    page.on("response", lambda answer: faults.append(answer.url) if answer.status >= 400 else None)
+
+    for path in PAGES:
+        page.goto(server.url + path)
+        code = path.removeprefix("/errors/")
+        assert page.locator("h1").inner_text() == (code or "Errors")
+        assert page.locator("h1").count() == page.locator("main").count() == 1
+        assert page.title() == f"{code or 'Errors'} · Keyturn"
+        # Nothing but the examples of code is wider than the screen, and those scroll by themselves.
+        widths = [page.locator(each).bounding_box()["width"] for each in ("main", "footer")]
+        assert max(widths) <= width
+        assert page.locator("main").evaluate("all => all.scrollWidth <= all.clientWidth")
+    context.close()
+    assert faults == []
+
+
+def test_a_reader_walks_from_an_error_to_its_page_and_to_all_others(browser: object, server: LiveServer) -> None:
+    import json
+
+    from tests.calling import call
+
+    page = browser.new_page()  # type: ignore[attr-defined]
+    refused = json.loads(call(server, "POST", "/oauth/token")[2])
+
+    page.goto(refused["error_uri"])
+    page.get_by_role("link", name="All errors").click()
+    page.get_by_role("link", name="invalid_scope").click()
+
+    assert page.url == f"{server.url}/errors/invalid_scope"
+    assert "One token opens one API" in page.locator("dl").inner_text()
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/errors"])
+def test_a_page_loads_nothing_runs_nothing_and_may_be_kept(app: Flask, path: str) -> None:
+    answer = app.test_client().get(path)
+
+    assert (answer.status_code, answer.content_type) == (200, "text/html; charset=utf-8")
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "max-age" in answer.headers["Cache-Control"]
+    assert not re.search(r"<script|<img|<link|\son\w+=|javascript:", answer.text)
+
+
+def test_R061_a_page_that_does_not_exist_is_answered_in_json(app: Flask) -> None:
+    answer = app.test_client().get("/errors/<script>alert(1)</script>")
+
+    assert (answer.status_code, answer.json["error"]) == (404, "not_found")
+    assert "alert" not in answer.text
+
+
+def test_R084_the_metadata_names_the_pages_and_they_lie_below_the_issuer(new_app: Callable[..., Flask]) -> None:
+    app = new_app(issuer="http://127.0.0.1:8000/auth/eu")
+
+    metadata = app.test_client().get("/.well-known/oauth-authorization-server/auth/eu").json
+
+    assert metadata["service_documentation"] == "http://127.0.0.1:8000/auth/eu/errors/"
+    index = app.test_client().get("/auth/eu/errors/").text
+    assert "http://127.0.0.1:8000/auth/eu/errors/invalid_client" in index
+    assert app.test_client().get("/auth/eu/errors/invalid_client").status_code == 200
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_page_says_all_that_is_known_and_so_does_the_document(app: Flask, code: str) -> None:
+    page = text_of(app.test_client().get(f"/errors/{code}").text)
+    (section,) = re.findall(rf"^## {code}\n(.*?)(?=^## |\Z)", documents.errors(), re.DOTALL | re.MULTILINE)
+
+    known = CODES[code]
+    for sentence in (known.meaning, known.source, known.command, *(text for pair in known.causes for text in pair)):
+        assert sentence.replace("`", "") in page
+        assert sentence in section
+    for status in (known.status, *known.other_statuses):
+        assert str(status) in page
+
+
+def test_R060_every_error_of_every_code_names_a_page_that_is_there(app: Flask) -> None:
+    answers = [
+        demo(app, "demo-admin").ask(scope="nonsense"),
+        demo(app, "demo-admin").introspect("x"),
+        demo(app, "demo-admin").get("/inventory", "x"),
+        demo(app, "demo-reporting").get("/inventory", demo(app, "demo-reporting").token()),
+        app.test_client().get("/nowhere"),
+        app.test_client().delete("/inventory"),
+    ]
+
+    for answer in answers:
+        address = answer.json["error_uri"]
+        assert address == f"{ISSUER}/errors/{answer.json['error']}"
+        assert app.test_client().get(address.removeprefix(ISSUER)).status_code == 200
+        if answer.headers.get("WWW-Authenticate", "").startswith("Bearer"):
+            assert f'error_uri="{address}"' in answer.headers["WWW-Authenticate"]
+
+
+def test_without_a_token_there_is_no_code_and_so_no_page(app: Flask) -> None:
+    assert app.test_client().get("/inventory").json.keys() == {"error_description", "hint"}
+
+
+def test_every_command_of_the_document_runs(server: LiveServer) -> None:
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "docs" / "errors.md").read_text(), re.DOTALL)
+    commands = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    script = "\n".join(["set -e", *commands]).replace("127.0.0.1:8000", server.url.removeprefix("http://"))
+    script = script.replace("curl -s", "curl --silent --show-error --fail-with-body")
+
+    run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=os.environ, check=False)
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert len(commands) == len(CODES) + 2
