@@ -28,6 +28,8 @@ ABSOLUTE_URI = r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9._~:/?@!$&'()*+,;=%\[\]-]+"
 ISSUER_FORM = "https://HOST[:PORT][/PATH] without a slash at the end, or http:// on loopback (PORT sets its port)"
 HOST, SEGMENT = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", r"/[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
 ISSUER = rf"(https://{HOST}|http://(127\.0\.0\.1|\[::1\]|localhost))(:[1-9][0-9]{{0,4}})?({SEGMENT})*"
+REDIS_FORM = "redis://[:PASSWORD@]HOST[:PORT][/NUMBER], with the password percent-encoded"
+REDIS = r"rediss?://([^\s/?#@]*@)?([A-Za-z0-9.-]+|\[[0-9a-f:]+\])(:([1-5]?[0-9]{1,4}|6[0-4][0-9]{3}))?(/[0-9]{1,3})?"
 MAX_URI_CHARACTERS = 200  # in every token, which must stay short enough for a header
 
 
@@ -168,7 +170,7 @@ class Settings:
     limit_address: str = setting("KEYTURN_LIMIT_ADDRESS", "300/minute", rate)
     limit_requests: str = setting("KEYTURN_LIMIT_REQUESTS", "", rate)
     limit_introspection: str = setting("KEYTURN_LIMIT_INTROSPECTION", "", rate)
-    redis_url: str = setting("KEYTURN_REDIS_URL", "", matching(r"rediss?://\S+", "redis://HOST:PORT/NUMBER"))
+    redis_url: str = setting("KEYTURN_REDIS_URL", "", matching(REDIS, REDIS_FORM))
     audit_days: int = setting("KEYTURN_AUDIT_DAYS", 90, whole_number(1, 3_650, "days"))
     audit_rows: int = setting("KEYTURN_AUDIT_ROWS", 1_000_000, whole_number(1_000, 100_000_000, "rows"))
     max_body_bytes: int = setting("KEYTURN_MAX_BODY_BYTES", 16_384, whole_number(1_024, 1_048_576, "bytes"))
@@ -219,9 +221,7 @@ def contradictions(settings: Settings) -> dict[str, str]:
     if settings.is_production and not settings.secret_keys:
         faults["KEYTURN_SECRET_KEYS"] = "set in production: `flask keys new-secret` prints one"
     if len({each.audience for each in settings.resources}) < len(settings.resources):
-        faults["KEYTURN_FILE"] = (
-            "a file in which no two resources have one audience (that of samples: KEYTURN_AUDIENCE)"
-        )
+        faults["KEYTURN_FILE"] = "a file in which no two resources have one audience (samples: KEYTURN_AUDIENCE)"
     return faults
 
 

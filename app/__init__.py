@@ -17,7 +17,9 @@ operator types).
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask
@@ -34,13 +36,18 @@ from app.operations import openapi
 from app.operations.upkeep import command as cleanup
 from app.prepare import command as prepare
 from app.resources import resource_metadata, samples
-from app.tokens import endpoints, introspection, metadata, revocation, server
+from app.tokens import access_token, endpoints, introspection, metadata, revocation, server
+
+
+class Keyturn(Flask):
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func  # all functions here are plain ones: Flask would look at each of them for every request
 
 
 def create_app(settings: config.Settings | None = None) -> Flask:
     """Put an app together: the table of contents. It never touches the database's schema."""
     settings = settings or config.load(os.environ)
-    app = Flask(__name__, static_folder=None)
+    app = Keyturn(__name__, static_folder=None)
     app.config["KEYTURN"] = settings
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.merge_slashes = False  # its redirects are HTML, to an address made from `Host`
@@ -59,6 +66,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     answers.init_app(app, trail.note_refusal)
     limits.init_app(app, settings)
     keystore.init_app(app)
+    access_token.init_app(app)
     server.init_app(app)
     introspection.init_app(app)
     revocation.init_app(app)

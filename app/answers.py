@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from authlib.oauth2 import OAuth2Error
-from flask import Flask, Response, json, request
+from flask import Flask, Response, json, jsonify, request
 from sqlalchemy import exc
 from werkzeug.exceptions import BadRequest, HTTPException
 
@@ -16,15 +16,20 @@ from app.errors import RefusedError
 from app.explanations.codes import CODES
 from app.logs import log, one_line
 
+FORM = "application/x-www-form-urlencoded"
+# Whatever else may be wrong with a client we say ourselves.
+LEFT_TO_AUTHLIB = {
+    "invalid_client": "neither Basic nor a secret in the form was sent",
+    "unauthorized_client": "the client was registered without a grant",
+}
+
 
 def as_refused(error: OAuth2Error) -> RefusedError:
     """An error that Authlib raised itself: its description may repeat the request, so it becomes the reason."""
     if isinstance(error, RefusedError):
         return error
     code = error.error if error.error in CODES else "invalid_request"
-    # Whatever is wrong with credentials we say ourselves: what is left to Authlib is that there are none.
-    missing = "neither Basic nor a secret in the form was sent" if code == "invalid_client" else None
-    return RefusedError(code, reason=missing or error.get_error_description() or error.error)
+    return RefusedError(code, reason=LEFT_TO_AUTHLIB.get(code) or error.get_error_description() or error.error)
 
 
 def render(error: RefusedError) -> Response:
@@ -41,26 +46,34 @@ def render(error: RefusedError) -> Response:
     return answer
 
 
+def public(document: dict[str, Any], *, max_age: int) -> Response:
+    """A JSON document for everybody, which may be kept for so many seconds."""
+    answer = jsonify(document)
+    answer.cache_control.public = True
+    answer.cache_control.max_age = max_age
+    return answer
+
+
 def init_app(app: Flask, record: Callable[[RefusedError], None]) -> None:
     """Render whatever is raised in a request.
 
     Args:
         app: Whose requests.
-        record: Called once for every refusal; failures of our own are logged here.
+        record: Called once for every refusal and failure.
     """
     app.before_request(read_body)
 
-    @app.errorhandler(OAuth2Error)
-    def refused(error: OAuth2Error) -> Response:
-        refusal = as_refused(error)
+    def recorded(refusal: RefusedError) -> Response:
         record(refusal)
         return render(refusal)
 
+    @app.errorhandler(OAuth2Error)
+    def refused(error: OAuth2Error) -> Response:
+        return recorded(as_refused(error))
+
     @app.errorhandler(HTTPException)
     def refused_by_flask(error: HTTPException) -> Response:
-        refusal = from_http(error)
-        record(refusal)
-        answer = render(refusal)
+        answer = recorded(from_http(error))
         # What Werkzeug knows better, `Allow` above all (RFC 9110, section 15.5.6), which it writes in any order.
         known = [(name, value) for name, value in error.get_headers() if name in ("Allow", "Retry-After")]
         answer.headers.extend([(name, ", ".join(sorted(value.split(", ")))) for name, value in known])
@@ -73,12 +86,13 @@ def init_app(app: Flask, record: Callable[[RefusedError], None]) -> None:
             return failed(error)  # the database is well: the statement was not
         # Any other error may mean that a table is missing, and each driver says so in its own way.
         log.error("the database does not answer, or `flask prepare` was not run: %s", cause(error))
-        return render(RefusedError("temporarily_unavailable", reason="the database does not answer or is not prepared"))
+        reason = "the database does not answer or is not prepared"
+        return recorded(RefusedError("temporarily_unavailable", reason=reason))
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:
         log.error("unexpected failure at %s %s", request.method, request.url_rule, exc_info=error)
-        return render(RefusedError("server_error", reason=type(error).__name__))
+        return recorded(RefusedError("server_error", reason=type(error).__name__))
 
 
 def read_body() -> None:
@@ -91,6 +105,8 @@ def read_body() -> None:
         raise BadRequest from error
     if len(body) < (request.content_length or 0):
         raise BadRequest
+    if request.mimetype == FORM and not body.isascii() and "\ufffd" in body.decode(errors="replace"):
+        raise RefusedError("invalid_request", "The body is not UTF-8.")  # Werkzeug would drop the whole form
 
 
 def cause(error: Exception) -> str:
@@ -109,4 +125,7 @@ def from_http(error: HTTPException) -> RefusedError:
         503: ("temporarily_unavailable", None),
     }
     code, description = known.get(error.code, ("invalid_request", None))
-    return RefusedError(code, description, reason=f"{error.code} {error.name}", status=error.code)
+    reason = f"{error.code} {error.name}"
+    if error.code == 413:
+        reason = f"the body is longer than {request.max_content_length} bytes (KEYTURN_MAX_BODY_BYTES)"
+    return RefusedError(code, description, reason=reason, status=error.code)

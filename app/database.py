@@ -1,28 +1,29 @@
 """This file is the database: one handle, one base class for models, one way to write.
 
 Reading needs no ceremony: `db.session` reads. Whoever writes does it inside `transaction()`.
-A request for a token, and the check of one, do neither: each is one statement, by `run_alone`.
+A request for a token, and the check of one, do neither: each is one `Statement`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, current_app
+from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
     Engine,
-    Executable,
     Integer,
     MetaData,
-    Row,
+    NullPool,
+    create_engine,
     delete,
     event,
     func,
@@ -32,6 +33,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import DeclarativeBase
+
+from app import statement
 
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 10
@@ -65,26 +68,25 @@ db = SQLAlchemy(metadata=Base.metadata)
 def init_app(app: Flask, text: str) -> None:
     url = make_url(text)
     # hide_parameters: an error of SQLAlchemy otherwise prints the values of its statement.
-    options: dict[str, object] = {"hide_parameters": True}
+    options: dict[str, Any] = {"hide_parameters": True}
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
         settings = f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={STATEMENT_SECONDS}s"
         options["connect_args"] = {"connect_timeout": CONNECT_SECONDS, "options": settings, **WATCHED}
-        # A connection that the server dropped is noticed before it is used, and replaced.
-        options["pool_pre_ping"] = True
     else:
         # Joined here: Flask-SQLAlchemy would make the folder, and fail where nothing may be written.
         url = url.set(database=str(Path(app.instance_path) / (url.database or "")))
         options["connect_args"] = {"timeout": LOCK_SECONDS}
     app.config["SQLALCHEMY_DATABASE_URI"] = url
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
+    # A connection that the server dropped is noticed before it is used, and replaced.
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options | {"pool_pre_ping": url.drivername != "sqlite"}
     db.init_app(app)
+    alone = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", **options)
+    statement.init_app(app, alone)
     with app.app_context():
-        is_sqlite = db.engine.dialect.name == "sqlite"
-        if is_sqlite:
+        if url.drivername == "sqlite":
             prepare_sqlite(db.engine)
-        # SQLite's connections commit by themselves; on PostgreSQL a BEGIN and a ROLLBACK would be two more round trips.
-        app.extensions["alone"] = db.engine if is_sqlite else db.engine.execution_options(isolation_level="AUTOCOMMIT")
+            prepare_sqlite(alone)
 
 
 def prepare_sqlite(engine: Engine) -> None:
@@ -102,18 +104,6 @@ def prepare_sqlite(engine: Engine) -> None:
         # Who only reads needs no transaction.
         if connection.get_execution_options().get("keyturn_writes"):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def run_alone(statement: Executable, values: Mapping[str, Any]) -> Row[Any] | None:
-    """Run one statement with no transaction around it: what it writes is there when this returns.
-
-    Returns:
-        The row that it finds, at most one.
-    """
-    engine: Engine = current_app.extensions["alone"]
-    with engine.connect() as connection:
-        result = connection.execute(statement, values)
-        return result.one_or_none() if result.returns_rows else None
 
 
 @contextmanager
@@ -135,12 +125,13 @@ def transaction() -> Iterator[None]:
         raise
 
 
-def never() -> bool:
-    return False
-
-
-def delete_in_steps(model: type[Base], condition: ColumnElement[bool], *, stop: Callable[[], bool] = never) -> int:
+def delete_in_steps(model: type[Base], condition: ColumnElement[bool], *, steps: int | None = None) -> int:
     """Delete the rows that meet a condition, in transactions so short that nobody waits for one.
+
+    Args:
+        model: Of which table.
+        condition: Which rows.
+        steps: How many transactions to make at the most, of STEP_ROWS rows each; None for as many as it takes.
 
     Returns:
         How many there were; those that somebody else deletes meanwhile are not counted.
@@ -148,11 +139,13 @@ def delete_in_steps(model: type[Base], condition: ColumnElement[bool], *, stop: 
     key = inspect(model).primary_key[0]
     some = select(key).where(condition).limit(STEP_ROWS)
     step = delete(model).where(key.in_(some)).execution_options(synchronize_session=False)
-    total, removed = 0, STEP_ROWS
-    while removed == STEP_ROWS and not stop():
+    total = 0
+    for _ in count() if steps is None else range(steps):
         begin = time.monotonic()
         with transaction():
             removed = db.session.execute(step).rowcount  # type: ignore[attr-defined]
         total += removed
+        if removed < STEP_ROWS:
+            break
         time.sleep(time.monotonic() - begin)  # as long for the others as for us
     return total

@@ -1,7 +1,7 @@
 """This file is rate limits, by the library `limits`: past one, 429 with Retry-After (RFC 6585, section 4).
 
-Failed authentications are counted per client id as sent and address, and per address (RFC 6749, section
-2.3.1); successes are none. Requests are counted per client that has shown who it is. With
+Wrong credentials are counted per client id as sent and address, and per address (RFC 6749, section
+2.3.1); right ones are not. Requests are counted per client that has shown who it is. With
 KEYTURN_REDIS_URL all workers count together; without it each counts for itself.
 """
 
@@ -11,8 +11,7 @@ import hashlib
 import ipaddress
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from flask import Flask, current_app, request
@@ -28,6 +27,7 @@ from app.logs import log
 
 REDIS_SECONDS = 0.5  # a limit is not worth a longer wait
 ALONE_SECONDS = 5
+MAX_KEYS = 100_000  # in a worker's memory, some 40 MiB
 MAX_ADDRESS_CHARACTERS = 64
 TOO_MANY = "Too many requests. Try again after the seconds that Retry-After names."
 
@@ -48,7 +48,8 @@ class Limits:
                 settings.limit_introspection,
             )
         )
-        self._own = FixedWindowRateLimiter(MemoryStorage())
+        self._memory = MemoryStorage()
+        self._own = FixedWindowRateLimiter(self._memory)
         self._shared = shared(settings.redis_url) if settings.redis_url else None
         self._alone_until = 0.0
 
@@ -73,13 +74,17 @@ class Limits:
             try:
                 return question(self._shared)
             except StorageError as error:
-                self._alone_until = time.monotonic() + ALONE_SECONDS
-                cause = type(error.storage_error).__name__
-                log.error(
-                    "Redis does not answer: for %d seconds this worker counts for itself: %s", ALONE_SECONDS, cause
-                )
-                trail.note("limits_not_shared", client_id=None, reason=f"limits_not_shared: {cause}")
+                self._go_on_alone(type(error.storage_error).__name__)
+        if len(self._memory.storage) > MAX_KEYS:
+            self._memory.reset()  # so many senders fail that it is better to count anew than to grow
         return question(self._own)
+
+    def _go_on_alone(self, cause: str) -> None:
+        if time.monotonic() < self._alone_until:
+            return  # another thread waited for it too, and has said so
+        self._alone_until = time.monotonic() + ALONE_SECONDS
+        log.error("Redis does not answer: for %d seconds this worker counts for itself: %s", ALONE_SECONDS, cause)
+        trail.note("limits_not_shared", client_id=None, reason=f"limits_not_shared: {cause}")
 
 
 def shared(url: str) -> FixedWindowRateLimiter:
@@ -92,9 +97,26 @@ def init_app(app: Flask, settings: config.Settings) -> None:
     app.extensions["limits"] = Limits(settings)
 
 
-@contextmanager
-def guessing(client_id: str) -> Iterator[None]:
-    """Look at credentials unless too many were wrong already, and count these if they are wrong too.
+def current() -> Limits:
+    found: Limits = current_app.extensions["limits"]
+    return found
+
+
+class Guess:
+    """Credentials that are about to be looked at."""
+
+    def __init__(self, limits: Limits, keys: Sequence[Key]) -> None:
+        self._limits = limits
+        self._keys = keys
+
+    def failed(self) -> None:
+        """They were wrong."""
+        for key in self._keys:
+            self._limits.hit(key)
+
+
+def guess(client_id: str) -> Guess:
+    """Allow credentials to be looked at, unless too many were wrong already.
 
     Args:
         client_id: As it was sent; empty if none could be read.
@@ -102,34 +124,36 @@ def guessing(client_id: str) -> Iterator[None]:
     Raises:
         RefusedError: `temporarily_unavailable`, with status 429, before the secret is looked at.
     """
-    limits: Limits = current_app.extensions["limits"]
+    limits = current()
     address = known_address(request.remote_addr or "")
     # A digest: what was sent as an id may be a secret, and may be long.
     sender = f"{hashlib.sha256(client_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]} {address}"
-    keys: list[Key] = [(limit, key) for limit, key in ((limits.failures, sender), (limits.address, address)) if limit]
-    for key in keys:
-        if not limits.test(key):
-            raise too_many(limits, key, f"too many failed authentications from {address}")
-    try:
-        yield
-    except RefusedError as error:
-        if error.error == "invalid_client":
-            for key in keys:
-                limits.hit(key)
-        raise
+    keys = [(limit, key) for limit, key in ((limits.failures, sender), (limits.address, address)) if limit]
+    for limit, key in keys:
+        if not limits.test((limit, key)):
+            whose, setting = ("of this client id ", "FAILURES") if key is sender else ("", "ADDRESS")
+            reason = f"more than {limit} failed authentications {whose}from {address} (KEYTURN_LIMIT_{setting})"
+            raise too_many(limits, (limit, key), reason)
+    return Guess(limits, keys)
 
 
 def count_request(client_id: str) -> None:
-    """Count a request of a client that has shown who it is.
+    """Count a request for a token, by a client that has shown who it is.
 
     Raises:
         RefusedError: `temporarily_unavailable`, with status 429.
     """
-    limits: Limits = current_app.extensions["limits"]
-    is_question = request.endpoint == "oauth.introspection"
-    limit = limits.introspection if is_question else limits.requests
-    if limit and not limits.hit(key := (limit, f"{'asks' if is_question else 'requests'} {client_id}")):
-        raise too_many(limits, key, f"more than {limit} by this client")
+    count(current().requests, f"requests {client_id}", "more than {} by this client (KEYTURN_LIMIT_REQUESTS)")
+
+
+def count_question(client_id: str) -> None:
+    """Count a question about a token, as `count_request` does."""
+    count(current().introspection, f"asks {client_id}", "more than {} by this API (KEYTURN_LIMIT_INTROSPECTION)")
+
+
+def count(limit: RateLimitItem | None, key: str, reason: str) -> None:
+    if limit and not current().hit((limit, key)):
+        raise too_many(current(), (limit, key), reason.format(limit))
 
 
 def too_many(limits: Limits, key: Key, reason: str) -> RefusedError:
@@ -137,11 +161,12 @@ def too_many(limits: Limits, key: Key, reason: str) -> RefusedError:
     return RefusedError("temporarily_unavailable", TOO_MANY, reason=reason, status=429, retry_after=seconds)
 
 
-def known_address(address: str) -> str:
+def known_address(text: str) -> str:
     """What counts as one address: of IPv6 the first 64 bits, as one machine has all the others."""
     try:
-        if ":" in address:
-            return str(ipaddress.IPv6Network((address, 64), strict=False))
+        address = ipaddress.ip_address(text)
     except ValueError:
-        pass
-    return address[:MAX_ADDRESS_CHARACTERS]
+        return text[:MAX_ADDRESS_CHARACTERS]  # whatever a proxy has written there
+    if isinstance(address, ipaddress.IPv6Address) and not address.ipv4_mapped:
+        return str(ipaddress.IPv6Network((address, 64), strict=False))
+    return str(getattr(address, "ipv4_mapped", None) or address)

@@ -63,7 +63,7 @@ def init_app(app: Flask, trusted_proxies: int) -> None:
     @app.before_request
     def name_request() -> None:
         sent = request.headers.get("X-Request-Id", "")
-        keep = trusted_proxies and PLAIN_ID.fullmatch(sent)
+        keep = trusted_proxies and PLAIN_ID.fullmatch(sent) and not SECRET.search(sent)
         g.request_id = sent if keep else secrets.token_hex(8)
 
     @app.after_request

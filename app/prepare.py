@@ -19,13 +19,14 @@ from flask.cli import with_appcontext
 from sqlalchemy import func, select, text
 
 import config
+from app import cipher
 from app.clients import registry
 from app.clients.client import Client
 from app.clients.client_rules import RegistrationError
 from app.clock import now
 from app.commands.command_group import checked
 from app.database import db
-from app.keys import cipher, keystore, rotation
+from app.keys import keystore, rotation
 
 ONE_PREPARES = 9068  # PostgreSQL names advisory locks by number
 

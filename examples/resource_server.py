@@ -4,9 +4,12 @@
     python examples/resource_server.py --check introspection   # by asking, so that a revocation counts
 
 It needs Flask and Authlib. Copy it into your service: change the settings and the routes, and keep what
-stands between them. With `jwt` a revoked token is good until it expires, and the authorization server may
-be down; with `introspection` a revocation counts within CACHE_SECONDS, and nothing is served while the
-authorization server does not answer.
+stands between them.
+
+With `jwt` a revoked token is good until it expires. Once the keys were fetched, the authorization server
+may be down for a day; a key that was withdrawn is trusted until they are fetched again.
+With `introspection` a revocation counts within CACHE_SECONDS, the server checks signature and type, and
+nothing is served while it does not answer.
 """
 
 from __future__ import annotations
@@ -77,7 +80,7 @@ class RefusedError(OAuth2Error):
 
 
 def invalid_token(reason: str) -> RefusedError:
-    log.info("refused: %s", reason)  # never the token itself
+    log.info("refused: %r", reason)  # never the token itself; quoted, as it may repeat a part of its header
     return RefusedError("invalid_token", 401)
 
 
@@ -96,7 +99,9 @@ def fetch(url: str, form: dict[str, str] | None = None) -> tuple[dict[str, Any],
         OSError: If there is no answer, or another one than 200.
         ValueError, TypeError: If it is no JSON object.
     """
-    request = urllib.request.Request(url)  # noqa: S310, the address comes from our settings
+    if not url.startswith(ISSUER.partition("//")[0]):  # https stays https: our secret goes there
+        raise ValueError("the address has another scheme than the issuer")
+    request = urllib.request.Request(url)  # noqa: S310
     if form is not None:
         request.data = urlencode(form).encode()
         pair = f"{quote(CLIENT_ID, safe='')}:{quote(CLIENT_SECRET, safe='')}"  # RFC 6749, section 2.3.1
@@ -138,13 +143,14 @@ class Keys:
             self.refresh(wait=kid not in self.known)
         if not self.known or time.monotonic() > self.fetched_at + MAX_STALE_SECONDS:
             raise unavailable("there are no keys, or they are too old")
-        if kid not in self.known:
+        key = self.known.get(kid)
+        if key is None:
             raise invalid_token("its kid names no key")
-        return self.known[kid]
+        return key
 
     def refresh(self, *, wait: bool) -> None:
-        """One thread fetches; the others wait for it only if they need to."""
-        if self.lock.acquire(blocking=wait):
+        """One thread fetches; the others wait for it only if they need to, and not for ever."""
+        if self.lock.acquire(timeout=2 * TIMEOUT_SECONDS if wait else 0):
             try:
                 if time.monotonic() >= self.next_attempt:
                     self.fetch()
@@ -155,13 +161,15 @@ class Keys:
     def fetch(self) -> None:
         try:
             document, cache_control = fetch(find_address("jwks_uri"))
-            self.known = {key["kid"]: jwk.import_key(key) for key in document["keys"] if key["alg"] in ALGORITHMS}
-        except (OSError, ValueError, LookupError, TypeError, JoseError) as error:
+            # A key of another kind is none of ours, and spoils none (RFC 7517, section 5).
+            ours = [key for key in document["keys"] if key.get("alg") in ALGORITHMS and "kid" in key]
+            self.known = {key["kid"]: jwk.import_key(key) for key in ours}
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, JoseError) as error:
             log.warning("the keys stay as they were: %s", error)
             return
         found = re.search(r"max-age=(\d{1,9})", cache_control)
         self.fetched_at = time.monotonic()
-        self.stale_at = self.fetched_at + (int(found[1]) if found else MAX_AGE_SECONDS)
+        self.stale_at = self.fetched_at + min(int(found[1]) if found else MAX_AGE_SECONDS, MAX_STALE_SECONDS)
 
 
 class ScopeValidator(BearerTokenValidator):
@@ -214,9 +222,9 @@ class IntrospectionValidator(ScopeValidator):
 
     def ask(self, token: str) -> dict[str, Any]:
         """The answer about a token: one that is some seconds old, or a new one. Without an answer nobody is let in."""
-        digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()  # a cache holds no tokens
         if len(token) > MAX_TOKEN_CHARACTERS:
             raise invalid_token("it is longer than any token")
+        digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()  # a cache holds no tokens
         until, known = self.answers.get(digest, (0.0, {}))
         if time.monotonic() < until:
             return known

@@ -88,7 +88,7 @@ def token_refused(name: str, clauses: str, teaches: str, error: str, status: int
 
 
 def access_refused(name: str, clauses: str, teaches: str, error: str | None, status: int, **more: Any) -> Case:
-    where = r'resource_metadata="[^"]+/\.well-known/oauth-protected-resource"$' if status == 401 else ""
+    where = r'resource_metadata="[^"]+/\.well-known/oauth-protected-resource[^"]*"$' if status == 401 else ""
     pattern = '^Bearer realm="[^"]+", ' + (f'error="{error}", .*{where}' if error else where)
     challenge = {"WWW-Authenticate": re.compile(pattern)} | more.pop("answer", {})
     return Case(
@@ -135,7 +135,7 @@ CASES = (
         outside=True,
     ),
     Case(
-        name="a token, asked for with the form", clauses="R012 R029", folder=ASK,
+        name="a token, asked for with the form", clauses="R029", folder=ASK,
         teaches="The id and the secret may stand in the form instead, if the client is not registered for Basic only.",
         form=asks(("client_id", "{{reporting_id}}"), ("client_secret", "{{reporting_secret}}")),
         answer=NO_STORE, body=ISSUED | {"scope": "reports:read"}, saves="reporting_token", outside=True,
@@ -158,7 +158,7 @@ CASES = (
         body={"scope": "inventory:write inventory:read"},
     ),
     Case(
-        name="a token for another API", clauses="R047 R049", folder=ASK,
+        name="a token for another API", clauses="R049", folder=ASK,
         teaches="The scope decides which API a token opens: this one is for the shipments API, and its aud says so.",
         basic="partner", form=asks(("scope", "shipments:read")), body=ISSUED | {"scope": "shipments:read"},
         saves="shipments_token",
@@ -254,11 +254,11 @@ CASES = (
         teaches="HEAD works where GET does, and answers no body.",
     ),
     asked_about(
-        "what a JWT says", "R087 R089 R090", "The API shows who it is, sends the token, and reads what it may rely on.",
+        "what a JWT says", "R047 R087 R089 R090", "The API shows who it is, sends the token, and reads what it says.",
         "{{shipments_token}}", SAID | {"client_id": "{{partner_id}}", "sub": "{{partner_id}}"},
     ),
     asked_about(
-        "what an opaque token says", "R087 R090", "An opaque token says the same, but only to who asks.",
+        "what an opaque token says", "R047 R049 R087 R090", "An opaque token says the same, but only to who asks.",
         "{{opaque_shipments_token}}", SAID | {"client_id": "{{opaque_id}}", "sub": "{{opaque_id}}"},
     ),
     asked_about(
@@ -363,7 +363,7 @@ CASES = (
     ),
     token_refused(
         "the secret in the URL", "R004", "What stands in a URL ends in logs: no parameter is read from there.",
-        "invalid_request", path=TOKEN + "?client_secret={{admin_secret}}", form=asks(("client_id", "{{admin_id}}")),
+        "invalid_request", path=TOKEN + "?client_secret=kts_not-a-real-one", basic="admin", form=asks(),
         outside=True,
     ),
     token_refused(
@@ -488,6 +488,11 @@ CASES = (
         "invalid_request", 400, path=LOGS + "?access_token={{admin_token}}", bearer="admin_token",
     ),
     access_refused(
+        "a token in the header and in the form", "R102", "One way of sending a token per request, here too.",
+        "invalid_request", 400, method="POST", path=LOGS, form=[("access_token", "{{admin_token}}")],
+        bearer="admin_token",
+    ),
+    access_refused(
         "a token for another API", "R103", "Its aud is the shipments API: here it opens nothing.",
         "invalid_token", 401, bearer="shipments_token",
     ),
@@ -528,6 +533,7 @@ CASES = (
             "issuer": "{{base_url}}", "token_endpoint": "{{base_url}}/oauth/token",
             "introspection_endpoint": "{{base_url}}/oauth/introspect",
             "revocation_endpoint": "{{base_url}}/oauth/revoke",
+            "service_documentation": "{{base_url}}/errors/",
             "jwks_uri": "{{base_url}}/.well-known/jwks.json", "response_types_supported": [],
             "grant_types_supported": [CC], "scopes_supported": list,
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],

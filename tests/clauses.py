@@ -21,8 +21,8 @@ class Clause:
 TEXT = """
 # The shape of a request
 R001 M | 6749 3.2 | Only POST ever issues a token; any other method is 405 with Allow: POST and a JSON body.
-R002 M | 6749 3.2 | In production what is below /oauth/ refuses plain http, seen through the configured proxies.
-R003 M | 6749 4.4.2 | Parameters are read from a form only; another media type is 415 and names the right one.
+R002 M | 6749 3.2 | In production what is below /oauth/ refuses plain http, seen through the configured proxies, with 400, and the log names the setting; development accepts any host.
+R003 M | 6749 4.4.2 | Parameters are read from a UTF-8 form only; another media type is 415 and names the right one.
 R004 M | 6749 2.3.1 | No parameter is read from the URL.
 R005 M | 6749 3.2 | A parameter that is sent twice is invalid_request; resource may repeat.
 R006 M | 6749 3.2 | A parameter without a value counts as left out.
@@ -44,11 +44,11 @@ R020 M | 6749 5.2 | Failed Basic authentication is 401 with a Basic challenge.
 R021 M | 7617 2 | That challenge names a realm.
 R022 M | 9110 15.5.2 | Every 401 has a challenge.
 R023 S | 6749 5.2 | Failed authentication by the form is invalid_client as well.
-R024 D | 6749 5.2 | Unknown client and wrong secret get the same answer after the same work.
-R025 M | 6749 2.3.1 | Guessing is limited per client id and address, and per address: 429 with Retry-After.
+R024 D | our own | Unknown client and wrong secret get the same answer after the same work; in development all but the hint.
+R025 M | 6749 2.3.1 | Wrong credentials are limited per client id and address, and per address, before the secret is looked at: 429 with Retry-After, shared where Redis is; a right secret never counts, and from elsewhere is not locked out.
 R026 M | 6749 10.10 | Secrets are 256 random bits, and only a digest is kept, which itself opens nothing.
 R027 M | 6749 3.2.1 | An expired secret and a disabled client are invalid_client.
-R028 D | 7591 3.2.1 | During a rotation both secrets work; afterwards the old one fails on all workers at once.
+R028 D | our own | During a rotation both secrets work; afterwards the old one fails on all workers at once.
 R029 M | 7591 2 | A client registered for one method is refused with any other.
 R030 S | 9700 2.5 | A client may authenticate with a signed assertion (private_key_jwt).
 # Assertions
@@ -77,7 +77,7 @@ R050 S | 9068 3 | Scopes of two APIs in one request are invalid_scope.
 R051 M | 6749 5.1 | The answer is 200, JSON, with access_token and token_type.
 R052 S | 6749 5.1 | expires_in is a whole number, exp minus iat.
 R053 S | 6749 4.4.3 | There is no refresh token.
-R054 M | 6749 5.1 | No answer with a token, and no error, may be stored.
+R054 M | 6749 5.1 | No answer with a token, no introspection and no error may be stored.
 R055 M | 7519 4.1.7 | Two answers have different tokens.
 R056 M | 6750 2.1 | A token has the characters of b64token only; an opaque one has 256 random bits.
 R057 S | 6749 5.1 | The longest token is documented.
@@ -86,7 +86,7 @@ R058 M | 6749 5.2 | An error is a JSON object with a registered code, 400 unless
 R059 M | 6749 5.2 | Error texts keep to the allowed characters, and in production nothing of the request comes back.
 R060 M | 6749 5.2 | error_uri is a valid address, and a page is there.
 R061 D | 9110 15 | No answer is HTML but the error pages; codes outside RFC 6749 have fixed statuses.
-R062 D | 9110 17 | No error has a secret, a token, a stack trace or SQL in it.
+R062 D | our own | No error has a secret, a token, a stack trace or SQL in it.
 # Access tokens
 R063 M | 9068 2.1 | A JWT is signed, and its typ is at+jwt.
 R064 M | 9068 2.1 | RS256 is supported, by the server and by its guard.
@@ -94,7 +94,7 @@ R065 M | 9068 2.2 | iss, exp, aud, sub, client_id, iat and jti are there; iss is
 R066 S | 9068 2.2 | sub is the client's id.
 R067 S | 9068 2.2.3 | scope is one string, separated by spaces.
 R068 M | 7519 4.1 | exp and iat are numbers; sub, iss and aud are strings.
-R069 M | 9068 4 | The guard refuses a wrong typ, issuer, audience, signature, algorithm or moment.
+R069 M | 9068 4 | The guard refuses a wrong typ, issuer, audience, signature or algorithm, exp without leeway, iat and nbf beyond 60 seconds.
 R070 M | 7515 4.1.4 | kid names exactly one key of the JWKS.
 R071 S | 9700 4.15.1 | No client chooses its id.
 # Keys
@@ -102,11 +102,11 @@ R072 M | 7517 5 | The JWKS is a JSON object with keys.
 R073 M | 7517 4 | No private member of a key is published.
 R074 S | 7517 4.5 | kids are unique: each is the key's thumbprint (RFC 7638).
 R075 S | 7517 4.2 | Each key has its use and its algorithm; RSA keys have 2,048 bits or more.
-R076 D | 9110 13 | A key is published before it signs and kept while its tokens live; max-age and ETag are sent.
-R077 D | 7517 5 | All workers publish the same keys and sign with the same one.
+R076 D | 9110 13 | A key is published one max-age before it signs and kept while its tokens live; max-age and ETag are sent.
+R077 D | our own | All workers publish the same keys and sign with the same one.
 # Metadata
 R078 M | 8414 3 | The metadata is where the RFC puts it, also with a path in the issuer.
-R079 M | 8414 2 | The issuer is the configured one, never taken from the request.
+R079 M | 8414 2 | The issuer is the configured one, never taken from the request: https in production, without query or fragment.
 R080 M | 8414 2 | token_endpoint is there, authorization_endpoint is not, response_types_supported is empty.
 R081 M | 8414 2 | grant_types_supported is client_credentials.
 R082 M | 8414 2 | The authentication methods that are listed are those that work, at each endpoint.
@@ -135,11 +135,11 @@ R101 S | 6750 3.1 | No token has no error code; a bad one is 401, a missing scop
 R102 M | 6750 2 | Two ways of sending a token in one request are 400.
 R103 M | 9700 2.3 | A token for another API is refused.
 # Deployment
-R104 M | 9700 4.13 | Proxy headers count only for the configured number of proxies.
+R104 M | 9700 4.13 | Proxy headers count only for the configured number of proxies; they change neither scheme, address nor issuer otherwise.
 R105 S | 9700 2.2.1 | Tokens are bound to their sender.
 R106 M | 9110 15 | The content type is right, HEAD works where GET does, and no browser may call the token endpoint.
 R107 D | 9110 15.5.14 | A body that is too long is 413; slow and broken ones are bounded.
-R108 D | 9700 2 | Every token, refusal and change is one event, with the request id and without any secret.
+R108 D | our own | Every token, refusal and change is one event, with the request id and without any secret.
 """
 
 ASSERTIONS = "Clients authenticate with secrets; signed assertions are not built yet."
@@ -160,7 +160,8 @@ def read(text: str) -> dict[str, list[Clause]]:
             found[line[2:]] = []
             continue
         name, source, sentence = (part.strip() for part in line.split("|"))
-        found[list(found)[-1]].append(Clause(*name.split(), f"RFC {source.replace(' ', ', section ')}", sentence))
+        place = f"RFC {source.replace(' ', ', section ')}" if source[0].isdigit() else source
+        found[list(found)[-1]].append(Clause(*name.split(), place, sentence))
     return found
 
 

@@ -125,6 +125,7 @@ def close(app: Flask) -> None:
         with contextlib.suppress(SQLAlchemyError):  # a test may have taken the table away
             suite.keep_trail()
         db.engine.dispose()
+        app.extensions["connections"].close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

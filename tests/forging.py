@@ -42,20 +42,31 @@ def with_our_key(app: Flask, payload: dict[str, Any] | bytes, **header: Any) -> 
     return with_header(app, {name: value for name, value in protected.items() if value is not LEFT_OUT}, payload)
 
 
-def with_a_foreign_key(app: Flask) -> str:
+def with_a_foreign_key(app: Flask, payload: dict[str, Any] | None = None) -> str:
     """A token of another server that uses our kid."""
-    with app.test_request_context():
-        kid = keystore.signing_key()[0].kid
-    return jwt.encode({"alg": "RS256", "kid": kid, "typ": "at+jwt"}, claims(), jwk.RSAKey.generate_key(2048))
+    header = {"alg": "RS256", "kid": our_kid(app), "typ": "at+jwt"}
+    return jwt.encode(header, claims() if payload is None else payload, jwk.RSAKey.generate_key(2048))
 
 
-def with_the_public_key_as_secret(app: Flask) -> str:
+def with_the_public_key_as_secret(app: Flask, payload: dict[str, Any] | None = None) -> str:
     """HS256, with the public key as the shared secret (RFC 8725, section 2.1)."""
     with app.test_request_context():
-        row, key = keystore.signing_key()
-    signed = encoded({"alg": "HS256", "kid": row.kid, "typ": "at+jwt"}, claims())
+        key = keystore.signing_key()[1]
+    header = {"alg": "HS256", "kid": our_kid(app), "typ": "at+jwt"}
+    signed = encoded(header, claims() if payload is None else payload)
     secret = key.keys[0].as_pem(private=False)
     return f"{signed}.{base64url(hmac.digest(secret, signed.encode(), 'sha256'))}"
+
+
+def unsigned(app: Flask, payload: dict[str, Any] | None = None) -> str:
+    """With alg none, and no signature."""
+    header = {"alg": "none", "kid": our_kid(app), "typ": "at+jwt"}
+    return encoded(header, claims() if payload is None else payload) + "."
+
+
+def our_kid(app: Flask) -> str:
+    with app.test_request_context():
+        return keystore.signing_key()[0].kid
 
 
 def with_header(app: Flask, header: dict[str, Any], payload: dict[str, Any] | bytes | None = None) -> str:
@@ -64,10 +75,6 @@ def with_header(app: Flask, header: dict[str, Any], payload: dict[str, Any] | by
         key = keystore.signing_key()[1].keys[0].private_key
     signed = encoded(header, claims() if payload is None else payload)
     return f"{signed}.{base64url(key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
-
-
-def unsigned() -> str:
-    return encoded({"alg": "none", "typ": "at+jwt"}, claims()) + "."
 
 
 def encoded(*parts: dict[str, Any] | bytes) -> str:

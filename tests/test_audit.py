@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import event, select, text
+from sqlalchemy import select, text
 
 import config
 from app import database
@@ -158,19 +158,6 @@ def test_the_worker_writes_its_batch_by_itself(app: Flask, admin: Machine) -> No
     admin.token()
 
     wait_for(lambda: any(row.event == "token_issued" for row in rows(app)))
-
-
-def test_issuing_a_token_waits_for_no_row_of_the_trail(app: Flask, admin: Machine) -> None:
-    admin.token()
-    with app.app_context():
-        trail.batch().close()
-        engine = db.engine
-    statements: list[str] = []
-    event.listen(engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
-
-    admin.token()
-
-    assert not [each for each in statements if each.startswith(("INSERT", "UPDATE"))]
 
 
 def test_what_the_database_does_not_take_is_kept_and_written_later(

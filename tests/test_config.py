@@ -50,6 +50,11 @@ def test_an_empty_variable_is_not_set() -> None:
     assert config.load({"KEYTURN_ISSUER": "", "KEYTURN_ENV": ""}) == config.load({})
 
 
+def test_an_empty_limit_is_none_and_one_that_is_not_set_has_its_default() -> None:
+    assert config.load({"KEYTURN_LIMIT_FAILURES": ""}).limit_failures == ""
+    assert config.load({}).limit_failures == "60/minute"
+
+
 def test_every_fault_is_named_at_once() -> None:
     found = faults(ENV="staging", ISSUER="nonsense", SIGNING_ALG="none", TRUSTED_PROXIES="-1", FILE="/nowhere.toml")
 
@@ -97,6 +102,16 @@ def test_every_fault_is_named_at_once() -> None:
         ("ACCESS_TOKEN_SECONDS", "1h"),
         ("ACCESS_TOKEN_SECONDS", "\uff13\uff16"),
         ("TRUSTED_PROXIES", "eleven"),
+        ("LIMIT_FAILURES", "60"),
+        ("LIMIT_FAILURES", "60/fortnight"),
+        ("LIMIT_ADDRESS", "0/minute"),
+        ("REDIS_URL", "http://localhost"),
+        ("REDIS_URL", "redis://:hush/hush@localhost:6379/0"),
+        ("REDIS_URL", "redis://localhost:6379/0?socket_timeout=abc"),
+        ("REDIS_URL", "redis://[::1/0"),
+        ("REDIS_URL", "redis://localhost:99999/0"),
+        ("AUDIT_DAYS", "0"),
+        ("AUDIT_ROWS", "10"),
         ("MAX_BODY_BYTES", "10"),
         ("MAX_BODY_BYTES", "9999999999"),
     ],
@@ -108,9 +123,16 @@ def test_a_bad_value_is_refused_with_what_would_be_right(name: str, value: str) 
 
 
 def test_no_fault_repeats_what_may_be_a_secret() -> None:
-    text = " ".join(faults(DATABASE_URL="mysql://me:hush-hush@host/x", SECRET_KEYS="hush-hush", ISSUER="//hush-hush"))
+    text = " ".join(
+        faults(
+            DATABASE_URL="mysql://me:hush-hush@host/x",
+            SECRET_KEYS="hush-hush",
+            ISSUER="//hush-hush",
+            REDIS_URL="redis://:hush/hush@h",
+        )
+    )
 
-    assert text.count("must be") == 3
+    assert text.count("must be") == 4
     assert "hush" not in text
 
 
@@ -122,6 +144,10 @@ def test_no_fault_repeats_what_may_be_a_secret() -> None:
         ("ISSUER", "https://example.com:8443/auth/eu"),
         ("AUDIENCE", "urn:example:api"),
         ("SECRET_KEYS", f"{GOOD_KEY}, {GOOD_KEY}"),
+        ("REDIS_URL", "redis://localhost"),
+        ("REDIS_URL", "rediss://user:pass%2Fword@redis.internal:6380/3"),
+        ("REDIS_URL", "redis://[::1]:6379/0"),
+        ("LIMIT_FAILURES", "1/second"),
         ("DATABASE_URL", "postgresql://user:password@localhost/keyturn"),
         ("DATABASE_URL", "sqlite:////var/lib/keyturn/keyturn.db"),
     ],
@@ -130,7 +156,7 @@ def test_a_good_value_is_taken(name: str, value: str) -> None:
     assert faults(**{name: value}) == ()
 
 
-def test_production_needs_https_and_secret_keys() -> None:
+def test_R079_production_needs_https_and_secret_keys() -> None:
     assert [sentence.split()[0] for sentence in faults(ENV="production")] == ["KEYTURN_ISSUER", "KEYTURN_SECRET_KEYS"]
     assert faults(ENV="production", ISSUER="https://auth.example.com", SECRET_KEYS=GOOD_KEY) == ()
 

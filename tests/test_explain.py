@@ -8,9 +8,11 @@ from urllib.parse import quote
 import pytest
 import time_machine
 from flask import Flask
+from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from app.clock import now
+from app.database import db
 from app.explanations import causes
 from app.explanations.codes import CODES
 from tests import forging
@@ -103,6 +105,43 @@ def a_client_that_is_no_api(app: Flask) -> TestResponse:
     return demo(app, "demo-admin").introspect("x")
 
 
+def scopes_with_commas(app: Flask) -> TestResponse:
+    return demo(app, "demo-admin").ask(scope="read:logs,write:logs")
+
+
+def a_body_that_is_not_utf8(app: Flask) -> TestResponse:
+    body = b"grant_type=client_credentials&scope=read:logs\xe9"
+    return app.test_client().post("/oauth/token", data=body, content_type="application/x-www-form-urlencoded")
+
+
+def a_parameter_twice(app: Flask) -> TestResponse:
+    return app.test_client().post("/oauth/token", data={"grant_type": ["client_credentials"] * 2})
+
+
+def no_credentials(app: Flask) -> TestResponse:
+    return app.test_client().post("/oauth/token", data=FORM)
+
+
+def a_client_without_a_grant(app: Flask) -> TestResponse:
+    return demo(app, "demo-shipments").ask()
+
+
+def a_body_that_is_too_long(app: Flask) -> TestResponse:
+    return app.test_client().post("/oauth/token", data=FORM | {"x": "x" * 17_000})
+
+
+def another_method(app: Flask) -> TestResponse:
+    return app.test_client().get("/oauth/token")
+
+
+def a_bad_parameter(app: Flask) -> TestResponse:
+    return demo(app, "demo-admin").get("/admin/logs?limit=many", demo(app, "demo-admin").token())
+
+
+def garbage_for_a_token(app: Flask) -> TestResponse:
+    return demo(app, "demo-admin").get("/admin/logs", "garbage")
+
+
 REFUSALS: dict[Callable[[Flask], TestResponse], tuple[str, str]] = {
     basic_to_a_client_of_the_form: (
         "invalid_client",
@@ -116,6 +155,15 @@ REFUSALS: dict[Callable[[Flask], TestResponse], tuple[str, str]] = {
     id_and_secret_swapped: ("invalid_client", "the client is unknown, its id looks like a secret"),
     a_wrong_secret: ("invalid_client", "the secret is wrong"),
     a_disabled_client: ("invalid_client", "the client is disabled"),
+    scopes_with_commas: ("invalid_scope", "the words of the scope are separated by commas, not by spaces"),
+    a_body_that_is_not_utf8: ("invalid_request", "The body is not UTF-8."),
+    a_parameter_twice: ("invalid_request", "twice: grant_type"),
+    no_credentials: ("invalid_client", "neither Basic nor a secret in the form was sent"),
+    a_client_without_a_grant: ("unauthorized_client", "the client was registered without a grant"),
+    a_body_that_is_too_long: ("invalid_request", "the body is longer than 16384 bytes (KEYTURN_MAX_BODY_BYTES)"),
+    another_method: ("invalid_request", "405 Method Not Allowed"),
+    a_bad_parameter: ("invalid_request", "The parameter limit must be a whole number from 1 to 200."),
+    garbage_for_a_token: ("invalid_token", "the token is no JWT, or a part of one"),
     a_misspelt_scope: ("invalid_scope", "the scope reports:raed is unknown; did you mean reports:read?"),
     a_foreign_scope: ("invalid_scope", "the client is not registered for the scope read:logs"),
     json_for_a_form: ("invalid_request", "JSON was sent, a form is needed"),
@@ -185,6 +233,24 @@ def test_another_worker_finds_it_too(new_app: Callable[..., Flask]) -> None:
 @pytest.mark.parametrize("request_id", ["0123456789abcdef", "", "\x00", "x" * 500, "\udcff"])
 def test_a_request_id_that_is_not_there_is_said_so(operator: Operator, request_id: str) -> None:
     assert "no event with this request id" in operator.is_refused("explain", request_id)
+
+
+def test_a_failure_of_the_database_is_explained_too(app: Flask) -> None:
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE client_secrets RENAME TO elsewhere"))
+
+    answer = demo(app, "demo-admin").ask()
+
+    (event,) = Operator(app).run("explain", answer.headers["X-Request-Id"])["events"]
+    assert (answer.status_code, event["event"], event["error"]) == (503, "request_failed", "temporarily_unavailable")
+
+
+def test_what_a_service_has_written_is_not_taken_for_a_refusal(admin: Machine) -> None:
+    entry = {"message": "invalid_client: the secret is wrong"}
+    answer = admin.send("POST", "/admin/logs", admin.token(), json=entry)
+
+    (event,) = Operator(admin.app).run("explain", answer.headers["X-Request-Id"])["events"]
+    assert "error" not in event
 
 
 def test_a_change_of_state_is_explained_as_it_stands(admin: Machine) -> None:

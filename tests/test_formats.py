@@ -74,7 +74,7 @@ def test_R069_it_ends_with_its_life(shop: Machine) -> None:
         assert shop.get("/inventory", token).status_code == 401
 
 
-def test_R090_introspection_says_the_same_of_both(shop: Machine) -> None:
+def test_R047_R049_R090_introspection_says_the_same_of_both(shop: Machine) -> None:
     with time_machine.travel(now(), tick=False):
         said = demo(shop.app, "demo-shipments").introspect(shop.token(scope="shipments:read")).json
         moment = now()

@@ -145,7 +145,7 @@ def assert_answered_well(answer: TestResponse) -> None:
         st.sampled_from(["X-Request-Id", "Host", "Forwarded", "X-Forwarded-For", "Cookie"]), header_text
     ),
 )
-def test_no_request_is_answered_with_a_500_or_with_itself(
+def test_R017_R022_R059_no_request_is_answered_with_a_500_or_with_itself(
     hostile: Flask,
     method: str,
     path: str,

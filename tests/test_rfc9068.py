@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,7 @@ def decoded(app: Flask, token: str) -> jwt.Token:
 
 
 @pytest.mark.parametrize("alg", ["RS256", "ES256"])
-def test_R063_R064_R065_R066_R067_R068_a_token_has_the_claims_of_the_profile(
+def test_R052_R063_R064_R065_R066_R067_R068_a_token_has_the_claims_of_the_profile(
     new_app: Callable[..., Flask], alg: str
 ) -> None:
     app = new_app(signing_alg=alg)
@@ -56,7 +57,7 @@ def test_R063_R064_R065_R066_R067_R068_a_token_has_the_claims_of_the_profile(
     assert machine.get("/admin/logs", answer["access_token"]).status_code == 200
 
 
-def test_R049_the_audience_follows_from_the_scope(partner: Machine) -> None:
+def test_R047_R049_the_audience_follows_from_the_scope(partner: Machine) -> None:
     audiences = {
         scope: decoded(partner.app, partner.token(scope=scope)).claims["aud"]
         for scope in ("inventory:read", "shipments:read")
@@ -73,10 +74,10 @@ def test_R068_claims_of_a_client_are_in_its_tokens(operator: Operator) -> None:
     assert (claims["org_id"], claims["plan"]) == ("acme", "a=b")
 
 
-def test_R071_no_one_chooses_a_client_id(operator: Operator) -> None:
+def test_R014_R071_no_one_chooses_a_client_id(operator: Operator) -> None:
     ids = {operator.register(name, "--scope", "read:logs").client_id for name in ("alice", "bob")}
 
-    assert all(each.startswith("ktc_") and len(each) == 26 for each in ids)
+    assert all(re.fullmatch(r"ktc_[A-Za-z0-9_-]{22}", each) for each in ids)
     assert "ktc_alice" in operator.is_refused("clients", "show", "ktc_alice")
     assert "name" in operator.is_refused("clients", "create", "ktc_alice", "--scope", "read:logs")
 
@@ -142,7 +143,7 @@ def test_R063_the_long_form_of_typ_is_let_in(admin: Machine) -> None:
 
 
 def test_R069_attack_alg_none(admin: Machine) -> None:
-    assert admin.get("/admin/logs", forging.unsigned()).status_code == 401
+    assert admin.get("/admin/logs", forging.unsigned(admin.app)).status_code == 401
 
 
 def test_R069_attack_public_key_as_hmac_secret(admin: Machine) -> None:

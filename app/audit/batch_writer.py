@@ -154,8 +154,9 @@ class BatchWriter:
                 if not self.write():
                     self._filled.set()
                 elif now() >= trimmed + TRIM_SECONDS:
-                    trimmed = now()
                     with self._app.app_context():
-                        retention.trim(config.current(), stop=self._closed.is_set)
+                        # A step each time, so that no event waits for it; the next one soon if there is more.
+                        if not retention.trim(config.current(), steps=1):
+                            trimmed = now()
             except Exception as error:  # whatever it is, the next batch is written
                 log.error("the audit trail's thread failed", exc_info=error)

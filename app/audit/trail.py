@@ -6,6 +6,7 @@ noted, and written in batches: `note`. Either way there is one log line, at once
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from flask import Flask, current_app, g, request
@@ -59,18 +60,26 @@ def note(event: str, *, client_id: str | None, scope: str | None = None, reason:
 
 
 def note_refusal(error: RefusedError) -> None:
-    """Note that a token or access was refused; any other refusal is a log line only."""
+    """Note why a request was refused, or failed; what is not at any address is a log line only."""
     reason = f"{error.error or 'no token'}: {error.reason}"
-    if isinstance(error, AccessRefusedError):
-        note("access_refused", client_id=g.get("client_id"), reason=reason)
-    elif request.blueprint == "oauth" and request.endpoint:
-        note(f"{request.endpoint.removeprefix('oauth.')}_refused", client_id=g.get("client_id"), reason=reason)
-    else:
+    if error.status_code == 404:
         log_line("request_refused", reason=reason)
+        return
+    if error.status_code >= 500:
+        event = "request_failed"
+    elif isinstance(error, AccessRefusedError):
+        event = "access_refused"
+    elif request.blueprint == "oauth" and request.endpoint:
+        event = f"{request.endpoint.removeprefix('oauth.')}_refused"
+    else:
+        event = "request_refused"
+    note(event, client_id=g.get("client_id"), reason=reason)
 
 
 def log_line(event: str, **fields: str | None) -> None:
-    log.info(event, extra={"fields": fields})
+    # Not `log.info`: it looks through the stack for a file and a line that no line of ours shows.
+    if log.isEnabledFor(logging.INFO):
+        log.handle(log.makeRecord(log.name, logging.INFO, "", 0, event, (), None, extra={"fields": fields}))
 
 
 def recent(*, limit: int, before: int, client_id: str | None = None, event: str | None = None) -> Sequence[AuditEvent]:

@@ -18,20 +18,20 @@ from flask import g
 import config
 from app import limits
 from app.audit import trail
-from app.clients.client import Client
-from app.clients.secret import PREFIX, ClientSecret, find_matching
+from app.clients.client import RegisteredClient
+from app.clients.secret import PREFIX, ClientSecret, KnownSecret, find_matching, has_ended
 from app.clock import now
 from app.errors import RefusedError
 from app.explanations import causes
 
-FindClient = Callable[[str], Client | None]
+FindClient = Callable[[str], RegisteredClient | None]
 DEMO_IDS = {demo.client_id for demo in config.DEMO_CLIENTS}
 GENERATED_ID = re.compile(r"ktc_[A-Za-z0-9_-]{22}")
 SENT = {"client_secret_basic": "Basic", "client_secret_post": "a secret in the form"}
 ONE_MECHANISM = "Send the client's credentials in one way only: HTTP Basic or the form."
 
 
-def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> Client | None:
+def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> RegisteredClient | None:
     refuse_two_mechanisms(request)
     header = request.headers.get("Authorization", "")
     if not header:
@@ -39,15 +39,15 @@ def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> Clie
     try:
         client_id, plaintext = parse_basic(header)
     except RefusedError:
-        with limits.guessing(""):
-            raise
+        limits.guess("").failed()  # what cannot be read is a guess as well
+        raise
     if request.form.get("client_id", client_id) != client_id:
         description = "The client_id in the form is not the one in the Authorization header."
         raise RefusedError("invalid_request", description)
     return prove(find_client, client_id, plaintext, method="client_secret_basic")
 
 
-def client_secret_post(find_client: FindClient, request: OAuth2Request) -> Client | None:
+def client_secret_post(find_client: FindClient, request: OAuth2Request) -> RegisteredClient | None:
     refuse_two_mechanisms(request)
     if "client_secret" not in request.form:
         return None
@@ -88,29 +88,30 @@ def parse_basic(header: str) -> tuple[str, str]:
     return pair
 
 
-def prove(find_client: FindClient, client_id: str, plaintext: str, *, method: str) -> Client:
+def prove(find_client: FindClient, client_id: str, plaintext: str, *, method: str) -> RegisteredClient:
     """The client that these credentials prove.
 
     Raises:
         RefusedError: `invalid_client`, in the same words whatever is wrong; the reason tells.
     """
-    with limits.guessing(client_id):
-        if "\x00" in client_id:
-            refuse("the client id contains a NUL byte")  # PostgreSQL raises for one
-        client = find_client(client_id)
-        # What was sent as an id may be a secret in the wrong field: only what is certainly an id is kept.
-        g.client_id = client_id if client or GENERATED_ID.fullmatch(client_id) else None
-        known = client.secrets if client else []
-        secret = find_matching(known, plaintext)
-        if client is None or secret is None:
-            refuse_wrong(client_id, plaintext, known, is_known=client is not None)
-        refuse_unfit(client, secret, method)
-    limits.count_request(client.client_id)
+    # What was sent as an id may be a secret in the wrong field: only what is certainly an id is kept.
+    g.client_id = client_id if GENERATED_ID.fullmatch(client_id) else None
+    guess = limits.guess(client_id)
+    # PostgreSQL raises for a NUL byte; no id has one.
+    client = find_client(client_id.replace("\x00", "?"))
+    known = client.secrets if client else []
+    secret = find_matching(known, plaintext)
+    if client is None or secret is None:
+        g.client_id = client.client_id if client else g.client_id
+        guess.failed()
+        refuse_wrong(client_id, plaintext, known, is_known=client is not None)
+    g.client_id = client.client_id
+    refuse_unfit(client, secret, method)
     trail.batch().mark(ClientSecret.last_used_at, secret.id, now())
     return client
 
 
-def refuse_wrong(client_id: str, plaintext: str, known: Sequence[ClientSecret], *, is_known: bool) -> NoReturn:
+def refuse_wrong(client_id: str, plaintext: str, known: Sequence[KnownSecret], *, is_known: bool) -> NoReturn:
     """Say what is wrong with the credentials, after the same work for an unknown client as for a wrong secret."""
     nearly = [why for meant, why in causes.nearly_the_secret(plaintext) if find_matching(known, meant)]
     if not is_known:
@@ -118,8 +119,8 @@ def refuse_wrong(client_id: str, plaintext: str, known: Sequence[ClientSecret], 
     refuse(nearly[0] if nearly else "the secret is wrong")
 
 
-def refuse_unfit(client: Client, secret: ClientSecret, method: str) -> None:
-    if secret.not_after is not None and secret.has_ended():
+def refuse_unfit(client: RegisteredClient, secret: KnownSecret, method: str) -> None:
+    if secret.not_after is not None and has_ended(secret):
         refuse(f"the secret {secret.name} expired {causes.duration(now() - secret.not_after)} ago")
     if config.current().is_production and client.client_id in DEMO_IDS:
         refuse("demo clients are refused in production")

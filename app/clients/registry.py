@@ -8,26 +8,48 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import bindparam, or_, select
+from sqlalchemy import Text, bindparam, cast, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 
 from app.audit import trail
 from app.clients import client_rules
-from app.clients.client import Client
+from app.clients.client import Client, RegisteredClient
 from app.clients.client_rules import RegistrationError
-from app.clients.secret import ClientSecret, digest, generate
+from app.clients.secret import ClientSecret, KnownSecret, digest, generate
 from app.clock import now
 from app.database import db, transaction
 from app.logs import one_line
+from app.statement import Statement
 
-# Built once: building it costs more than running it, and every token asks it.
-FIND_CLIENT = select(Client).where(Client.client_id == bindparam("client_id")).options(joinedload(Client.secrets))
+FIND_CLIENT = Statement(
+    select(
+        Client.client_id,
+        Client.scope,
+        Client.default_scope,
+        Client.access_token_seconds,
+        Client.token_endpoint_auth_method,
+        Client.grant_types,
+        cast(Client.claims, Text).label("claims"),
+        Client.token_format,
+        Client.resource_server,
+        Client.disabled_at,
+        ClientSecret.id.label("secret_id"),
+        ClientSecret.name.label("secret_name"),
+        ClientSecret.digest,
+        ClientSecret.not_after,
+    )
+    .outerjoin(ClientSecret, ClientSecret.client_row == Client.id)
+    .where(Client.client_id == bindparam("client_id"))
+)
+OF_CLIENT, OF_SECRET = slice(10), slice(10, None)
 
 
-def find_client(client_id: str) -> Client | None:
-    """The client with this id, its secrets loaded with it, in one statement."""
-    return db.session.scalars(FIND_CLIENT, {"client_id": client_id}).unique().one_or_none()
+def find_client(client_id: str) -> RegisteredClient | None:
+    """The client with this id, and its secrets, by one statement."""
+    rows = FIND_CLIENT.run(client_id=client_id)
+    secrets = [KnownSecret(*row[OF_SECRET]) for row in rows]
+    return RegisteredClient(*rows[0][OF_CLIENT], secrets) if rows else None
 
 
 def get_client(id_or_name: str) -> Client:
@@ -106,14 +128,11 @@ def add(client: Client, plaintext: str) -> str:
     return plaintext
 
 
-def withdraw_tokens(id_or_name: str) -> Client:
-    """Let no token count that the client has: of either format, without looking for them.
-
-    Moments are whole seconds, so a token that it asks for later in this second does not count either.
-    """
+def revoke_tokens(id_or_name: str) -> Client:
+    """From now on no token counts that the client has been given, of either format."""
     with transaction():
         client = get_client(id_or_name)
-        client.tokens_not_before = now() + 1
+        end_tokens(client)
         trail.record("tokens_revoked", client_id=client.client_id)
     return client
 
@@ -123,18 +142,27 @@ def disable(id_or_name: str) -> Client:
     with transaction():
         client = get_client(id_or_name)
         client.disabled_at = client.disabled_at or now()
-        client.tokens_not_before = now() + 1
+        end_tokens(client)
         trail.record("client_disabled", client_id=client.client_id)
     return client
 
 
 def enable(id_or_name: str) -> Client:
-    """Let the client in again; its old tokens stay dead."""
+    """Let the client in again; its old tokens stay dead, also those that were being made when it was disabled."""
     with transaction():
         client = get_client(id_or_name)
         client.disabled_at = None
+        end_tokens(client)
         trail.record("client_enabled", client_id=client.client_id)
     return client
+
+
+def end_tokens(client: Client) -> None:
+    """Moments are whole seconds: a token that is issued later in this one does not count either.
+
+    The moment never moves back, whatever the clock does: that would revive tokens.
+    """
+    client.tokens_not_before = max(client.tokens_not_before, now() + 1)
 
 
 def delete(id_or_name: str) -> str:

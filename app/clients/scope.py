@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import config
 from app.errors import RefusedError
-from app.explanations.causes import did_you_mean
+from app.explanations.causes import unknown_scope
 
 
 def words(scope: str) -> list[str]:
@@ -28,7 +28,7 @@ def audiences(scope: str) -> set[str]:
     declared = {word: each.audience for each in config.current().resources for word in each.scopes}
     unknown = [word for word in words(scope) if word not in declared]
     if unknown:
-        raise ValueError(f"the scope {unknown[0]} is unknown{did_you_mean(unknown[0], declared)}")
+        raise ValueError(unknown_scope(unknown[0], declared))
     return {declared[word] for word in words(scope)}
 
 

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sqlalchemy import ForeignKey, LargeBinary, Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -35,9 +36,19 @@ class ClientSecret(Base):
     not_after: Mapped[int | None]
     last_used_at: Mapped[int | None]
 
-    def has_ended(self) -> bool:
-        # Authlib lets a secret past its end authenticate; RFC 7591, section 3.2.1 does not.
-        return self.not_after is not None and self.not_after <= now()
+
+class KnownSecret(NamedTuple):
+    """A secret as a request meets it."""
+
+    id: int
+    name: str
+    digest: bytes
+    not_after: int | None
+
+
+def has_ended(secret: ClientSecret | KnownSecret) -> bool:
+    # Authlib lets a secret past its end authenticate; RFC 7591, section 3.2.1 does not.
+    return secret.not_after is not None and secret.not_after <= now()
 
 
 def generate() -> str:
@@ -53,7 +64,7 @@ def digest(plaintext: str) -> bytes:
     return hashlib.sha256(plaintext.encode("utf-8", "surrogatepass")).digest()
 
 
-def find_matching(known: Sequence[ClientSecret], plaintext: str) -> ClientSecret | None:
+def find_matching(known: Sequence[KnownSecret], plaintext: str) -> KnownSecret | None:
     """The secret that this is the plaintext of.
 
     The work is the same for any number of secrets, none included: always MAX_SECRETS comparisons.

@@ -9,7 +9,7 @@ from app.clients import client_rules
 from app.clients.client import Client
 from app.clients.client_rules import RegistrationError
 from app.clients.registry import get_client
-from app.clients.secret import MAX_SECRETS, ClientSecret, digest, generate
+from app.clients.secret import MAX_SECRETS, ClientSecret, digest, generate, has_ended
 from app.clock import now
 from app.database import transaction
 
@@ -50,7 +50,7 @@ def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0)
 
 def make_room(client: Client) -> None:
     """Forget secrets that have ended, oldest first, until one more fits."""
-    for old in [each for each in client.secrets if each.has_ended()]:
+    for old in [each for each in client.secrets if has_ended(each)]:
         if len(client.secrets) >= MAX_SECRETS:
             client.secrets.remove(old)
     if len(client.secrets) >= MAX_SECRETS:

@@ -13,8 +13,9 @@ from app.commands.command_group import as_json, checked, moment, print_json
 from app.explanations.codes import CODES
 
 UNKNOWN = (
-    "The audit trail has no event with this request id. Tokens that were issued share a row with their like,\n"
-    "and so do refusals in a flood: of them only the last id is kept. The log has a line for each."
+    "The audit trail has no event with this request id. An event is there a second after its answer. What is not\n"
+    "at any address (404) is only in the log, under this id; and of tokens that were issued, and of refusals in a\n"
+    "flood, only the last id is kept."
 )
 
 
@@ -35,7 +36,7 @@ def run(request_id: str, as_json: bool) -> None:
 def explanation(event: dict[str, Any]) -> dict[str, Any]:
     """The event, with its reason taken apart and what is known about its error code."""
     code, colon, reason = str(event.get("reason", "")).partition(": ")
-    if not colon or code not in CODES:
+    if not event["event"].endswith(("_refused", "_failed")) or not colon or code not in CODES:
         return event
     page = f"{config.current().issuer}/errors/{code}"
     return event | {"reason": reason, "error": code, "meaning": CODES[code].meaning, "error_uri": page}

@@ -7,10 +7,10 @@ from typing import Any
 import click
 from cryptography.fernet import Fernet
 
+from app.cipher import SealedKeyError
 from app.clock import now
 from app.commands.command_group import CommandGroup, as_json, print_json
 from app.keys import rotation
-from app.keys.cipher import SealedKeyError
 from app.keys.signing_key import SigningKey
 
 keys = CommandGroup(

@@ -16,7 +16,7 @@ tokens = CommandGroup("tokens", help="Revoke tokens.", refusals=(RegistrationErr
 @as_json
 def revoke(client: str, as_json: bool) -> None:
     """Revoke all tokens that a client has now, of either format; its secrets still work."""
-    found = registry.withdraw_tokens(client)
+    found = registry.revoke_tokens(client)
     if as_json:
         print_json({"client_id": found.client_id, "tokens_not_before": found.tokens_not_before})
     else:

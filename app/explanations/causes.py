@@ -20,22 +20,20 @@ UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 def nearly_the_secret(sent: str) -> tuple[tuple[str, str], ...]:
     """What the caller may have meant, each with what is wrong then: always as many, for equal work (R024)."""
-    spaced = (
-        "the secret begins or ends with a space"
-        if not sent.endswith(("\n", "\r"))
-        else "the secret ends with a newline"
-    )
+    ends = "the secret ends with a newline" if sent.endswith("\n") else "white space stands around the secret"
     return (
-        (sent.strip(), spaced),
+        (sent.strip(), ends),
         (sent.strip("\"' \r\n"), "the secret is in quotes"),
         (unquote_plus(sent, errors="replace"), "the secret would match after percent-decoding"),
     )
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A question to put behind "the scope … is unknown", or nothing."""
+def unknown_scope(word: str, known: Iterable[str]) -> str:
+    """What is wrong with a word of a scope that is not declared."""
+    if "," in word:
+        return "the words of the scope are separated by commas, not by spaces"
     found = get_close_matches(word, list(known), n=1)
-    return f"; did you mean {found[0]}?" if found else ""
+    return f"the scope {word} is unknown" + (f"; did you mean {found[0]}?" if found else "")
 
 
 def sent_instead(media_type: str) -> str:

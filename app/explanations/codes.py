@@ -1,13 +1,17 @@
 """This file is every error code of this server: one table for answers, pages, docs/errors.md and `flask explain`.
 
-In the texts `…` is code. A command uses the variables ISSUER, CLIENT_ID, CLIENT_SECRET and TOKEN.
+In the texts `…` is code. A command uses the variables of `pages.VARIABLES`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-ASK = 'curl -s -u "$CLIENT_ID:$CLIENT_SECRET" -d grant_type=client_credentials "$ISSUER/oauth/token"'
+CREDENTIALS = '-u "$CLIENT_ID:$CLIENT_SECRET"'
+IN_FORM = '-d "client_id=$CLIENT_ID" --data-urlencode "client_secret=$CLIENT_SECRET"'
+GRANT = "-d grant_type=client_credentials"
+ASK = f'curl -s {CREDENTIALS} {GRANT} "$ISSUER/oauth/token"'
+ASK_FOR_SCOPE = f'curl -s {CREDENTIALS} {GRANT} -d "scope=$SCOPE" "$ISSUER/oauth/token"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ CODES = {
                 "Credentials were sent in two ways, such as Basic and `client_secret`.",
                 "Choose one. Many libraries send Basic by themselves.",
             ),
+            ("The body is not UTF-8.", "Encode it as UTF-8, and percent-encode what is not ASCII."),
             ("GET was used.", "The endpoints below `/oauth/` answer POST only."),
             ("Plain http was used in production.", "Use https; the operator checks `KEYTURN_TRUSTED_PROXIES`."),
         ),
@@ -61,7 +66,11 @@ CODES = {
         "The client did not prove who it is. Unknown client and wrong secret get the same answer, "
         "so that nobody learns which clients exist; the operator sees the true reason with `flask explain`.",
         (
-            ("A space or a newline stands at an end of the secret.", "Trim it; `cat secret.txt` brings its newline."),
+            ("No secret was sent at all.", "Send the id and the secret, with Basic or in the form."),
+            (
+                "A space or a newline stands at an end of the secret.",
+                "Trim it: `--data-urlencode client_secret@secret.txt` brings the newline of the file.",
+            ),
             ("The secret is percent-encoded twice, or is in quotes.", "Send it as it was shown."),
             ("The id and the secret are swapped.", "An id begins with `ktc_`, a secret with `kts_`."),
             ("The secret has ended after a rotation.", "Use the newest; `flask clients show CLIENT` lists their ends."),
@@ -69,9 +78,12 @@ CODES = {
                 "The client is registered for another method.",
                 "Send Basic for `client_secret_basic`, the form for `client_secret_post`.",
             ),
-            ("The client is disabled or was deleted.", "Ask the operator: `flask clients enable CLIENT`."),
+            (
+                "The client is disabled or was deleted.",
+                "Ask the operator: `flask clients enable CLIENT`, or register it again.",
+            ),
         ),
-        ASK,
+        f'curl -s {GRANT} {IN_FORM} "$ISSUER/oauth/token"',
         "RFC 6749, section 5.2",
     ),
     "unauthorized_client": Code(
@@ -89,7 +101,7 @@ CODES = {
             ),
             ("It revokes a token of another client.", "Only the client that a token was issued to can revoke it."),
         ),
-        ASK,
+        'curl -s -u "$API_ID:$API_SECRET" -d "token=$TOKEN" "$ISSUER/oauth/introspect"',
         "RFC 6749, section 5.2",
         (403,),
     ),
@@ -115,7 +127,7 @@ CODES = {
             ("The words belong to two APIs.", "One token opens one API: ask for a token each."),
             ("Commas, or two spaces, stand between the words.", "Put exactly one space between them."),
         ),
-        ASK,
+        ASK_FOR_SCOPE,
         "RFC 6749, sections 3.3 and 5.2",
     ),
     "invalid_token": Code(
@@ -144,7 +156,7 @@ CODES = {
             ),
             ("The client is not registered for it.", "The operator registers a client with that scope."),
         ),
-        'curl -s -H "Authorization: Bearer $TOKEN" "$ISSUER/inventory"',
+        ASK_FOR_SCOPE,
         "RFC 6750, section 3.1",
     ),
     "not_found": Code(
@@ -155,8 +167,8 @@ CODES = {
             ("A slash stands at the end, or twice.", "An address is written in one way; nobody is redirected."),
             ("The issuer has a path, and the address lacks it.", "Take the addresses from the metadata."),
         ),
-        'curl -s "$ISSUER/.well-known/oauth-authorization-server"',
-        "our own",
+        'curl -s "$METADATA"',
+        "our own code; no RFC defines it",
     ),
     "temporarily_unavailable": Code(
         503,
@@ -170,7 +182,7 @@ CODES = {
             ("With 503: the database does not answer.", "The log names it; the server recovers by itself."),
             ("With 503: `flask prepare` was not run, or there is no signing key.", "Run `flask prepare`."),
         ),
-        ASK,
+        f'curl -s --retry 5 {CREDENTIALS} {GRANT} "$ISSUER/oauth/token"',
         "RFC 6749, section 4.1.2.1, and RFC 6585, section 4",
         (429,),
     ),
@@ -179,7 +191,7 @@ CODES = {
         "The server failed. Its log has the cause, under the request id of this answer.",
         "The server failed in a way that nobody foresaw. That is a fault of the server's, not the caller's.",
         (("The log has the cause.", "Look there for the `X-Request-Id` of the answer, and report it."),),
-        'curl -s "$ISSUER/.well-known/oauth-authorization-server"',
+        'curl -s "$METADATA"',
         "RFC 6749, section 4.1.2.1",
     ),
 }

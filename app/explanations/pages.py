@@ -11,11 +11,11 @@ import hashlib
 import re
 from pathlib import Path
 
-from flask import Blueprint, Response, abort, make_response, render_template
+from flask import Blueprint, Response, abort, current_app, make_response, render_template
 from markupsafe import Markup, escape
 
 import config
-from app.explanations.codes import CODES
+from app.explanations.codes import CODES, Code
 
 PATH = "/errors/"
 MAX_AGE_SECONDS = 3_600
@@ -26,6 +26,19 @@ HEADERS = {
     "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{STYLE_DIGEST}'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": f"public, max-age={MAX_AGE_SECONDS}",
+}
+
+METADATA = "METADATA"  # the address of the server's metadata, in `app.config`
+# What the commands use, and what a reader puts in its place.
+VARIABLES = {
+    "ISSUER": "{issuer}",
+    "METADATA": "{metadata}",
+    "CLIENT_ID": "ktc_…",
+    "CLIENT_SECRET": "kts_…",
+    "API_ID": "ktc_…",
+    "API_SECRET": "kts_…",
+    "SCOPE": "…",
+    "TOKEN": "…",
 }
 
 blueprint = Blueprint("explanations", __name__, template_folder="templates")
@@ -44,7 +57,9 @@ def show(code: str) -> Response:
 
 
 def page(template: str, **values: object) -> Response:
-    text = render_template(template, issuer=config.current().issuer, style=Markup(STYLE), **values)  # noqa: S704, ours
+    issuer, metadata = config.current().issuer, current_app.config[METADATA]
+    ours = {"issuer": issuer, "metadata": metadata, "style": Markup(STYLE)}  # noqa: S704, our own style
+    text = render_template(template, **ours, **values)
     answer = make_response(text)
     answer.headers.update(HEADERS)
     return answer
@@ -62,6 +77,14 @@ def with_code(text: str) -> Markup:
 
 
 @blueprint.app_template_filter("statuses")
-def statuses(code: object) -> str:
+def statuses(code: Code) -> str:
     """The statuses that a code is answered with, the usual one first."""
-    return ", ".join(map(str, (code.status, *code.other_statuses)))  # type: ignore[attr-defined]
+    return ", ".join(map(str, (code.status, *code.other_statuses)))
+
+
+@blueprint.app_template_filter("variables")
+def variables(command: str) -> list[str]:
+    """The lines that set what a command uses."""
+    known = {"issuer": config.current().issuer, "metadata": current_app.config[METADATA]}
+    used = [name for name in VARIABLES if re.search(rf"\${name}\b", command)]
+    return [f"{name}={VARIABLES[name].format(**known)}" for name in used]

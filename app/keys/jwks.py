@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, jsonify, request
+from flask import Blueprint, request
 from werkzeug import Response
 
+from app.answers import public
 from app.keys import keystore
 from app.keys.signing_key import JWKS_MAX_AGE_SECONDS
 
@@ -16,8 +17,6 @@ blueprint = Blueprint("jwks", __name__)
 @blueprint.get(PATH)
 def jwks() -> Response:
     """Public members only: they are all that the row keeps unencrypted (RFC 7517, section 9.3)."""
-    answer = jsonify(keys=[row.public_jwk for row in keystore.published()])
-    answer.cache_control.public = True
-    answer.cache_control.max_age = JWKS_MAX_AGE_SECONDS
+    answer = public({"keys": [row.public_jwk for row in keystore.published()]}, max_age=JWKS_MAX_AGE_SECONDS)
     answer.add_etag()
     return answer.make_conditional(request)

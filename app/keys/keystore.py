@@ -15,10 +15,10 @@ from sqlalchemy import or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from app import cipher
 from app.clock import now
 from app.database import db
 from app.errors import RefusedError
-from app.keys import cipher
 from app.keys.signing_key import READ_SECONDS, SigningKey
 from app.logs import log
 

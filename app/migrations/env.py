@@ -7,12 +7,12 @@ from alembic import context
 from flask import current_app
 from sqlalchemy import text
 
+from app import stock
 from app.audit import audit_event
 from app.clients import client, secret
 from app.commands.command_group import refuse_faults
 from app.database import WRITES, Base, db
 from app.keys import signing_key
-from app.resources import stock
 from app.tokens import issued_token
 
 # Imported, so that Base knows their tables.

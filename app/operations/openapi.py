@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, current_app, jsonify
+from flask import Blueprint, Response, current_app
 
 import config
+from app.answers import public
 from app.errors import RESOURCE_METADATA
 from app.explanations.codes import CODES
+from app.explanations.pages import METADATA
 from app.resources import resource_metadata
 from app.tokens import metadata
 
@@ -26,10 +28,7 @@ blueprint = Blueprint("openapi", __name__)
 
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
-    answer = jsonify(description(config.current()))
-    answer.cache_control.public = True
-    answer.cache_control.max_age = MAX_AGE_SECONDS
-    return answer
+    return public(description(config.current()), max_age=MAX_AGE_SECONDS)
 
 
 def description(settings: config.Settings) -> dict[str, Any]:
@@ -42,8 +41,7 @@ def description(settings: config.Settings) -> dict[str, Any]:
         "scopes": {scope: about for resource in settings.resources for scope, about in resource.scopes.items()},
     }
     schemas["ErrorCode"]["enum"] = list(CODES)
-    issuer = urlsplit(settings.issuer)
-    move(described["paths"], metadata.WELL_KNOWN, issuer._replace(path=metadata.WELL_KNOWN + issuer.path).geturl())
+    move(described["paths"], metadata.WELL_KNOWN, current_app.config[METADATA])
     move(described["paths"], resource_metadata.WELL_KNOWN, current_app.config.get(RESOURCE_METADATA))
     return described
 

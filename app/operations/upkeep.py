@@ -10,11 +10,11 @@ import click
 from flask.cli import with_appcontext
 
 import config
-from app.audit import retention
+from app.audit import retention, trail
 from app.clients.secret import ClientSecret
 from app.clock import now
 from app.commands.command_group import as_json, checked, print_json
-from app.database import delete_in_steps
+from app.database import delete_in_steps, transaction
 from app.keys.signing_key import LEEWAY_SECONDS, SigningKey
 from app.tokens.issued_token import IssuedToken, RevokedToken
 
@@ -30,13 +30,17 @@ def remove_expired() -> dict[str, int]:
     """
     # Another machine's clock may be a little behind: for it these tokens still live.
     expired = now() - LEEWAY_SECONDS
-    return {
+    removed = {
         "opaque tokens": delete_in_steps(IssuedToken, IssuedToken.expires_at <= expired),
         "revocations": delete_in_steps(RevokedToken, RevokedToken.expires_at <= expired),
         "secrets": delete_in_steps(ClientSecret, ClientSecret.not_after <= now() - ENDED_SECRET_SECONDS),
         "signing keys": delete_in_steps(SigningKey, SigningKey.gone_at <= now()),
         "audit events": retention.trim(config.current()),
     }
+    if any(removed.values()):
+        with transaction():
+            trail.record("cleaned_up", reason=", ".join(f"{n} {what}" for what, n in removed.items() if n))
+    return removed
 
 
 @as_json

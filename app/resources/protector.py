@@ -11,19 +11,25 @@ from typing import NoReturn
 
 from authlib.integrations.flask_oauth2 import ResourceProtector
 from authlib.oauth2 import OAuth2Error
-from authlib.oauth2.rfc6749.requests import JsonRequest
 from authlib.oauth2.rfc6750 import BearerTokenValidator
-from flask import request
+from flask import Request, g, request
 
 from app.errors import AccessRefusedError, NoTokenError
 from app.resources.validators import AccessTokenValidator
+from app.tokens.access_token import AccessToken
 
 ONE_WAY = "Send the access token in one way only: the Authorization header."
 ONE_TOKEN = "Send the access token as Authorization: Bearer TOKEN, and nothing behind it."
 
 
 class BearerProtector(ResourceProtector):
-    def parse_request_authorization(self, received: JsonRequest) -> tuple[BearerTokenValidator, str]:
+    def acquire_token(self, scopes: str | list[str] | None = None, **_: object) -> AccessToken:
+        """As Authlib's own, but with Flask's request: Authlib's decodes the whole URL for each token, for nothing."""
+        token: AccessToken = self.validate_request([scopes] if isinstance(scopes, str) else scopes, request)
+        g.authlib_server_oauth2_token = token  # where `current_token` finds it
+        return token
+
+    def parse_request_authorization(self, received: Request) -> tuple[BearerTokenValidator, str]:
         """Find the token (RFC 6750, section 2), and refuse what section 3.1 calls malformed."""
         # RFC 9700, section 4.3.2: a token in a URL ends in logs.
         if "access_token" in request.args or "access_token" in request.form:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit, urlunsplit
 
-from flask import Flask, Response, jsonify
+from flask import Flask, Response
 
 import config
+from app.answers import public
 from app.errors import RESOURCE_METADATA
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
@@ -28,12 +29,11 @@ def init_app(app: Flask, resource: str) -> None:
 def resource_metadata() -> Response:
     settings = config.current()
     ours = [each for each in settings.resources if each.audience == settings.audience]
-    answer = jsonify(
-        resource=settings.audience,
-        authorization_servers=[settings.issuer],
-        scopes_supported=[scope for each in ours for scope in each.scopes],
-        bearer_methods_supported=["header"],
-    )
-    answer.cache_control.public = True
-    answer.cache_control.max_age = MAX_AGE_SECONDS
-    return answer
+    document = {
+        "resource": settings.audience,
+        "authorization_servers": [settings.issuer],
+        "scopes_supported": [scope for each in ours for scope in each.scopes],
+        "bearer_methods_supported": ["header"],
+    }
+    document = {name: value for name, value in document.items() if value}  # section 3.2: no empty lists
+    return public(document, max_age=MAX_AGE_SECONDS)

@@ -12,9 +12,9 @@ from typing import Any
 from authlib.integrations.flask_oauth2 import current_token
 from flask import Blueprint
 
+from app import parameters, stock
 from app.audit import trail
 from app.database import transaction
-from app.resources import parameters, stock
 from app.resources.protector import require_oauth
 
 SKU = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

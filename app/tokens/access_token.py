@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+from flask import Flask, current_app
 from joserfc import jws
-from joserfc.errors import JoseError
+from joserfc.errors import DecodeError, JoseError
 from joserfc.jwt import ClaimsOption, JWTClaimsRegistry
 
 import config
@@ -23,7 +25,8 @@ from app.keys.signing_key import LEEWAY_SECONDS
 
 ALGORITHMS = ("RS256", "ES256")
 TYPES = ("at+jwt", "application/at+jwt")
-MAX_MOMENT = 2**53  # beyond it a number is no whole second any more
+MAX_MOMENT = 2**53
+REMEMBERED_TOKENS = 2_048  # per app, some 3 kB each
 NEEDED_CLAIMS = ("iss", "exp", "aud", "sub", "client_id", "iat", "jti")  # RFC 9068, section 2.2
 
 
@@ -58,21 +61,47 @@ class AccessToken:
         )
 
 
+def init_app(app: Flask) -> None:
+    # What a signature has shown once it shows for ever: a token that is used again is not verified again.
+    app.extensions["verify_jwt"] = lru_cache(maxsize=REMEMBERED_TOKENS)(verify)
+
+
 def check_jwt(text: str) -> AccessToken:
     """Check everything that a JWT itself shows, but whether its audience is the one who asks.
 
     Raises:
         InvalidTokenError: If anything about it is not as this server would have made it.
     """
+    kid, token = verified_jwt(text)
+    check_moments(token.claims)
+    if keystore.find_public(kid) is None:
+        raise InvalidTokenError("the token's key was withdrawn")
+    return token
+
+
+def verified_jwt(text: str) -> tuple[str, AccessToken]:
+    """What `verify` finds, remembered."""
+    found: tuple[str, AccessToken] = current_app.extensions["verify_jwt"](text)
+    return found
+
+
+def verify(text: str) -> tuple[str, AccessToken]:
+    """What no passing of time will change: the signature, and that the claims are those of a token of ours.
+
+    Returns:
+        The id of its key, and the token.
+    """
     try:
         signed = jws.extract_compact(text.encode("ascii"))
         check_signature(signed)
         claims = json.loads(signed.payload or b"")
         check_claims(claims)
-    # RecursionError: thousands of brackets in a row are JSON too.
-    except (JoseError, ValueError, TypeError, RecursionError) as error:
+        return signed.headers()["kid"], AccessToken.from_claims(claims)
+    except DecodeError as error:
+        raise InvalidTokenError("the token is no JWT, or a part of one") from error
+    # RecursionError: thousands of brackets in a row are JSON too. OverflowError: so is a number without end.
+    except (JoseError, ValueError, TypeError, RecursionError, OverflowError) as error:
         raise InvalidTokenError(f"the token is malformed: {type(error).__name__}") from error
-    return AccessToken.from_claims(claims)
 
 
 def check_signature(signed: jws.CompactSignature) -> None:
@@ -97,11 +126,13 @@ def check_signature(signed: jws.CompactSignature) -> None:
 def check_claims(claims: Any) -> None:
     if not isinstance(claims, dict):
         raise InvalidTokenError("the token's payload is not an object")
-    check_moments(claims)
     needed: dict[str, ClaimsOption] = {name: {"essential": True} for name in NEEDED_CLAIMS}
-    JWTClaimsRegistry(now, LEEWAY_SECONDS, **needed).validate(claims)
+    # Of moments it shall only see that they are numbers: `check_moments` compares them, each time anew.
+    JWTClaimsRegistry(now, MAX_MOMENT, **needed).validate(claims)
     if claims["iss"] != config.current().issuer:
         raise InvalidTokenError("the token is another issuer's")
+    if claims["exp"] > min(claims["iat"] + config.MAX_ACCESS_TOKEN_SECONDS, MAX_MOMENT):
+        raise InvalidTokenError("the token would live longer than any that is issued here")
     # Authlib splits whatever `scope` is, and a number ends in AttributeError and HTTP 500. The database raises
     # for a `jti` with a NUL byte or half a surrogate pair.
     for name in ("client_id", "jti", "scope"):
@@ -109,13 +140,12 @@ def check_claims(claims: Any) -> None:
             raise InvalidTokenError(f"the token's {name} is not text, or not printable")
 
 
-def check_moments(claims: dict[str, Any]) -> None:
-    """Say how far a clock is off (RFC 7519, section 4.1); what is no moment at all the registry refuses."""
+def check_moments(claims: Mapping[str, Any]) -> None:
+    """Compare the moments with the clock (RFC 7519, section 4.1), and say by how much one is off."""
     moment = now()
-    known = {n: int(at) for n, at in claims.items() if type(at) in (int, float) and abs(at) < MAX_MOMENT}
     # No leeway here: a token of two seconds would live for a minute.
-    if known.get("exp", moment + 1) <= moment:
-        raise InvalidTokenError(f"the token expired {duration(moment - known['exp'])} ago")
+    if claims["exp"] <= moment:
+        raise InvalidTokenError(f"the token expired {duration(moment - int(claims['exp']))} ago")
     for name in ("nbf", "iat"):
-        if known.get(name, 0) > moment + LEEWAY_SECONDS:
-            raise InvalidTokenError(f"clock: {name} lies {duration(known[name] - moment)} ahead")
+        if claims.get(name, 0) > moment + LEEWAY_SECONDS:
+            raise InvalidTokenError(f"clock: {name} lies {duration(int(claims[name]) - moment)} ahead")

@@ -49,15 +49,20 @@ def refuse_query_parameters() -> None:
 @blueprint.before_request
 def refuse_repeated_parameters() -> None:
     """RFC 6749, section 3.2. Authlib takes the first; `resource` may repeat (RFC 8707, section 2)."""
-    if any(len(values) > 1 for name, values in request.form.lists() if name != "resource"):
-        raise RefusedError("invalid_request", "A parameter was sent more than once.")
+    if twice := [name for name, values in request.form.lists() if len(values) > 1 and name != "resource"]:
+        raise RefusedError("invalid_request", "A parameter was sent twice.", reason=f"twice: {' '.join(twice)}")
+
+
+def required(name: str) -> str:
+    """A parameter of the form, or the refusal that names it; one without a value counts as missing."""
+    if not (value := request.form.get(name)):
+        raise RefusedError("invalid_request", f"The parameter {name} is missing.")
+    return value
 
 
 @blueprint.post("/oauth/token")
 def token() -> Response:
     """Issue an access token (RFC 6749, section 4.4)."""
-    # Authlib calls a missing grant type an unsupported one.
-    if not request.form.get("grant_type"):
-        raise RefusedError("invalid_request", "The parameter grant_type is missing.")
+    required("grant_type")  # Authlib calls a missing one unsupported
     answer: Response = server.current().create_token_response()
     return answer

@@ -14,7 +14,7 @@ from joserfc.jwk import KeySet
 
 import config
 from app.clients import scope as scopes
-from app.clients.client import Client
+from app.clients.client import RegisteredClient
 from app.keys import keystore
 from app.tokens import issued_token
 
@@ -30,24 +30,24 @@ class AccessTokenGenerator(JWTBearerTokenGenerator):
     def get_jwks(self) -> KeySet:
         return self.key  # parsed: Authlib would import anything else again for every token, in 40 ms
 
-    def get_audiences(self, client: Client, user: None, scope: str) -> str:
+    def get_audiences(self, client: RegisteredClient, user: None, scope: str) -> str:
         # Authlib's default is the client's own id. `scopes.choose` has seen to it that there is one audience.
         (audience,) = scopes.audiences(scope)
         return audience
 
-    def get_jti(self, client: Client, grant_type: str, user: None, scope: str) -> str:
+    def get_jti(self, client: RegisteredClient, grant_type: str, user: None, scope: str) -> str:
         return secrets.token_urlsafe(16)
 
-    def get_extra_claims(self, client: Client, grant_type: str, user: None, scope: str) -> dict[str, str]:
+    def get_extra_claims(self, client: RegisteredClient, grant_type: str, user: None, scope: str) -> dict[str, str]:
         return client.claims
 
 
-def lifetime(client: Client, _: str) -> int:
+def lifetime(client: RegisteredClient, _: str) -> int:
     """Seconds for which a token of this client lives."""
     return client.access_token_seconds or config.current().access_token_seconds
 
 
-def generate(*, client: Client, **asked: Any) -> dict[str, Any]:
+def generate(*, client: RegisteredClient, **asked: Any) -> dict[str, Any]:
     """The token answer (RFC 6749, section 5.1); a JWT is signed with the one key that signs now."""
     if client.token_format == "opaque":
         generator = BearerTokenGenerator(issued_token.generate, expires_generator=lifetime)

@@ -10,28 +10,28 @@ from typing import Any
 from authlib.oauth2 import rfc7662
 from flask import Flask, Response, g
 
+from app import limits
 from app.audit import trail
-from app.clients.client import SECRET_METHODS, Client
+from app.clients.client import SECRET_METHODS, RegisteredClient
 from app.errors import RefusedError
 from app.tokens import live_token, server
 from app.tokens.access_token import AccessToken, InvalidTokenError
-from app.tokens.endpoints import blueprint
+from app.tokens.endpoints import blueprint, required
 from app.tokens.server import FormRequest
 
 NO_RESOURCE_SERVER = "This client is not registered as a resource server, and may not ask about tokens."
-NO_TOKEN = "The parameter token is missing."
 
 
 class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
     # Authlib allows Basic only, unless told otherwise.
     CLIENT_AUTH_METHODS = SECRET_METHODS
 
-    def check_params(self, request: FormRequest, client: Client) -> None:
+    def check_params(self, request: FormRequest, client: RegisteredClient) -> None:
         # Authlib refuses a token_type_hint that it does not know; RFC 7662, section 2.1 lets it be ignored.
         if client.resource_server is None:
             raise RefusedError("unauthorized_client", NO_RESOURCE_SERVER, status=403)
-        if "token" not in request.form:
-            raise RefusedError("invalid_request", NO_TOKEN)
+        limits.count_question(client.client_id)
+        required("token")
 
     def query_token(self, text: str, _: str | None) -> AccessToken | None:
         try:
@@ -40,7 +40,7 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
             note_inactive(str(error))
             return None
 
-    def check_permission(self, token: AccessToken, client: Client, request: FormRequest) -> bool:
+    def check_permission(self, token: AccessToken, client: RegisteredClient, request: FormRequest) -> bool:
         if client.resource_server in token.audience:
             return True
         note_inactive("the token is meant for another API than the one that asks")

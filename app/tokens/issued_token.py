@@ -15,9 +15,10 @@ from sqlalchemy import JSON, LargeBinary, Text, insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.clients import scope as scopes
-from app.clients.client import Client
+from app.clients.client import RegisteredClient
 from app.clock import now
-from app.database import Base, run_alone
+from app.database import Base
+from app.statement import Statement
 
 PREFIX = "kta_"
 
@@ -46,7 +47,7 @@ class RevokedToken(Base):
     expires_at: Mapped[int] = mapped_column(index=True)
 
 
-KEEP = insert(IssuedToken)
+KEEP = Statement(insert(IssuedToken))
 
 
 def generate(**_: Any) -> str:
@@ -64,18 +65,17 @@ def jti(token_digest: bytes) -> str:
     return base64.urlsafe_b64encode(token_digest[:16]).rstrip(b"=").decode()
 
 
-def keep(answer: dict[str, Any], client: Client) -> None:
+def keep(answer: dict[str, Any], client: RegisteredClient) -> None:
     """Write down the token of an answer (RFC 6749, section 5.1), in one statement that nothing else is part of."""
     (audience,) = scopes.audiences(answer["scope"])
     moment = now()
-    row = {
-        "digest": digest(answer["access_token"]),
-        "client_id": client.client_id,
-        "scope": answer["scope"],
-        "audience": audience,
-        "claims": client.claims,
-        "issued_at": moment,
-        "expires_at": moment + answer["expires_in"],
-        "revoked_at": None,
-    }
-    run_alone(KEEP, row)
+    KEEP.run(
+        digest=digest(answer["access_token"]),
+        client_id=client.client_id,
+        scope=answer["scope"],
+        audience=audience,
+        claims=client.claims_json,
+        issued_at=moment,
+        expires_at=moment + answer["expires_in"],
+        revoked_at=None,
+    )

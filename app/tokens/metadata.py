@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, jsonify
+from flask import Flask, Response
 
 import config
+from app.answers import public
 from app.clients.client import SECRET_METHODS
 from app.explanations import pages
 from app.keys import jwks
@@ -18,27 +19,27 @@ MAX_AGE_SECONDS = 300
 
 def init_app(app: Flask, issuer: str) -> None:
     """With a path in the issuer, the well-known part goes before the path (RFC 8414, section 3.1)."""
-    app.add_url_rule(WELL_KNOWN + urlsplit(issuer).path, view_func=metadata)
+    parts = urlsplit(issuer)
+    app.config[pages.METADATA] = parts._replace(path=WELL_KNOWN + parts.path).geturl()
+    app.add_url_rule(WELL_KNOWN + parts.path, view_func=metadata)
 
 
 def metadata() -> Response:
     settings = config.current()
-    answer = jsonify(
-        issuer=settings.issuer,
-        token_endpoint=f"{settings.issuer}/oauth/token",
-        introspection_endpoint=f"{settings.issuer}/oauth/introspect",
-        revocation_endpoint=f"{settings.issuer}/oauth/revoke",
-        jwks_uri=settings.issuer + jwks.PATH,
-        service_documentation=settings.issuer + pages.PATH,
-        scopes_supported=[scope for resource in settings.resources for scope in resource.scopes],
+    document = {
+        "issuer": settings.issuer,
+        "token_endpoint": f"{settings.issuer}/oauth/token",
+        "introspection_endpoint": f"{settings.issuer}/oauth/introspect",
+        "revocation_endpoint": f"{settings.issuer}/oauth/revoke",
+        "jwks_uri": settings.issuer + jwks.PATH,
+        "service_documentation": settings.issuer + pages.PATH,
+        "scopes_supported": [scope for resource in settings.resources for scope in resource.scopes],
         # Required by section 2, and empty: no response type, as there is no authorization endpoint.
-        response_types_supported=[],
+        "response_types_supported": [],
         # Its default would claim two grants of browsers.
-        grant_types_supported=[ClientCredentialsGrant.GRANT_TYPE],
-        token_endpoint_auth_methods_supported=list(SECRET_METHODS),
-        introspection_endpoint_auth_methods_supported=list(SECRET_METHODS),
-        revocation_endpoint_auth_methods_supported=list(SECRET_METHODS),
-    )
-    answer.cache_control.public = True
-    answer.cache_control.max_age = MAX_AGE_SECONDS
-    return answer
+        "grant_types_supported": [ClientCredentialsGrant.GRANT_TYPE],
+        "token_endpoint_auth_methods_supported": list(SECRET_METHODS),
+        "introspection_endpoint_auth_methods_supported": list(SECRET_METHODS),
+        "revocation_endpoint_auth_methods_supported": list(SECRET_METHODS),
+    }
+    return public(document, max_age=MAX_AGE_SECONDS)

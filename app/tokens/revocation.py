@@ -10,14 +10,14 @@ from flask import Flask, Response
 from sqlalchemy import update
 
 from app.audit import trail
-from app.clients.client import SECRET_METHODS, Client
+from app.clients.client import SECRET_METHODS, RegisteredClient
 from app.clock import now
 from app.database import db, transaction
 from app.errors import RefusedError
+from app.keys.signing_key import LEEWAY_SECONDS
 from app.tokens import issued_token, live_token, server
 from app.tokens.access_token import AccessToken, InvalidTokenError
-from app.tokens.endpoints import blueprint
-from app.tokens.introspection import NO_TOKEN
+from app.tokens.endpoints import blueprint, required
 from app.tokens.issued_token import IssuedToken, RevokedToken
 from app.tokens.server import FormRequest
 
@@ -28,13 +28,14 @@ class RevocationEndpoint(rfc7009.RevocationEndpoint):
     # Authlib allows Basic only, unless told otherwise.
     CLIENT_AUTH_METHODS = SECRET_METHODS
 
-    def authenticate_token(self, request: FormRequest, client: Client) -> AccessToken | None:
-        """The token, if it lives; RFC 7009, section 2.2 wants 200 for any other."""
-        if "token" not in request.form:
-            raise RefusedError("invalid_request", NO_TOKEN)
+    def authenticate_token(self, request: FormRequest, client: RegisteredClient) -> AccessToken | None:
+        """The token, if it is ours and lives on any machine; RFC 7009, section 2.2 wants 200 for any other."""
         try:
-            token = live_token.check(request.form["token"])
-        except InvalidTokenError:
+            token = live_token.identify(required("token"))
+        except InvalidTokenError as error:
+            trail.note("token_inactive", client_id=client.client_id, reason=f"inactive: {error}")
+            return None
+        if token.expires_at <= now() - LEEWAY_SECONDS:  # another machine's clock may be behind this one's
             return None
         # Authlib would answer invalid_grant, which is about codes and refresh tokens.
         if token.client_id != client.client_id:
@@ -49,11 +50,12 @@ def revoke(text: str, token: AccessToken) -> None:
     """Let a token count no more: a JWT by its `jti`, an opaque one by its row."""
     with transaction():
         if text.startswith(issued_token.PREFIX):
-            row = IssuedToken.digest == issued_token.digest(text)
-            db.session.execute(update(IssuedToken).where(row).values(revoked_at=now()))
-        elif db.session.get(RevokedToken, token.jti) is None:
+            living = (IssuedToken.digest == issued_token.digest(text)) & IssuedToken.revoked_at.is_(None)
+            is_new = db.session.execute(update(IssuedToken).where(living).values(revoked_at=now())).rowcount  # type: ignore[attr-defined]
+        elif is_new := db.session.get(RevokedToken, token.jti) is None:
             db.session.add(RevokedToken(jti=token.jti, expires_at=token.expires_at))
-        trail.record("token_revoked", client_id=token.client_id, reason=f"jti {token.jti}")
+        if is_new:
+            trail.record("token_revoked", client_id=token.client_id, reason=f"jti {token.jti}")
 
 
 def init_app(app: Flask) -> None:
