@@ -6,6 +6,7 @@ import click
 from flask.cli import FlaskGroup
 
 from app import create_app
+from app.prepare import know_migrations
 from app.start import refuse_to_start
 
 app = create_app()
@@ -15,5 +16,7 @@ context = click.get_current_context(silent=True)
 is_command = context and isinstance(context.find_root().command, FlaskGroup) and context.info_name != "run"
 
 # A server refuses to start on a fault. The commands do not: they are what mends it.
-if not is_command:
+if is_command:
+    know_migrations(app)
+else:
     refuse_to_start(app)

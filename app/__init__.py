@@ -18,17 +18,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask
-from flask_migrate import Migrate
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config
 from app import answers, database, limits, logs
 from app.audit import trail
+from app.clients import scope
 from app.commands import client_commands, explain_command, key_commands, token_commands
 from app.explanations import pages
 from app.keys import jwks, keystore
@@ -61,10 +60,10 @@ def create_app(settings: config.Settings | None = None) -> Flask:
 
     logs.init_app(app, settings.trusted_proxies)
     database.init_app(app, settings.database_url)
-    Migrate(app, database.db, directory=str(Path(__file__).parent / "migrations"))
     trail.init_app(app)
     answers.init_app(app, trail.note_refusal)
     limits.init_app(app, settings)
+    scope.init_app(app, settings.resources)
     keystore.init_app(app)
     access_token.init_app(app)
     server.init_app(app)

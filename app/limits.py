@@ -12,22 +12,23 @@ import ipaddress
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 from flask import Flask, current_app, request
 from limits import RateLimitItem, parse
 from limits.errors import StorageError
-from limits.storage import MemoryStorage, storage_from_string
+from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
 import config
 from app.audit import trail
+from app.counters import Counters
 from app.errors import RefusedError
 from app.logs import log
 
 REDIS_SECONDS = 0.5  # a limit is not worth a longer wait
 ALONE_SECONDS = 5
-MAX_KEYS = 100_000  # in a worker's memory, some 40 MiB
 MAX_ADDRESS_CHARACTERS = 64
 TOO_MANY = "Too many requests. Try again after the seconds that Retry-After names."
 
@@ -48,8 +49,7 @@ class Limits:
                 settings.limit_introspection,
             )
         )
-        self._memory = MemoryStorage()
-        self._own = FixedWindowRateLimiter(self._memory)
+        self._own = FixedWindowRateLimiter(Counters())
         self._shared = shared(settings.redis_url) if settings.redis_url else None
         self._alone_until = 0.0
 
@@ -75,8 +75,6 @@ class Limits:
                 return question(self._shared)
             except StorageError as error:
                 self._go_on_alone(type(error.storage_error).__name__)
-        if len(self._memory.storage) > MAX_KEYS:
-            self._memory.reset()  # so many senders fail that it is better to count anew than to grow
         return question(self._own)
 
     def _go_on_alone(self, cause: str) -> None:
@@ -161,6 +159,7 @@ def too_many(limits: Limits, key: Key, reason: str) -> RefusedError:
     return RefusedError("temporarily_unavailable", TOO_MANY, reason=reason, status=429, retry_after=seconds)
 
 
+@lru_cache(maxsize=4_096)
 def known_address(text: str) -> str:
     """What counts as one address: of IPv6 the first 64 bits, as one machine has all the others."""
     try:

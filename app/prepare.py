@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-import flask_migrate
 from cryptography.fernet import Fernet
+from flask import Flask, current_app
 from flask.cli import with_appcontext
 from sqlalchemy import func, select, text
 
@@ -48,7 +48,7 @@ def make_ready() -> Iterator[str]:
     settings = config.current()
     if make_secret_file():
         yield "A key for the encryption at rest is in instance/secret-key."
-    flask_migrate.upgrade()
+    upgrade()
     yield "The database is up to date."
     if first := rotation.make_first():
         yield f"The first signing key is {first.kid} ({first.alg})."
@@ -64,6 +64,20 @@ def make_ready() -> Iterator[str]:
         for demo in demos:
             seed(demo)
         yield f"The demo clients are registered: {', '.join(demo.client_id for demo in demos) or 'none'}."
+
+
+def upgrade() -> None:
+    import flask_migrate
+
+    know_migrations(current_app)
+    flask_migrate.upgrade()
+
+
+def know_migrations(app: Flask) -> None:
+    """Let `flask db` find the migrations."""
+    import flask_migrate  # here, as no server needs it, and with Alembic it is as long to import as Flask
+
+    flask_migrate.Migrate(app, db, directory=str(Path(__file__).parent / "migrations"))
 
 
 def make_secret_file() -> bool:

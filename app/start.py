@@ -39,7 +39,7 @@ def faults_at_start(app: Flask) -> list[str]:
             for found in db.session.scalars(select(Client.client_id).where(Client.client_id.in_(ids))):
                 faults.append(f"The demo client {found} must not exist in production: `flask clients delete {found}`.")
             if keystore.keystore().rows():
-                keystore.signing_key()
+                keystore.signer()
         except RefusedError as error:
             faults.append(f"No token could be signed: {error.reason}. Is the right key in KEYTURN_SECRET_KEYS?")
         except SQLAlchemyError as error:

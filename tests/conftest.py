@@ -31,6 +31,7 @@ import config
 from app import create_app
 from app.audit import trail
 from app.database import db
+from app.prepare import know_migrations
 from tests.conformance import (  # noqa: F401, hooks of pytest
     pytest_addoption,
     pytest_collection_modifyitems,
@@ -115,6 +116,7 @@ def build_app(**settings: object) -> Flask:
     assert not loaded.faults
     suite.remember(str(given["secret_keys"]))
     app = create_app(loaded)
+    know_migrations(app)
     suite.watch(app)
     return app
 

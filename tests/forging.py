@@ -37,8 +37,8 @@ def claims(**changes: Any) -> dict[str, Any]:
 def with_our_key(app: Flask, payload: dict[str, Any] | bytes, **header: Any) -> str:
     """A token signed by the server's own key."""
     with app.test_request_context():
-        row, _ = keystore.signing_key()
-    protected = {"alg": row.alg, "kid": row.kid, "typ": "at+jwt"} | header
+        signer = keystore.signer()
+    protected = {"alg": signer.alg, "kid": signer.kid, "typ": "at+jwt"} | header
     return with_header(app, {name: value for name, value in protected.items() if value is not LEFT_OUT}, payload)
 
 
@@ -51,10 +51,10 @@ def with_a_foreign_key(app: Flask, payload: dict[str, Any] | None = None) -> str
 def with_the_public_key_as_secret(app: Flask, payload: dict[str, Any] | None = None) -> str:
     """HS256, with the public key as the shared secret (RFC 8725, section 2.1)."""
     with app.test_request_context():
-        key = keystore.signing_key()[1]
+        key = keystore.signer().key
     header = {"alg": "HS256", "kid": our_kid(app), "typ": "at+jwt"}
     signed = encoded(header, claims() if payload is None else payload)
-    secret = key.keys[0].as_pem(private=False)
+    secret = key.as_pem(private=False)
     return f"{signed}.{base64url(hmac.digest(secret, signed.encode(), 'sha256'))}"
 
 
@@ -66,13 +66,13 @@ def unsigned(app: Flask, payload: dict[str, Any] | None = None) -> str:
 
 def our_kid(app: Flask) -> str:
     with app.test_request_context():
-        return keystore.signing_key()[0].kid
+        return keystore.signer().kid
 
 
 def with_header(app: Flask, header: dict[str, Any], payload: dict[str, Any] | bytes | None = None) -> str:
     """Our own signature under a header and a payload that joserfc would not write."""
     with app.test_request_context():
-        key = keystore.signing_key()[1].keys[0].private_key
+        key = keystore.signer().key.private_key
     signed = encoded(header, claims() if payload is None else payload)
     return f"{signed}.{base64url(key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
 

@@ -180,7 +180,7 @@ def test_the_second_of_a_rotation_may_turn_while_the_keys_are_looked_at(
         monkeypatch.setattr(keystore, "now", lambda: next(moments))
         monkeypatch.setattr(keystore.Keystore, "_read", lambda _: None)
         for _ in range(4):
-            assert keystore.signing_key()[0].alg == "RS256"
+            assert keystore.signer().alg == "RS256"
             assert keystore.published()
 
 

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
+from flask import Flask, current_app
+
 import config
 from app.errors import RefusedError
 from app.explanations.causes import unknown_scope
+
+SCOPE = re.compile(f"{config.SCOPE_TOKEN.pattern}( {config.SCOPE_TOKEN.pattern})*")
+
+
+def init_app(app: Flask, resources: Sequence[config.Resource]) -> None:
+    app.extensions["audiences"] = {word: each.audience for each in resources for word in each.scopes}
 
 
 def words(scope: str) -> list[str]:
@@ -13,10 +24,9 @@ def words(scope: str) -> list[str]:
     Raises:
         ValueError: For a character that the RFC does not allow, or a space too many.
     """
-    found = scope.split(" ")
-    if not all(config.SCOPE_TOKEN.fullmatch(word) for word in found):
+    if not SCOPE.fullmatch(scope):
         raise ValueError("a scope is words of printable ASCII without quotes or backslashes, single spaces between")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(scope.split(" ")))
 
 
 def audiences(scope: str) -> set[str]:
@@ -25,11 +35,11 @@ def audiences(scope: str) -> set[str]:
     Raises:
         ValueError: If a word of it is declared nowhere.
     """
-    declared = {word: each.audience for each in config.current().resources for word in each.scopes}
-    unknown = [word for word in words(scope) if word not in declared]
+    declared, wanted = current_app.extensions["audiences"], words(scope)
+    unknown = [word for word in wanted if word not in declared]
     if unknown:
         raise ValueError(unknown_scope(unknown[0], declared))
-    return {declared[word] for word in words(scope)}
+    return {declared[word] for word in wanted}
 
 
 def choose(asked: str, *, allowed: str, default: str) -> str:

@@ -21,6 +21,7 @@ from app.database import db
 from app.errors import RefusedError
 from app.keys.signing_key import READ_SECONDS, SigningKey
 from app.logs import log
+from app.signer import Signer
 
 
 class Keystore:
@@ -31,7 +32,7 @@ class Keystore:
         self._rows: Sequence[SigningKey] = ()
         self._read_at: int | None = None
         self._public: dict[str, jwk.Key] = {}
-        self._private: dict[str, jwk.KeySet] = {}
+        self._signers: dict[str, Signer] = {}
 
     def rows(self, *, max_age: int = READ_SECONDS, wait: int = 0) -> Sequence[SigningKey]:
         """The keys that are not gone, as they were at most `max_age` seconds ago.
@@ -59,13 +60,11 @@ class Keystore:
             self._public[row.kid] = jwk.import_key(row.public_jwk)
         return self._public[row.kid]
 
-    def private(self, row: SigningKey) -> jwk.KeySet:
-        # A set of this one key: with a bare key joserfc writes no `kid`, from a set of two it picks at random.
-        if row.kid not in self._private:
-            pem = cipher.decrypt(row.private_pem)
-            kty = row.public_jwk["kty"]
-            self._private[row.kid] = jwk.KeySet([jwk.import_key(pem, kty, {"kid": row.kid, "alg": row.alg})])
-        return self._private[row.kid]
+    def signer(self, row: SigningKey) -> Signer:
+        if row.kid not in self._signers:
+            key = jwk.import_key(cipher.decrypt(row.private_pem), row.public_jwk["kty"])
+            self._signers[row.kid] = Signer(row.alg, row.kid, key)
+        return self._signers[row.kid]
 
     def _read(self) -> None:
         query = select(SigningKey).where(or_(SigningKey.gone_at.is_(None), SigningKey.gone_at > now()))
@@ -89,8 +88,8 @@ def keystore() -> Keystore:
     return found
 
 
-def signing_key() -> tuple[SigningKey, jwk.KeySet]:
-    """The one key that signs now, and a set that holds it and nothing else.
+def signer() -> Signer:
+    """The one key that signs now.
 
     Raises:
         RefusedError: `temporarily_unavailable`, if there is none or it cannot be decrypted.
@@ -101,7 +100,7 @@ def signing_key() -> tuple[SigningKey, jwk.KeySet]:
         log.error("there is no signing key: run `flask prepare`")
         raise RefusedError("temporarily_unavailable", reason="there is no signing key")
     try:
-        return active, keystore().private(active)
+        return keystore().signer(active)
     except cipher.SealedKeyError as error:
         log.error("the signing key cannot be opened: %s", error)
         raise RefusedError("temporarily_unavailable", reason="the signing key cannot be opened") from error

@@ -29,8 +29,8 @@ class FormRequest(OAuth2Request):
 
     def __init__(self, flask_request: Request) -> None:
         # Our own address, not the one the client used: Authlib raises for plain http that is not loopback.
-        address = config.current().issuer + flask_request.path
-        super().__init__(flask_request.method, address, headers=flask_request.headers)
+        super().__init__(flask_request.method, config.current().issuer + flask_request.path)
+        self.headers = flask_request.headers
         self.payload = BasicOAuth2Payload({name: value for name, value in flask_request.form.items() if value})
 
     @property

@@ -1,0 +1,107 @@
+"""This file is what lies in the database while it is measured: many clients, many tokens, many rows of yesterday.
+
+Rows are inserted in bulk: what is measured is how much there is, not how it came.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from cryptography.fernet import Fernet
+from sqlalchemy import func, insert, select
+
+import config
+from app import create_app
+from app.clients.client import Client
+from app.clients.secret import ClientSecret, digest
+from app.database import Base, db, transaction
+from app.tokens.issued_token import IssuedToken, RevokedToken
+from benchmarks.server import ROOT, clean_environment
+
+AUDIENCE = "https://auth.example.com"
+SECRET = "kts_one-secret-for-all-of-them"
+ASKING = 10  # so many clients ask in turn, however many there are
+BATCH = 20_000
+RARELY = "1000000/second"  # limits that are on, and out of reach
+
+
+def production(database_url: str) -> dict[str, str]:
+    """The environment of a deployment: audit trail on, every limit on, a proxy in front."""
+    return clean_environment() | {
+        "KEYTURN_ENV": "production",
+        "KEYTURN_ISSUER": AUDIENCE,
+        "KEYTURN_TRUSTED_PROXIES": "1",
+        "KEYTURN_SECRET_KEYS": Fernet.generate_key().decode(),
+        "KEYTURN_DATABASE_URL": database_url,
+        "KEYTURN_LIMIT_FAILURES": RARELY,
+        "KEYTURN_LIMIT_ADDRESS": RARELY,
+        "KEYTURN_LIMIT_REQUESTS": RARELY,
+        "KEYTURN_LIMIT_INTROSPECTION": RARELY,
+    }
+
+
+def flask(environment: Mapping[str, str], *command: str) -> str:
+    run = [sys.executable, "-m", "flask", *command]
+    return subprocess.run(run, cwd=ROOT, env=dict(environment), check=True, capture_output=True, text=True).stdout
+
+
+def basic(client_id: str) -> str:
+    return "Basic " + base64.b64encode(f"{client_id}:{SECRET}".encode()).decode()
+
+
+def asking(kind: str, count: int) -> list[str]:
+    """The ids of the clients that ask, evenly spread among those that are registered."""
+    return [f"ktc_{kind}-{number * count // ASKING}" for number in range(ASKING)]
+
+
+def fill(
+    environment: Mapping[str, str], *, clients: int, tokens: int = 0, revocations: int = 0, expired: int = 0
+) -> None:
+    """Register clients, half of them for each format, and an API; issue and revoke tokens.
+
+    Args:
+        environment: Of an app whose database `flask prepare` has made.
+        clients: How many of each format.
+        tokens: How many opaque tokens that live.
+        revocations: How many JWTs that were revoked and would still live.
+        expired: How many opaque tokens that have expired.
+    """
+    moment = int(time.time())
+    with create_app(config.load(environment)).app_context():
+        put(Client, ({"token_format": "jwt", **client(f"jwt-{number}")} for number in range(clients)))
+        put(Client, ({"token_format": "opaque", **client(f"opaque-{number}")} for number in range(clients)))
+        put(Client, [client("api") | {"token_format": "jwt", "resource_server": AUDIENCE, "scope": ""}])
+        first = db.session.scalar(select(func.min(Client.id))) or 0
+        secret = {"name": "first", "digest": digest(SECRET), "created_at": moment}
+        put(ClientSecret, ({"client_row": first + number, **secret} for number in range(2 * clients + 1)))
+        put(IssuedToken, (opaque(number % clients, moment + 86_400) for number in range(tokens)))
+        put(IssuedToken, (opaque(number % clients, moment - 60) for number in range(expired)))
+        put(
+            RevokedToken,
+            ({"jti": secrets.token_urlsafe(16), "expires_at": moment + 86_400} for _ in range(revocations)),
+        )
+
+
+def client(name: str) -> dict[str, Any]:
+    moment = int(time.time())
+    asks = {"scope": "read:logs", "default_scope": "", "grant_types": "client_credentials", "claims": {}}
+    return {"client_id": f"ktc_{name}", "name": name, "created_at": moment, "tokens_not_before": 0, **asks}
+
+
+def opaque(number: int, expires_at: int) -> dict[str, Any]:
+    said = {"scope": "read:logs", "audience": AUDIENCE, "claims": {}, "issued_at": expires_at - 3_600}
+    return {"digest": secrets.token_bytes(32), "client_id": f"ktc_opaque-{number}", "expires_at": expires_at, **said}
+
+
+def put(model: type[Base], rows: Iterable[dict[str, Any]]) -> None:
+    todo: Iterator[dict[str, Any]] = iter(rows)
+    while some := list(islice(todo, BATCH)):
+        with transaction():
+            db.session.execute(insert(model), some)
