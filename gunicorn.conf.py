@@ -1,6 +1,7 @@
 """This file is what `gunicorn wsgi:app` needs, each line with its reason.
 
-Two things that gunicorn lacks stand here too: a bound on the time of a request, and a calm Ctrl-C.
+What gunicorn lacks stands here too: a bound on the time of a request, a calm Ctrl-C, connections that are
+shared evenly, and threads that stay where they are. `docs/performance.md` has the figures.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ threads = 8
 REQUEST_SECONDS = 10
 # A connection that is kept saves its client a handshake for every token.
 keepalive = 15
+# So long a thread waits for the next request of its connection, while no other connection wants the thread.
 LINGER_SECONDS = 0.05
 # A worker whose main loop stands still for so many seconds is replaced; one that shall end has so many to finish.
 timeout = 30
@@ -52,7 +54,7 @@ def has_more(sock: socket.socket) -> bool:
 
 
 class DeadlineWorker(ThreadWorker):
-    """gunicorn's worker with threads, which cuts off a client that trickles, and ends when it is told to."""
+    """gunicorn's worker with threads, which cuts off a client that trickles, and does not pass its work around."""
 
     def init_process(self) -> None:
         self.deadlines: dict[socket.socket, float] = {}
@@ -72,8 +74,8 @@ class DeadlineWorker(ThreadWorker):
 
     def handle(self, conn: Any) -> Any:
         kept = self.handle_one(conn)
-        # While there is a thread for every connection, one waits for the next request itself: to hand the
-        # connection to the main thread and back costs more than many a request.
+        # While there is a thread for every connection, each waits for the next request itself: to hand the
+        # connection to the main thread and back costs a fifth of a small request.
         while kept is True and self.alive and self.nr_conns <= threads and has_more(conn.sock):
             kept = self.handle_one(conn)
         return kept

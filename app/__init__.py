@@ -72,18 +72,13 @@ def create_app(settings: config.Settings | None = None) -> Flask:
 
     # Every address that the metadata names lies below the issuer's path.
     path = urlsplit(settings.issuer).path
-    app.register_blueprint(endpoints.blueprint, url_prefix=path)
-    app.register_blueprint(jwks.blueprint, url_prefix=path)
-    app.register_blueprint(samples.blueprint, url_prefix=path)
-    app.register_blueprint(pages.blueprint, url_prefix=path)
-    app.register_blueprint(openapi.blueprint, url_prefix=path)
+    for room in (endpoints, jwks, samples, pages, openapi):
+        app.register_blueprint(room.blueprint, url_prefix=path)
     metadata.init_app(app, settings.issuer)
     resource_metadata.init_app(app, settings.audience)
 
-    app.cli.add_command(prepare)
-    app.cli.add_command(cleanup)
-    app.cli.add_command(client_commands.clients)
-    app.cli.add_command(explain_command.explain)
-    app.cli.add_command(key_commands.keys)
-    app.cli.add_command(token_commands.tokens)
+    for group in (client_commands.clients, key_commands.keys, token_commands.tokens):
+        app.cli.add_command(group)
+    for command in (prepare, cleanup, explain_command.explain):
+        app.cli.add_command(command)
     return app

@@ -97,6 +97,8 @@ def init_app(app: Flask, record: Callable[[RefusedError], None]) -> None:
 
 def read_body() -> None:
     """Read the body whole, before anything acts on a part of it; a fault in it is the client's."""
+    if "CONTENT_LENGTH" not in request.environ and "HTTP_TRANSFER_ENCODING" not in request.environ:
+        return  # RFC 9112, section 6.3: there is none, and to read it would cost more than to check a token
     try:
         body = request.get_data()
     except HTTPException:

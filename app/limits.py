@@ -10,30 +10,49 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import math
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeVar
 
 from flask import Flask, current_app, request
 from limits import RateLimitItem, parse
 from limits.errors import StorageError
-from limits.storage import storage_from_string
+from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
 import config
 from app.audit import trail
-from app.counters import Counters
 from app.errors import RefusedError
 from app.logs import log
 
 REDIS_SECONDS = 0.5  # a limit is not worth a longer wait
 ALONE_SECONDS = 5
+MAX_KEYS = 100_000  # in a worker's memory, some 20 MiB
 MAX_ADDRESS_CHARACTERS = 64
 TOO_MANY = "Too many requests. Try again after the seconds that Retry-After names."
 
 Answer = TypeVar("Answer")
 Key = tuple[RateLimitItem, str]
+
+
+class Memory(MemoryStorage):
+    """A worker's own counters. The library's own `incr` begins a thread for nearly every count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+
+    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        with self._lock:
+            if len(self.storage) >= MAX_KEYS:
+                self.reset()  # so many senders fail that it is better to count anew than to grow
+            count = self.get(key) + amount
+            if count == amount:
+                self.expirations[key] = time.time() + expiry
+            self.storage[key] = count
+        return count
 
 
 class Limits:
@@ -49,7 +68,7 @@ class Limits:
                 settings.limit_introspection,
             )
         )
-        self._own = FixedWindowRateLimiter(Counters())
+        self._own = FixedWindowRateLimiter(Memory())
         self._shared = shared(settings.redis_url) if settings.redis_url else None
         self._alone_until = 0.0
 
@@ -100,24 +119,14 @@ def current() -> Limits:
     return found
 
 
-class Guess:
-    """Credentials that are about to be looked at."""
-
-    def __init__(self, limits: Limits, keys: Sequence[Key]) -> None:
-        self._limits = limits
-        self._keys = keys
-
-    def failed(self) -> None:
-        """They were wrong."""
-        for key in self._keys:
-            self._limits.hit(key)
-
-
-def guess(client_id: str) -> Guess:
+def allow_guess(client_id: str) -> list[Key]:
     """Allow credentials to be looked at, unless too many were wrong already.
 
     Args:
         client_id: As it was sent; empty if none could be read.
+
+    Returns:
+        What `count_wrong` counts, if these are wrong too.
 
     Raises:
         RefusedError: `temporarily_unavailable`, with status 429, before the secret is looked at.
@@ -132,7 +141,12 @@ def guess(client_id: str) -> Guess:
             whose, setting = ("of this client id ", "FAILURES") if key is sender else ("", "ADDRESS")
             reason = f"more than {limit} failed authentications {whose}from {address} (KEYTURN_LIMIT_{setting})"
             raise too_many(limits, (limit, key), reason)
-    return Guess(limits, keys)
+    return keys
+
+
+def count_wrong(guess: list[Key]) -> None:
+    for key in guess:
+        current().hit(key)
 
 
 def count_request(client_id: str) -> None:

@@ -45,10 +45,13 @@ command = click.command("prepare")(
 
 def make_ready() -> Iterator[str]:
     """Do what is missing, and say it."""
+    import flask_migrate  # here, as no server needs it, and with Alembic it is as long to import as Flask
+
     settings = config.current()
     if make_secret_file():
         yield "A key for the encryption at rest is in instance/secret-key."
-    upgrade()
+    know_migrations(current_app)
+    flask_migrate.upgrade()
     yield "The database is up to date."
     if first := rotation.make_first():
         yield f"The first signing key is {first.kid} ({first.alg})."
@@ -66,16 +69,9 @@ def make_ready() -> Iterator[str]:
         yield f"The demo clients are registered: {', '.join(demo.client_id for demo in demos) or 'none'}."
 
 
-def upgrade() -> None:
-    import flask_migrate
-
-    know_migrations(current_app)
-    flask_migrate.upgrade()
-
-
 def know_migrations(app: Flask) -> None:
     """Let `flask db` find the migrations."""
-    import flask_migrate  # here, as no server needs it, and with Alembic it is as long to import as Flask
+    import flask_migrate
 
     flask_migrate.Migrate(app, db, directory=str(Path(__file__).parent / "migrations"))
 

@@ -44,11 +44,12 @@ class Statement:
 
     def text(self, engine: Engine) -> str:
         """The SQL for this database; both drivers take parameters by name."""
-        if engine.name not in self.texts:
+        name = engine.dialect.name
+        if name not in self.texts:
             dialect: Any = type(engine.dialect)
-            style = "named" if engine.name == "sqlite" else "pyformat"
-            self.texts[engine.name] = str(self.written.compile(dialect=dialect(paramstyle=style)))
-        return self.texts[engine.name]
+            style = "named" if name == "sqlite" else "pyformat"
+            self.texts[name] = str(self.written.compile(dialect=dialect(paramstyle=style)))
+        return self.texts[name]
 
 
 class Connections:
@@ -72,14 +73,9 @@ class Connections:
         except driver.Error as error:
             raise DBAPIError(None, None, error) from error
 
-    def close(self) -> None:
-        """Close this thread's connection; those of other threads end with them."""
-        if kept := self._kept.__dict__.pop("connection", None):
-            kept.close()
-
     def _forget(self, error: Any) -> bool:
         """Let the next statement have a new connection, whatever is wrong with this one: was it dropped?"""
-        kept: PoolProxiedConnection | None = self._kept.__dict__.pop("connection", None)
+        kept: PoolProxiedConnection | None = self._kept.__dict__.pop("pooled", None)
         if kept is None:
             return False
         driver_connection: Any = kept.driver_connection
@@ -87,15 +83,12 @@ class Connections:
         kept.invalidate()
         return dropped
 
-    def _connection(self) -> PoolProxiedConnection:
-        if "connection" not in self._kept.__dict__:
-            self._kept.connection = self._engine.raw_connection()
-        found: PoolProxiedConnection = self._kept.connection
-        return found
-
     def _rows(self, text: str, values: dict[str, Any]) -> Sequence[Sequence[Any]]:
-        driver_connection: Any = self._connection().driver_connection
-        cursor = driver_connection.execute(text, values)
+        kept = self._kept
+        if "pooled" not in kept.__dict__:
+            kept.pooled = self._engine.raw_connection()
+            kept.execute = kept.pooled.driver_connection.execute
+        cursor = kept.execute(text, values)
         found: Sequence[Sequence[Any]] = cursor.fetchall() if cursor.description else ()
         return found
 

@@ -61,32 +61,32 @@ def asking(kind: str, count: int) -> list[str]:
     return [f"ktc_{kind}-{number * count // ASKING}" for number in range(ASKING)]
 
 
-def fill(
-    environment: Mapping[str, str], *, clients: int, tokens: int = 0, revocations: int = 0, expired: int = 0
-) -> None:
-    """Register clients, half of them for each format, and an API; issue and revoke tokens.
-
-    Args:
-        environment: Of an app whose database `flask prepare` has made.
-        clients: How many of each format.
-        tokens: How many opaque tokens that live.
-        revocations: How many JWTs that were revoked and would still live.
-        expired: How many opaque tokens that have expired.
-    """
-    moment = int(time.time())
+def register(environment: Mapping[str, str], count: int) -> None:
+    """Register so many clients of each format, and an API, in a database that `flask prepare` has made."""
     with create_app(config.load(environment)).app_context():
-        put(Client, ({"token_format": "jwt", **client(f"jwt-{number}")} for number in range(clients)))
-        put(Client, ({"token_format": "opaque", **client(f"opaque-{number}")} for number in range(clients)))
+        put(Client, ({"token_format": "jwt", **client(f"jwt-{number}")} for number in range(count)))
+        put(Client, ({"token_format": "opaque", **client(f"opaque-{number}")} for number in range(count)))
         put(Client, [client("api") | {"token_format": "jwt", "resource_server": AUDIENCE, "scope": ""}])
         first = db.session.scalar(select(func.min(Client.id))) or 0
-        secret = {"name": "first", "digest": digest(SECRET), "created_at": moment}
-        put(ClientSecret, ({"client_row": first + number, **secret} for number in range(2 * clients + 1)))
-        put(IssuedToken, (opaque(number % clients, moment + 86_400) for number in range(tokens)))
-        put(IssuedToken, (opaque(number % clients, moment - 60) for number in range(expired)))
-        put(
-            RevokedToken,
-            ({"jti": secrets.token_urlsafe(16), "expires_at": moment + 86_400} for _ in range(revocations)),
-        )
+        secret = {"name": "secret-1", "digest": digest(SECRET), "created_at": int(time.time())}
+        put(ClientSecret, ({"client_row": first + number, **secret} for number in range(2 * count + 1)))
+
+
+def issue(environment: Mapping[str, str], owners: int, *, tokens: int = 0, expired: int = 0, revoked: int = 0) -> None:
+    """Write down opaque tokens that live and that have expired, and JWTs that were revoked and would still live.
+
+    Args:
+        environment: Of an app whose clients are registered.
+        owners: To how many of its clients.
+        tokens: How many that live.
+        expired: How many that have expired.
+        revoked: How many revoked JWTs.
+    """
+    end = int(time.time()) + 86_400
+    with create_app(config.load(environment)).app_context():
+        put(IssuedToken, (opaque(number % owners, end) for number in range(tokens)))
+        put(IssuedToken, (opaque(number % owners, end - 2 * 86_400) for number in range(expired)))
+        put(RevokedToken, ({"jti": secrets.token_urlsafe(16), "expires_at": end} for _ in range(revoked)))
 
 
 def client(name: str) -> dict[str, Any]:

@@ -14,8 +14,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +23,6 @@ import psutil
 
 ROOT = Path(__file__).parent.parent
 CONNECTIONS = 8
-WORKERS = 2
 HTTPS = {"X-Forwarded-Proto": "https"}
 UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
@@ -33,9 +32,9 @@ class Figure:
     """What one run showed: microseconds of CPU time per request, requests per second, milliseconds, MiB per worker."""
 
     cpu: float
-    rate: float
-    p99: float
-    memory: float
+    rate: float = 0
+    p99: float = 0
+    memory: float = 0
 
     @classmethod
     def median(cls, rounds: Sequence[Figure]) -> Figure:
@@ -85,18 +84,18 @@ class Server:
         return max(float(each.memory_info().rss) for each in tree) / 2**20
 
     def measure(self, request: Request, seconds: float, *, connections: int = CONNECTIONS) -> Figure:
-        """Ask for so many seconds, after a while for the caches.
+        """Ask for so many seconds, after two that do not count.
 
         Raises:
             RuntimeError: If an answer was not a good one: what a refusal costs is not the question.
         """
-        self.drive(request, max(0.5, seconds / 4), connections)
+        self.drive(request, min(2, seconds), connections)  # a compiler that warms up, caches that fill
         before = self.cpu_seconds()
         printed = self.drive(request, seconds, connections)
         used = self.cpu_seconds() - before
         found = re.search(r"(\d+) requests in", printed)
         rate = re.search(r"Requests/sec:\s+([\d.]+)", printed)
-        p99 = re.search(r"^\s+99%\s+([\d.]+)(us|ms|s)$", printed, re.M)
+        p99 = re.search(r"^\s+99%\s+([\d.]+)(us|ms|s)\s*$", printed, re.M)
         if found is None or rate is None or p99 is None or "Non-2xx" in printed or "Socket errors" in printed:
             raise RuntimeError(printed)
         return Figure(used / int(found[1]) * 1e6, float(rate[1]), float(p99[1]) * UNITS[p99[2]], self.memory())
@@ -106,7 +105,17 @@ class Server:
             script.write(request.script())
             script.flush()
             # wrk knows whole seconds only, and at least one.
-            command = [wrk(), "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}", "--latency", "-s", script.name]
+            command = [
+                wrk(),
+                "-t1",
+                f"-c{connections}",
+                f"-d{max(1, round(seconds))}",
+                "--latency",
+                "--timeout",
+                "20s",
+                "-s",
+                script.name,
+            ]
             run = subprocess.run([*command, self.url + request.path], capture_output=True, text=True, check=True)
             return run.stdout
 
@@ -159,23 +168,22 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-@contextmanager
-def gunicorn(name: str, environment: Mapping[str, str], *, workers: int = WORKERS) -> Iterator[Server]:
+Start = Callable[[str, Mapping[str, str], int], AbstractContextManager[Server]]
+
+
+def gunicorn(name: str, environment: Mapping[str, str], workers: int) -> AbstractContextManager[Server]:
     """An app of `benchmarks.app` as it is deployed, with every setting of gunicorn.conf.py."""
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "--workers", str(workers), f"benchmarks.app:{name}"]
-    with served(command, {**environment, "PORT": str(port)}, port=port) as server:
-        yield server
+    return served(command, {**environment, "PORT": str(port)}, port=port)
 
 
-@contextmanager
-def granian(name: str, environment: Mapping[str, str], *, workers: int = WORKERS) -> Iterator[Server]:
-    """The same under Granian, as docs/deployment.md shows it."""
+def granian(name: str, environment: Mapping[str, str], workers: int) -> AbstractContextManager[Server]:
+    """The same under Granian, as the README shows it."""
     port = free_port()
-    options = ["--interface", "wsgi", "--workers", str(workers), "--blocking-threads", "1"]
-    command = [sys.executable, "-m", "granian", *options, "--port", str(port), "--no-ws", f"benchmarks.app:{name}"]
-    with served(command, {**environment, "PORT": str(port)}, port=port) as server:
-        yield server
+    options = ["--workers", str(workers), "--port", str(port)]
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", *options, f"benchmarks.app:{name}"]
+    return served(command, environment, port=port)
 
 
 def signature(alg: str) -> float:

@@ -25,7 +25,6 @@ ORDER = [
     "errors",
     "answers",
     "audit",
-    "counters",
     "limits",
     "cipher",
     "signer",

@@ -14,7 +14,7 @@ from flask import Flask
 from redis import Redis
 from redis.exceptions import AuthenticationError
 
-from app import counters, limits
+from app import limits
 from app.clients import secret
 from app.clock import now
 from tests.calling import FORM, call
@@ -189,12 +189,12 @@ def test_R025_past_the_limit_the_secret_is_not_looked_at(
 def test_R025_a_worker_counts_anew_rather_than_grow_without_end(
     new_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(counters, "MAX_KEYS", 20)
+    monkeypatch.setattr(limits, "MAX_KEYS", 20)
     app = new_app(limit_failures="1/day", limit_address="")
     for n in range(60):
         guess(app, "demo-admin", address=f"192.0.2.{n}")
 
-    assert len(app.extensions["limits"]._own.storage._counts) <= 20
+    assert len(app.extensions["limits"]._own.storage.storage) <= 20
 
 
 def test_R104_the_address_is_the_one_that_the_trusted_proxy_names(new_app: Callable[..., Flask]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
 import re
@@ -9,8 +11,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 import config
@@ -93,6 +98,43 @@ def test_no_event_is_lost_when_the_server_is_stopped(live: Callable[..., LiveSer
     issued = [each for each in events(again, "event=token_issued&limit=200") if each["scope"] == "read:logs"]
     assert sum(int(str(each["count"])) for each in issued) == 10
     assert "Traceback" not in server.log.read_text()
+
+
+def cores_of(master: psutil.Process) -> list[int]:
+    """The core of each worker that keeps to one."""
+    return [cores[0] for worker in master.children() if len(cores := worker.cpu_affinity()) == 1]
+
+
+def test_each_worker_keeps_to_a_core_and_a_new_one_takes_the_core_that_is_free(
+    live: Callable[..., LiveServer],
+) -> None:
+    if not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("this machine has one core, or does not let a process choose")
+    master = psutil.Process(live().process.pid)
+    wait_for(lambda: len(master.children()) == 2)
+
+    for _ in range(2):
+        (first, *_) = master.children()
+        first.kill()
+        wait_for(lambda gone=first: gone not in master.children() and len(cores_of(master)) == 2)
+        assert len(set(cores_of(master))) == 2
+
+
+def test_connections_that_are_kept_are_shared_and_more_than_threads_are_answered(
+    live: Callable[..., LiveServer],
+) -> None:
+    server = live()
+    with contextlib.ExitStack() as stack:
+        address = urlsplit(server.url).netloc
+        kept = [stack.enter_context(closing(http.client.HTTPConnection(address, timeout=30))) for _ in range(40)]
+        for connection in kept * 3:
+            connection.request("GET", "/.well-known/jwks.json")
+            assert connection.getresponse().read()
+
+        found = [worker.net_connections() for worker in psutil.Process(server.process.pid).children()]
+    held = [sum(each.status == psutil.CONN_ESTABLISHED for each in worker) for worker in found]
+    assert sum(held) == 40
+    assert min(held) > 0
 
 
 def test_a_worker_that_is_killed_is_replaced_and_nothing_changes_for_clients(

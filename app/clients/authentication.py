@@ -39,7 +39,7 @@ def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> Regi
     try:
         client_id, plaintext = parse_basic(header)
     except RefusedError:
-        limits.guess("").failed()  # what cannot be read is a guess as well
+        limits.count_wrong(limits.allow_guess(""))  # what cannot be read is a guess as well
         raise
     if request.form.get("client_id", client_id) != client_id:
         description = "The client_id in the form is not the one in the Authorization header."
@@ -96,14 +96,14 @@ def prove(find_client: FindClient, client_id: str, plaintext: str, *, method: st
     """
     # What was sent as an id may be a secret in the wrong field: only what is certainly an id is kept.
     g.client_id = client_id if GENERATED_ID.fullmatch(client_id) else None
-    guess = limits.guess(client_id)
+    guess = limits.allow_guess(client_id)
     # PostgreSQL raises for a NUL byte; no id has one.
     client = find_client(client_id.replace("\x00", "?"))
     known = client.secrets if client else []
     secret = find_matching(known, plaintext)
     if client is None or secret is None:
         g.client_id = client.client_id if client else g.client_id
-        guess.failed()
+        limits.count_wrong(guess)
         refuse_wrong(client_id, plaintext, known, is_known=client is not None)
     g.client_id = client.client_id
     refuse_unfit(client, secret, method)

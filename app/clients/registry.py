@@ -24,20 +24,11 @@ from app.statement import Statement
 
 FIND_CLIENT = Statement(
     select(
-        Client.client_id,
-        Client.scope,
-        Client.default_scope,
-        Client.access_token_seconds,
-        Client.token_endpoint_auth_method,
-        Client.grant_types,
-        cast(Client.claims, Text).label("claims"),
-        Client.token_format,
-        Client.resource_server,
-        Client.disabled_at,
-        ClientSecret.id.label("secret_id"),
-        ClientSecret.name.label("secret_name"),
-        ClientSecret.digest,
-        ClientSecret.not_after,
+        *(Client.client_id, Client.scope, Client.default_scope, Client.access_token_seconds),
+        *(Client.token_endpoint_auth_method, Client.grant_types, cast(Client.claims, Text).label("claims")),
+        *(Client.token_format, Client.resource_server, Client.disabled_at),
+        *(ClientSecret.id.label("secret_id"), ClientSecret.name.label("secret_name")),
+        *(ClientSecret.digest, ClientSecret.not_after),
     )
     .outerjoin(ClientSecret, ClientSecret.client_row == Client.id)
     .where(Client.client_id == bindparam("client_id"))

@@ -32,7 +32,7 @@ class BearerProtector(ResourceProtector):
     def parse_request_authorization(self, received: Request) -> tuple[BearerTokenValidator, str]:
         """Find the token (RFC 6750, section 2), and refuse what section 3.1 calls malformed."""
         # RFC 9700, section 4.3.2: a token in a URL ends in logs.
-        if "access_token" in request.args or "access_token" in request.form:
+        if "access_token" in request.args or (request.mimetype and "access_token" in request.form):
             raise AccessRefusedError(
                 "invalid_request", ONE_WAY, reason="access_token stood in the URL or the form", status=400
             )

@@ -7,7 +7,6 @@ table has no token.
 from __future__ import annotations
 
 import base64
-import hashlib
 import secrets
 from typing import Any
 
@@ -16,6 +15,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.clients import scope as scopes
 from app.clients.client import RegisteredClient
+from app.clients.secret import digest
 from app.clock import now
 from app.database import Base
 from app.statement import Statement
@@ -53,11 +53,6 @@ KEEP = Statement(insert(IssuedToken))
 def generate(**_: Any) -> str:
     """A new token: 32 random bytes, base64url, with a prefix that tells it from a JWT, here and in secret scanners."""
     return PREFIX + secrets.token_urlsafe(32)
-
-
-def digest(text: str) -> bytes:
-    # One round, for the same reason as for a secret: there is nothing to guess.
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def jti(token_digest: bytes) -> str:

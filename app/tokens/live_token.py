@@ -14,6 +14,7 @@ from sqlalchemy import Text, bindparam, cast, select
 
 import config
 from app.clients.client import Client
+from app.clients.secret import digest
 from app.clock import now
 from app.explanations.causes import duration
 from app.statement import Statement
@@ -31,13 +32,8 @@ FIND_OPAQUE = Statement(
     select(
         *CLIENT,
         IssuedToken.revoked_at.is_not(None).label("is_revoked"),
-        IssuedToken.digest,
-        IssuedToken.client_id,
-        IssuedToken.scope,
-        IssuedToken.audience,
-        cast(IssuedToken.claims, Text).label("claims"),
-        IssuedToken.issued_at,
-        IssuedToken.expires_at,
+        *(IssuedToken.digest, IssuedToken.client_id, IssuedToken.scope, IssuedToken.audience),
+        *(IssuedToken.issued_at, IssuedToken.expires_at, cast(IssuedToken.claims, Text).label("claims")),
     )
     .join(Client, Client.client_id == IssuedToken.client_id)
     .where(IssuedToken.digest == bindparam("digest"))
@@ -76,7 +72,7 @@ def identify(text: str) -> AccessToken:
 
 
 def find_opaque(text: str) -> Any:
-    found = FIND_OPAQUE.run(digest=issued_token.digest(text))
+    found = FIND_OPAQUE.run(digest=digest(text))
     if not found:
         raise InvalidTokenError("the opaque token is unknown, or its client does not exist")
     return found[0]

@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from app.audit import trail
 from app.clients.client import SECRET_METHODS, RegisteredClient
+from app.clients.secret import digest
 from app.clock import now
 from app.database import db, transaction
 from app.errors import RefusedError
@@ -50,7 +51,7 @@ def revoke(text: str, token: AccessToken) -> None:
     """Let a token count no more: a JWT by its `jti`, an opaque one by its row."""
     with transaction():
         if text.startswith(issued_token.PREFIX):
-            living = (IssuedToken.digest == issued_token.digest(text)) & IssuedToken.revoked_at.is_(None)
+            living = (IssuedToken.digest == digest(text)) & IssuedToken.revoked_at.is_(None)
             is_new = db.session.execute(update(IssuedToken).where(living).values(revoked_at=now())).rowcount  # type: ignore[attr-defined]
         elif is_new := db.session.get(RevokedToken, token.jti) is None:
             db.session.add(RevokedToken(jti=token.jti, expires_at=token.expires_at))

@@ -1,0 +1,170 @@
+"""This file is docs/performance.md and its charts, made from the figures that `make bench` has kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pygal
+from pygal.style import Style
+
+from benchmarks.server import ROOT
+
+FIGURES = ROOT / "benchmarks" / "figures.json"
+PAGE = ROOT / "docs" / "performance.md"
+PROSE = ROOT / "benchmarks" / "performance.md"
+CHARTS = ROOT / "docs" / "charts"
+
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a figure must be, at the most."""
+
+    what: str
+    value: float
+    limit: float
+    unit: str = "times"
+
+    def row(self) -> str:
+        reached = "reached" if self.value <= self.limit else "**not reached**"
+        return f"| {self.what} | {number(self.value)} {self.unit} | {number(self.limit)} {self.unit} | {reached} |"
+
+
+def number(value: float) -> str:
+    return f"{value:.4f}" if value < 0.01 else f"{value:.2f}" if value < 10 else f"{value:,.0f}"
+
+
+def all_targets(figures: Figures) -> Iterable[Target]:
+    cost = {name: each["cpu"] for name, each in figures["requests"].items()}
+    floor = cost["floor"]
+    yield Target("token, RS256 ÷ (floor + signature)", cost["token, RS256"] / (floor + cost["signature, RS256"]), 1.5)
+    yield Target("token, opaque ÷ floor", cost["token, opaque"] / floor, 2.5)
+    yield Target("guarded route, JWT ÷ floor", cost["guarded route, JWT"] / floor, 1.7)
+    yield Target("introspection ÷ floor", cost["introspection"] / floor, 2.2)
+    yield from beside_peers(cost)
+    clients = [each["cpu"] for each in figures["clients"].values()]
+    yield Target("a token with the most clients ÷ with 10", clients[-1] / clients[0], 1.1)
+    for what, each in figures["tokens"].items():
+        kind, _, asked = what.partition(": ")
+        if kind == "many":
+            without = figures["tokens"][f"none: {asked}"]["cpu"]
+            yield Target(f"{asked}, with many live tokens and revocations ÷ with none", each["cpu"] / without, 1.1)
+    cleanup, sql = figures["cleanup"], figures["postgresql"]
+    yield Target("99th percentile during `flask cleanup` ÷ without", cleanup["during"] / cleanup["without"], 2)
+    yield Target("token, RS256, on PostgreSQL ÷ on SQLite", sql["PostgreSQL"]["cpu"] / sql["SQLite"]["cpu"], 1.3)
+    yield Target("memory of a worker, resident", figures["memory"]["after"], 110, "MiB")
+    yield Target("its growth over the requests", figures["memory"]["after"] - figures["memory"]["before"], 2, "MiB")
+    imports = figures["imports"]
+    yield Target("`import wsgi` ÷ import of its libraries", imports["wsgi"] / imports["libraries"], 2)
+
+
+def beside_peers(cost: dict[str, float]) -> Iterable[Target]:
+    for asked, peer, limit, limit_granian in (
+        ("token, RS256", "node-oidc-provider, RS256", 1.25, 1.0),
+        ("token, ES256", "node-oidc-provider, ES256", 1.4, 1.0),
+        ("guarded route, JWT", "express-oauth2-jwt-bearer", 1.5, 1.05),
+        ("token, RS256", "Django OAuth Toolkit, opaque", 1 / 250, None),
+    ):
+        if peer in cost:
+            yield Target(f"{asked} ÷ {peer}", cost[asked] / cost[peer], limit)
+        if peer in cost and limit_granian:
+            yield Target(f"{asked}, under Granian ÷ {peer}", cost[f"Granian: {asked}"] / cost[peer], limit_granian)
+
+
+def targets(figures: Figures) -> str:
+    head = ["| what | is | shall be at most | |", "| --- | --- | --- | --- |"]
+    return "\n".join([*head, *(each.row() for each in all_targets(figures))])
+
+
+def requests(rows: dict[str, dict[str, float]]) -> str:
+    lines = [
+        "| what is asked | CPU µs | ÷ floor | per second | p99, ms | MiB |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    floor = rows["floor"]["cpu"]
+    for name, each in rows.items():
+        measured = [f"{each[unit]:.0f}" if each["rate"] else "" for unit in ("rate", "p99", "memory")]
+        lines.append(f"| {name} | {each['cpu']:.0f} | {each['cpu'] / floor:.2f} | {' | '.join(measured)} |")
+    return "\n".join(lines)
+
+
+def grown(rows: dict[str, dict[str, float]], head: str) -> str:
+    lines = [f"| {head} | CPU µs | per second | p99, ms |", "| --- | --- | --- | --- |"]
+    for name, each in rows.items():
+        label = f"{int(name):,}" if name.isdigit() else name
+        lines.append(f"| {label} | {each['cpu']:.0f} | {each['rate']:.0f} | {each['p99']:.1f} |")
+    return "\n".join(lines)
+
+
+def text(figures: Figures) -> str:
+    """The page: the prose of performance.md beside this file, with the figures in it."""
+    machine, rows = figures["machine"], figures["requests"]
+    known = {
+        **figures["size"],
+        **{f"memory_{name}": value for name, value in figures["memory"].items()},
+        **{f"cleanup_{name}": value for name, value in figures["cleanup"].items()},
+        **{f"import_{name}": value for name, value in figures["imports"].items()},
+        "day": machine["day"],
+        "processor": machine["processor"],
+        "python": machine["python"],
+        "packages": ", ".join(f"{name} {version}" for name, version in machine["packages"].items()),
+        "targets": targets(figures),
+        "requests": requests(rows),
+        "by_clients": grown(figures["clients"], "clients"),
+        "by_tokens": grown(figures["tokens"], "tokens and revocations: what is asked"),
+        "by_workers": grown(figures["workers"], "workers: what is asked"),
+        "profile": "\n".join(f"| {share:.0%} | {name} |" for name, share in figures["profile"].items()),
+        "guide": rows.get("the guide's own stack, opaque", {"cpu": 0})["cpu"],
+        "granian_es256": rows["Granian: token, ES256"]["cpu"],
+        "per_core_rs256": 1e6 / rows["token, RS256"]["cpu"],
+        "per_core_es256": 1e6 / rows["token, ES256"]["cpu"],
+        "per_core_guarded": 1e6 / rows["guarded route, JWT"]["cpu"],
+    }
+    return PROSE.read_text().format_map(known)
+
+
+def charts(figures: Figures) -> dict[str, str]:
+    by_clients = chart("CPU time of an ES256 token", "clients", "µs")
+    by_clients.x_labels = [f"{int(count):,}" for count in figures["clients"]]
+    by_clients.add("token, ES256", [round(each["cpu"]) for each in figures["clients"].values()])
+    by_workers = chart("Requests per second", "workers", "per second")
+    counts = dict.fromkeys(name.partition(": ")[0] for name in figures["workers"])
+    by_workers.x_labels = list(counts)
+    for asked in ("token, ES256", "guarded route, JWT"):
+        by_workers.add(asked, [round(figures["workers"][f"{count}: {asked}"]["rate"]) for count in counts])
+    drawn = {"cost-by-clients.svg": by_clients, "throughput-by-workers.svg": by_workers}
+    return {name: each.render(is_unicode=True) + "\n" for name, each in drawn.items()}
+
+
+def chart(title: str, x_title: str, y_title: str) -> pygal.Bar:
+    style = Style(
+        background="#ffffff",
+        plot_background="#ffffff",
+        font_family="system-ui, sans-serif",
+        colors=("#2b6cb0", "#c05621"),
+        guide_stroke_color="#dddddd",
+        major_guide_stroke_color="#dddddd",
+        value_font_size=13,
+        opacity=1,
+        value_colors=("#ffffff", "#ffffff"),
+    )
+    # No script, and the same bytes for the same figures.
+    plain = {"js": (), "disable_xml_declaration": True, "no_prefix": True}
+    frame = {"width": 720, "height": 340, "legend_at_bottom": True, "print_values": True}
+    return pygal.Bar(style=style, title=title, x_title=x_title, y_title=y_title, include_x_axis=True, **plain, **frame)
+
+
+def write() -> None:
+    figures = json.loads(FIGURES.read_text())
+    PAGE.write_text(text(figures))
+    CHARTS.mkdir(exist_ok=True)
+    for name, drawn in charts(figures).items():
+        (CHARTS / name).write_text(drawn)
+
+
+if __name__ == "__main__":
+    write()
