@@ -49,12 +49,14 @@ def test_the_benchmark_runs() -> None:
 
 
 def test_the_page_of_figures_and_its_charts_are_made_from_the_kept_figures() -> None:
-    figures = json.loads(page.FIGURES.read_text())
+    # In a process of its own: what draws the charts changes how Python imports.
+    check = subprocess.run(
+        [sys.executable, "-m", "benchmarks.page", "--check"], cwd=ROOT, capture_output=True, text=True
+    )
 
-    assert page.PAGE.read_text() == page.text(figures), "run `python -m benchmarks.page`"
-    for name, drawn in page.charts(figures).items():
-        assert (page.CHARTS / name).read_text() == drawn
-        assert f"](charts/{name})" in page.PAGE.read_text()
+    assert (check.returncode, check.stderr) == (0, ""), "run `python -m benchmarks.page`"
+    shown = set(re.findall(r"]\((charts/[^)]+)\)", page.PAGE.read_text()))
+    assert shown == {f"charts/{file.name}" for file in page.CHARTS.iterdir()}
 
 
 def test_every_row_of_the_page_is_one_that_the_benchmark_measures() -> None:
