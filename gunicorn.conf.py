@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import select
 import socket
 import sys
@@ -46,11 +47,11 @@ control_socket_disable = True
 preload_app = True
 
 
-def has_more(sock: socket.socket) -> bool:
-    """Whether the client sends something within LINGER_SECONDS."""
+def has_more(conn: Any) -> bool:
+    """Whether the client sends something within LINGER_SECONDS, or has done so already."""
     poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(LINGER_SECONDS * 1_000))
+    poll.register(conn.sock, select.POLLIN)
+    return bool(conn.parser.unreader.buf.getvalue() or poll.poll(LINGER_SECONDS * 1_000))
 
 
 class DeadlineWorker(ThreadWorker):
@@ -68,15 +69,16 @@ class DeadlineWorker(ThreadWorker):
 
     def accept(self, listener: socket.socket) -> None:
         # All workers are told of a new connection, and the first to wake would take them all, and keep them:
-        # who has fewer is to be first.
-        time.sleep(min(self.nr_conns, 20) / 10_000)
+        # who has fewer is to be first, by half a millisecond at the most.
+        if self.cfg.workers > 1:
+            time.sleep(min(self.nr_conns, 5) / 10_000)
         super().accept(listener)
 
     def handle(self, conn: Any) -> Any:
         kept = self.handle_one(conn)
         # While there is a thread for every connection, each waits for the next request itself: to hand the
         # connection to the main thread and back costs a fifth of a small request.
-        while kept is True and self.alive and self.nr_conns <= threads and has_more(conn.sock):
+        while kept is True and self.alive and self.nr_conns <= self.cfg.threads and has_more(conn):
             kept = self.handle_one(conn)
         return kept
 
@@ -99,6 +101,8 @@ class DeadlineWorker(ThreadWorker):
 
 
 worker_class = DeadlineWorker
+# By chance: of the servers on one machine, containers above all, not every one shall begin with the same core.
+FIRST_CORE = secrets.randbelow(1_024)
 
 
 def without_the_request(record: logging.LogRecord) -> bool:
@@ -112,7 +116,7 @@ def pre_fork(server: Any, worker: Any) -> None:
     """Choose a core for a worker: one that as few others have as possible."""
     if hasattr(os, "sched_getaffinity"):
         cores = sorted(os.sched_getaffinity(0))
-        first = server.pid % len(cores)  # two servers on one machine shall not begin with the same
+        first = FIRST_CORE % len(cores)
         taken = [each.core for each in server.WORKERS.values()]
         worker.core = min(cores[first:] + cores[:first], key=taken.count)
 
@@ -123,7 +127,8 @@ def post_fork(_: Any, worker: Any) -> None:
     Free to move, each hand-over would wake another core: a third more CPU time for every token.
     """
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {worker.core})
+        with contextlib.suppress(OSError):  # where it is forbidden, the server runs without it
+            os.sched_setaffinity(0, {worker.core})
 
 
 def when_ready(_: Any) -> None:

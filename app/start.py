@@ -45,7 +45,10 @@ def faults_at_start(app: Flask) -> list[str]:
         except SQLAlchemyError as error:
             log.warning("the database does not answer yet: %s", cause(error))
         finally:
-            db.engine.dispose()  # a connection does not survive the fork of a server that loads the app first
+            # The workers are forked from this process, and no connection survives that: SQLite's would lose
+            # what a worker writes. The session lets go of its own first.
+            db.session.remove()
+            db.engine.dispose()
         return faults
 
 

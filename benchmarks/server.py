@@ -182,7 +182,17 @@ def granian(name: str, environment: Mapping[str, str], workers: int) -> Abstract
     """The same under Granian, as the README shows it."""
     port = free_port()
     options = ["--workers", str(workers), "--port", str(port)]
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", *options, f"benchmarks.app:{name}"]
+    command = [
+        sys.executable,
+        "-m",
+        "granian",
+        "--interface",
+        "wsgi",
+        "--http",
+        "1",
+        *options,
+        f"benchmarks.app:{name}",
+    ]
     return served(command, environment, port=port)
 
 

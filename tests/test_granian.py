@@ -71,7 +71,8 @@ def test_granian_keeps_the_trail_while_it_runs_and_stops_when_it_is_told(granian
 
 def test_R107_under_granian_a_stalled_body_holds_up_nobody_else(granian: Callable[..., LiveServer]) -> None:
     server = granian()
-    stalled = [create_connection((urlsplit(server.url).hostname, urlsplit(server.url).port)) for _ in range(16)]
+    address = urlsplit(server.url).hostname, urlsplit(server.url).port
+    stalled = [create_connection(address, timeout=30) for _ in range(16)]
     head = f"POST /oauth/token HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {BASIC}\r\n"
     head += f"Content-Type: {FORM['Content-Type']}\r\nContent-Length: 29\r\n\r\ngrant_type"
     for each in stalled:
@@ -82,6 +83,7 @@ def test_R107_under_granian_a_stalled_body_holds_up_nobody_else(granian: Callabl
     for each in stalled:
         with closing(each):
             each.sendall(b"=client_credentials")
+            assert each.recv(1_000).startswith(b"HTTP/1.1 200")
 
 
 def test_granian_does_not_start_on_a_fault_and_says_why(granian: Callable[..., LiveServer]) -> None:

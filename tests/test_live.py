@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from sqlalchemy import make_url
 
 import config
 from tests.calling import BASIC, FORM, ask, call, events, token
@@ -100,9 +102,29 @@ def test_no_event_is_lost_when_the_server_is_stopped(live: Callable[..., LiveSer
     assert "Traceback" not in server.log.read_text()
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux shows what a process has open")
+def test_no_connection_to_the_database_is_open_when_the_workers_are_forked(prepared: Callable[[str], str]) -> None:
+    url = prepared("sqlite")
+    file = Path(make_url(url).database or "")
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DELETE FROM clients")  # demo clients, with which production does not start
+    look = (
+        "import gc; gc.disable(); import os, wsgi; print(*(os.readlink(f.path) for f in os.scandir('/proc/self/fd')))"
+    )
+    environment = os.environ | {"KEYTURN_ENV": "production", "KEYTURN_ISSUER": "https://auth.example.com"}
+    environment |= {"KEYTURN_DATABASE_URL": url, "KEYTURN_SECRET_KEYS": SECRET_KEY}
+    server = subprocess.run([sys.executable, "-c", look], cwd=ROOT, env=environment, capture_output=True, text=True)
+
+    assert server.returncode == 0, server.stderr
+    assert "/dev/null" in server.stdout or "pipe" in server.stdout
+    assert file.name not in server.stdout
+
+
 def cores_of(master: psutil.Process) -> list[int]:
     """The core of each worker that keeps to one."""
-    return [cores[0] for worker in master.children() if len(cores := worker.cpu_affinity()) == 1]
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [cores[0] for worker in master.children() if len(cores := worker.cpu_affinity()) == 1]
+    return []
 
 
 def test_each_worker_keeps_to_a_core_and_a_new_one_takes_the_core_that_is_free(
@@ -124,6 +146,8 @@ def test_connections_that_are_kept_are_shared_and_more_than_threads_are_answered
     live: Callable[..., LiveServer],
 ) -> None:
     server = live()
+    workers = psutil.Process(server.process.pid).children
+    wait_for(lambda: len(workers()) == 2)
     with contextlib.ExitStack() as stack:
         address = urlsplit(server.url).netloc
         kept = [stack.enter_context(closing(http.client.HTTPConnection(address, timeout=30))) for _ in range(40)]
@@ -131,10 +155,8 @@ def test_connections_that_are_kept_are_shared_and_more_than_threads_are_answered
             connection.request("GET", "/.well-known/jwks.json")
             assert connection.getresponse().read()
 
-        found = [worker.net_connections() for worker in psutil.Process(server.process.pid).children()]
-    held = [sum(each.status == psutil.CONN_ESTABLISHED for each in worker) for worker in found]
-    assert sum(held) == 40
-    assert min(held) > 0
+        found = [worker.net_connections() for worker in workers()]
+    assert all(sum(each.status == psutil.CONN_ESTABLISHED for each in worker) >= 4 for worker in found)
 
 
 def test_a_worker_that_is_killed_is_replaced_and_nothing_changes_for_clients(
