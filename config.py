@@ -226,5 +226,5 @@ def contradictions(settings: Settings) -> dict[str, str]:
 
 
 def current() -> Settings:
-    """The settings of the app that answers now."""
-    return current_app.config["KEYTURN"]  # type: ignore[no-any-return]
+    """The settings of the app that answers now; of itself, as its proxy would cost three times as much."""
+    return current_app._get_current_object().config["KEYTURN"]  # type: ignore[attr-defined, no-any-return]

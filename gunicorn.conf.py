@@ -58,6 +58,8 @@ class DeadlineWorker(ThreadWorker):
     """gunicorn's worker with threads, which cuts off a client that trickles, and does not pass its work around."""
 
     def init_process(self) -> None:
+        # gunicorn asks for a dozen settings per request, and looks for each in three steps.
+        vars(self.cfg).update((name, setting.get()) for name, setting in self.cfg.settings.items())
         self.deadlines: dict[socket.socket, float] = {}
         threading.Thread(target=self.cut_off, name="deadlines", daemon=True).start()
         super().init_process()

@@ -21,8 +21,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask
+from flask import Flask, Request
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import MapAdapter
 
 import config
 from app import answers, database, limits, logs
@@ -33,12 +34,19 @@ from app.explanations import pages
 from app.keys import jwks, keystore
 from app.operations import openapi
 from app.operations.upkeep import command as cleanup
+from app.parameters import WholeRequest
 from app.prepare import command as prepare
 from app.resources import resource_metadata, samples
 from app.tokens import access_token, endpoints, introspection, metadata, revocation, server
 
 
 class Keyturn(Flask):
+    request_class = WholeRequest
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        # Flask reads the host for each request; here no host decides anything, and no address is made from one.
+        return self.url_map.bind("", path_info=request.path, default_method=request.method) if request else None
+
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func  # all functions here are plain ones: Flask would look at each of them for every request
 
@@ -48,8 +56,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     settings = settings or config.load(os.environ)
     app = Keyturn(__name__, static_folder=None)
     app.config["KEYTURN"] = settings
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    app.url_map.merge_slashes = False  # its redirects are HTML, to an address made from `Host`
+    app.url_map.merge_slashes = False  # its redirects are HTML
     app.json.sort_keys = False  # type: ignore[attr-defined]
     # An OPTIONS that Flask adds by itself would stand in every Allow header.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False

@@ -9,14 +9,13 @@ from typing import Any
 from authlib.oauth2 import OAuth2Error
 from flask import Flask, Response, json, jsonify, request
 from sqlalchemy import exc
-from werkzeug.exceptions import BadRequest, HTTPException
+from werkzeug.exceptions import HTTPException
 
 import config
 from app.errors import RefusedError
 from app.explanations.codes import CODES
 from app.logs import log, one_line
 
-FORM = "application/x-www-form-urlencoded"
 # Whatever else may be wrong with a client we say ourselves.
 LEFT_TO_AUTHLIB = {
     "invalid_client": "neither Basic nor a secret in the form was sent",
@@ -61,7 +60,7 @@ def init_app(app: Flask, record: Callable[[RefusedError], None]) -> None:
         app: Whose requests.
         record: Called once for every refusal and failure.
     """
-    app.before_request(read_body)
+    app.before_request(lambda: request.read_body())  # type: ignore[attr-defined]
 
     def recorded(refusal: RefusedError) -> Response:
         record(refusal)
@@ -93,22 +92,6 @@ def init_app(app: Flask, record: Callable[[RefusedError], None]) -> None:
     def failed(error: Exception) -> Response:
         log.error("unexpected failure at %s %s", request.method, request.url_rule, exc_info=error)
         return recorded(RefusedError("server_error", reason=type(error).__name__))
-
-
-def read_body() -> None:
-    """Read the body whole, before anything acts on a part of it; a fault in it is the client's."""
-    if "CONTENT_LENGTH" not in request.environ and "HTTP_TRANSFER_ENCODING" not in request.environ:
-        return  # RFC 9112, section 6.3: there is none, and to read it would cost more than to check a token
-    try:
-        body = request.get_data()
-    except HTTPException:
-        raise
-    except Exception as error:  # each server has errors of its own for a body that is broken or stalls
-        raise BadRequest from error
-    if len(body) < (request.content_length or 0):
-        raise BadRequest
-    if request.mimetype == FORM and not body.isascii() and "\ufffd" in body.decode(errors="replace"):
-        raise RefusedError("invalid_request", "The body is not UTF-8.")  # Werkzeug would drop the whole form
 
 
 def cause(error: Exception) -> str:

@@ -7,6 +7,8 @@ caller, as `hint`. Whoever refuses raises `RefusedError`; `answers.py` renders i
 
 from __future__ import annotations
 
+from typing import Any
+
 from authlib.oauth2 import OAuth2Error
 from flask import current_app
 
@@ -63,16 +65,8 @@ class AccessRefusedError(RefusedError):
         scope: The scope that would have sufficed, for `insufficient_scope`.
     """
 
-    def __init__(
-        self,
-        code: str,
-        description: str | None = None,
-        *,
-        reason: str | None = None,
-        status: int | None = None,
-        scope: str = "",
-    ) -> None:
-        super().__init__(code, description, reason=reason, status=status)
+    def __init__(self, code: str, description: str | None = None, *, scope: str = "", **more: Any) -> None:
+        super().__init__(code, description, **more)
         self.scope = scope
 
     def challenge(self) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeVar
 
-from flask import Flask, current_app, request
+from flask import Flask, request
 from limits import RateLimitItem, parse
 from limits.errors import StorageError
 from limits.storage import MemoryStorage, storage_from_string
@@ -25,6 +25,7 @@ from limits.strategies import FixedWindowRateLimiter
 import config
 from app.audit import trail
 from app.errors import RefusedError
+from app.kept import kept
 from app.logs import log
 
 REDIS_SECONDS = 0.5  # a limit is not worth a longer wait
@@ -60,13 +61,8 @@ class Limits:
 
     def __init__(self, settings: config.Settings) -> None:
         self.failures, self.address, self.requests, self.introspection = (
-            parse(rate) if rate else None
-            for rate in (
-                settings.limit_failures,
-                settings.limit_address,
-                settings.limit_requests,
-                settings.limit_introspection,
-            )
+            parse(rate) if (rate := getattr(settings, f"limit_{what}")) else None
+            for what in ("failures", "address", "requests", "introspection")
         )
         self._own = FixedWindowRateLimiter(Memory())
         self._shared = shared(settings.redis_url) if settings.redis_url else None
@@ -115,8 +111,7 @@ def init_app(app: Flask, settings: config.Settings) -> None:
 
 
 def current() -> Limits:
-    found: Limits = current_app.extensions["limits"]
-    return found
+    return kept("limits")  # type: ignore[no-any-return]
 
 
 def allow_guess(client_id: str) -> list[Key]:

@@ -29,7 +29,8 @@ def redact(text: str) -> str:
 
 def one_line(text: str) -> str:
     """What of the text a log or the trail may keep: printable, of bounded length, no secret."""
-    return "".join(c if c.isprintable() else "?" for c in redact(text)[:MAX_CHARACTERS])
+    line = redact(text)[:MAX_CHARACTERS]
+    return line if line.isprintable() else "".join(c if c.isprintable() else "?" for c in line)
 
 
 class JsonLine(logging.Formatter):

@@ -12,10 +12,12 @@ from collections import namedtuple
 from collections.abc import Sequence
 from typing import Any
 
-from flask import Flask, current_app
+from flask import Flask
 from sqlalchemy import Engine, Insert, Select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import PoolProxiedConnection
+
+from app.kept import kept
 
 
 class Statement:
@@ -39,8 +41,7 @@ class Statement:
         Raises:
             DBAPIError: If the database does not do it.
         """
-        connections: Connections = current_app.extensions["connections"]
-        return [self.found._make(row) for row in connections.execute(self, values)]
+        return [self.found._make(row) for row in kept("connections").execute(self, values)]
 
     def text(self, engine: Engine) -> str:
         """The SQL for this database; both drivers take parameters by name."""

@@ -142,7 +142,8 @@ class BatchWriter:
                     atexit.register(self.close)
                     self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
                     self._thread.start()
-        self._filled.set()
+        if not self._filled.is_set():  # to set it again takes a lock
+            self._filled.set()
 
     def _run(self) -> None:
         trimmed = now()

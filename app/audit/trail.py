@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from flask import Flask, current_app, g, request
+from flask import Flask, g, request
 from sqlalchemy import func, select
 from sqlalchemy.event import listens_for
 from sqlalchemy.orm import Session
@@ -20,6 +20,7 @@ from app.audit.batch_writer import BatchWriter
 from app.clock import now
 from app.database import db
 from app.errors import AccessRefusedError, RefusedError
+from app.kept import kept
 from app.logs import log, one_line, request_id
 
 
@@ -28,8 +29,7 @@ def init_app(app: Flask) -> None:
 
 
 def batch() -> BatchWriter:
-    found: BatchWriter = current_app.extensions["audit_batch"]
-    return found
+    return kept("audit_batch")  # type: ignore[no-any-return]
 
 
 def record(event: str, *, client_id: str | None = None, reason: str | None = None) -> AuditEvent:

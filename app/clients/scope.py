@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from flask import Flask, current_app
+from flask import Flask
 
 import config
 from app.errors import RefusedError
 from app.explanations.causes import unknown_scope
+from app.kept import kept
 
 SCOPE = re.compile(f"{config.SCOPE_TOKEN.pattern}( {config.SCOPE_TOKEN.pattern})*")
 
@@ -35,7 +36,7 @@ def audiences(scope: str) -> set[str]:
     Raises:
         ValueError: If a word of it is declared nowhere.
     """
-    declared, wanted = current_app.extensions["audiences"], words(scope)
+    declared, wanted = kept("audiences"), words(scope)
     unknown = [word for word in wanted if word not in declared]
     if unknown:
         raise ValueError(unknown_scope(unknown[0], declared))

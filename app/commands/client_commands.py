@@ -14,43 +14,27 @@ from app.commands.command_group import CommandGroup, as_json, moment, print_json
 
 clients = CommandGroup("clients", help="Register clients, and rotate their secrets.", refusals=(RegistrationError,))
 which = click.argument("client")
+SHOWN = (
+    *("client_id", "name", "scope", "default_scope", "access_token_seconds", "token_endpoint_auth_method"),
+    *("grant_types", "token_format", "resource_server", "claims", "created_at", "disabled_at", "tokens_not_before"),
+)
 
 
 @clients.command()
 @click.argument("name")
 @click.option("--scope", default="", help="What it may ever ask for: words with spaces between.")
 @click.option("--default-scope", help="What it gets if it asks for nothing; otherwise all of its scope.")
-@click.option("--lifetime", type=int, metavar="SECONDS", help="How long its tokens live.")
+@click.option("--lifetime", "access_token_seconds", type=int, metavar="SECONDS", help="How long its tokens live.")
 @click.option("--auth-method", help=f"The only way it may authenticate: {' or '.join(SECRET_METHODS)}.")
 @click.option("--format", "token_format", default="jwt", help=f"What its tokens are: {' or '.join(TOKEN_FORMATS)}.")
 @click.option("--resource-server", metavar="URL", help="It is the API of this audience, and may ask about tokens.")
 @click.option("--claim", "claims", multiple=True, metavar="KEY=VALUE", help="A claim for its tokens; may be repeated.")
 @click.option("--no-grant", is_flag=True, help="A client that never gets a token.")
 @as_json
-def create(
-    name: str,
-    scope: str,
-    default_scope: str | None,
-    lifetime: int | None,
-    auth_method: str | None,
-    token_format: str,
-    resource_server: str | None,
-    claims: tuple[str, ...],
-    no_grant: bool,
-    as_json: bool,
-) -> None:
+def create(name: str, claims: tuple[str, ...], no_grant: bool, as_json: bool, **asked: Any) -> None:
     """Register a client and show its secret, once."""
-    client, plaintext = registry.register(
-        name,
-        scope=scope,
-        default_scope=default_scope,
-        access_token_seconds=lifetime,
-        auth_method=auth_method,
-        grant_types="" if no_grant or (resource_server and not scope) else "client_credentials",
-        token_format=token_format,
-        resource_server=resource_server,
-        claims=parse_claims(claims),
-    )
+    grant_types = "" if no_grant or (asked["resource_server"] and not asked["scope"]) else "client_credentials"
+    client, plaintext = registry.register(name, grant_types=grant_types, claims=parse_claims(claims), **asked)
     show({**describe(client), "client_secret": plaintext}, as_json)
 
 
@@ -122,22 +106,8 @@ def parse_claims(pairs: tuple[str, ...]) -> dict[str, str]:
 
 def describe(client: Client) -> dict[str, Any]:
     """A client as the commands show it; its secrets by name and times only."""
-    return {
-        "client_id": client.client_id,
-        "name": client.name,
-        "scope": client.scope,
-        "default_scope": client.default_scope,
-        "access_token_seconds": client.access_token_seconds,
-        "token_endpoint_auth_method": client.token_endpoint_auth_method,
-        "grant_types": client.grant_types.split(),
-        "token_format": client.token_format,
-        "resource_server": client.resource_server,
-        "claims": client.claims,
-        "created_at": client.created_at,
-        "disabled_at": client.disabled_at,
-        "tokens_not_before": client.tokens_not_before,
-        "secrets": [describe_secret(secret) for secret in client.secrets],
-    }
+    described = {name: getattr(client, name) for name in SHOWN} | {"grant_types": client.grant_types.split()}
+    return described | {"secrets": [describe_secret(secret) for secret in client.secrets]}
 
 
 def describe_secret(secret: ClientSecret) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from flask import Flask, current_app
+from flask import Flask
 from joserfc import jwk
 from sqlalchemy import or_, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,6 +19,7 @@ from app import cipher
 from app.clock import now
 from app.database import db
 from app.errors import RefusedError
+from app.kept import kept
 from app.keys.signing_key import READ_SECONDS, SigningKey
 from app.logs import log
 from app.signer import Signer
@@ -84,8 +85,7 @@ def init_app(app: Flask) -> None:
 
 
 def keystore() -> Keystore:
-    found: Keystore = current_app.extensions["keystore"]
-    return found
+    return kept("keystore")  # type: ignore[no-any-return]
 
 
 def signer() -> Signer:

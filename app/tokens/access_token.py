@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from flask import Flask, current_app
+from flask import Flask
 from joserfc import jws
 from joserfc.errors import DecodeError, JoseError
 from joserfc.jwt import ClaimsOption, JWTClaimsRegistry
@@ -20,6 +20,7 @@ from joserfc.jwt import ClaimsOption, JWTClaimsRegistry
 import config
 from app.clock import now
 from app.explanations.causes import duration
+from app.kept import kept
 from app.keys import keystore
 from app.keys.signing_key import LEEWAY_SECONDS
 
@@ -27,6 +28,7 @@ ALGORITHMS = ("RS256", "ES256")
 TYPES = ("at+jwt", "application/at+jwt")
 MAX_MOMENT = 2**53
 REMEMBERED_TOKENS = 2_048  # per app, some 3 kB each
+VERIFIED = "verified_jwt"  # `verify`, which remembers what it has found
 NEEDED_CLAIMS = ("iss", "exp", "aud", "sub", "client_id", "iat", "jti")  # RFC 9068, section 2.2
 
 
@@ -63,7 +65,7 @@ class AccessToken:
 
 def init_app(app: Flask) -> None:
     # What a signature has shown once it shows for ever: a token that is used again is not verified again.
-    app.extensions["verify_jwt"] = lru_cache(maxsize=REMEMBERED_TOKENS)(verify)
+    app.extensions[VERIFIED] = lru_cache(maxsize=REMEMBERED_TOKENS)(verify)
 
 
 def check_jwt(text: str) -> AccessToken:
@@ -72,17 +74,11 @@ def check_jwt(text: str) -> AccessToken:
     Raises:
         InvalidTokenError: If anything about it is not as this server would have made it.
     """
-    kid, token = verified_jwt(text)
+    kid, token = kept(VERIFIED)(text)
     check_moments(token.claims)
     if keystore.find_public(kid) is None:
         raise InvalidTokenError("the token's key was withdrawn")
-    return token
-
-
-def verified_jwt(text: str) -> tuple[str, AccessToken]:
-    """What `verify` finds, remembered."""
-    found: tuple[str, AccessToken] = current_app.extensions["verify_jwt"](text)
-    return found
+    return token  # type: ignore[no-any-return]
 
 
 def verify(text: str) -> tuple[str, AccessToken]:

@@ -11,9 +11,9 @@ import config
 from app.errors import RefusedError
 from app.explanations.causes import sent_instead
 from app.logs import log
+from app.parameters import FORM
 from app.tokens import server
 
-FORM = "application/x-www-form-urlencoded"
 OAUTH_PARAMETERS = frozenset(
     "grant_type scope resource audience client_id client_secret client_assertion client_assertion_type assertion "
     "username password code redirect_uri refresh_token access_token token token_type_hint".split(" ")

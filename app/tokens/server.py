@@ -12,11 +12,12 @@ from authlib.integrations.flask_oauth2 import AuthorizationServer
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import OAuth2Request
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
-from flask import Flask, Request, Response, current_app, request
+from flask import Flask, Request, Response, request
 
 import config
 from app.audit import trail
 from app.clients import authentication, registry
+from app.kept import kept
 from app.tokens import generators, issued_token
 from app.tokens.grant import ClientCredentialsGrant
 
@@ -67,5 +68,4 @@ def init_app(app: Flask) -> None:
 
 
 def current() -> KeyturnServer:
-    server: KeyturnServer = current_app.extensions["authorization_server"]
-    return server
+    return kept("authorization_server")  # type: ignore[no-any-return]
