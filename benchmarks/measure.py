@@ -215,7 +215,7 @@ def machine() -> dict[str, Any]:
     return {
         "day": datetime.now(UTC).date().isoformat(),
         "processor": f"{model[0] if model else platform.machine()}, {os.cpu_count()} cores",
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()} in {sys.base_prefix}",  # by that one knows who built it
         "packages": {name: version(name) for name in names},
     }
 

@@ -179,9 +179,9 @@ def gunicorn(name: str, environment: Mapping[str, str], workers: int) -> Abstrac
 
 
 def granian(name: str, environment: Mapping[str, str], workers: int) -> AbstractContextManager[Server]:
-    """The same under Granian, as the README shows it."""
+    """The same under Granian, as the README shows it for a server behind a proxy that reads requests whole."""
     port = free_port()
-    options = ["--workers", str(workers), "--port", str(port)]
+    options = ["--workers", str(workers), "--port", str(port), "--blocking-threads", "1"]
     command = [
         sys.executable,
         "-m",

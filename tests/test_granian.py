@@ -29,14 +29,14 @@ def command(port: int) -> list[str]:
 def granian(prepared: Callable[[str], str], tmp_path: Path) -> Iterator[Callable[..., LiveServer]]:
     servers: list[LiveServer] = []
 
-    def start(kind: str = "sqlite", **settings: str) -> LiveServer:
+    def start(kind: str = "sqlite", *options: str, **settings: str) -> LiveServer:
         port = free_port()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYTURN_")}
         environment |= {"PORT": str(port), "KEYTURN_SECRET_KEYS": SECRET_KEY, "KEYTURN_DATABASE_URL": prepared(kind)}
         log = tmp_path / "granian.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command(port), cwd=ROOT, env=environment | settings, stdout=output, stderr=output
+                [*command(port), *options], cwd=ROOT, env=environment | settings, stdout=output, stderr=output
             )
         servers.append(LiveServer(process, f"http://127.0.0.1:{port}", environment, log))
         wait_for(lambda: process.poll() is not None or answers(servers[-1].url))
@@ -47,9 +47,12 @@ def granian(prepared: Callable[[str], str], tmp_path: Path) -> Iterator[Callable
         server.stop()
 
 
+@pytest.mark.parametrize("options", [(), ("--blocking-threads", "1")], ids=["as-it-comes", "one-thread"])
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_granian_issues_checks_and_revokes_in_every_worker(granian: Callable[..., LiveServer], kind: str) -> None:
-    server = granian(kind)
+def test_granian_issues_checks_and_revokes_in_every_worker(
+    granian: Callable[..., LiveServer], kind: str, options: tuple[str, ...]
+) -> None:
+    server = granian(kind, *options)
     for client in ("demo-partner", "demo-opaque"):
         bearer = ask(server, client, scope="inventory:read")
         assert {call(server, "GET", "/inventory", Authorization=f"Bearer {bearer}")[0] for _ in range(8)} == {200}
