@@ -25,7 +25,8 @@ ONE_TOKEN = "Send the access token as Authorization: Bearer TOKEN, and nothing b
 class BearerProtector(ResourceProtector):
     def acquire_token(self, scopes: str | list[str] | None = None, **_: object) -> AccessToken:
         """As Authlib's own, but with Flask's request: Authlib's decodes the whole URL for each token, for nothing."""
-        token: AccessToken = self.validate_request([scopes] if isinstance(scopes, str) else scopes, request)
+        received = request._get_current_object()  # type: ignore[attr-defined]  # itself, not its proxy
+        token: AccessToken = self.validate_request([scopes] if isinstance(scopes, str) else scopes, received)
         g.authlib_server_oauth2_token = token  # where `current_token` finds it
         return token
 
@@ -33,9 +34,7 @@ class BearerProtector(ResourceProtector):
         """Find the token (RFC 6750, section 2), and refuse what section 3.1 calls malformed."""
         # RFC 9700, section 4.3.2: a token in a URL ends in logs.
         if "access_token" in request.args or (request.mimetype and "access_token" in request.form):
-            raise AccessRefusedError(
-                "invalid_request", ONE_WAY, reason="access_token stood in the URL or the form", status=400
-            )
+            raise AccessRefusedError("invalid_request", ONE_WAY, reason="access_token stood in URL or form", status=400)
         scheme, _, token = received.headers.get("Authorization", "").strip(" ").partition(" ")
         token = token.lstrip(" ")
         if scheme.lower() != "bearer":

@@ -42,7 +42,7 @@ class FormRequest(OAuth2Request):
 
 class KeyturnServer(AuthorizationServer):
     def create_oauth2_request(self, _: None) -> FormRequest:
-        return FormRequest(request)
+        return FormRequest(request._get_current_object())  # type: ignore[attr-defined]  # itself, not its proxy
 
     def handle_error_response(self, _: FormRequest, error: OAuth2Error) -> Response:
         # Authlib catches its own errors, so that no error handler of Flask would see them: hand them on.
