@@ -26,14 +26,14 @@ class WholeRequest(Request):
         if self.mimetype != FORM:
             return super().form
         return ImmutableMultiDict(
-            parse_qsl(self.get_data().decode(), keep_blank_values=True, errors="werkzeug.url_quote")
+            parse_qsl(self.get_data().decode(errors="replace"), keep_blank_values=True, errors="werkzeug.url_quote")
         )
 
     def read_body(self) -> None:
-        """Read it, if there is one; a fault in it is the client's."""
+        """Read the body, if there is one; a fault in it is the client's."""
+        self.max_content_length = config.current().max_body_bytes
         if "CONTENT_LENGTH" not in self.environ and "HTTP_TRANSFER_ENCODING" not in self.environ:
             return  # RFC 9112, section 6.3: there is none, and to read it would cost more than to check a token
-        self.max_content_length = config.current().max_body_bytes
         try:
             body = self.get_data()
         except HTTPException:

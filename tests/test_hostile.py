@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -16,7 +17,7 @@ import pytest
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from werkzeug.test import TestResponse
+from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
 from app.clock import now
 from app.tokens.endpoints import FORM
@@ -245,3 +246,15 @@ def test_no_body_behind_a_good_token_ends_in_a_500(hostile: Flask, body: bytes, 
 
     assert answer.status_code < 500
     assert answer.mimetype == "application/json"
+
+
+@pytest.mark.parametrize("body", [b"grant_type=\xff", b"grant_type=" + b"x" * 100_000], ids=["not-utf-8", "too-long"])
+def test_a_body_that_no_header_announces_ends_in_no_500(hostile: Flask, body: bytes) -> None:
+    """As HTTP/2 may send it, through a server that knows where it ends."""
+    environ = EnvironBuilder("/oauth/token", method="POST", content_type=FORM, headers=HTTPS).get_environ()
+    del environ["CONTENT_LENGTH"]
+
+    told, status, _ = run_wsgi_app(hostile, environ | {"wsgi.input": BytesIO(body), "wsgi.input_terminated": True})
+
+    assert status.startswith("4"), status
+    assert json.loads(b"".join(told))["error"] in ("invalid_request", "unsupported_grant_type")
