@@ -112,5 +112,5 @@ def from_http(error: HTTPException) -> RefusedError:
     code, description = known.get(error.code, ("invalid_request", None))
     reason = f"{error.code} {error.name}"
     if error.code == 413:
-        reason = f"the body is longer than {request.max_content_length} bytes (KEYTURN_MAX_BODY_BYTES)"
+        reason = f"the body is longer than {config.current().max_body_bytes} bytes (KEYTURN_MAX_BODY_BYTES)"
     return RefusedError(code, description, reason=reason, status=error.code)

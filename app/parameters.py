@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from flask import Request, request
 from werkzeug.datastructures import ImmutableMultiDict
-from werkzeug.exceptions import BadRequest, HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 from werkzeug.utils import cached_property
 
 import config
@@ -25,21 +25,23 @@ class WholeRequest(Request):
         """The parameters of the body; Werkzeug would build a parser for each request, at twice the cost."""
         if self.mimetype != FORM:
             return super().form
-        return ImmutableMultiDict(
-            parse_qsl(self.get_data().decode(errors="replace"), keep_blank_values=True, errors="werkzeug.url_quote")
-        )
+        return ImmutableMultiDict(parse_qsl(self.get_data().decode(), keep_blank_values=True))
 
     def read_body(self) -> None:
         """Read the body, if there is one; a fault in it is the client's."""
-        self.max_content_length = config.current().max_body_bytes
-        if "CONTENT_LENGTH" not in self.environ and "HTTP_TRANSFER_ENCODING" not in self.environ:
+        announced = "CONTENT_LENGTH" in self.environ or "HTTP_TRANSFER_ENCODING" in self.environ
+        if not announced and self.environ["SERVER_PROTOCOL"].startswith("HTTP/1"):
             return  # RFC 9112, section 6.3: there is none, and to read it would cost more than to check a token
+        limit = config.current().max_body_bytes
+        self.max_content_length = limit + 1  # Werkzeug cuts off what was not announced, without a word
         try:
             body = self.get_data()
         except HTTPException:
             raise
         except Exception as error:  # each server has errors of its own for a body that is broken or stalls
             raise BadRequest from error
+        if len(body) > limit:
+            raise RequestEntityTooLarge
         if len(body) < (self.content_length or 0):
             raise BadRequest
         if self.mimetype == FORM and not body.isascii() and "\ufffd" in body.decode(errors="replace"):
