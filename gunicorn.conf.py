@@ -136,7 +136,7 @@ def post_fork(_: Any, worker: Any) -> None:
 def when_ready(_: Any) -> None:
     """Tell a learner what to try, once the port is open."""
     import config
-    from app.start import welcome
+    from app.operations.startup import welcome
 
     logging.getLogger("gunicorn.error").addFilter(without_the_request)
     settings = config.load(os.environ)

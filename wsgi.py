@@ -6,8 +6,8 @@ import click
 from flask.cli import FlaskGroup
 
 from app import create_app
-from app.prepare import know_migrations
-from app.start import refuse_to_start
+from app.operations.prepare import know_migrations
+from app.operations.startup import refuse_to_start
 
 app = create_app()
 

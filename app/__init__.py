@@ -3,10 +3,10 @@
 Read five files, in this order, and you have read what the guide shows:
 
 1. `config.py`                   define the credentials and the settings
-2. `app/tokens/server.py`        initialize the authorization server
-3. `app/tokens/endpoints.py`     the token endpoint
-4. `app/resources/protector.py`  the guard
-5. `app/resources/samples.py`    the guarded routes
+2. `app/oauth/server.py`        initialize the authorization server
+3. `app/oauth/token_endpoint.py`     the token endpoint
+4. `app/api/guard.py`  the guard
+5. `app/api/routes.py`    the guarded routes
 
 Every other file is a room that these five do not know. The folders are named for the question that
 they answer: `clients` (who may ask), `keys` (what we sign with), `tokens` (how a token is issued),
@@ -26,18 +26,21 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import MapAdapter
 
 import config
-from app import answers, database, limits, logs
+from app import logs
+from app.api import routes
 from app.audit import trail
+from app.authentication import limits
 from app.clients import scope
-from app.commands import client_commands, explain_command, key_commands, token_commands
-from app.explanations import pages
-from app.keys import jwks, keystore
-from app.operations import openapi
-from app.operations.upkeep import command as cleanup
-from app.parameters import WholeRequest
-from app.prepare import command as prepare
-from app.resources import resource_metadata, samples
-from app.tokens import access_token, endpoints, introspection, metadata, revocation, server
+from app.discovery import error_pages, jwks, openapi, resource_metadata, server_metadata
+from app.keys import keystore
+from app.oauth import introspection, revocation, server, token_endpoint
+from app.operations import client_commands, explain_command, key_commands, token_commands
+from app.operations.cleanup import command as cleanup
+from app.operations.prepare import command as prepare
+from app.refusals import rendering
+from app.request_body import WholeRequest
+from app.storage import database
+from app.tokens import access_token
 
 
 class Keyturn(Flask):
@@ -68,7 +71,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     logs.init_app(app, settings.trusted_proxies)
     database.init_app(app, settings.database_url)
     trail.init_app(app)
-    answers.init_app(app, trail.note_refusal)
+    rendering.init_app(app, trail.note_refusal)
     limits.init_app(app, settings)
     scope.init_app(app, settings.resources)
     keystore.init_app(app)
@@ -79,9 +82,9 @@ def create_app(settings: config.Settings | None = None) -> Flask:
 
     # Every address that the metadata names lies below the issuer's path.
     path = urlsplit(settings.issuer).path
-    for room in (endpoints, jwks, samples, pages, openapi):
+    for room in (token_endpoint, jwks, routes, error_pages, openapi):
         app.register_blueprint(room.blueprint, url_prefix=path)
-    metadata.init_app(app, settings.issuer)
+    server_metadata.init_app(app, settings.issuer)
     resource_metadata.init_app(app, settings.audience)
 
     for group in (client_commands.clients, key_commands.keys, token_commands.tokens):

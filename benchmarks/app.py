@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from app import create_app
-from app.resources.protector import require_oauth
+from app.api.guard import require_oauth
 
 bare = Flask("bare")
 

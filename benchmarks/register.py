@@ -21,8 +21,8 @@ import config
 from app import create_app
 from app.clients.client import Client
 from app.clients.secret import ClientSecret, digest
-from app.database import Base, db, transaction
-from app.tokens.issued_token import IssuedToken, RevokedToken
+from app.storage.database import Base, db, transaction
+from app.tokens.stored_token import IssuedToken, RevokedToken
 from benchmarks.server import ROOT, clean_environment
 
 AUDIENCE = "https://auth.example.com"

@@ -30,8 +30,8 @@ from werkzeug.test import TestResponse
 import config
 from app import create_app
 from app.audit import trail
-from app.database import db
-from app.prepare import know_migrations
+from app.operations.prepare import know_migrations
+from app.storage.database import db
 from tests.conformance import (  # noqa: F401, hooks of pytest
     pytest_addoption,
     pytest_collection_modifyitems,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import config
 from app import create_app
-from app.explanations import pages
+from app.discovery import error_pages
 from tests import collection, conformance, examples
 from tests.cases import CASES
 from tests.clauses import CLAUSES
@@ -21,7 +21,7 @@ DOCS = ROOT / "docs"
 def errors() -> str:
     app = create_app(config.load({}))
     with app.test_request_context():
-        return pages.markdown()
+        return error_pages.markdown()
 
 
 def shown_by() -> dict[str, list[str]]:

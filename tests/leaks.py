@@ -16,8 +16,8 @@ import pytest
 from flask import Flask, Response, request
 from sqlalchemy import text
 
-from app.database import db
 from app.logs import JsonLine, log
+from app.storage.database import db
 
 WORD = re.compile(r"[A-Za-z0-9_=/+.-]{24,}")
 HEAD = 24  # characters of a secret that are enough to know it by

@@ -15,14 +15,14 @@ from flask import Flask
 from sqlalchemy import select, text
 
 import config
-from app import database
 from app.audit import batch as batches
 from app.audit import retention, trail
 from app.audit.audit_event import AuditEvent
 from app.audit.batch import Noted
 from app.clock import now
-from app.database import db
 from app.logs import JsonLine, log
+from app.storage import database
+from app.storage.database import db
 from tests.conftest import Machine, Operator, build_app, close, demo, wait_for
 
 

@@ -20,7 +20,7 @@ from app.clients import secret_rotation
 from app.clients.client import Client
 from app.clients.secret import MAX_SECRETS, ClientSecret
 from app.clock import now
-from app.database import db
+from app.storage.database import db
 from tests.conftest import Machine, Operator, build_app, close
 
 

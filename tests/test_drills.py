@@ -20,7 +20,7 @@ import pytest
 from sqlalchemy import make_url, text
 
 import config
-from app.database import CONNECT_SECONDS, STATEMENT_SECONDS, db
+from app.storage.database import CONNECT_SECONDS, STATEMENT_SECONDS, db
 from tests.calling import BASIC, FORM, call, events, token
 from tests.conftest import ROOT, SECRET_KEY, LiveServer, answers, build_app, close, free_port, kid_of, run_on, wait_for
 

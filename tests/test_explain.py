@@ -12,9 +12,9 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from app.clock import now
-from app.database import db
-from app.explanations import causes
-from app.explanations.codes import CODES
+from app.refusals import hints
+from app.refusals.codes import CODES
+from app.storage.database import db
 from tests import forging
 from tests.conftest import Machine, Operator, demo
 
@@ -274,4 +274,4 @@ def test_a_change_of_state_is_explained_as_it_stands(admin: Machine) -> None:
     ],
 )
 def test_a_duration_is_said_in_the_largest_fitting_unit(seconds: int, words: str) -> None:
-    assert causes.duration(seconds) == words
+    assert hints.duration(seconds) == words

@@ -12,8 +12,8 @@ from sqlalchemy import select
 
 from app.audit.audit_event import AuditEvent
 from app.clock import now
-from app.database import db
-from app.tokens.issued_token import IssuedToken
+from app.storage.database import db
+from app.tokens.stored_token import IssuedToken
 from tests import forging
 from tests.conftest import ISSUER, demo
 

@@ -10,8 +10,8 @@ from flask import Flask
 from sqlalchemy import select
 
 from app.clock import now
-from app.database import db
-from app.tokens.issued_token import IssuedToken, digest
+from app.storage.database import db
+from app.tokens.stored_token import IssuedToken, digest
 from tests.conftest import ISSUER, Machine, Operator, demo
 
 FORMATS = {"jwt": r"eyJ[\w-]+\.[\w-]+\.[\w-]+", "opaque": r"kta_[A-Za-z0-9_-]{43}"}

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from app.clock import now
-from app.database import db
 from app.keys import keystore, rotation
 from app.keys.signing_key import JWKS_MAX_AGE_SECONDS, LEAD_SECONDS, LINGER_SECONDS, READ_SECONDS, SigningKey
+from app.storage.database import db
 from tests import forging
 from tests.conftest import SECRET_KEY, Machine, Operator, build_app, close, demo, kid_of
 

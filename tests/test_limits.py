@@ -14,7 +14,7 @@ from flask import Flask
 from redis import Redis
 from redis.exceptions import AuthenticationError
 
-from app import limits
+from app.authentication import limits
 from app.clients import secret
 from app.clock import now
 from tests.calling import FORM, call

@@ -13,8 +13,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from app.database import db
-from app.explanations.codes import CODES
+from app.refusals.codes import CODES
+from app.storage.database import db
 from tests import documents
 from tests.conftest import ISSUER, ROOT, LiveServer, Machine, demo, missing
 

@@ -16,8 +16,8 @@ from sqlalchemy import func, select
 import config
 from app import create_app
 from app.clients.client import Client
-from app.database import db
 from app.keys.signing_key import SigningKey
+from app.storage.database import db
 from tests.conftest import ROOT, SECRET_KEY, LiveServer, build_app, close, demo, run_on
 
 PRODUCTION = {"KEYTURN_ENV": "production", "KEYTURN_ISSUER": "https://auth.example.com"}

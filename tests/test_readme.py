@@ -16,8 +16,8 @@ import pytest
 from flask import Flask
 
 import config
-from app.explanations.codes import CODES
-from app.start import welcome
+from app.operations.startup import welcome
+from app.refusals.codes import CODES
 from tests.conftest import ROOT, LiveServer, Machine
 
 README = (ROOT / "README.md").read_text()

@@ -20,15 +20,15 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
+from app.authentication.client_secret import parse_basic
 from app.clients import scope as scopes
 from app.clients import secret
-from app.clients.authentication import parse_basic
 from app.clients.client import Client
 from app.clock import now
-from app.database import db, transaction
-from app.errors import RefusedError
-from app.explanations import causes
-from app.tokens.endpoints import FORM, OAUTH_PARAMETERS
+from app.oauth.token_endpoint import FORM, OAUTH_PARAMETERS
+from app.refusals import hints
+from app.refusals.errors import RefusedError
+from app.storage.database import db, transaction
 from tests.conftest import ISSUER, Machine, Operator
 from tests.work import counted
 
@@ -242,7 +242,7 @@ def test_R024_an_unknown_client_and_a_wrong_secret_cannot_be_told_apart(
 
     assert seen[0] == seen[1]
     done = seen[0][3]
-    assert done.count("compare") == secret.MAX_SECRETS * (1 + len(causes.nearly_the_secret("")))
+    assert done.count("compare") == secret.MAX_SECRETS * (1 + len(hints.nearly_the_secret("")))
     assert sum(each.startswith("SELECT") for each in done) == 1
     assert (done.count("limit test"), done.count("limit hit")) == (2, 2)
     assert ("hint" in answer.json) == (env == "development")

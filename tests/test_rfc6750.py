@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app import stock
+from app.api import stock
 from tests import forging
 from tests.conftest import ISSUER, Machine
 

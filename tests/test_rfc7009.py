@@ -10,8 +10,8 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from app.clock import now
-from app.database import db
-from app.tokens.issued_token import RevokedToken
+from app.storage.database import db
+from app.tokens.stored_token import RevokedToken
 from tests import forging
 from tests.conftest import Machine, Operator, demo
 

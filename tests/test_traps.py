@@ -17,12 +17,12 @@ from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator
 from flask import Flask
 from joserfc import jwk, jwt
 
+from app.api.guard import require_oauth
+from app.api.validators import AccessTokenValidator
 from app.clients import secret
 from app.clients.client import RegisteredClient
-from app.database import db
-from app.resources.protector import require_oauth
-from app.resources.validators import AccessTokenValidator
-from app.tokens.grant import ClientCredentialsGrant
+from app.oauth.grant import ClientCredentialsGrant
+from app.storage.database import db
 from tests import forging
 from tests.conftest import Machine, Operator, kid_of
 from tests.work import counted

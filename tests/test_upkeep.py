@@ -10,15 +10,15 @@ import time_machine
 from flask import Flask
 from sqlalchemy import func, insert, select
 
-from app import database
 from app.audit import trail
 from app.audit.audit_event import AuditEvent
 from app.clients.secret import ClientSecret
 from app.clock import now
-from app.database import Base, db, transaction
 from app.keys.signing_key import LEEWAY_SECONDS, LINGER_SECONDS, SigningKey
-from app.operations import upkeep
-from app.tokens.issued_token import IssuedToken, RevokedToken
+from app.operations import cleanup
+from app.storage import database
+from app.storage.database import Base, db, transaction
+from app.tokens.stored_token import IssuedToken, RevokedToken
 from tests.conftest import Machine, Operator, demo
 
 WEEK = 7 * 86_400
@@ -126,7 +126,7 @@ def test_two_at_once_remove_everything_once(new_app: Callable[..., Flask], monke
 
     def clean(app: Flask) -> int:
         with app.app_context():
-            return upkeep.remove_expired()["opaque tokens"]
+            return cleanup.remove_expired()["opaque tokens"]
 
     with ThreadPoolExecutor(2) as pool:
         assert sum(pool.map(clean, apps)) == 500

@@ -17,9 +17,9 @@ from flask import Flask
 from joserfc import jwk
 from sqlalchemy import event
 
-from app.database import db
-from app.limits import Limits
-from app.statement import Connections
+from app.authentication.limits import Limits
+from app.storage.database import db
+from app.storage.fast_statement import Connections
 
 
 class Work:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Base
+from app.storage.database import Base
 
 
 class AuditEvent(Base):

@@ -23,8 +23,8 @@ from app.audit import retention
 from app.audit.audit_event import AuditEvent
 from app.audit.batch import Batch, Marks, Noted, Rows
 from app.clock import now
-from app.database import WRITES, db
 from app.logs import log
+from app.storage.database import WRITES, db
 
 WRITE_SECONDS = 0.5
 READER_SECONDS = 1

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 import config
 from app.audit.audit_event import AuditEvent
 from app.clock import now
-from app.database import delete_in_steps
+from app.storage.database import delete_in_steps
 
 DAY_SECONDS = 86_400
 # What a client can cause as often as it likes. All else is bounded by age only: no flood washes it out.

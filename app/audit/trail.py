@@ -18,10 +18,10 @@ from app.audit.audit_event import AuditEvent
 from app.audit.batch import HOUR, Noted
 from app.audit.batch_writer import BatchWriter
 from app.clock import now
-from app.database import db
-from app.errors import AccessRefusedError, RefusedError
-from app.kept import kept
 from app.logs import log, one_line, request_id
+from app.per_app import kept
+from app.refusals.errors import AccessRefusedError, RefusedError
+from app.storage.database import db
 
 
 def init_app(app: Flask) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from app.clients import scope
 from app.clients.secret import ClientSecret, KnownSecret
 from app.clock import now
-from app.database import Base
+from app.storage.database import Base
 
 SECRET_METHODS = ("client_secret_basic", "client_secret_post")
 TOKEN_FORMATS = ("jwt", "opaque")

@@ -13,14 +13,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 
 from app.audit import trail
-from app.clients import client_rules
+from app.clients import registration_rules
 from app.clients.client import Client, RegisteredClient
-from app.clients.client_rules import RegistrationError
+from app.clients.registration_rules import RegistrationError
 from app.clients.secret import ClientSecret, KnownSecret, digest, generate
 from app.clock import now
-from app.database import db, transaction
 from app.logs import one_line
-from app.statement import Statement
+from app.storage.database import db, transaction
+from app.storage.fast_statement import Statement
 
 FIND_CLIENT = Statement(
     select(
@@ -86,18 +86,18 @@ def register(
     Raises:
         RegistrationError: Naming what is wrong.
     """
-    scope = client_rules.checked_scope(scope) if scope or grant_types else ""
+    scope = registration_rules.checked_scope(scope) if scope or grant_types else ""
     client = Client(
         client_id=f"ktc_{secrets.token_urlsafe(16)}",  # made here, so it can never be a user's sub (RFC 9700, 4.15.1)
-        name=client_rules.checked_client_name(name),
+        name=registration_rules.checked_client_name(name),
         scope=scope,
-        default_scope=client_rules.checked_default(default_scope, scope) if scope else "",
-        access_token_seconds=client_rules.checked_lifetime(access_token_seconds),
-        token_endpoint_auth_method=client_rules.checked_method(auth_method),
+        default_scope=registration_rules.checked_default(default_scope, scope) if scope else "",
+        access_token_seconds=registration_rules.checked_lifetime(access_token_seconds),
+        token_endpoint_auth_method=registration_rules.checked_method(auth_method),
         grant_types=grant_types,
-        token_format=client_rules.checked_format(token_format),
-        resource_server=client_rules.checked_resource_server(resource_server),
-        claims=client_rules.checked_claims(claims or {}),
+        token_format=registration_rules.checked_format(token_format),
+        resource_server=registration_rules.checked_resource_server(resource_server),
+        claims=registration_rules.checked_claims(claims or {}),
     )
     return client, add(client, generate())
 

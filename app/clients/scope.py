@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from flask import Flask
 
 import config
-from app.errors import RefusedError
-from app.explanations.causes import unknown_scope
-from app.kept import kept
+from app.per_app import kept
+from app.refusals.errors import RefusedError
+from app.refusals.hints import unknown_scope
 
 SCOPE = re.compile(f"{config.SCOPE_TOKEN.pattern}( {config.SCOPE_TOKEN.pattern})*")
 

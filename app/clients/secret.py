@@ -16,7 +16,7 @@ from sqlalchemy import ForeignKey, LargeBinary, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.clock import now
-from app.database import Base
+from app.storage.database import Base
 
 PREFIX = "kts_"
 MAX_SECRETS = 8

@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import count
 
 from app.audit import trail
-from app.clients import client_rules
+from app.clients import registration_rules
 from app.clients.client import Client
-from app.clients.client_rules import RegistrationError
+from app.clients.registration_rules import RegistrationError
 from app.clients.registry import get_client
 from app.clients.secret import MAX_SECRETS, ClientSecret, digest, generate, has_ended
 from app.clock import now
-from app.database import transaction
+from app.storage.database import transaction
 
 MAX_OVERLAP_SECONDS = 604_800
 
@@ -43,7 +43,7 @@ def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0)
         if name in taken:
             raise RegistrationError(f"the client has a secret named {name}")
         new_name = name or next(free for n in count(1) if (free := f"secret-{n}") not in taken)
-        client.secrets.append(ClientSecret(name=client_rules.checked_name(new_name), digest=digest(plaintext)))
+        client.secrets.append(ClientSecret(name=registration_rules.checked_name(new_name), digest=digest(plaintext)))
         trail.record("secret_rotated", client_id=client.client_id, reason=f"overlap {overlap} seconds")
     return plaintext
 

@@ -15,14 +15,14 @@ from sqlalchemy import or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app import cipher
 from app.clock import now
-from app.database import db
-from app.errors import RefusedError
-from app.kept import kept
+from app.keys import cipher
+from app.keys.signer import Signer
 from app.keys.signing_key import READ_SECONDS, SigningKey
 from app.logs import log
-from app.signer import Signer
+from app.per_app import kept
+from app.refusals.errors import RefusedError
+from app.storage.database import db
 
 
 class Keystore:

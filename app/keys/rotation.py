@@ -12,12 +12,12 @@ from joserfc import jwk
 from sqlalchemy import select
 
 import config
-from app import cipher
 from app.audit import trail
 from app.clock import now
-from app.database import db, transaction
+from app.keys import cipher
 from app.keys.keystore import keystore
 from app.keys.signing_key import LEAD_SECONDS, SigningKey
+from app.storage.database import db, transaction
 
 
 class RotationError(ValueError):

@@ -12,7 +12,7 @@ from sqlalchemy import JSON, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 import config
-from app.database import Base
+from app.storage.database import Base
 
 JWKS_MAX_AGE_SECONDS = 300
 READ_SECONDS = 5  # a worker may know the keys as they were so long ago

@@ -19,10 +19,10 @@ from joserfc.jwt import ClaimsOption, JWTClaimsRegistry
 
 import config
 from app.clock import now
-from app.explanations.causes import duration
-from app.kept import kept
 from app.keys import keystore
 from app.keys.signing_key import LEEWAY_SECONDS
+from app.per_app import kept
+from app.refusals.hints import duration
 
 ALGORITHMS = ("RS256", "ES256")
 TYPES = ("at+jwt", "application/at+jwt")

@@ -1,0 +1,1 @@
+"""The sample API: the guard, and the routes behind it."""

@@ -1,0 +1,45 @@
+"""This file is the stock of the sample warehouse: how many there are of what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Text, func, select, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.storage.database import Base, db, transaction
+
+MAX_ITEMS = 1_000
+MAX_QUANTITY = 1_000_000_000
+
+
+class StockItem(Base):
+    __tablename__ = "stock_items"
+
+    sku: Mapped[str] = mapped_column(Text, primary_key=True)
+    quantity: Mapped[int]
+
+
+class StockFullError(Exception):
+    """The sample keeps `MAX_ITEMS` articles and no more."""
+
+
+def items() -> Sequence[StockItem]:
+    # Sorted here: a database sorts as its locale says.
+    return sorted(db.session.scalars(select(StockItem)), key=lambda item: item.sku)
+
+
+def put(sku: str, quantity: int) -> None:
+    """Set how many there are of an article, 0 to MAX_QUANTITY.
+
+    Raises:
+        StockFullError: If it would be one article too many.
+    """
+    with transaction():
+        is_known = db.session.get(StockItem, sku) is not None
+        if not is_known and (db.session.scalar(select(func.count(StockItem.sku))) or 0) >= MAX_ITEMS:
+            raise StockFullError
+        # Both databases know this statement, and two workers may run it at once.
+        insert = "INSERT INTO stock_items (sku, quantity) VALUES (:sku, :quantity)"
+        upsert = text(f"{insert} ON CONFLICT (sku) DO UPDATE SET quantity = :quantity")
+        db.session.execute(upsert, {"sku": sku, "quantity": quantity})

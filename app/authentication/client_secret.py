@@ -1,0 +1,134 @@
+"""This file is client authentication: with a secret, by HTTP Basic or in the form (RFC 6749, section 2.3.1).
+
+Authlib asks one method after the other. None means "not mine"; an exception means "mine, and bad".
+An unknown client and a wrong secret cost the same work and get the same answer.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+from urllib.parse import unquote_plus
+
+from authlib.oauth2.rfc6749 import OAuth2Request
+from flask import g
+
+import config
+from app.audit import trail
+from app.authentication import limits
+from app.clients.client import RegisteredClient
+from app.clients.secret import PREFIX, ClientSecret, KnownSecret, find_matching, has_ended
+from app.clock import now
+from app.refusals import hints
+from app.refusals.errors import RefusedError
+
+FindClient = Callable[[str], RegisteredClient | None]
+DEMO_IDS = {demo.client_id for demo in config.DEMO_CLIENTS}
+GENERATED_ID = re.compile(r"ktc_[A-Za-z0-9_-]{22}")
+SENT = {"client_secret_basic": "Basic", "client_secret_post": "a secret in the form"}
+ONE_MECHANISM = "Send the client's credentials in one way only: HTTP Basic or the form."
+
+
+def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> RegisteredClient | None:
+    refuse_two_mechanisms(request)
+    header = request.headers.get("Authorization", "")
+    if not header:
+        return None
+    try:
+        client_id, plaintext = parse_basic(header)
+    except RefusedError:
+        limits.count_wrong(limits.allow_guess(""))  # what cannot be read is a guess as well
+        raise
+    if request.form.get("client_id", client_id) != client_id:
+        description = "The client_id in the form is not the one in the Authorization header."
+        raise RefusedError("invalid_request", description)
+    return prove(find_client, client_id, plaintext, method="client_secret_basic")
+
+
+def client_secret_post(find_client: FindClient, request: OAuth2Request) -> RegisteredClient | None:
+    refuse_two_mechanisms(request)
+    if "client_secret" not in request.form:
+        return None
+    client_id, plaintext = request.form.get("client_id", ""), request.form["client_secret"]
+    return prove(find_client, client_id, plaintext, method="client_secret_post")
+
+
+def refuse_two_mechanisms(request: OAuth2Request) -> None:
+    """RFC 6749, section 2.3. Authlib accepts several at once, and takes whichever is right."""
+    sent = [name for name in ("client_secret", "client_assertion") if name in request.form]
+    if request.headers.get("Authorization"):
+        sent.append("an Authorization header")
+    if len(sent) > 1:
+        raise RefusedError("invalid_request", ONE_MECHANISM, reason=f"the request has {' and '.join(sent)}")
+
+
+def parse_basic(header: str) -> tuple[str, str]:
+    """The id and the secret in an `Authorization: Basic …` header.
+
+    Both are form-encoded inside the Base64 (RFC 6749, section 2.3.1 and appendix B), and the first
+    colon separates them (RFC 7617, section 2).
+
+    Raises:
+        RefusedError: `invalid_client` for any other scheme, or if it cannot be decoded.
+    """
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":  # RFC 9110, section 11.1: in any case
+        refuse("the Authorization header has another scheme than Basic")
+    try:
+        # Authlib leaves bytes that are not UTF-8 to raise, and so to end in HTTP 500.
+        decoded = base64.b64decode(encoded.strip(" "), validate=True).decode("utf-8")
+        client_id, colon, plaintext = decoded.partition(":")
+        pair = unquote_plus(client_id, errors="strict"), unquote_plus(plaintext, errors="strict")
+    except ValueError:
+        refuse("the Basic credentials are not Base64 of UTF-8")
+    if not colon:
+        refuse("the Basic credentials have no colon")
+    return pair
+
+
+def prove(find_client: FindClient, client_id: str, plaintext: str, *, method: str) -> RegisteredClient:
+    """The client that these credentials prove.
+
+    Raises:
+        RefusedError: `invalid_client`, in the same words whatever is wrong; the reason tells.
+    """
+    # What was sent as an id may be a secret in the wrong field: only what is certainly an id is kept.
+    g.client_id = client_id if GENERATED_ID.fullmatch(client_id) else None
+    guess = limits.allow_guess(client_id)
+    # PostgreSQL raises for a NUL byte; no id has one.
+    client = find_client(client_id.replace("\x00", "?"))
+    known = client.secrets if client else []
+    secret = find_matching(known, plaintext)
+    if client is None or secret is None:
+        g.client_id = client.client_id if client else g.client_id
+        limits.count_wrong(guess)
+        refuse_wrong(client_id, plaintext, known, is_known=client is not None)
+    g.client_id = client.client_id
+    refuse_unfit(client, secret, method)
+    trail.batch().mark(ClientSecret.last_used_at, secret.id, now())
+    return client
+
+
+def refuse_wrong(client_id: str, plaintext: str, known: Sequence[KnownSecret], *, is_known: bool) -> NoReturn:
+    """Say what is wrong with the credentials, after the same work for an unknown client as for a wrong secret."""
+    nearly = [why for meant, why in hints.nearly_the_secret(plaintext) if find_matching(known, meant)]
+    if not is_known:
+        refuse("the client is unknown" + (", its id looks like a secret" if client_id.startswith(PREFIX) else ""))
+    refuse(nearly[0] if nearly else "the secret is wrong")
+
+
+def refuse_unfit(client: RegisteredClient, secret: KnownSecret, method: str) -> None:
+    if secret.not_after is not None and has_ended(secret):
+        refuse(f"the secret {secret.name} expired {hints.duration(now() - secret.not_after)} ago")
+    if config.current().is_production and client.client_id in DEMO_IDS:
+        refuse("demo clients are refused in production")
+    if client.is_disabled():
+        refuse("the client is disabled")
+    if not client.check_endpoint_auth_method(method, "token"):
+        refuse(f"the client is registered for {client.token_endpoint_auth_method}, {SENT[method]} was sent")
+
+
+def refuse(reason: str) -> NoReturn:
+    raise RefusedError("invalid_client", reason=reason)

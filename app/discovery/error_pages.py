@@ -1,0 +1,90 @@
+"""This file is `/errors/` and `/errors/<code>`: the pages that every `error_uri` leads to (RFC 6749, section 5.2).
+
+Plain HTML without scripts, the only answers of this server that are not JSON. docs/errors.md is made
+from the same table.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+
+from flask import Blueprint, Response, abort, current_app, make_response, render_template
+from markupsafe import Markup, escape
+
+import config
+from app.refusals.codes import CODES, Code
+
+PATH = "/errors/"
+MAX_AGE_SECONDS = 3_600
+STYLE = (Path(__file__).parent / "templates" / "style.css").read_text()
+# Nothing is loaded and nothing runs; the one style sheet is named by its digest.
+STYLE_DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+HEADERS = {
+    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{STYLE_DIGEST}'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": f"public, max-age={MAX_AGE_SECONDS}",
+}
+
+METADATA = "METADATA"  # the address of the server's metadata, in `app.config`
+# What the commands use, and what a reader puts in its place.
+VARIABLES = {
+    "ISSUER": "{issuer}",
+    "METADATA": "{metadata}",
+    "CLIENT_ID": "ktc_…",
+    "CLIENT_SECRET": "kts_…",
+    "API_ID": "ktc_…",
+    "API_SECRET": "kts_…",
+    "SCOPE": "…",
+    "TOKEN": "…",
+}
+
+blueprint = Blueprint("explanations", __name__, template_folder="templates")
+
+
+@blueprint.get(PATH, strict_slashes=False)  # otherwise Flask redirects, with a page of its own
+def index() -> Response:
+    return page("errors.html", codes=CODES)
+
+
+@blueprint.get(PATH + "<code>")
+def show(code: str) -> Response:
+    if code not in CODES:
+        abort(404)
+    return page("error.html", name=code, code=CODES[code])
+
+
+def page(template: str, **values: object) -> Response:
+    issuer, metadata = config.current().issuer, current_app.config[METADATA]
+    ours = {"issuer": issuer, "metadata": metadata, "style": Markup(STYLE)}  # noqa: S704, our own style
+    text = render_template(template, **ours, **values)
+    answer = make_response(text)
+    answer.headers.update(HEADERS)
+    return answer
+
+
+def markdown() -> str:
+    """docs/errors.md: the same table as one page."""
+    return render_template("errors.md", codes=CODES) + "\n"
+
+
+@blueprint.app_template_filter("code")
+def with_code(text: str) -> Markup:
+    """What stands in backticks, as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704, escaped above
+
+
+@blueprint.app_template_filter("statuses")
+def statuses(code: Code) -> str:
+    """The statuses that a code is answered with, the usual one first."""
+    return ", ".join(map(str, (code.status, *code.other_statuses)))
+
+
+@blueprint.app_template_filter("variables")
+def variables(command: str) -> list[str]:
+    """The lines that set what a command uses."""
+    known = {"issuer": config.current().issuer, "metadata": current_app.config[METADATA]}
+    used = [name for name in VARIABLES if re.search(rf"\${name}\b", command)]
+    return [f"{name}={VARIABLES[name].format(**known)}" for name in used]

@@ -1,0 +1,22 @@
+"""This file is `GET /.well-known/jwks.json`: the public keys (RFC 7517), for whoever checks a token."""
+
+from __future__ import annotations
+
+from flask import Blueprint, request
+from werkzeug import Response
+
+from app.keys import keystore
+from app.keys.signing_key import JWKS_MAX_AGE_SECONDS
+from app.refusals.rendering import public
+
+PATH = "/.well-known/jwks.json"
+
+blueprint = Blueprint("jwks", __name__)
+
+
+@blueprint.get(PATH)
+def jwks() -> Response:
+    """Public members only: they are all that the row keeps unencrypted (RFC 7517, section 9.3)."""
+    answer = public({"keys": [row.public_jwk for row in keystore.published()]}, max_age=JWKS_MAX_AGE_SECONDS)
+    answer.add_etag()
+    return answer.make_conditional(request)

@@ -1,0 +1,53 @@
+"""This file is `GET /openapi.json`: every route in OpenAPI 3.1, with the addresses and scopes of this server.
+
+`openapi.json` beside it says what holds everywhere; tests compare it with the routes and their answers.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, current_app
+
+import config
+from app.discovery import resource_metadata, server_metadata
+from app.discovery.error_pages import METADATA
+from app.refusals.codes import CODES
+from app.refusals.errors import RESOURCE_METADATA
+from app.refusals.rendering import public
+
+MAX_AGE_SECONDS = 300
+FILE = Path(__file__).parent / "openapi.json"
+
+blueprint = Blueprint("openapi", __name__)
+
+
+@blueprint.get("/openapi.json")
+def openapi() -> Response:
+    return public(description(config.current()), max_age=MAX_AGE_SECONDS)
+
+
+def description(settings: config.Settings) -> dict[str, Any]:
+    """The description of a server with these settings."""
+    described: dict[str, Any] = json.loads(FILE.read_text())
+    described["servers"] = [{"url": settings.issuer}]
+    schemes, schemas = (described["components"][name] for name in ("securitySchemes", "schemas"))
+    schemes["token"]["flows"]["clientCredentials"] = {
+        "tokenUrl": f"{settings.issuer}/oauth/token",
+        "scopes": {scope: about for resource in settings.resources for scope, about in resource.scopes.items()},
+    }
+    schemas["ErrorCode"]["enum"] = list(CODES)
+    move(described["paths"], server_metadata.WELL_KNOWN, current_app.config[METADATA])
+    move(described["paths"], resource_metadata.WELL_KNOWN, current_app.config.get(RESOURCE_METADATA))
+    return described
+
+
+def move(paths: dict[str, Any], path: str, address: str | None) -> None:
+    """Say where a document lies: these two do not lie below the issuer's path (RFC 8414, RFC 9728, section 3.1)."""
+    item = paths.pop(path)
+    if address:
+        parts = urlsplit(address)
+        paths[parts.path] = item | {"servers": [{"url": f"{parts.scheme}://{parts.netloc}"}]}

@@ -1,0 +1,39 @@
+"""This file is the sample API's description of itself (RFC 9728): which authorization server its tokens come from.
+
+A client that knows the API and nothing else finds it by the `resource_metadata` of a 401.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit, urlunsplit
+
+from flask import Flask, Response
+
+import config
+from app.refusals.errors import RESOURCE_METADATA
+from app.refusals.rendering import public
+
+WELL_KNOWN = "/.well-known/oauth-protected-resource"
+MAX_AGE_SECONDS = 300
+
+
+def init_app(app: Flask, resource: str) -> None:
+    """The well-known part goes before the path (section 3.1); an audience that is no URL has no address for it."""
+    if re.fullmatch(config.ISSUER, resource):
+        parts = urlsplit(resource)
+        app.config[RESOURCE_METADATA] = urlunsplit(parts._replace(path=WELL_KNOWN + parts.path))
+        app.add_url_rule(WELL_KNOWN + parts.path, view_func=resource_metadata)
+
+
+def resource_metadata() -> Response:
+    settings = config.current()
+    ours = [each for each in settings.resources if each.audience == settings.audience]
+    document = {
+        "resource": settings.audience,
+        "authorization_servers": [settings.issuer],
+        "scopes_supported": [scope for each in ours for scope in each.scopes],
+        "bearer_methods_supported": ["header"],
+    }
+    document = {name: value for name, value in document.items() if value}  # section 3.2: no empty lists
+    return public(document, max_age=MAX_AGE_SECONDS)

@@ -1,0 +1,44 @@
+"""This file is the server's description of itself (RFC 8414): what it says is what it does."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from flask import Flask, Response
+
+import config
+from app.clients.client import SECRET_METHODS
+from app.discovery import error_pages, jwks
+from app.oauth.grant import ClientCredentialsGrant
+from app.refusals.rendering import public
+
+WELL_KNOWN = "/.well-known/oauth-authorization-server"
+MAX_AGE_SECONDS = 300
+
+
+def init_app(app: Flask, issuer: str) -> None:
+    """With a path in the issuer, the well-known part goes before the path (RFC 8414, section 3.1)."""
+    parts = urlsplit(issuer)
+    app.config[error_pages.METADATA] = parts._replace(path=WELL_KNOWN + parts.path).geturl()
+    app.add_url_rule(WELL_KNOWN + parts.path, view_func=metadata)
+
+
+def metadata() -> Response:
+    settings = config.current()
+    document = {
+        "issuer": settings.issuer,
+        "token_endpoint": f"{settings.issuer}/oauth/token",
+        "introspection_endpoint": f"{settings.issuer}/oauth/introspect",
+        "revocation_endpoint": f"{settings.issuer}/oauth/revoke",
+        "jwks_uri": settings.issuer + jwks.PATH,
+        "service_documentation": settings.issuer + error_pages.PATH,
+        "scopes_supported": [scope for resource in settings.resources for scope in resource.scopes],
+        # Required by section 2, and empty: no response type, as there is no authorization endpoint.
+        "response_types_supported": [],
+        # Its default would claim two grants of browsers.
+        "grant_types_supported": [ClientCredentialsGrant.GRANT_TYPE],
+        "token_endpoint_auth_methods_supported": list(SECRET_METHODS),
+        "introspection_endpoint_auth_methods_supported": list(SECRET_METHODS),
+        "revocation_endpoint_auth_methods_supported": list(SECRET_METHODS),
+    }
+    return public(document, max_age=MAX_AGE_SECONDS)

@@ -1,0 +1,67 @@
+"""This file is `POST /oauth/introspect` (RFC 7662): an API asks whether a token is good, and what it says.
+
+Only a client that is registered as a resource server may ask, and only about tokens for its own API.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from authlib.oauth2 import rfc7662
+from flask import Flask, Response, g
+
+from app.audit import trail
+from app.authentication import limits
+from app.clients.client import SECRET_METHODS, RegisteredClient
+from app.oauth import server
+from app.oauth.server import FormRequest
+from app.oauth.token_endpoint import blueprint, required
+from app.refusals.errors import RefusedError
+from app.tokens import checking
+from app.tokens.access_token import AccessToken, InvalidTokenError
+
+NO_RESOURCE_SERVER = "This client is not registered as a resource server, and may not ask about tokens."
+
+
+class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
+    # Authlib allows Basic only, unless told otherwise.
+    CLIENT_AUTH_METHODS = SECRET_METHODS
+
+    def check_params(self, request: FormRequest, client: RegisteredClient) -> None:
+        # Authlib refuses a token_type_hint that it does not know; RFC 7662, section 2.1 lets it be ignored.
+        if client.resource_server is None:
+            raise RefusedError("unauthorized_client", NO_RESOURCE_SERVER, status=403)
+        limits.count_question(client.client_id)
+        required("token")
+
+    def query_token(self, text: str, _: str | None) -> AccessToken | None:
+        try:
+            return checking.check(text)
+        except InvalidTokenError as error:
+            note_inactive(str(error))
+            return None
+
+    def check_permission(self, token: AccessToken, client: RegisteredClient, request: FormRequest) -> bool:
+        if client.resource_server in token.audience:
+            return True
+        note_inactive("the token is meant for another API than the one that asks")
+        return False
+
+    def create_introspection_payload(self, token: AccessToken | None) -> dict[str, Any]:
+        """RFC 7662, section 2.2: of a token that is not active nothing more is said."""
+        return {"active": False} if token is None else {"active": True, "token_type": "Bearer", **token.claims}
+
+
+def note_inactive(reason: str) -> None:
+    """The answer does not say why; the audit trail does."""
+    trail.note("token_inactive", client_id=g.get("client_id"), reason=f"inactive: {reason}")
+
+
+def init_app(app: Flask) -> None:
+    app.extensions["authorization_server"].register_endpoint(IntrospectionEndpoint)
+
+
+@blueprint.post("/oauth/introspect")
+def introspection() -> Response:
+    answer: Response = server.current().create_endpoint_response(IntrospectionEndpoint.ENDPOINT_NAME)
+    return answer

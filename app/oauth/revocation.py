@@ -1,0 +1,70 @@
+"""This file is `POST /oauth/revoke` (RFC 7009): a client gives a token back before it expires.
+
+From the answer on it is refused by every worker: each check asks the database.
+"""
+
+from __future__ import annotations
+
+from authlib.oauth2 import rfc7009
+from flask import Flask, Response
+from sqlalchemy import update
+
+from app.audit import trail
+from app.clients.client import SECRET_METHODS, RegisteredClient
+from app.clients.secret import digest
+from app.clock import now
+from app.keys.signing_key import LEEWAY_SECONDS
+from app.oauth import server
+from app.oauth.server import FormRequest
+from app.oauth.token_endpoint import blueprint, required
+from app.refusals.errors import RefusedError
+from app.storage.database import db, transaction
+from app.tokens import checking, stored_token
+from app.tokens.access_token import AccessToken, InvalidTokenError
+from app.tokens.stored_token import IssuedToken, RevokedToken
+
+NOT_YOURS = "The token was issued to another client: only its own client can revoke it."
+
+
+class RevocationEndpoint(rfc7009.RevocationEndpoint):
+    # Authlib allows Basic only, unless told otherwise.
+    CLIENT_AUTH_METHODS = SECRET_METHODS
+
+    def authenticate_token(self, request: FormRequest, client: RegisteredClient) -> AccessToken | None:
+        """The token, if it is ours and lives on any machine; RFC 7009, section 2.2 wants 200 for any other."""
+        try:
+            token = checking.identify(required("token"))
+        except InvalidTokenError as error:
+            trail.note("token_inactive", client_id=client.client_id, reason=f"inactive: {error}")
+            return None
+        if token.expires_at <= now() - LEEWAY_SECONDS:  # another machine's clock may be behind this one's
+            return None
+        # Authlib would answer invalid_grant, which is about codes and refresh tokens.
+        if token.client_id != client.client_id:
+            raise RefusedError("unauthorized_client", NOT_YOURS)
+        return token
+
+    def revoke_token(self, token: AccessToken, request: FormRequest) -> None:
+        revoke(request.form["token"], token)
+
+
+def revoke(text: str, token: AccessToken) -> None:
+    """Let a token count no more: a JWT by its `jti`, an opaque one by its row."""
+    with transaction():
+        if text.startswith(stored_token.PREFIX):
+            living = (IssuedToken.digest == digest(text)) & IssuedToken.revoked_at.is_(None)
+            is_new = db.session.execute(update(IssuedToken).where(living).values(revoked_at=now())).rowcount  # type: ignore[attr-defined]
+        elif is_new := db.session.get(RevokedToken, token.jti) is None:
+            db.session.add(RevokedToken(jti=token.jti, expires_at=token.expires_at))
+        if is_new:
+            trail.record("token_revoked", client_id=token.client_id, reason=f"jti {token.jti}")
+
+
+def init_app(app: Flask) -> None:
+    app.extensions["authorization_server"].register_endpoint(RevocationEndpoint)
+
+
+@blueprint.post("/oauth/revoke")
+def revocation() -> Response:
+    answer: Response = server.current().create_endpoint_response(RevocationEndpoint.ENDPOINT_NAME)
+    return answer

@@ -1,0 +1,69 @@
+"""This file is what all `flask` commands of ours have in common.
+
+They refuse to work with settings at fault, print one JSON document with --json, and end with one
+sentence and exit code 1 where something is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+from sqlalchemy.exc import SQLAlchemyError
+
+import config
+from app.refusals.rendering import cause
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+class CommandGroup(AppGroup):
+    """Commands under one word; `refusals` are the exceptions whose text is meant for the operator."""
+
+    def __init__(self, name: str, *, help: str, refusals: tuple[type[Exception], ...]) -> None:  # noqa: A002
+        super().__init__(name, help=help)
+        self.refusals = refusals
+
+    def command(self, *args: Any, **kwargs: Any) -> Callable[[Callable[..., None]], click.Command]:  # type: ignore[override]
+        add = super().command(*args, **kwargs)
+
+        def decorator(function: Callable[..., None]) -> click.Command:
+            return add(checked(function, self.refusals))
+
+        return decorator
+
+
+def checked(function: Callable[..., None], refusals: tuple[type[Exception], ...]) -> Callable[..., None]:
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        refuse_faults()
+        try:
+            function(*args, **kwargs)
+        except refusals as error:
+            raise click.ClickException(str(error)) from error
+        except SQLAlchemyError as error:
+            raise click.ClickException(f"the database failed: {cause(error)}. Was `flask prepare` run?") from error
+        except OSError as error:
+            raise click.ClickException(str(error)) from error
+
+    return run
+
+
+def refuse_faults() -> None:
+    """Stop a command that would otherwise work with defaults in the place of settings at fault."""
+    if faults := config.current().faults:
+        raise click.ClickException("the configuration is at fault:\n" + "\n".join(faults))
+
+
+def print_json(document: dict[str, Any]) -> None:
+    click.echo(json.dumps(document))
+
+
+def moment(at: int) -> str:
+    """Seconds since the epoch as people read them."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,58 @@
+"""This file is `flask explain REQUEST_ID`: what really happened to a request, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+
+import config
+from app.audit import trail
+from app.operations.command_group import as_json, checked, moment, print_json
+from app.refusals.codes import CODES
+
+UNKNOWN = (
+    "The audit trail has no event with this request id. An event is there a second after its answer. What is not\n"
+    "at any address (404) is only in the log, under this id; and of tokens that were issued, and of refusals in a\n"
+    "flood, only the last id is kept."
+)
+
+
+@click.argument("request_id")
+@as_json
+def run(request_id: str, as_json: bool) -> None:
+    """Tell what really happened to a request, by the X-Request-Id of its answer."""
+    found = [explanation(event.as_dict()) for event in trail.of_request(request_id)]
+    if not found:
+        raise click.ClickException(UNKNOWN)
+    if as_json:
+        print_json({"events": found})
+        return
+    for each in found:
+        click.echo("\n".join(f"{name:10}{value}" for name, value in readable(each) if value))
+
+
+def explanation(event: dict[str, Any]) -> dict[str, Any]:
+    """The event, with its reason taken apart and what is known about its error code."""
+    code, colon, reason = str(event.get("reason", "")).partition(": ")
+    if not event["event"].endswith(("_refused", "_failed")) or not colon or code not in CODES:
+        return event
+    page = f"{config.current().issuer}/errors/{code}"
+    return event | {"reason": reason, "error": code, "meaning": CODES[code].meaning, "error_uri": page}
+
+
+def readable(event: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [
+        ("when", moment(event["at"])),
+        ("what", event["event"]),
+        ("client", event.get("client_id")),
+        ("error", event.get("error")),
+        ("because", event.get("reason")),
+        ("meaning", event.get("meaning")),
+        ("page", event.get("error_uri")),
+        ("counted", event["count"] if event["count"] > 1 else None),
+    ]
+
+
+explain = click.command("explain")(with_appcontext(checked(run, refusals=())))

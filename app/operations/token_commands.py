@@ -1,0 +1,23 @@
+"""This file is `flask tokens …`: the operator's hand on tokens that are out there."""
+
+from __future__ import annotations
+
+import click
+
+from app.clients import registry
+from app.clients.registration_rules import RegistrationError
+from app.operations.command_group import CommandGroup, as_json, print_json
+
+tokens = CommandGroup("tokens", help="Revoke tokens.", refusals=(RegistrationError,))
+
+
+@tokens.command()
+@click.option("--client", required=True, help="Whose tokens: a name or an id.")
+@as_json
+def revoke(client: str, as_json: bool) -> None:
+    """Revoke all tokens that a client has now, of either format; its secrets still work."""
+    found = registry.revoke_tokens(client)
+    if as_json:
+        print_json({"client_id": found.client_id, "tokens_not_before": found.tokens_not_before})
+    else:
+        click.echo(f"No token that {found.client_id} was given until now counts any more.")

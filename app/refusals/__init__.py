@@ -1,0 +1,1 @@
+"""Why not: the codes, the errors, and how each becomes a response."""

@@ -1,0 +1,116 @@
+"""This file is how whatever is raised in a request becomes its answer: in JSON, and never with a cause that is ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from authlib.oauth2 import OAuth2Error
+from flask import Flask, Response, json, jsonify, request
+from sqlalchemy import exc
+from werkzeug.exceptions import HTTPException
+
+import config
+from app.logs import log, one_line
+from app.refusals.codes import CODES
+from app.refusals.errors import RefusedError
+
+# Whatever else may be wrong with a client we say ourselves.
+LEFT_TO_AUTHLIB = {
+    "invalid_client": "neither Basic nor a secret in the form was sent",
+    "unauthorized_client": "the client was registered without a grant",
+}
+
+
+def as_refused(error: OAuth2Error) -> RefusedError:
+    """An error that Authlib raised itself: its description may repeat the request, so it becomes the reason."""
+    if isinstance(error, RefusedError):
+        return error
+    code = error.error if error.error in CODES else "invalid_request"
+    return RefusedError(code, reason=LEFT_TO_AUTHLIB.get(code) or error.get_error_description() or error.error)
+
+
+def render(error: RefusedError) -> Response:
+    """The answer to a refused request, in JSON (RFC 6749, section 5.2)."""
+    body = {"error": error.error, "error_description": error.description, "error_uri": error.page()}
+    if not config.current().is_production:
+        body["hint"] = re.sub(r"[^\x20\x21\x23-\x5b\x5d-\x7e]", "?", error.reason)
+    answer = Response(json.dumps({k: v for k, v in body.items() if v}), error.status_code, mimetype="application/json")
+    answer.headers.update({"Cache-Control": "no-store", "Pragma": "no-cache"})
+    if challenge := error.challenge():
+        answer.headers["WWW-Authenticate"] = challenge
+    if error.retry_after:
+        answer.headers["Retry-After"] = str(error.retry_after)
+    return answer
+
+
+def public(document: dict[str, Any], *, max_age: int) -> Response:
+    """A JSON document for everybody, which may be kept for so many seconds."""
+    answer = jsonify(document)
+    answer.cache_control.public = True
+    answer.cache_control.max_age = max_age
+    return answer
+
+
+def init_app(app: Flask, record: Callable[[RefusedError], None]) -> None:
+    """Render whatever is raised in a request.
+
+    Args:
+        app: Whose requests.
+        record: Called once for every refusal and failure.
+    """
+    app.before_request(lambda: request.read_body())  # type: ignore[attr-defined]
+
+    def recorded(refusal: RefusedError) -> Response:
+        record(refusal)
+        return render(refusal)
+
+    @app.errorhandler(OAuth2Error)
+    def refused(error: OAuth2Error) -> Response:
+        return recorded(as_refused(error))
+
+    @app.errorhandler(HTTPException)
+    def refused_by_flask(error: HTTPException) -> Response:
+        answer = recorded(from_http(error))
+        # What Werkzeug knows better, `Allow` above all (RFC 9110, section 15.5.6), which it writes in any order.
+        known = [(name, value) for name, value in error.get_headers() if name in ("Allow", "Retry-After")]
+        answer.headers.extend([(name, ", ".join(sorted(value.split(", ")))) for name, value in known])
+        return answer
+
+    @app.errorhandler(exc.DBAPIError)
+    @app.errorhandler(exc.TimeoutError)
+    def database_failed(error: exc.DBAPIError | exc.TimeoutError) -> Response:
+        if isinstance(error, exc.IntegrityError | exc.DataError):
+            return failed(error)  # the database is well: the statement was not
+        # Any other error may mean that a table is missing, and each driver says so in its own way.
+        log.error("the database does not answer, or `flask prepare` was not run: %s", cause(error))
+        reason = "the database does not answer or is not prepared"
+        return recorded(RefusedError("temporarily_unavailable", reason=reason))
+
+    @app.errorhandler(Exception)
+    def failed(error: Exception) -> Response:
+        log.error("unexpected failure at %s %s", request.method, request.url_rule, exc_info=error)
+        return recorded(RefusedError("server_error", reason=type(error).__name__))
+
+
+def cause(error: Exception) -> str:
+    """What a database's driver said, in one line; it names hosts and users, never passwords or values."""
+    return one_line(str(getattr(error, "orig", None) or error).strip().partition("\n")[0])
+
+
+def from_http(error: HTTPException) -> RefusedError:
+    """What Flask and Werkzeug refuse by themselves; codes by our own choice, no RFC names any."""
+    known: dict[int | None, Any] = {
+        400: ("invalid_request", "The request is malformed, or its body is incomplete or not what was announced."),
+        404: ("not_found", None),
+        405: ("invalid_request", "This address does not answer this method. The Allow header names those it answers."),
+        413: ("invalid_request", "The request body is too long."),
+        415: ("invalid_request", "The request body has the wrong media type."),
+        503: ("temporarily_unavailable", None),
+    }
+    code, description = known.get(error.code, ("invalid_request", None))
+    reason = f"{error.code} {error.name}"
+    if error.code == 413:
+        reason = f"the body is longer than {config.current().max_body_bytes} bytes (KEYTURN_MAX_BODY_BYTES)"
+    return RefusedError(code, description, reason=reason, status=error.code)

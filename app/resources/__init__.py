@@ -1,1 +1,0 @@
-"""How a token is checked, and what it opens."""

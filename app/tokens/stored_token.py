@@ -1,0 +1,76 @@
+"""This file is what is kept of tokens: of an opaque one a row, of a JWT nothing, unless it is revoked.
+
+A row holds what a JWT would say of itself, and in the token's place its SHA-256: whoever steals the
+table has no token.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from typing import Any
+
+from sqlalchemy import JSON, LargeBinary, Text, insert
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.clients import scope as scopes
+from app.clients.client import RegisteredClient
+from app.clients.secret import digest
+from app.clock import now
+from app.storage.database import Base
+from app.storage.fast_statement import Statement
+
+PREFIX = "kta_"
+
+
+class IssuedToken(Base):
+    """An opaque token. All moments are in whole seconds since the epoch."""
+
+    __tablename__ = "issued_tokens"
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    client_id: Mapped[str] = mapped_column(Text)
+    scope: Mapped[str] = mapped_column(Text)
+    audience: Mapped[str] = mapped_column(Text)
+    claims: Mapped[dict[str, str]] = mapped_column(JSON)
+    issued_at: Mapped[int]
+    expires_at: Mapped[int] = mapped_column(index=True)
+    revoked_at: Mapped[int | None]
+
+
+class RevokedToken(Base):
+    """A JWT that was revoked, until it would have expired by itself."""
+
+    __tablename__ = "revoked_tokens"
+
+    jti: Mapped[str] = mapped_column(Text, primary_key=True)
+    expires_at: Mapped[int] = mapped_column(index=True)
+
+
+KEEP = Statement(insert(IssuedToken))
+
+
+def generate(**_: Any) -> str:
+    """A new token: 32 random bytes, base64url, with a prefix that tells it from a JWT, here and in secret scanners."""
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def jti(token_digest: bytes) -> str:
+    """The token's name, which opens nothing: 128 bits of its digest, base64url."""
+    return base64.urlsafe_b64encode(token_digest[:16]).rstrip(b"=").decode()
+
+
+def keep(answer: dict[str, Any], client: RegisteredClient) -> None:
+    """Write down the token of an answer (RFC 6749, section 5.1), in one statement that nothing else is part of."""
+    (audience,) = scopes.audiences(answer["scope"])
+    moment = now()
+    KEEP.run(
+        digest=digest(answer["access_token"]),
+        client_id=client.client_id,
+        scope=answer["scope"],
+        audience=audience,
+        claims=client.claims_json,
+        issued_at=moment,
+        expires_at=moment + answer["expires_in"],
+        revoked_at=None,
+    )
