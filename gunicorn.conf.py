@@ -135,11 +135,11 @@ def post_fork(_: Any, worker: Any) -> None:
 
 def when_ready(_: Any) -> None:
     """Tell a learner what to try, once the port is open."""
-    import config
     from app.operations.startup import welcome
+    from app.settings import read_settings
 
     logging.getLogger("gunicorn.error").addFilter(without_the_request)
-    settings = config.load(os.environ)
+    settings = read_settings(os.environ)
     if not settings.is_production and not settings.faults:
         sys.stdout.write(welcome(settings))
         sys.stdout.flush()

@@ -9,9 +9,10 @@ Read five files, in this order, and you have read what the guide shows:
 5. `app/api/routes.py`    the guarded routes
 
 Every other file is a room that these five do not know. The folders are named for the question that
-they answer: `clients` (who may ask), `keys` (what we sign with), `tokens` (how a token is issued),
-`resources` (how it is checked, and what it opens), `audit` (what happened), `commands` (what an
-operator types).
+they answer: `oauth` (the protocol's endpoints), `api` (the sample API), `authentication` (how a client
+proves who it is), `clients` (who may ask), `tokens` (what a token is), `keys` (what we sign with),
+`discovery` (what the server says of itself), `refusals` (why not), `audit` (what happened), `storage`
+(where it is kept), `operations` (what an operator does).
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ from app.operations.cleanup import command as cleanup
 from app.operations.prepare import command as prepare
 from app.refusals import rendering
 from app.request_body import WholeRequest
+from app.settings import current_settings, read_settings
 from app.storage import database
-from app.tokens import access_token
+from app.tokens import jwt_check
 
 
 class Keyturn(Flask):
@@ -56,9 +58,9 @@ class Keyturn(Flask):
 
 def create_app(settings: config.Settings | None = None) -> Flask:
     """Put an app together: the table of contents. It never touches the database's schema."""
-    settings = settings or config.load(os.environ)
+    settings = settings or read_settings(os.environ)
     app = Keyturn(__name__, static_folder=None)
-    app.config["KEYTURN"] = settings
+    current_settings.set(app, settings)
     app.url_map.merge_slashes = False  # its redirects are HTML
     app.json.sort_keys = False  # type: ignore[attr-defined]
     # An OPTIONS that Flask adds by itself would stand in every Allow header.
@@ -71,11 +73,11 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     logs.init_app(app, settings.trusted_proxies)
     database.init_app(app, settings.database_url)
     trail.init_app(app)
-    rendering.init_app(app, trail.note_refusal)
+    rendering.init_app(app)
     limits.init_app(app, settings)
     scope.init_app(app, settings.resources)
     keystore.init_app(app)
-    access_token.init_app(app)
+    jwt_check.init_app(app)
     server.init_app(app)
     introspection.init_app(app)
     revocation.init_app(app)

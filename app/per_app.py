@@ -1,12 +1,28 @@
-"""This file is how a room finds what its `init_app` has kept for the app that answers now."""
+"""What an app keeps for its rooms: `current_keystore = PerApp[Keystore]("keystore")`, one per app and typed.
+
+`init_app` sets it, and `current_keystore()` returns the one of the app that handles the request.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Generic, TypeVar, cast
 
-from flask import current_app
+from flask import Flask, current_app
+
+T = TypeVar("T")
 
 
-def kept(name: str) -> Any:
-    # The app itself: through Flask's proxy each of the dozen questions of a request would cost three times as much.
-    return current_app._get_current_object().extensions[name]  # type: ignore[attr-defined]
+class PerApp(Generic[T]):
+    """One `T` per app."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def set(self, app: Flask, value: T) -> None:
+        app.extensions[self._name] = value
+
+    def of(self, app: Flask) -> T:
+        return cast(T, app.extensions[self._name])
+
+    def __call__(self) -> T:
+        return self.of(current_app)

@@ -17,10 +17,10 @@ from typing import Any
 from cryptography.fernet import Fernet
 from sqlalchemy import func, insert, select
 
-import config
 from app import create_app
 from app.clients.client import Client
 from app.clients.secret import ClientSecret, digest
+from app.settings import read_settings
 from app.storage.database import Base, db, transaction
 from app.tokens.stored_token import IssuedToken, RevokedToken
 from benchmarks.server import ROOT, clean_environment
@@ -63,7 +63,7 @@ def asking(kind: str, count: int) -> list[str]:
 
 def register(environment: Mapping[str, str], count: int) -> None:
     """Register so many clients of each format, and an API, in a database that `flask prepare` has made."""
-    with create_app(config.load(environment)).app_context():
+    with create_app(read_settings(environment)).app_context():
         put(Client, ({"token_format": "jwt", **client(f"jwt-{number}")} for number in range(count)))
         put(Client, ({"token_format": "opaque", **client(f"opaque-{number}")} for number in range(count)))
         put(Client, [client("api") | {"token_format": "jwt", "resource_server": AUDIENCE, "scope": ""}])
@@ -83,7 +83,7 @@ def issue(environment: Mapping[str, str], owners: int, *, tokens: int = 0, expir
         revoked: How many revoked JWTs.
     """
     end = int(time.time()) + 86_400
-    with create_app(config.load(environment)).app_context():
+    with create_app(read_settings(environment)).app_context():
         put(IssuedToken, (opaque(number % owners, end) for number in range(tokens)))
         put(IssuedToken, (opaque(number % owners, end - 2 * 86_400) for number in range(expired)))
         put(RevokedToken, ({"jti": secrets.token_urlsafe(16), "expires_at": end} for _ in range(revoked)))

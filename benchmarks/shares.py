@@ -13,9 +13,9 @@ from pathlib import Path
 
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-import config
 from app import create_app
 from app.audit import trail
+from app.settings import read_settings
 from benchmarks import register
 from benchmarks.server import ROOT
 
@@ -38,7 +38,7 @@ KNOWN = {
 
 def shares(environment: Mapping[str, str], client_id: str) -> dict[str, float]:
     """Of each package its share of the time, the largest first."""
-    app = create_app(config.load(environment))
+    app = create_app(read_settings(environment))
     with Path(os.devnull).open("w") as nowhere:
         logging.getLogger("keyturn").handlers[0].setStream(nowhere)  # type: ignore[attr-defined]
         profiler = cProfile.Profile()
@@ -50,7 +50,7 @@ def shares(environment: Mapping[str, str], client_id: str) -> dict[str, float]:
             profiler.disable()
             assert status == "200 OK", status
         with app.app_context():
-            trail.batch().close()
+            trail.current_batch().close()
     found: dict[str, float] = defaultdict(float)
     for (file, _, name), (_, _, own, _, _) in pstats.Stats(profiler).stats.items():  # type: ignore[attr-defined]
         found[owner(file, name)] += own

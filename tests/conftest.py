@@ -31,6 +31,7 @@ import config
 from app import create_app
 from app.audit import trail
 from app.operations.prepare import know_migrations
+from app.settings import read_settings
 from app.storage.database import db
 from tests.conformance import (  # noqa: F401, hooks of pytest
     pytest_addoption,
@@ -112,7 +113,7 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def build_app(**settings: object) -> Flask:
     """An app with these settings, `issuer` for KEYTURN_ISSUER, and the defaults of development."""
     given = {"secret_keys": SECRET_KEY} | settings
-    loaded = config.load({f"KEYTURN_{name.upper()}": str(value) for name, value in given.items()})
+    loaded = read_settings({f"KEYTURN_{name.upper()}": str(value) for name, value in given.items()})
     assert not loaded.faults
     suite.remember(str(given["secret_keys"]))
     app = create_app(loaded)
@@ -123,7 +124,7 @@ def build_app(**settings: object) -> Flask:
 
 def close(app: Flask) -> None:
     with app.app_context():
-        trail.batch().close()
+        trail.current_batch().close()
         with contextlib.suppress(SQLAlchemyError):  # a test may have taken the table away
             suite.keep_trail()
         db.engine.dispose()

@@ -7,9 +7,9 @@ import re
 from collections import Counter
 from pathlib import Path
 
-import config
 from app import create_app
 from app.discovery import error_pages
+from app.settings import read_settings
 from tests import collection, conformance, examples
 from tests.cases import CASES
 from tests.clauses import CLAUSES
@@ -19,7 +19,7 @@ DOCS = ROOT / "docs"
 
 
 def errors() -> str:
-    app = create_app(config.load({}))
+    app = create_app(read_settings({}))
     with app.test_request_context():
         return error_pages.markdown()
 

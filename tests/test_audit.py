@@ -14,13 +14,13 @@ import time_machine
 from flask import Flask
 from sqlalchemy import select, text
 
-import config
 from app.audit import batch as batches
 from app.audit import retention, trail
 from app.audit.audit_event import AuditEvent
 from app.audit.batch import Noted
 from app.clock import now
 from app.logs import JsonLine, log
+from app.settings import current_settings
 from app.storage import database
 from app.storage.database import db
 from tests.conftest import Machine, Operator, build_app, close, demo, wait_for
@@ -131,12 +131,12 @@ def test_what_was_sent_as_an_id_is_kept_only_if_it_surely_is_one(admin: Machine)
 
 def test_equal_events_of_a_batch_are_one_row_with_a_count(app: Flask, admin: Machine) -> None:
     with app.app_context():
-        trail.batch().write()
-        trail.batch().close()  # no thread may write in between
+        trail.current_batch().write()
+        trail.current_batch().close()  # no thread may write in between
         before = len(rows(app))
         for _ in range(20):
             last = admin.ask()
-        trail.batch().write()
+        trail.current_batch().write()
 
     (row,) = rows(app)[before:]
     assert (row.event, row.client_id, row.count) == ("token_issued", "demo-admin", 20)
@@ -145,10 +145,10 @@ def test_equal_events_of_a_batch_are_one_row_with_a_count(app: Flask, admin: Mac
 
 def test_refusals_keep_rows_of_their_own_up_to_fifty_a_batch(app: Flask, admin: Machine) -> None:
     with app.app_context():
-        trail.batch().close()
+        trail.current_batch().close()
         for _ in range(60):
             admin.ask(scope="nonsense")
-        trail.batch().write()
+        trail.current_batch().write()
 
     counts = [row.count for row in rows(app) if row.event == "token_refused"]
     assert sorted(counts) == [1] * 50 + [10]
@@ -164,15 +164,15 @@ def test_what_the_database_does_not_take_is_kept_and_written_later(
     app: Flask, admin: Machine, lines: list[str]
 ) -> None:
     with app.app_context():
-        trail.batch().close()
+        trail.current_batch().close()
         rename("audit_events", "elsewhere")
         for _ in range(3):
             admin.token()
-        assert not trail.batch().write()
+        assert not trail.current_batch().write()
         admin.token()
-        assert not trail.batch().write()
+        assert not trail.current_batch().write()
         rename("elsewhere", "audit_events")
-        assert trail.batch().write()
+        assert trail.current_batch().write()
 
     assert sum(row.count for row in rows(app) if row.event == "token_issued") == 4
     assert any("waits in memory" in line for line in lines)
@@ -188,10 +188,10 @@ def test_memory_is_bounded_and_what_is_dropped_is_counted(
 ) -> None:
     monkeypatch.setattr(batches, "MAX_ROWS", 10)
     with app.test_request_context():
-        trail.batch().close()
+        trail.current_batch().close()
         for n in range(25):
             trail.note("token_issued", client_id=f"client-{n}")
-        trail.batch().write()
+        trail.current_batch().write()
 
     assert len([row for row in rows(app) if row.event == "token_issued"]) == 10
     assert any("15 events are only in this log" in line for line in lines)
@@ -201,32 +201,32 @@ def test_memory_is_bounded_and_what_is_dropped_is_counted(
 def test_the_table_is_bounded_by_age_and_by_rows(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "STEP_ROWS", 2)
     with app.app_context(), time_machine.travel(now(), tick=False) as clock:
-        batch = trail.batch()
+        batch = trail.current_batch()
         batch.close()
         changes = [row.event for row in rows(app)]
         for n in range(8):
             batch.note(Noted("token_issued", f"client-{n}"), None)
         batch.write()
-        retention.trim(replace(config.current(), audit_rows=5))
+        retention.trim(replace(current_settings(), audit_rows=5))
         assert [row.client_id for row in rows(app) if row.event == "token_issued"] == [
             f"client-{n}" for n in range(3, 8)
         ]
         assert [row.event for row in rows(app)][: len(changes)] == changes
 
-        clock.shift(config.current().audit_days * retention.DAY_SECONDS + 1)
+        clock.shift(current_settings().audit_days * retention.DAY_SECONDS + 1)
         batch.note(Noted("token_issued", "newest"), None)
         batch.write()
-        retention.trim(replace(config.current(), audit_rows=5))
+        retention.trim(replace(current_settings(), audit_rows=5))
         assert [row.client_id for row in rows(app)] == ["newest"]
 
 
 def test_what_a_caller_writes_into_refusals_fills_no_table_and_stops_no_batch(app: Flask, admin: Machine) -> None:
     with app.app_context():
-        trail.batch().close()
+        trail.current_batch().close()
         for n in range(70):
             app.test_client().post("/oauth/token", data=b"x", content_type=f"text/x{n}-{'y' * 5_000}")
         admin.ask(grant_type="a\x00b\ud800\n".encode("utf-8", "replace").decode())
-        assert trail.batch().write()
+        assert trail.current_batch().write()
 
     refused = [row for row in rows(app) if row.event == "token_refused"]
     assert sum(row.count for row in refused) == 71
@@ -240,7 +240,7 @@ def test_what_was_noted_while_the_database_was_locked_is_written_when_the_worker
     app = build_app(database_url=prepared("sqlite"))
     demo(app, "demo-admin").token()
     with app.app_context():
-        batch = trail.batch()
+        batch = trail.current_batch()
         blocker = sqlite3.connect(db.engine.url.database or "", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     demo(app, "demo-admin").token()
@@ -257,7 +257,7 @@ def test_what_was_noted_while_the_database_was_locked_is_written_when_the_worker
 
 def test_a_row_that_no_database_takes_costs_no_other(app: Flask, lines: list[str]) -> None:
     with app.app_context():
-        batch = trail.batch()
+        batch = trail.current_batch()
         batch.close()
         for client_id in ("good", "bad\ud800", "better"):
             batch.note(Noted("token_issued", client_id), None)
@@ -269,7 +269,7 @@ def test_a_row_that_no_database_takes_costs_no_other(app: Flask, lines: list[str
 
 def test_refusals_in_an_outage_leave_room_for_other_events(app: Flask, admin: Machine) -> None:
     with app.app_context():
-        batch = trail.batch()
+        batch = trail.current_batch()
         batch.close()
         rename("audit_events", "elsewhere")
         for n in range(30):

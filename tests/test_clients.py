@@ -20,6 +20,7 @@ from app.clients import secret_rotation
 from app.clients.client import Client
 from app.clients.secret import MAX_SECRETS, ClientSecret
 from app.clock import now
+from app.settings import fernet_keys, read_settings
 from app.storage.database import db
 from tests.conftest import Machine, Operator, build_app, close
 
@@ -239,7 +240,7 @@ def test_the_last_use_of_a_secret_is_known_within_the_next_batch(operator: Opera
 
 
 def test_commands_refuse_settings_at_fault_but_new_secret_runs() -> None:
-    app = create_app(config.load({"KEYTURN_SIGNING_ALG": "none"}))
+    app = create_app(read_settings({"KEYTURN_SIGNING_ALG": "none"}))
     runner = app.test_cli_runner()
 
     for command in (["clients", "list"], ["keys", "list"], ["prepare"]):
@@ -247,7 +248,7 @@ def test_commands_refuse_settings_at_fault_but_new_secret_runs() -> None:
         assert refused.exit_code == 1
         assert "KEYTURN_SIGNING_ALG must be RS256 or ES256." in refused.stderr
     made = runner.invoke(args=["keys", "new-secret", "--json"])
-    assert config.fernet_keys(json.loads(made.stdout)["secret_key"])
+    assert fernet_keys(json.loads(made.stdout)["secret_key"])
 
 
 def test_commands_on_an_unprepared_database_say_what_to_do(tmp_path: Path) -> None:

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-import config
+from app.settings import read_settings
 
 GOOD_KEY = "RkVSTkVULUtFWS1PRi0zMi1CWVRFUy1GT1ItVEVTVFM="
 
 
 def faults(**given: str) -> tuple[str, ...]:
-    return config.load({f"KEYTURN_{name}": value for name, value in given.items()}).faults
+    return read_settings({f"KEYTURN_{name}": value for name, value in given.items()}).faults
 
 
 def test_without_any_variable_the_defaults_hold() -> None:
-    settings = config.load({})
+    settings = read_settings({})
 
     assert settings.faults == ()
     assert (settings.env, settings.issuer, settings.audience) == (
@@ -28,14 +28,14 @@ def test_without_any_variable_the_defaults_hold() -> None:
 
 
 def test_the_issuer_follows_the_port_and_the_audience_follows_the_issuer() -> None:
-    assert config.load({"PORT": "8123"}).issuer == "http://127.0.0.1:8123"
-    settings = config.load({"PORT": "8123", "KEYTURN_ISSUER": "https://auth.example.com"})
+    assert read_settings({"PORT": "8123"}).issuer == "http://127.0.0.1:8123"
+    settings = read_settings({"PORT": "8123", "KEYTURN_ISSUER": "https://auth.example.com"})
     assert settings.audience == settings.resources[0].audience == "https://auth.example.com"
 
 
 @pytest.mark.parametrize("port", ["abc", "0", "999999"])
 def test_a_bad_port_is_a_fault_that_names_it(port: str) -> None:
-    (sentence,) = config.load({"PORT": port}).faults
+    (sentence,) = read_settings({"PORT": port}).faults
 
     assert "(PORT sets its port)" in sentence
 
@@ -47,12 +47,12 @@ def test_each_variable_is_named_once() -> None:
 
 
 def test_an_empty_variable_is_not_set() -> None:
-    assert config.load({"KEYTURN_ISSUER": "", "KEYTURN_ENV": ""}) == config.load({})
+    assert read_settings({"KEYTURN_ISSUER": "", "KEYTURN_ENV": ""}) == read_settings({})
 
 
 def test_an_empty_limit_is_none_and_one_that_is_not_set_has_its_default() -> None:
-    assert config.load({"KEYTURN_LIMIT_FAILURES": ""}).limit_failures == ""
-    assert config.load({}).limit_failures == "60/minute"
+    assert read_settings({"KEYTURN_LIMIT_FAILURES": ""}).limit_failures == ""
+    assert read_settings({}).limit_failures == "60/minute"
 
 
 def test_every_fault_is_named_at_once() -> None:

@@ -19,11 +19,12 @@ FILES = [file for file in APP.rglob("*.py") if "versions" not in file.parts]
 ORDER = [
     "clock",
     "per_app",
-    "storage",
+    "settings",
     "logs",
+    "storage",
+    "audit",
     "refusals",
     "request_body",
-    "audit",
     "clients",
     "keys",
     "authentication",
@@ -100,8 +101,8 @@ def lines(files: list[Path]) -> int:
     return sum(len(file.read_text().splitlines()) for file in files)
 
 
-def test_the_five_files_of_the_core_stay_short() -> None:
-    assert lines([ROOT / name for name in CORE]) <= 500
+def test_the_five_files_of_the_core_stay_under_500_lines() -> None:
+    assert lines([ROOT / name for name in CORE]) < 500
 
 
 def test_the_product_stays_small() -> None:

@@ -160,7 +160,7 @@ def test_an_unknown_kid_is_looked_for_once_a_second_and_no_more(
     token = forging.with_our_key(admin.app, forging.claims(), kid="unknown")
     with time_machine.travel(now(), tick=False) as clock:
         reads.clear()
-        admin.app.extensions["keystore"].forget()
+        admin.current_keystore.of(app).forget()
         for _ in range(20):
             assert admin.get("/admin/logs", token).status_code == 401
         clock.shift(1)
@@ -175,7 +175,7 @@ def test_the_second_of_a_rotation_may_turn_while_the_keys_are_looked_at(
 ) -> None:
     Operator(admin.app).run("keys", "rotate")
     with admin.app.app_context(), time_machine.travel(now(), tick=False):
-        keystore.keystore().rows()
+        keystore.current_keystore().rows()
         moments = count(now() + LEAD_SECONDS - 2)
         monkeypatch.setattr(keystore, "now", lambda: next(moments))
         monkeypatch.setattr(keystore.Keystore, "_read", lambda _: None)
@@ -214,7 +214,7 @@ def test_a_lost_secret_key_does_not_block_prepare_for_ever(new_app: Callable[...
 
 def test_while_one_thread_reads_the_keys_the_others_go_on_with_what_they_know(admin: Machine) -> None:
     token = admin.token()
-    known = admin.app.extensions["keystore"]
+    known = admin.current_keystore.of(app)
     with time_machine.travel(now() + READ_SECONDS, tick=False), known._lock, ThreadPoolExecutor(1) as pool:
         assert pool.submit(admin.get, "/inventory", token).result(timeout=30).status_code == 200
 

@@ -17,6 +17,7 @@ import config
 from app import create_app
 from app.clients.client import Client
 from app.keys.signing_key import SigningKey
+from app.settings import read_settings
 from app.storage.database import db
 from tests.conftest import ROOT, SECRET_KEY, LiveServer, build_app, close, demo, run_on
 
@@ -89,9 +90,9 @@ def test_clients_of_an_older_schema_are_kept_with_what_they_did_not_say(database
 
 
 def test_development_makes_its_own_secret_key_that_only_its_owner_reads(tmp_path: Path) -> None:
-    from app import config, create_app
+    from app import create_app
 
-    app = create_app(config.load({"KEYTURN_DATABASE_URL": f"sqlite:///{tmp_path}/keyturn.db"}))
+    app = create_app(read_settings({"KEYTURN_DATABASE_URL": f"sqlite:///{tmp_path}/keyturn.db"}))
     app.instance_path = str(tmp_path / "instance")
 
     first = app.test_cli_runner().invoke(args=["prepare"])
@@ -109,7 +110,7 @@ def test_development_makes_its_own_secret_key_that_only_its_owner_reads(tmp_path
 
 @pytest.mark.parametrize("content", [b"", b"zzz", b"\xff\xfe"])
 def test_a_damaged_secret_key_file_is_named(tmp_path: Path, content: bytes) -> None:
-    app = create_app(config.load({"KEYTURN_DATABASE_URL": f"sqlite:///{tmp_path}/keyturn.db"}))
+    app = create_app(read_settings({"KEYTURN_DATABASE_URL": f"sqlite:///{tmp_path}/keyturn.db"}))
     app.instance_path = str(tmp_path / "instance")
     (tmp_path / "instance").mkdir()
     (tmp_path / "instance" / "secret-key").write_bytes(content)

@@ -18,6 +18,7 @@ from flask import Flask
 import config
 from app.operations.startup import welcome
 from app.refusals.codes import CODES
+from app.settings import read_settings
 from tests.conftest import ROOT, LiveServer, Machine
 
 README = (ROOT / "README.md").read_text()
@@ -72,7 +73,7 @@ def test_every_command_runs_and_prints_what_is_shown(live: Callable[..., LiveSer
 def test_what_make_run_prints_is_what_is_shown() -> None:
     shown = next(output for command, output in commands() if command == "make run")
 
-    assert pattern(shown).fullmatch("…\n" + welcome(config.load({})).strip())
+    assert pattern(shown).fullmatch("…\n" + welcome(read_settings({})).strip())
 
 
 def test_make_lists_every_target_and_test_runs_every_check() -> None:

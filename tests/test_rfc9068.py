@@ -14,7 +14,8 @@ from joserfc.jwk import KeySet
 
 from app.clients import registry
 from app.clock import now
-from app.tokens.access_token import InvalidTokenError, check_jwt
+from app.tokens.access_token import InvalidTokenError
+from app.tokens.jwt_check import check_jwt
 from tests import forging
 from tests.conftest import ISSUER, Machine, Operator, kid_of
 from tests.forging import LEFT_OUT

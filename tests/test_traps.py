@@ -17,8 +17,7 @@ from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator
 from flask import Flask
 from joserfc import jwk, jwt
 
-from app.api.guard import require_oauth
-from app.api.validators import AccessTokenValidator
+from app.api.guard import AccessTokenValidator, require_oauth
 from app.clients import secret
 from app.clients.client import RegisteredClient
 from app.oauth.grant import ClientCredentialsGrant

@@ -87,7 +87,7 @@ def test_the_trail_keeps_the_days_and_rows_of_its_settings(new_app: Callable[...
     app = new_app(audit_days=2, audit_rows=1_000)
     operator, rows = Operator(app), [{"at": now(), "event": "token_issued"}] * 1_500
     with app.app_context():
-        trail.batch().close()
+        trail.current_batch().close()
         with transaction():
             db.session.execute(insert(AuditEvent), [{**row, "count": 1} for row in rows])
             db.session.add(AuditEvent(at=now() - 2 * 86_400 - 1, event="client_created"))

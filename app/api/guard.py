@@ -7,19 +7,41 @@ strings in a list one is enough: `"a b"` means and, `["a", "b"]` means or.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NoReturn
 
 from authlib.integrations.flask_oauth2 import ResourceProtector
 from authlib.oauth2 import OAuth2Error
+from authlib.oauth2.rfc6749 import OAuth2Request
 from authlib.oauth2.rfc6750 import BearerTokenValidator
 from flask import Request, g, request
 
-from app.api.validators import AccessTokenValidator
 from app.refusals.errors import AccessRefusedError, NoTokenError
-from app.tokens.access_token import AccessToken
+from app.settings import current_settings
+from app.tokens import checking
+from app.tokens.access_token import AccessToken, InvalidTokenError
 
 ONE_WAY = "Send the access token in one way only: the Authorization header."
 ONE_TOKEN = "Send the access token as Authorization: Bearer TOKEN, and nothing behind it."
+
+
+class AccessTokenValidator(BearerTokenValidator):
+    """Holds nothing: what it needs belongs to the app that answers now, so one serves every app."""
+
+    def authenticate_token(self, token_string: str) -> AccessToken:
+        try:
+            token = checking.check(token_string)
+        except InvalidTokenError as error:
+            raise AccessRefusedError("invalid_token", reason=str(error)) from error
+        g.client_id = token.client_id
+        return token
+
+    def validate_token(self, token: AccessToken, scopes: Sequence[str] | None, request: OAuth2Request) -> None:
+        if current_settings().audience not in token.audience:
+            raise AccessRefusedError("invalid_token", reason="the token is meant for another API")
+        if self.scope_insufficient(token.scope, scopes):
+            wanted = (scopes or [""])[0]
+            raise AccessRefusedError("insufficient_scope", reason=f"the token has not the scope {wanted}", scope=wanted)
 
 
 class BearerProtector(ResourceProtector):

@@ -12,8 +12,7 @@ from typing import Any
 from authlib.integrations.flask_oauth2 import current_token
 from flask import Blueprint
 
-from app import request_body
-from app.api import stock
+from app.api import request_values, stock
 from app.api.guard import require_oauth
 from app.audit import trail
 from app.storage.database import transaction
@@ -28,12 +27,12 @@ blueprint = Blueprint("samples", __name__)
 @require_oauth(["read:logs", "read:all_data"])
 def read_logs() -> dict[str, Any]:
     """The newest events first; `next_before` is the `before` of the next page."""
-    limit = request_body.whole_number("limit", default=50, high=200)
+    limit = request_values.whole_number("limit", default=50, high=200)
     found = trail.recent(
         limit=limit,
-        before=request_body.whole_number("before", default=MAX_ID, high=MAX_ID),
-        client_id=request_body.text("client_id"),
-        event=request_body.text("event"),
+        before=request_values.whole_number("before", default=MAX_ID, high=MAX_ID),
+        client_id=request_values.text("client_id"),
+        event=request_values.text("event"),
     )
     events = [event.as_dict() for event in found]
     return {"events": events, "next_before": events[-1]["id"] if len(events) == limit else None}
@@ -43,9 +42,9 @@ def read_logs() -> dict[str, Any]:
 @require_oauth("write:logs")
 def write_log() -> tuple[dict[str, Any], int]:
     """A service adds an entry of its own: `{"message": "…"}`, up to 1000 characters."""
-    message = request_body.json_member("message")
+    message = request_values.json_member("message")
     if not isinstance(message, str) or not 1 <= len(message) <= 1_000 or not message.isprintable():
-        raise request_body.bad_request("The member message must be 1 to 1000 printable characters.")
+        raise request_values.bad_request("The member message must be 1 to 1000 printable characters.")
     with transaction():
         event = trail.record("entry_added", client_id=current_token.client_id, reason=message)
     return event.as_dict(), 201
@@ -55,7 +54,7 @@ def write_log() -> tuple[dict[str, Any], int]:
 @require_oauth(["reports:read", "read:all_data"])
 def read_reports() -> dict[str, Any]:
     """Tokens issued and refused, per client and hour."""
-    return {"hours": trail.tokens_per_hour(hours=request_body.whole_number("hours", default=24, high=168))}
+    return {"hours": trail.tokens_per_hour(hours=request_values.whole_number("hours", default=24, high=168))}
 
 
 @blueprint.get("/inventory")
@@ -68,11 +67,11 @@ def read_inventory() -> dict[str, Any]:
 @require_oauth("inventory:write")
 def write_inventory(sku: str) -> dict[str, Any]:
     """Set how many there are of an article: `{"quantity": 5}`."""
-    quantity = request_body.json_whole_number("quantity", high=stock.MAX_QUANTITY)
+    quantity = request_values.json_whole_number("quantity", high=stock.MAX_QUANTITY)
     if not SKU.fullmatch(sku):
-        raise request_body.bad_request("A sku is 1 to 64 letters, digits, dots, dashes and underscores.")
+        raise request_values.bad_request("A sku is 1 to 64 letters, digits, dots, dashes and underscores.")
     try:
         stock.put(sku, quantity)
     except stock.StockFullError as error:
-        raise request_body.bad_request(f"The sample keeps {stock.MAX_ITEMS} articles and no more.") from error
+        raise request_values.bad_request(f"The sample keeps {stock.MAX_ITEMS} articles and no more.") from error
     return {"sku": sku, "quantity": quantity}

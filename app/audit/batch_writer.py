@@ -18,12 +18,12 @@ from sqlalchemy import bindparam, insert, update
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import InstrumentedAttribute
 
-import config
 from app.audit import retention
 from app.audit.audit_event import AuditEvent
 from app.audit.batch import Batch, Marks, Noted, Rows
 from app.clock import now
 from app.logs import log
+from app.settings import current_settings
 from app.storage.database import WRITES, db
 
 WRITE_SECONDS = 0.5
@@ -157,7 +157,7 @@ class BatchWriter:
                 elif now() >= trimmed + TRIM_SECONDS:
                     with self._app.app_context():
                         # A step each time, so that no event waits for it; the next one soon if there is more.
-                        if not retention.trim(config.current(), steps=1):
+                        if not retention.trim(current_settings(), steps=1):
                             trimmed = now()
             except Exception as error:  # whatever it is, the next batch is written
                 log.error("the audit trail's thread failed", exc_info=error)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from flask import Flask, g, request
+from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.event import listens_for
 from sqlalchemy.orm import Session
@@ -19,17 +19,14 @@ from app.audit.batch import HOUR, Noted
 from app.audit.batch_writer import BatchWriter
 from app.clock import now
 from app.logs import log, one_line, request_id
-from app.per_app import kept
-from app.refusals.errors import AccessRefusedError, RefusedError
+from app.per_app import PerApp
 from app.storage.database import db
+
+current_batch = PerApp[BatchWriter]("audit_batch")
 
 
 def init_app(app: Flask) -> None:
-    app.extensions["audit_batch"] = BatchWriter(app)
-
-
-def batch() -> BatchWriter:
-    return kept("audit_batch")  # type: ignore[no-any-return]
+    current_batch.set(app, BatchWriter(app))
 
 
 def record(event: str, *, client_id: str | None = None, reason: str | None = None) -> AuditEvent:
@@ -56,24 +53,7 @@ def note(event: str, *, client_id: str | None, scope: str | None = None, reason:
     """Log an event now, and have it written within a second."""
     client_id = one_line(client_id) if client_id else None
     log_line(event, client_id=client_id, scope=scope, reason=reason)
-    batch().note(Noted(event, client_id, scope, reason), request_id())
-
-
-def note_refusal(error: RefusedError) -> None:
-    """Note why a request was refused, or failed; what is not at any address is a log line only."""
-    reason = f"{error.error or 'no token'}: {error.reason}"
-    if error.status_code == 404:
-        log_line("request_refused", reason=reason)
-        return
-    if error.status_code >= 500:
-        event = "request_failed"
-    elif isinstance(error, AccessRefusedError):
-        event = "access_refused"
-    elif request.blueprint == "oauth" and request.endpoint:
-        event = f"{request.endpoint.removeprefix('oauth.')}_refused"
-    else:
-        event = "request_refused"
-    note(event, client_id=g.get("client_id"), reason=reason)
+    current_batch().note(Noted(event, client_id, scope, reason), request_id())
 
 
 def log_line(event: str, **fields: str | None) -> None:
@@ -87,7 +67,7 @@ def recent(*, limit: int, before: int, client_id: str | None = None, event: str 
 
     Everything that this worker has noted is in it; what others have noted, within a second.
     """
-    batch().write_before_reading()
+    current_batch().write_before_reading()
     query = select(AuditEvent).where(AuditEvent.id < before).order_by(AuditEvent.id.desc()).limit(limit)
     if client_id is not None:
         query = query.where(AuditEvent.client_id == client_id)
@@ -98,7 +78,7 @@ def recent(*, limit: int, before: int, client_id: str | None = None, event: str 
 
 def of_request(request_id: str) -> Sequence[AuditEvent]:
     """The events of a request, in their order."""
-    batch().write_before_reading()
+    current_batch().write_before_reading()
     query = select(AuditEvent).where(AuditEvent.request_id == request_id).order_by(AuditEvent.id)
     return db.session.scalars(query).all() if request_id.isprintable() else []
 
@@ -109,7 +89,7 @@ def tokens_per_hour(*, hours: int) -> list[dict[str, str | int | None]]:
     Args:
         hours: How far to look back; the present hour is the first.
     """
-    batch().write_before_reading()
+    current_batch().write_before_reading()
     hour = AuditEvent.at - AuditEvent.at % HOUR
     query = (
         select(hour.label("hour"), AuditEvent.client_id, AuditEvent.event, func.sum(AuditEvent.count))

@@ -23,6 +23,7 @@ from app.clients.secret import PREFIX, ClientSecret, KnownSecret, find_matching,
 from app.clock import now
 from app.refusals import hints
 from app.refusals.errors import RefusedError
+from app.settings import current_settings
 
 FindClient = Callable[[str], RegisteredClient | None]
 DEMO_IDS = {demo.client_id for demo in config.DEMO_CLIENTS}
@@ -107,7 +108,7 @@ def prove(find_client: FindClient, client_id: str, plaintext: str, *, method: st
         refuse_wrong(client_id, plaintext, known, is_known=client is not None)
     g.client_id = client.client_id
     refuse_unfit(client, secret, method)
-    trail.batch().mark(ClientSecret.last_used_at, secret.id, now())
+    trail.current_batch().mark(ClientSecret.last_used_at, secret.id, now())
     return client
 
 
@@ -122,7 +123,7 @@ def refuse_wrong(client_id: str, plaintext: str, known: Sequence[KnownSecret], *
 def refuse_unfit(client: RegisteredClient, secret: KnownSecret, method: str) -> None:
     if secret.not_after is not None and has_ended(secret):
         refuse(f"the secret {secret.name} expired {hints.duration(now() - secret.not_after)} ago")
-    if config.current().is_production and client.client_id in DEMO_IDS:
+    if current_settings().is_production and client.client_id in DEMO_IDS:
         refuse("demo clients are refused in production")
     if client.is_disabled():
         refuse("the client is disabled")

@@ -25,7 +25,7 @@ from limits.strategies import FixedWindowRateLimiter
 import config
 from app.audit import trail
 from app.logs import log
-from app.per_app import kept
+from app.per_app import PerApp
 from app.refusals.errors import RefusedError
 
 REDIS_SECONDS = 0.5  # a limit is not worth a longer wait
@@ -106,12 +106,11 @@ def shared(url: str) -> FixedWindowRateLimiter:
     return FixedWindowRateLimiter(storage_from_string(url, wrap_exceptions=True, **timeouts))
 
 
+current_limits = PerApp[Limits]("limits")
+
+
 def init_app(app: Flask, settings: config.Settings) -> None:
-    app.extensions["limits"] = Limits(settings)
-
-
-def current() -> Limits:
-    return kept("limits")  # type: ignore[no-any-return]
+    current_limits.set(app, Limits(settings))
 
 
 def allow_guess(client_id: str) -> list[Key]:
@@ -126,7 +125,7 @@ def allow_guess(client_id: str) -> list[Key]:
     Raises:
         RefusedError: `temporarily_unavailable`, with status 429, before the secret is looked at.
     """
-    limits = current()
+    limits = current_limits()
     address = known_address(request.remote_addr or "")
     # A digest: what was sent as an id may be a secret, and may be long.
     sender = f"{hashlib.sha256(client_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]} {address}"
@@ -141,7 +140,7 @@ def allow_guess(client_id: str) -> list[Key]:
 
 def count_wrong(guess: list[Key]) -> None:
     for key in guess:
-        current().hit(key)
+        current_limits().hit(key)
 
 
 def count_request(client_id: str) -> None:
@@ -150,17 +149,17 @@ def count_request(client_id: str) -> None:
     Raises:
         RefusedError: `temporarily_unavailable`, with status 429.
     """
-    count(current().requests, f"requests {client_id}", "more than {} by this client (KEYTURN_LIMIT_REQUESTS)")
+    count(current_limits().requests, f"requests {client_id}", "more than {} by this client (KEYTURN_LIMIT_REQUESTS)")
 
 
 def count_question(client_id: str) -> None:
     """Count a question about a token, as `count_request` does."""
-    count(current().introspection, f"asks {client_id}", "more than {} by this API (KEYTURN_LIMIT_INTROSPECTION)")
+    count(current_limits().introspection, f"asks {client_id}", "more than {} by this API (KEYTURN_LIMIT_INTROSPECTION)")
 
 
 def count(limit: RateLimitItem | None, key: str, reason: str) -> None:
-    if limit and not current().hit((limit, key)):
-        raise too_many(current(), (limit, key), reason.format(limit))
+    if limit and not current_limits().hit((limit, key)):
+        raise too_many(current_limits(), (limit, key), reason.format(limit))
 
 
 def too_many(limits: Limits, key: Key, reason: str) -> RefusedError:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import config
 from app.clients import scope as scopes
 from app.clients.client import SECRET_METHODS, TOKEN_FORMATS
+from app.settings import current_settings
 
 # A name never looks like an id or a secret: every command takes a name or an id.
 NAME = re.compile(r"(?!kt[a-z]_)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -82,7 +83,7 @@ def checked_format(token_format: str) -> str:
 
 
 def checked_resource_server(audience: str | None) -> str | None:
-    known = [each.audience for each in config.current().resources]
+    known = [each.audience for each in current_settings().resources]
     if audience is not None and audience not in known:
         raise RegistrationError(f"a resource server is one of the audiences of keyturn.toml: {', '.join(known)}")
     return audience

@@ -8,15 +8,19 @@ from collections.abc import Sequence
 from flask import Flask
 
 import config
-from app.per_app import kept
+from app.per_app import PerApp
 from app.refusals.errors import RefusedError
 from app.refusals.hints import unknown_scope
+from app.settings import SCOPE_TOKEN
 
-SCOPE = re.compile(f"{config.SCOPE_TOKEN.pattern}( {config.SCOPE_TOKEN.pattern})*")
+SCOPE = re.compile(f"{SCOPE_TOKEN.pattern}( {SCOPE_TOKEN.pattern})*")
+
+
+current_audiences = PerApp[dict[str, str]]("audiences")  # of each scope
 
 
 def init_app(app: Flask, resources: Sequence[config.Resource]) -> None:
-    app.extensions["audiences"] = {word: each.audience for each in resources for word in each.scopes}
+    current_audiences.set(app, {word: each.audience for each in resources for word in each.scopes})
 
 
 def words(scope: str) -> list[str]:
@@ -36,7 +40,7 @@ def audiences(scope: str) -> set[str]:
     Raises:
         ValueError: If a word of it is declared nowhere.
     """
-    declared, wanted = kept("audiences"), words(scope)
+    declared, wanted = current_audiences(), words(scope)
     unknown = [word for word in wanted if word not in declared]
     if unknown:
         raise ValueError(unknown_scope(unknown[0], declared))

@@ -14,8 +14,8 @@ from pathlib import Path
 from flask import Blueprint, Response, abort, current_app, make_response, render_template
 from markupsafe import Markup, escape
 
-import config
 from app.refusals.codes import CODES, Code
+from app.settings import current_settings
 
 PATH = "/errors/"
 MAX_AGE_SECONDS = 3_600
@@ -57,7 +57,7 @@ def show(code: str) -> Response:
 
 
 def page(template: str, **values: object) -> Response:
-    issuer, metadata = config.current().issuer, current_app.config[METADATA]
+    issuer, metadata = current_settings().issuer, current_app.config[METADATA]
     ours = {"issuer": issuer, "metadata": metadata, "style": Markup(STYLE)}  # noqa: S704, our own style
     text = render_template(template, **ours, **values)
     answer = make_response(text)
@@ -85,6 +85,6 @@ def statuses(code: Code) -> str:
 @blueprint.app_template_filter("variables")
 def variables(command: str) -> list[str]:
     """The lines that set what a command uses."""
-    known = {"issuer": config.current().issuer, "metadata": current_app.config[METADATA]}
+    known = {"issuer": current_settings().issuer, "metadata": current_app.config[METADATA]}
     used = [name for name in VARIABLES if re.search(rf"\${name}\b", command)]
     return [f"{name}={VARIABLES[name].format(**known)}" for name in used]

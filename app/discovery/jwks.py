@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, request
 from werkzeug import Response
 
+from app.discovery.public_document import public
 from app.keys import keystore
 from app.keys.signing_key import JWKS_MAX_AGE_SECONDS
-from app.refusals.rendering import public
 
 PATH = "/.well-known/jwks.json"
 

@@ -15,9 +15,10 @@ from flask import Blueprint, Response, current_app
 import config
 from app.discovery import resource_metadata, server_metadata
 from app.discovery.error_pages import METADATA
+from app.discovery.public_document import public
 from app.refusals.codes import CODES
 from app.refusals.errors import RESOURCE_METADATA
-from app.refusals.rendering import public
+from app.settings import current_settings
 
 MAX_AGE_SECONDS = 300
 FILE = Path(__file__).parent / "openapi.json"
@@ -27,7 +28,7 @@ blueprint = Blueprint("openapi", __name__)
 
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
-    return public(description(config.current()), max_age=MAX_AGE_SECONDS)
+    return public(description(current_settings()), max_age=MAX_AGE_SECONDS)
 
 
 def description(settings: config.Settings) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from flask import Flask, Response
 
-import config
+from app.discovery.public_document import public
 from app.refusals.errors import RESOURCE_METADATA
-from app.refusals.rendering import public
+from app.settings import ISSUER, current_settings
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 MAX_AGE_SECONDS = 300
@@ -20,14 +20,14 @@ MAX_AGE_SECONDS = 300
 
 def init_app(app: Flask, resource: str) -> None:
     """The well-known part goes before the path (section 3.1); an audience that is no URL has no address for it."""
-    if re.fullmatch(config.ISSUER, resource):
+    if re.fullmatch(ISSUER, resource):
         parts = urlsplit(resource)
         app.config[RESOURCE_METADATA] = urlunsplit(parts._replace(path=WELL_KNOWN + parts.path))
         app.add_url_rule(WELL_KNOWN + parts.path, view_func=resource_metadata)
 
 
 def resource_metadata() -> Response:
-    settings = config.current()
+    settings = current_settings()
     ours = [each for each in settings.resources if each.audience == settings.audience]
     document = {
         "resource": settings.audience,

@@ -6,11 +6,11 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response
 
-import config
 from app.clients.client import SECRET_METHODS
 from app.discovery import error_pages, jwks
+from app.discovery.public_document import public
 from app.oauth.grant import ClientCredentialsGrant
-from app.refusals.rendering import public
+from app.settings import current_settings
 
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
 MAX_AGE_SECONDS = 300
@@ -24,7 +24,7 @@ def init_app(app: Flask, issuer: str) -> None:
 
 
 def metadata() -> Response:
-    settings = config.current()
+    settings = current_settings()
     document = {
         "issuer": settings.issuer,
         "token_endpoint": f"{settings.issuer}/oauth/token",

@@ -11,7 +11,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from flask import current_app
 
-import config
+from app.settings import current_settings
 
 
 class SealedKeyError(Exception):
@@ -48,6 +48,6 @@ def is_newest(sealed: str) -> bool:
 
 def fernets() -> list[Fernet]:
     try:
-        return [Fernet(key) for key in config.current().secret_keys or (secret_file().read_text(),)]
+        return [Fernet(key) for key in current_settings().secret_keys or (secret_file().read_text(),)]
     except (OSError, ValueError) as error:
         raise SealedKeyError("there is no secret key: run `flask prepare`, or set KEYTURN_SECRET_KEYS") from error

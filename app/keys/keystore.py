@@ -20,7 +20,7 @@ from app.keys import cipher
 from app.keys.signer import Signer
 from app.keys.signing_key import READ_SECONDS, SigningKey
 from app.logs import log
-from app.per_app import kept
+from app.per_app import PerApp
 from app.refusals.errors import RefusedError
 from app.storage.database import db
 
@@ -80,12 +80,11 @@ class Keystore:
         self._read_at = now()
 
 
+current_keystore = PerApp[Keystore]("keystore")
+
+
 def init_app(app: Flask) -> None:
-    app.extensions["keystore"] = Keystore()
-
-
-def keystore() -> Keystore:
-    return kept("keystore")  # type: ignore[no-any-return]
+    current_keystore.set(app, Keystore())
 
 
 def signer() -> Signer:
@@ -95,12 +94,12 @@ def signer() -> Signer:
         RefusedError: `temporarily_unavailable`, if there is none or it cannot be decrypted.
     """
     moment = now()
-    active = next((row for row in keystore().rows() if row.state(moment) == "active"), None)
+    active = next((row for row in current_keystore().rows() if row.state(moment) == "active"), None)
     if active is None:
         log.error("there is no signing key: run `flask prepare`")
         raise RefusedError("temporarily_unavailable", reason="there is no signing key")
     try:
-        return keystore().signer(active)
+        return current_keystore().signer(active)
     except cipher.SealedKeyError as error:
         log.error("the signing key cannot be opened: %s", error)
         raise RefusedError("temporarily_unavailable", reason="the signing key cannot be opened") from error
@@ -110,7 +109,7 @@ def published() -> list[SigningKey]:
     """The keys that the JWKS shows: the one that signs first, the next one and the retired ones after it."""
     moment = now()
     order = ("active", "next", "retired")
-    shown = [row for row in keystore().rows() if row.state(moment) in order]
+    shown = [row for row in current_keystore().rows() if row.state(moment) in order]
     return sorted(shown, key=lambda row: order.index(row.state(moment)))
 
 
@@ -121,7 +120,7 @@ def find_public(kid: str) -> tuple[SigningKey, jwk.Key] | None:
     second at most: forged ids cannot make this worker read without end.
     """
     for max_age, wait in ((READ_SECONDS, 0), (1, 1)):
-        for row in keystore().rows(max_age=max_age, wait=wait):
+        for row in current_keystore().rows(max_age=max_age, wait=wait):
             if row.kid == kid and row.state(now()) != "gone":
-                return row, keystore().public(row)
+                return row, current_keystore().public(row)
     return None

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from joserfc import jwk
 from sqlalchemy import select
 
-import config
 from app.audit import trail
 from app.clock import now
 from app.keys import cipher
-from app.keys.keystore import keystore
+from app.keys.keystore import current_keystore
 from app.keys.signing_key import LEAD_SECONDS, SigningKey
+from app.settings import current_settings
 from app.storage.database import db, transaction
 
 
@@ -122,7 +122,7 @@ def all_keys() -> Sequence[SigningKey]:
 
 def generate() -> SigningKey:
     """A new key pair of KEYTURN_SIGNING_ALG: RSA of 2048 bits, or P-256."""
-    alg = config.current().signing_alg
+    alg = current_settings().signing_alg
     key: jwk.RSAKey | jwk.ECKey = jwk.RSAKey.generate_key(2048) if alg == "RS256" else jwk.ECKey.generate_key("P-256")
     kid = key.thumbprint()
     return SigningKey(
@@ -140,5 +140,5 @@ def publish(key: SigningKey, *, signs_from: int) -> SigningKey:
 
 
 def changed(key: SigningKey) -> SigningKey:
-    keystore().forget()
+    current_keystore().forget()
     return key

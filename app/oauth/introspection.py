@@ -13,8 +13,7 @@ from flask import Flask, Response, g
 from app.audit import trail
 from app.authentication import limits
 from app.clients.client import SECRET_METHODS, RegisteredClient
-from app.oauth import server
-from app.oauth.server import FormRequest
+from app.oauth.server import FormRequest, current_server
 from app.oauth.token_endpoint import blueprint, required
 from app.refusals.errors import RefusedError
 from app.tokens import checking
@@ -58,10 +57,10 @@ def note_inactive(reason: str) -> None:
 
 
 def init_app(app: Flask) -> None:
-    app.extensions["authorization_server"].register_endpoint(IntrospectionEndpoint)
+    current_server.of(app).register_endpoint(IntrospectionEndpoint)
 
 
 @blueprint.post("/oauth/introspect")
 def introspection() -> Response:
-    answer: Response = server.current().create_endpoint_response(IntrospectionEndpoint.ENDPOINT_NAME)
+    answer: Response = current_server().create_endpoint_response(IntrospectionEndpoint.ENDPOINT_NAME)
     return answer

@@ -14,8 +14,7 @@ from app.clients.client import SECRET_METHODS, RegisteredClient
 from app.clients.secret import digest
 from app.clock import now
 from app.keys.signing_key import LEEWAY_SECONDS
-from app.oauth import server
-from app.oauth.server import FormRequest
+from app.oauth.server import FormRequest, current_server
 from app.oauth.token_endpoint import blueprint, required
 from app.refusals.errors import RefusedError
 from app.storage.database import db, transaction
@@ -61,10 +60,10 @@ def revoke(text: str, token: AccessToken) -> None:
 
 
 def init_app(app: Flask) -> None:
-    app.extensions["authorization_server"].register_endpoint(RevocationEndpoint)
+    current_server.of(app).register_endpoint(RevocationEndpoint)
 
 
 @blueprint.post("/oauth/revoke")
 def revocation() -> Response:
-    answer: Response = server.current().create_endpoint_response(RevocationEndpoint.ENDPOINT_NAME)
+    answer: Response = current_server().create_endpoint_response(RevocationEndpoint.ENDPOINT_NAME)
     return answer

@@ -14,12 +14,12 @@ from authlib.oauth2.rfc6749 import OAuth2Request
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from flask import Flask, Request, Response, request
 
-import config
 from app.audit import trail
 from app.authentication import client_secret
 from app.clients import registry
 from app.oauth.grant import ClientCredentialsGrant
-from app.per_app import kept
+from app.per_app import PerApp
+from app.settings import current_settings
 from app.tokens import issuing, stored_token
 
 
@@ -31,7 +31,7 @@ class FormRequest(OAuth2Request):
 
     def __init__(self, flask_request: Request) -> None:
         # Our own address, not the one the client used: Authlib raises for plain http that is not loopback.
-        super().__init__(flask_request.method, config.current().issuer + flask_request.path)
+        super().__init__(flask_request.method, current_settings().issuer + flask_request.path)
         self.headers = flask_request.headers
         self.payload = BasicOAuth2Payload({name: value for name, value in flask_request.form.items() if value})
 
@@ -50,6 +50,9 @@ class KeyturnServer(AuthorizationServer):
         raise error
 
 
+current_server = PerApp[KeyturnServer]("authorization_server")
+
+
 def save_token(token: dict[str, Any], oauth_request: FormRequest) -> None:
     """Nothing of a JWT is kept but the event: it needs no row to be checked. An opaque token is one."""
     if oauth_request.client.token_format == "opaque":
@@ -65,8 +68,4 @@ def init_app(app: Flask) -> None:
     server.register_grant(ClientCredentialsGrant)
     # "default" is Authlib's word for: whatever the grant.
     server.register_token_generator("default", issuing.generate)
-    app.extensions["authorization_server"] = server
-
-
-def current() -> KeyturnServer:
-    return kept("authorization_server")  # type: ignore[no-any-return]
+    current_server.set(app, server)

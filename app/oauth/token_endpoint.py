@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-import config
 from app.logs import log
-from app.oauth import server
+from app.oauth.server import current_server
 from app.refusals.errors import RefusedError
 from app.refusals.hints import sent_instead
 from app.request_body import FORM
+from app.settings import current_settings
 
 OAUTH_PARAMETERS = frozenset(
     "grant_type scope resource audience client_id client_secret client_assertion client_assertion_type assertion "
@@ -25,7 +25,7 @@ blueprint = Blueprint("oauth", __name__)
 @blueprint.before_request
 def refuse_plain_http() -> None:
     """RFC 6749, section 3.2; the scheme is the one that the client used, seen through the trusted proxies."""
-    if config.current().is_production and not request.is_secure:
+    if current_settings().is_production and not request.is_secure:
         log.error("plain http at %s: is KEYTURN_TRUSTED_PROXIES the number of proxies in front?", request.path)
         raise RefusedError("invalid_request", "This address answers https only.")
 
@@ -64,5 +64,5 @@ def required(name: str) -> str:
 def token() -> Response:
     """Issue an access token (RFC 6749, section 4.4)."""
     required("grant_type")  # Authlib calls a missing one unsupported
-    answer: Response = server.current().create_token_response()
+    answer: Response = current_server().create_token_response()
     return answer

@@ -9,12 +9,12 @@ from __future__ import annotations
 import click
 from flask.cli import with_appcontext
 
-import config
 from app.audit import retention, trail
 from app.clients.secret import ClientSecret
 from app.clock import now
 from app.keys.signing_key import LEEWAY_SECONDS, SigningKey
 from app.operations.command_group import as_json, checked, print_json
+from app.settings import current_settings
 from app.storage.database import delete_in_steps, transaction
 from app.tokens.stored_token import IssuedToken, RevokedToken
 
@@ -35,7 +35,7 @@ def remove_expired() -> dict[str, int]:
         "revocations": delete_in_steps(RevokedToken, RevokedToken.expires_at <= expired),
         "secrets": delete_in_steps(ClientSecret, ClientSecret.not_after <= now() - ENDED_SECRET_SECONDS),
         "signing keys": delete_in_steps(SigningKey, SigningKey.gone_at <= now()),
-        "audit events": retention.trim(config.current()),
+        "audit events": retention.trim(current_settings()),
     }
     if any(removed.values()):
         with transaction():

@@ -16,8 +16,8 @@ import click
 from flask.cli import AppGroup
 from sqlalchemy.exc import SQLAlchemyError
 
-import config
-from app.refusals.rendering import cause
+from app.settings import current_settings
+from app.storage.database import cause
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -56,7 +56,7 @@ def checked(function: Callable[..., None], refusals: tuple[type[Exception], ...]
 
 def refuse_faults() -> None:
     """Stop a command that would otherwise work with defaults in the place of settings at fault."""
-    if faults := config.current().faults:
+    if faults := current_settings().faults:
         raise click.ClickException("the configuration is at fault:\n" + "\n".join(faults))
 
 

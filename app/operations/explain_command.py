@@ -7,10 +7,10 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-import config
 from app.audit import trail
 from app.operations.command_group import as_json, checked, moment, print_json
 from app.refusals.codes import CODES
+from app.settings import current_settings
 
 UNKNOWN = (
     "The audit trail has no event with this request id. An event is there a second after its answer. What is not\n"
@@ -38,7 +38,7 @@ def explanation(event: dict[str, Any]) -> dict[str, Any]:
     code, colon, reason = str(event.get("reason", "")).partition(": ")
     if not event["event"].endswith(("_refused", "_failed")) or not colon or code not in CODES:
         return event
-    page = f"{config.current().issuer}/errors/{code}"
+    page = f"{current_settings().issuer}/errors/{code}"
     return event | {"reason": reason, "error": code, "meaning": CODES[code].meaning, "error_uri": page}
 
 

@@ -25,6 +25,7 @@ from app.clients.registration_rules import RegistrationError
 from app.clock import now
 from app.keys import cipher, keystore, rotation
 from app.operations.command_group import checked
+from app.settings import current_settings
 from app.storage.database import db
 
 ONE_PREPARES = 9068  # PostgreSQL names advisory locks by number
@@ -46,7 +47,7 @@ def make_ready() -> Iterator[str]:
     """Do what is missing, and say it."""
     import flask_migrate  # here, as no server needs it, and with Alembic it is as long to import as Flask
 
-    settings = config.current()
+    settings = current_settings()
     if make_secret_file():
         yield "A key for the encryption at rest is in instance/secret-key."
     know_migrations(current_app)
@@ -81,7 +82,7 @@ def make_secret_file() -> bool:
     Returns:
         False if it is there already or not wanted: production reads the environment only.
     """
-    if config.current().secret_keys or config.current().is_production or cipher.secret_file().exists():
+    if current_settings().secret_keys or current_settings().is_production or cipher.secret_file().exists():
         return False
     cipher.secret_file().parent.mkdir(parents=True, exist_ok=True)
     # Written whole, and then named: nobody ever finds half a key. `mkstemp` makes files of mode 0600.

@@ -15,8 +15,8 @@ from app.keys import keystore
 from app.logs import log
 from app.operations.prepare import usable_demos
 from app.refusals.errors import RefusedError
-from app.refusals.rendering import cause
-from app.storage.database import db
+from app.settings import current_settings
+from app.storage.database import cause, db
 
 ASKS = "(an API: it asks about tokens)"
 
@@ -31,14 +31,14 @@ def refuse_to_start(app: Flask) -> None:
 def faults_at_start(app: Flask) -> list[str]:
     """Why this server must not start; a database that does not answer is no reason, it may come."""
     with app.app_context():
-        faults = list(config.current().faults)
-        if faults or not config.current().is_production:
+        faults = list(current_settings().faults)
+        if faults or not current_settings().is_production:
             return faults
         try:
             ids = [demo.client_id for demo in config.DEMO_CLIENTS]
             for found in db.session.scalars(select(Client.client_id).where(Client.client_id.in_(ids))):
                 faults.append(f"The demo client {found} must not exist in production: `flask clients delete {found}`.")
-            if keystore.keystore().rows():
+            if keystore.current_keystore().rows():
                 keystore.signer()
         except RefusedError as error:
             faults.append(f"No token could be signed: {error.reason}. Is the right key in KEYTURN_SECRET_KEYS?")

@@ -12,9 +12,9 @@ from typing import Any
 from authlib.oauth2 import OAuth2Error
 from flask import current_app
 
-import config
 from app.logs import one_line
 from app.refusals.codes import CODES
+from app.settings import current_settings
 
 REALM = "keyturn"
 RESOURCE_METADATA = "RESOURCE_METADATA"  # the address that RFC 9728 wants in a challenge, in `app.config`
@@ -51,7 +51,7 @@ class RefusedError(OAuth2Error):
 
     def page(self) -> str | None:
         """The address of the page about the error, for `error_uri`; none where there is no code."""
-        return f"{config.current().issuer}/errors/{self.error}" if self.error else None
+        return f"{current_settings().issuer}/errors/{self.error}" if self.error else None
 
     def challenge(self) -> str | None:
         """The `WWW-Authenticate` that RFC 9110, section 15.5.2 wants with every 401."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 from authlib.oauth2 import OAuth2Error
-from flask import Flask, Response, json, jsonify, request
+from flask import Flask, Response, g, json, request
 from sqlalchemy import exc
 from werkzeug.exceptions import HTTPException
 
-import config
-from app.logs import log, one_line
+from app.audit import trail
+from app.logs import log
 from app.refusals.codes import CODES
-from app.refusals.errors import RefusedError
+from app.refusals.errors import AccessRefusedError, RefusedError
+from app.settings import current_settings
+from app.storage.database import cause
 
 # Whatever else may be wrong with a client we say ourselves.
 LEFT_TO_AUTHLIB = {
@@ -34,7 +35,7 @@ def as_refused(error: OAuth2Error) -> RefusedError:
 def render(error: RefusedError) -> Response:
     """The answer to a refused request, in JSON (RFC 6749, section 5.2)."""
     body = {"error": error.error, "error_description": error.description, "error_uri": error.page()}
-    if not config.current().is_production:
+    if not current_settings().is_production:
         body["hint"] = re.sub(r"[^\x20\x21\x23-\x5b\x5d-\x7e]", "?", error.reason)
     answer = Response(json.dumps({k: v for k, v in body.items() if v}), error.status_code, mimetype="application/json")
     answer.headers.update({"Cache-Control": "no-store", "Pragma": "no-cache"})
@@ -45,25 +46,29 @@ def render(error: RefusedError) -> Response:
     return answer
 
 
-def public(document: dict[str, Any], *, max_age: int) -> Response:
-    """A JSON document for everybody, which may be kept for so many seconds."""
-    answer = jsonify(document)
-    answer.cache_control.public = True
-    answer.cache_control.max_age = max_age
-    return answer
+def note_refusal(error: RefusedError) -> None:
+    """Note why a request was refused, or failed; what is not at any address is a log line only."""
+    reason = f"{error.error or 'no token'}: {error.reason}"
+    if error.status_code == 404:
+        trail.log_line("request_refused", reason=reason)
+        return
+    if error.status_code >= 500:
+        event = "request_failed"
+    elif isinstance(error, AccessRefusedError):
+        event = "access_refused"
+    elif request.blueprint == "oauth" and request.endpoint:
+        event = f"{request.endpoint.removeprefix('oauth.')}_refused"
+    else:
+        event = "request_refused"
+    trail.note(event, client_id=g.get("client_id"), reason=reason)
 
 
-def init_app(app: Flask, record: Callable[[RefusedError], None]) -> None:
-    """Render whatever is raised in a request.
-
-    Args:
-        app: Whose requests.
-        record: Called once for every refusal and failure.
-    """
+def init_app(app: Flask) -> None:
+    """Render whatever is raised in a request, and note it."""
     app.before_request(lambda: request.read_body())  # type: ignore[attr-defined]
 
     def recorded(refusal: RefusedError) -> Response:
-        record(refusal)
+        note_refusal(refusal)
         return render(refusal)
 
     @app.errorhandler(OAuth2Error)
@@ -94,11 +99,6 @@ def init_app(app: Flask, record: Callable[[RefusedError], None]) -> None:
         return recorded(RefusedError("server_error", reason=type(error).__name__))
 
 
-def cause(error: Exception) -> str:
-    """What a database's driver said, in one line; it names hosts and users, never passwords or values."""
-    return one_line(str(getattr(error, "orig", None) or error).strip().partition("\n")[0])
-
-
 def from_http(error: HTTPException) -> RefusedError:
     """What Flask and Werkzeug refuse by themselves; codes by our own choice, no RFC names any."""
     known: dict[int | None, Any] = {
@@ -112,5 +112,5 @@ def from_http(error: HTTPException) -> RefusedError:
     code, description = known.get(error.code, ("invalid_request", None))
     reason = f"{error.code} {error.name}"
     if error.code == 413:
-        reason = f"the body is longer than {config.current().max_body_bytes} bytes (KEYTURN_MAX_BODY_BYTES)"
+        reason = f"the body is longer than {current_settings().max_body_bytes} bytes (KEYTURN_MAX_BODY_BYTES)"
     return RefusedError(code, description, reason=reason, status=error.code)

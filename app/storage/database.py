@@ -34,6 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import DeclarativeBase
 
+from app.logs import one_line
 from app.storage import fast_statement
 
 CONNECT_SECONDS = 5
@@ -149,3 +150,8 @@ def delete_in_steps(model: type[Base], condition: ColumnElement[bool], *, steps:
             break
         time.sleep(time.monotonic() - begin)  # as long for the others as for us
     return total
+
+
+def cause(error: Exception) -> str:
+    """What a database's driver said, in one line; it names hosts and users, never passwords or values."""
+    return one_line(str(getattr(error, "orig", None) or error).strip().partition("\n")[0])

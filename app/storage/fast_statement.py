@@ -17,7 +17,7 @@ from sqlalchemy import Engine, Insert, Select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import PoolProxiedConnection
 
-from app.per_app import kept
+from app.per_app import PerApp
 
 
 class Statement:
@@ -41,7 +41,7 @@ class Statement:
         Raises:
             DBAPIError: If the database does not do it.
         """
-        return [self.found._make(row) for row in kept("connections").execute(self, values)]
+        return [self.found._make(row) for row in current_connections().execute(self, values)]
 
     def text(self, engine: Engine) -> str:
         """The SQL for this database; both drivers take parameters by name."""
@@ -94,5 +94,8 @@ class Connections:
         return found
 
 
+current_connections = PerApp[Connections]("connections")
+
+
 def init_app(app: Flask, engine: Engine) -> None:
-    app.extensions["connections"] = Connections(engine)
+    current_connections.set(app, Connections(engine))

@@ -1,35 +1,14 @@
-"""This file is an access token that has been checked, and the check (RFC 9068, section 4).
+"""An access token that has been checked: whoever holds an `AccessToken` may trust what it says.
 
-Who holds an `AccessToken` may trust what is in it: only a check makes one, `check_jwt` here or
-`live_token`, which asks in addition whether it was withdrawn.
+Only a check makes one: `jwt_check` of what a JWT itself shows, and `checking`, which also looks whether it
+was revoked.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
-
-from flask import Flask
-from joserfc import jws
-from joserfc.errors import DecodeError, JoseError
-from joserfc.jwt import ClaimsOption, JWTClaimsRegistry
-
-import config
-from app.clock import now
-from app.keys import keystore
-from app.keys.signing_key import LEEWAY_SECONDS
-from app.per_app import kept
-from app.refusals.hints import duration
-
-ALGORITHMS = ("RS256", "ES256")
-TYPES = ("at+jwt", "application/at+jwt")
-MAX_MOMENT = 2**53
-REMEMBERED_TOKENS = 2_048  # per app, some 3 kB each
-VERIFIED = "verified_jwt"  # `verify`, which remembers what it has found
-NEEDED_CLAIMS = ("iss", "exp", "aud", "sub", "client_id", "iat", "jti")  # RFC 9068, section 2.2
 
 
 class InvalidTokenError(Exception):
@@ -61,87 +40,3 @@ class AccessToken:
             expires_at=int(claims["exp"]),
             claims=claims,
         )
-
-
-def init_app(app: Flask) -> None:
-    # What a signature has shown once it shows for ever: a token that is used again is not verified again.
-    app.extensions[VERIFIED] = lru_cache(maxsize=REMEMBERED_TOKENS)(verify)
-
-
-def check_jwt(text: str) -> AccessToken:
-    """Check everything that a JWT itself shows, but whether its audience is the one who asks.
-
-    Raises:
-        InvalidTokenError: If anything about it is not as this server would have made it.
-    """
-    kid, token = kept(VERIFIED)(text)
-    check_moments(token.claims)
-    if keystore.find_public(kid) is None:
-        raise InvalidTokenError("the token's key was withdrawn")
-    return token  # type: ignore[no-any-return]
-
-
-def verify(text: str) -> tuple[str, AccessToken]:
-    """What no passing of time will change: the signature, and that the claims are those of a token of ours.
-
-    Returns:
-        The id of its key, and the token.
-    """
-    try:
-        signed = jws.extract_compact(text.encode("ascii"))
-        check_signature(signed)
-        claims = json.loads(signed.payload or b"")
-        check_claims(claims)
-        return signed.headers()["kid"], AccessToken.from_claims(claims)
-    except DecodeError as error:
-        raise InvalidTokenError("the token is no JWT, or a part of one") from error
-    # RecursionError: thousands of brackets in a row are JSON too. OverflowError: so is a number without end.
-    except (JoseError, ValueError, TypeError, RecursionError, OverflowError) as error:
-        raise InvalidTokenError(f"the token is malformed: {type(error).__name__}") from error
-
-
-def check_signature(signed: jws.CompactSignature) -> None:
-    """The header decides nothing but which of our keys to try (RFC 8725, sections 3.1 and 3.11)."""
-    header = signed.headers()
-    # joserfc lets an empty list pass; RFC 7515, section 4.1.11 does not, and we know no extension anyway.
-    if "crit" in header:
-        raise InvalidTokenError("the token has critical extensions")
-    typ, alg, kid = (header.get(name) for name in ("typ", "alg", "kid"))
-    # Authlib lets a token without `typ` pass; RFC 9068, section 4 does not.
-    if not isinstance(typ, str) or typ.lower() not in TYPES:
-        raise InvalidTokenError("the token's typ is not at+jwt")
-    if alg not in ALGORITHMS or not isinstance(kid, str):
-        raise InvalidTokenError("the token has no kid, or an algorithm that is not allowed")
-    found = keystore.find_public(kid)
-    if found is None or found[0].alg != alg:
-        raise InvalidTokenError("the token's kid names none of the published keys")
-    if not jws.validate_compact(signed, found[1], algorithms=[alg]):
-        raise InvalidTokenError("the token's signature is wrong")
-
-
-def check_claims(claims: Any) -> None:
-    if not isinstance(claims, dict):
-        raise InvalidTokenError("the token's payload is not an object")
-    needed: dict[str, ClaimsOption] = {name: {"essential": True} for name in NEEDED_CLAIMS}
-    # Of moments it shall only see that they are numbers: `check_moments` compares them, each time anew.
-    JWTClaimsRegistry(now, MAX_MOMENT, **needed).validate(claims)
-    if claims["iss"] != config.current().issuer:
-        raise InvalidTokenError("the token is another issuer's")
-    if claims["exp"] > min(claims["iat"] + config.MAX_ACCESS_TOKEN_SECONDS, MAX_MOMENT):
-        raise InvalidTokenError("the token would live longer than any that is issued here")
-    # Authlib splits whatever `scope` is, and a number ends in AttributeError and HTTP 500. The database raises
-    # for a `jti` with a NUL byte or half a surrogate pair.
-    for name in ("client_id", "jti", "scope"):
-        if not isinstance(text := claims.get(name, ""), str) or not (name == "scope" or text.isprintable()):
-            raise InvalidTokenError(f"the token's {name} is not text, or not printable")
-
-
-def check_moments(claims: Mapping[str, Any]) -> None:
-    """Compare the moments with the clock (RFC 7519, section 4.1), and say by how much one is off."""
-    moment = now()
-    # No leeway here: a token of two seconds would live for a minute.
-    if claims["exp"] <= moment:
-        raise InvalidTokenError(f"the token expired {duration(moment - int(claims['exp']))} ago")
-    for name in ("nbf", "iat"):
-        if claims.get(name, 0) > moment + LEEWAY_SECONDS:
-            raise InvalidTokenError(f"clock: {name} lies {duration(int(claims[name]) - moment)} ahead")

@@ -12,15 +12,15 @@ from typing import Any
 
 from sqlalchemy import Text, bindparam, cast, select
 
-import config
 from app.clients.client import Client
 from app.clients.secret import digest
 from app.clock import now
-from app.per_app import kept
 from app.refusals.hints import duration
+from app.settings import current_settings
 from app.storage.fast_statement import Statement
 from app.tokens import stored_token
-from app.tokens.access_token import VERIFIED, AccessToken, InvalidTokenError, check_jwt
+from app.tokens.access_token import AccessToken, InvalidTokenError
+from app.tokens.jwt_check import check_jwt, current_verify
 from app.tokens.stored_token import IssuedToken, RevokedToken
 
 CLIENT = (Client.tokens_not_before, Client.disabled_at)
@@ -69,7 +69,7 @@ def identify(text: str) -> AccessToken:
     """
     if text.startswith(stored_token.PREFIX):
         return AccessToken.from_claims(as_claims(find_opaque(text)))
-    return kept(VERIFIED)(text)[1]  # type: ignore[no-any-return]
+    return current_verify()(text)[1]
 
 
 def find_opaque(text: str) -> Any:
@@ -91,7 +91,7 @@ def refuse_revoked(row: Any, issued_at: int) -> None:
 def as_claims(row: Any) -> dict[str, Any]:
     """The row in the words of a JWT (RFC 9068, section 2.2)."""
     return {
-        "iss": config.current().issuer,
+        "iss": current_settings().issuer,
         "aud": row.audience,
         "sub": row.client_id,
         "client_id": row.client_id,

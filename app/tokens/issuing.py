@@ -10,11 +10,11 @@ from typing import Any
 
 from authlib.oauth2.rfc6750 import BearerTokenGenerator
 
-import config
 from app.clients import scope as scopes
 from app.clients.client import RegisteredClient
 from app.clock import now
 from app.keys import keystore
+from app.settings import current_settings
 from app.tokens import stored_token
 
 
@@ -25,7 +25,7 @@ def sign(client: RegisteredClient, grant_type: str, scope: str, **_: None) -> st
     moment = now()
     claims = {
         **client.claims,
-        "iss": config.current().issuer,
+        "iss": current_settings().issuer,
         "aud": audience,
         "sub": client.client_id,
         "client_id": client.client_id,
@@ -39,7 +39,7 @@ def sign(client: RegisteredClient, grant_type: str, scope: str, **_: None) -> st
 
 def lifetime(client: RegisteredClient, _: str) -> int:
     """Seconds for which a token of this client lives."""
-    return client.access_token_seconds or config.current().access_token_seconds
+    return client.access_token_seconds or current_settings().access_token_seconds
 
 
 # Without `expires_generator` a token of this grant lives ten days.

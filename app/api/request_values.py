@@ -1,0 +1,49 @@
+"""The parameters and members of a request to the sample API, each checked.
+
+What cannot be read is refused with the name of what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+
+from flask import request
+
+from app.refusals.errors import RefusedError
+
+
+def whole_number(name: str, *, default: int, high: int) -> int:
+    """A parameter of the URL, 1 to `high`."""
+    given = request.args.get(name, str(default))
+    if not re.fullmatch("[0-9]{1,19}", given) or not 1 <= int(given) <= high:
+        raise bad_request(f"The parameter {name} must be a whole number from 1 to {high}.")
+    return int(given)
+
+
+def text(name: str) -> str | None:
+    """A parameter of the URL; None if there is none."""
+    given = request.args.get(name)
+    if given is not None and not re.fullmatch("[ -~]*", given):
+        raise bad_request(f"The parameter {name} must be printable ASCII.")
+    return given
+
+
+def json_member(name: str) -> object:
+    """A member of the JSON object in the body; None if there is none."""
+    try:
+        body = request.get_json()
+    except RecursionError as error:  # thousands of brackets in a row are JSON too
+        raise bad_request("The JSON is nested too deeply.") from error
+    return body.get(name) if isinstance(body, dict) else None
+
+
+def json_whole_number(name: str, *, high: int) -> int:
+    """A member of the JSON object in the body, 0 to `high`; in JSON 5.0 is a whole number, and true is none."""
+    given = json_member(name)
+    if type(given) not in (int, float) or not 0 <= given <= high or given != int(given):  # type: ignore[operator, call-overload]
+        raise bad_request(f"The member {name} must be a whole number from 0 to {high}.")
+    return int(given)  # type: ignore[call-overload, no-any-return]
+
+
+def bad_request(description: str) -> RefusedError:
+    return RefusedError("invalid_request", description)
