@@ -20,6 +20,7 @@ from sqlalchemy import select
 
 from app.clock import now
 from app.keys import keystore, rotation
+from app.keys.keystore import current_keystore
 from app.keys.signing_key import JWKS_MAX_AGE_SECONDS, LEAD_SECONDS, LINGER_SECONDS, READ_SECONDS, SigningKey
 from app.storage.database import db
 from tests import forging
@@ -160,7 +161,7 @@ def test_an_unknown_kid_is_looked_for_once_a_second_and_no_more(
     token = forging.with_our_key(admin.app, forging.claims(), kid="unknown")
     with time_machine.travel(now(), tick=False) as clock:
         reads.clear()
-        admin.current_keystore.of(app).forget()
+        current_keystore.of(admin.app).forget()
         for _ in range(20):
             assert admin.get("/admin/logs", token).status_code == 401
         clock.shift(1)
@@ -214,7 +215,7 @@ def test_a_lost_secret_key_does_not_block_prepare_for_ever(new_app: Callable[...
 
 def test_while_one_thread_reads_the_keys_the_others_go_on_with_what_they_know(admin: Machine) -> None:
     token = admin.token()
-    known = admin.current_keystore.of(app)
+    known = current_keystore.of(admin.app)
     with time_machine.travel(now() + READ_SECONDS, tick=False), known._lock, ThreadPoolExecutor(1) as pool:
         assert pool.submit(admin.get, "/inventory", token).result(timeout=30).status_code == 200
 
