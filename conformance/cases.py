@@ -35,8 +35,9 @@ class Case:
 
     `headers_are` maps headers of the response, and `body` members of its JSON, to what they must be: a
     value, a pattern for a string, or a type. `form` is a list of pairs, so that a name can be sent twice.
-    `after` names the case that must have been sent before this one, where its response depends on that. `outside` is true for what any
-    one client of any server of this kind can try, whatever its scope (`server_runner.py`).
+    `after` names the case that must have been sent before this one, where its response depends on that.
+    `outside` is true for what any one client of any server of this kind can try, whatever its scope
+    (`server_runner.py`).
     """
 
     name: str
