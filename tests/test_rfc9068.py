@@ -15,7 +15,7 @@ from joserfc.jwk import KeySet
 from app.clients import registry
 from app.clock import now
 from app.tokens.access_token import InvalidTokenError
-from app.tokens.jwt_check import check_jwt
+from app.tokens.checking import check
 from tests import forging
 from tests.conftest import ISSUER, Machine, Operator, kid_of
 from tests.forging import LEFT_OUT
@@ -219,7 +219,7 @@ def test_R069_a_signed_payload_that_is_no_object_is_refused(admin: Machine, payl
     token = forging.with_our_key(admin.app, payload)
 
     with admin.app.test_request_context(), pytest.raises(InvalidTokenError):
-        check_jwt(token)
+        check(token)
 
 
 def test_R069_half_a_token_and_a_changed_one_are_refused(admin: Machine) -> None:

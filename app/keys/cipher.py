@@ -1,7 +1,7 @@
-"""This file is the encryption of signing keys at rest, by Fernet.
+"""The encryption of signing keys at rest, by Fernet.
 
 The keys come from KEYTURN_SECRET_KEYS, the newest first: the newest encrypts, any of them
-decrypts. Development keeps one in `instance/secret-key`, which `flask prepare` makes.
+decrypts. Development has one in `instance/secret-key`, which `flask prepare` makes.
 """
 
 from __future__ import annotations
