@@ -38,6 +38,14 @@ def decrypt(sealed: str) -> bytes:
         raise SealedKeyError("no key in KEYTURN_SECRET_KEYS opens this signing key") from error
 
 
+def opens(sealed: str) -> bool:
+    """Whether one of this process's secret keys decrypts this."""
+    try:
+        return bool(decrypt(sealed))
+    except SealedKeyError:
+        return False
+
+
 def is_newest(sealed: str) -> bool:
     """Whether the newest of the secret keys encrypted this."""
     try:

@@ -65,14 +65,14 @@ def rotate(*, at_once: bool = False, lost_secret_key: bool = False) -> SigningKe
             raise RotationError(f"the key {waiting.kid} is published and waits; --now lets it sign at once")
         if not lost_secret_key:
             refuse_another_secret(active, hint=LOST if at_once else "")
-        if waiting and not opens(waiting):
+        if waiting and not cipher.opens(waiting.private_pem):
             waiting.withdraw(moment)
             waiting = None
         key = waiting or publish(made, signs_from=moment + LEAD_SECONDS)
-        if at_once:
-            key.signs_from = AT_ONCE
         if active:
-            active.retire(moment if at_once else key.signs_from, at_once=at_once)
+            active.retire(moment if at_once else key.signs_from)
+        if at_once:
+            let_sign_at_once(key, keys, moment)
         record("key_rotated", reason=f"kid {key.kid} signs {'at once' if at_once else f'from {key.signs_from}'}")
     return changed(key)
 
@@ -105,12 +105,19 @@ def withdraw(kid: str, *, lost_secret_key: bool = False) -> SigningKey:
         leaked.withdraw(moment)
         successor = choose_successor([key for key in keys if key is not leaked], moment)
         successor = successor or publish(made, signs_from=AT_ONCE)
-        # Whatever another machine's clock says, as the key before it has gone there too.
-        successor.signs_from = AT_ONCE
+        let_sign_at_once(successor, keys, moment)
         if was == "next":
             successor.stay()
         record("key_withdrawn", reason=f"kid {kid} was {was}; {successor.kid} signs")
     return changed(successor)
+
+
+def let_sign_at_once(chosen: SigningKey, keys: Iterable[SigningKey], moment: int) -> None:
+    """Let it be the key that signs whatever the clock of a machine says, and none before it."""
+    chosen.signs_from = AT_ONCE
+    for key in keys:
+        if key is not chosen and key.state(moment) in ("retired", "gone"):
+            key.retired_at = AT_ONCE
 
 
 def choose_successor(keys: Sequence[SigningKey], moment: int) -> SigningKey | None:
@@ -118,7 +125,7 @@ def choose_successor(keys: Sequence[SigningKey], moment: int) -> SigningKey | No
     waiting = in_state("next", keys, moment)
     if active := in_state("active", keys, moment):
         return active
-    if waiting and not opens(waiting):
+    if waiting and not cipher.opens(waiting.private_pem):
         waiting.withdraw(moment)
         return None
     return waiting
@@ -155,17 +162,9 @@ def in_state(state: str, keys: Iterable[SigningKey], moment: int) -> SigningKey 
     return next((key for key in keys if key.state(moment) == state), None)
 
 
-def opens(key: SigningKey) -> bool:
-    """Whether one of this process's secret keys decrypts it."""
-    try:
-        return bool(cipher.decrypt(key.private_pem))
-    except cipher.SealedKeyError:
-        return False
-
-
 def refuse_another_secret(active: SigningKey | None, *, hint: str) -> None:
     """A key made with another secret key than the servers' would stop every one of them."""
-    if active and not opens(active):
+    if active and not cipher.opens(active.private_pem):
         raise RotationError(OTHER_SECRET.format(kid=active.kid) + hint)
 
 

@@ -57,9 +57,9 @@ class SigningKey(Base):
             return "retired"
         return "active" if self.signs_from <= moment else "next"
 
-    def retire(self, moment: int, *, at_once: bool) -> None:
-        """Sign until then, or no more, and be published until the last token has expired."""
-        self.retired_at = AT_ONCE if at_once else moment
+    def retire(self, moment: int) -> None:
+        """Sign until then, and be published until the last token has expired."""
+        self.retired_at = moment
         self.gone_at = moment + LINGER_SECONDS
 
     def stay(self) -> None:

@@ -57,11 +57,8 @@ def refuse_foreign_keys() -> None:
     if not inspect(db.engine).has_table(SigningKey.__tablename__):
         return
     in_use = or_(SigningKey.retired_at.is_(None), SigningKey.retired_at > now())
-    for sealed in db.session.scalars(select(SigningKey.private_pem).where(in_use)):
-        try:
-            cipher.decrypt(sealed)
-        except cipher.SealedKeyError as error:
-            raise ForeignDatabaseError(FOREIGN_KEYS) from error
+    if not all(map(cipher.opens, db.session.scalars(select(SigningKey.private_pem).where(in_use)))):
+        raise ForeignDatabaseError(FOREIGN_KEYS)
 
 
 def find_newer_schema(known: Set[str], newest: str) -> str | None:
