@@ -24,8 +24,8 @@ conformance: .venv/ready ## Print which clauses of the RFCs hold; BASE_URL, CLIE
 fuzz: .venv/ready ## Throw 100,000 inputs at every route, and 5,000 calls made from its description; `make test` does a part.
 	@KEYTURN_FUZZ_INPUTS=100000 KEYTURN_SCHEMA_CALLS=5000 $(BIN)/pytest tests/test_hostile.py tests/test_openapi.py
 
-drills: .venv/ready ## Start fleets, stop servers under load, and let databases fail.
-	@$(BIN)/pytest tests/test_drills.py tests/test_sockets.py
+drills: .venv/ready ## Start fleets, stop servers under load, let databases fail, move clocks, run the release before.
+	@KEYTURN_DRILLS=1 $(BIN)/pytest tests/test_drills.py tests/test_sockets.py tests/test_clocks.py tests/test_upgrade.py
 
 bench: .venv/ready ## Measure what a request costs, and write docs/performance.md.
 	@$(BIN)/python -m benchmarks.measure

@@ -11,8 +11,7 @@ from flask import Flask
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from app.clock import now
-from app.refusals import hints
+from app.clock import duration, now
 from app.refusals.codes import CODES
 from app.storage.database import db
 from tests import forging
@@ -274,4 +273,4 @@ def test_a_change_of_state_is_explained_as_it_stands(admin: Machine) -> None:
     ],
 )
 def test_a_duration_is_said_in_the_largest_fitting_unit(seconds: int, words: str) -> None:
-    assert hints.duration(seconds) == words
+    assert duration(seconds) == words

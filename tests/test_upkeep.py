@@ -13,12 +13,12 @@ from sqlalchemy import func, insert, select
 from app.audit import trail
 from app.audit.audit_event import AuditEvent
 from app.clients.secret import ClientSecret
-from app.clock import now
-from app.keys.signing_key import LEEWAY_SECONDS, LINGER_SECONDS, SigningKey
+from app.clock import LEEWAY_SECONDS, now
+from app.keys.signing_key import LINGER_SECONDS, SigningKey
 from app.operations import cleanup
 from app.storage import database
 from app.storage.database import Base, db, transaction
-from app.tokens.stored_token import IssuedToken, RevokedToken
+from app.tokens.stored_token import REVOKED_SECONDS, IssuedToken, RevokedToken
 from tests.conftest import Machine, Operator, demo
 
 WEEK = 7 * 86_400
@@ -47,14 +47,18 @@ def test_a_token_is_removed_a_minute_after_it_expired_and_not_before(operator: O
         assert machine.get("/inventory", living).status_code == 200
 
 
-def test_a_revocation_is_kept_until_the_token_would_have_expired(operator: Operator, partner: Machine) -> None:
+def test_a_revocation_is_kept_until_a_day_after_the_token_would_have_expired(
+    operator: Operator, partner: Machine
+) -> None:
     with time_machine.travel(now(), tick=False) as clock:
         token = partner.token()
         partner.revoke(token)
         clock.shift(3_600 - 1)
         assert removed(operator)["revocations"] == 0
         assert partner.get("/inventory", token).status_code == 401
-        clock.shift(1 + LEEWAY_SECONDS)
+        clock.shift(REVOKED_SECONDS)
+        assert removed(operator)["revocations"] == 0
+        clock.shift(1)
         assert removed(operator)["revocations"] == 1
         assert partner.get("/inventory", token).status_code == 401
 
@@ -77,6 +81,8 @@ def test_a_key_is_removed_when_it_is_gone_and_never_the_one_that_signs(operator:
         clock.shift(LINGER_SECONDS)
         assert removed(operator)["signing keys"] == 1
         operator.run("keys", "withdraw", operator.run("keys", "list")["keys"][0]["kid"])
+        assert removed(operator)["signing keys"] == 0
+        clock.shift(LINGER_SECONDS)
         assert removed(operator)["signing keys"] == 1
 
         assert admin.get("/admin/logs", admin.token()).status_code == 200

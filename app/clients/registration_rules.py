@@ -17,10 +17,10 @@ CLAIM_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 # A token travels in a header: with these bounds it stays below 6,144 characters (RFC 6749, section 5.1).
 MAX_SCOPE_CHARACTERS = 1_024
 MAX_CLAIMS_CHARACTERS = 2_048
-# What the server itself says in a token or of one (RFC 7519, 7662, 7800, 8693, 9068).
+# What the server itself says in a token or of one (RFC 7519, 7662, 7800, 8693, 9068); `gen` is its own.
 RESERVED_CLAIMS = {
     *("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "auth_time", "acr", "amr"),
-    *("cnf", "act", "may_act", "token_type", "active", "username"),
+    *("cnf", "act", "may_act", "token_type", "active", "username", "gen"),
 }
 
 

@@ -18,6 +18,7 @@ from app.clients.client import Client, RegisteredClient
 from app.clients.registration_rules import RegistrationError
 from app.clients.secret import ClientSecret, KnownSecret, digest, generate
 from app.clock import now
+from app.keys import keystore
 from app.logs import one_line
 from app.storage.database import db, transaction
 from app.storage.fast_statement import Statement
@@ -26,19 +27,22 @@ FIND_CLIENT = Statement(
     select(
         *(Client.client_id, Client.scope, Client.default_scope, Client.access_token_seconds),
         *(Client.token_endpoint_auth_method, Client.grant_types, cast(Client.claims, Text).label("claims")),
-        *(Client.token_format, Client.resource_server, Client.disabled_at),
+        *(Client.token_format, Client.resource_server, Client.disabled_at, Client.generation),
         *(ClientSecret.id.label("secret_id"), ClientSecret.name.label("secret_name")),
-        *(ClientSecret.digest, ClientSecret.not_after),
+        *(ClientSecret.digest, ClientSecret.not_after, ClientSecret.ended_at),
+        keystore.GENERATION,
     )
     .outerjoin(ClientSecret, ClientSecret.client_row == Client.id)
     .where(Client.client_id == bindparam("client_id"))
 )
-OF_CLIENT, OF_SECRET = slice(10), slice(10, None)
+OF_CLIENT, OF_SECRET = slice(11), slice(11, 16)
 
 
 def find_client(client_id: str) -> RegisteredClient | None:
-    """The client with this id, and its secrets, by one statement."""
+    """The client with this id, and its secrets, by one statement, which also tells whether the keys have changed."""
     rows = FIND_CLIENT.run(client_id=client_id)
+    if rows:
+        keystore.current_keystore().notice(rows[0].key_generation)
     secrets = [KnownSecret(*row[OF_SECRET]) for row in rows]
     return RegisteredClient(*rows[0][OF_CLIENT], secrets) if rows else None
 
@@ -120,7 +124,7 @@ def add(client: Client, plaintext: str) -> str:
 
 
 def revoke_tokens(id_or_name: str) -> Client:
-    """From now on no token counts that the client has been given, of either format."""
+    """Revoke every token issued to the client so far, of either format."""
     with transaction():
         client = get_client(id_or_name)
         end_tokens(client)
@@ -128,32 +132,46 @@ def revoke_tokens(id_or_name: str) -> Client:
     return client
 
 
-def disable(id_or_name: str) -> Client:
-    """Refuse the client and its tokens from now on; its secrets are kept."""
+def disable(id_or_name: str) -> bool:
+    """Refuse the client and its tokens from now on; its secrets are not removed.
+
+    Returns:
+        False if it was disabled before: then nothing is changed.
+    """
     with transaction():
         client = get_client(id_or_name)
-        client.disabled_at = client.disabled_at or now()
+        if client.disabled_at is not None:
+            return False
+        client.disabled_at = now()
         end_tokens(client)
         trail.record("client_disabled", client_id=client.client_id)
-    return client
+    return True
 
 
-def enable(id_or_name: str) -> Client:
-    """Let the client in again; its old tokens stay dead, also those that were being made when it was disabled."""
+def enable(id_or_name: str) -> bool:
+    """Let the client in again; its old tokens stay dead, whichever release disabled it.
+
+    Returns:
+        False if it was enabled before: then nothing is changed, and its tokens live on.
+    """
     with transaction():
         client = get_client(id_or_name)
+        if client.disabled_at is None:
+            return False
         client.disabled_at = None
         end_tokens(client)
         trail.record("client_enabled", client_id=client.client_id)
-    return client
+    return True
 
 
 def end_tokens(client: Client) -> None:
-    """Moments are whole seconds: a token that is issued later in this one does not count either.
+    """Refuse every token that the client has been given, of either format.
 
-    The moment never moves back, whatever the clock does: that would revive tokens.
+    Also one that is being issued now: it has the generation that was read, and not the new one.
     """
-    client.tokens_not_before = max(client.tokens_not_before, now() + 1)
+    client.generation += 1
+    # For the previous release, whose servers may still run. It never moves back: that would revive tokens.
+    client.tokens_not_before = client.ended_until = max(client.tokens_not_before, now() + 1)
 
 
 def delete(id_or_name: str) -> str:

@@ -1,7 +1,7 @@
-"""This file is the encryption of signing keys at rest, by Fernet.
+"""The encryption of signing keys at rest, by Fernet.
 
 The keys come from KEYTURN_SECRET_KEYS, the newest first: the newest encrypts, any of them
-decrypts. Development keeps one in `instance/secret-key`, which `flask prepare` makes.
+decrypts. Development has one in `instance/secret-key`, which `flask prepare` makes.
 """
 
 from __future__ import annotations
@@ -36,6 +36,14 @@ def decrypt(sealed: str) -> bytes:
         return MultiFernet(fernets()).decrypt(sealed)
     except InvalidToken as error:
         raise SealedKeyError("no key in KEYTURN_SECRET_KEYS opens this signing key") from error
+
+
+def opens(sealed: str) -> bool:
+    """Whether one of this process's secret keys decrypts this."""
+    try:
+        return bool(decrypt(sealed))
+    except SealedKeyError:
+        return False
 
 
 def is_newest(sealed: str) -> bool:

@@ -11,8 +11,8 @@ from flask.cli import with_appcontext
 
 from app.audit import retention, trail
 from app.clients.secret import ClientSecret
-from app.clock import now
-from app.keys.signing_key import LEEWAY_SECONDS, SigningKey
+from app.clock import LEEWAY_SECONDS, now
+from app.keys.signing_key import SigningKey
 from app.operations.command_group import as_json, checked, print_json
 from app.settings import current_settings
 from app.storage.database import delete_in_steps, transaction
@@ -32,9 +32,9 @@ def remove_expired() -> dict[str, int]:
     expired = now() - LEEWAY_SECONDS
     removed = {
         "opaque tokens": delete_in_steps(IssuedToken, IssuedToken.expires_at <= expired),
-        "revocations": delete_in_steps(RevokedToken, RevokedToken.expires_at <= expired),
+        "revocations": delete_in_steps(RevokedToken, RevokedToken.is_of_no_use(now())),
         "secrets": delete_in_steps(ClientSecret, ClientSecret.not_after <= now() - ENDED_SECRET_SECONDS),
-        "signing keys": delete_in_steps(SigningKey, SigningKey.gone_at <= now()),
+        "signing keys": delete_in_steps(SigningKey, SigningKey.is_of_no_use(now())),
         "audit events": retention.trim(current_settings()),
     }
     if any(removed.values()):

@@ -64,7 +64,9 @@ def show_one(client: str, as_json: bool) -> None:
 @as_json
 def disable(client: str, as_json: bool) -> None:
     """Refuse a client from now on."""
-    show(describe(registry.disable(client)), as_json)
+    if not registry.disable(client):
+        click.echo("It was disabled before: nothing was changed.", err=True)
+    show(describe(registry.get_client(client)), as_json)
 
 
 @clients.command()
@@ -72,7 +74,9 @@ def disable(client: str, as_json: bool) -> None:
 @as_json
 def enable(client: str, as_json: bool) -> None:
     """Let a disabled client in again."""
-    show(describe(registry.enable(client)), as_json)
+    if not registry.enable(client):
+        click.echo("It was enabled before: nothing was changed, and its tokens live on.", err=True)
+    show(describe(registry.get_client(client)), as_json)
 
 
 @clients.command()

@@ -1,12 +1,14 @@
-"""This file is `flask prepare`: everything that must be there before the server starts.
+"""`flask prepare`: everything that must be there before the server starts.
 
-Idempotent, and under one lock: a fleet may start at once.
+Idempotent, and under one lock: a fleet may start at once. In development it refuses a database that looks
+like another server's, before it changes anything there.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,13 +24,18 @@ import config
 from app.clients import registry
 from app.clients.client import Client
 from app.clients.registration_rules import RegistrationError
-from app.clock import now
 from app.keys import cipher, keystore, rotation
+from app.operations import foreign_database
 from app.operations.command_group import checked
+from app.operations.foreign_database import ForeignDatabaseError
 from app.settings import current_settings
 from app.storage.database import db
 
 ONE_PREPARES = 9068  # PostgreSQL names advisory locks by number
+LOST_KEY = (
+    "No key in KEYTURN_SECRET_KEYS opens the key that signs: set the one that it was encrypted with. "
+    "If that is lost, `flask keys rotate --now --lost-secret-key` makes a new signing key."
+)
 
 
 def prepare() -> None:
@@ -39,34 +46,54 @@ def prepare() -> None:
 
 
 command = click.command("prepare")(
-    with_appcontext(checked(prepare, refusals=(cipher.SealedKeyError, RegistrationError)))
+    with_appcontext(checked(prepare, refusals=(cipher.SealedKeyError, RegistrationError, ForeignDatabaseError)))
 )
 
 
 def make_ready() -> Iterator[str]:
     """Do what is missing, and say it."""
-    import flask_migrate  # here, as no server needs it, and with Alembic it is as long to import as Flask
-
-    settings = current_settings()
+    demos = usable_demos(current_settings())
+    is_production = current_settings().is_production
+    if not is_production:
+        foreign_database.refuse_foreign_clients({demo.client_id for demo in demos})
     if make_secret_file():
         yield "A key for the encryption at rest is in instance/secret-key."
-    know_migrations(current_app)
-    flask_migrate.upgrade()
-    yield "The database is up to date."
+    if not is_production:
+        foreign_database.refuse_foreign_keys()
+    yield migrate()
     if first := rotation.make_first():
         yield f"The first signing key is {first.kid} ({first.alg})."
+    yield from look_after_keys()
+    if not is_production:
+        for demo in demos:
+            seed(demo, is_new=first is not None)
+        yield f"The demo clients are registered: {', '.join(demo.client_id for demo in demos) or 'none'}."
+
+
+def look_after_keys() -> Iterator[str]:
+    """Encrypt the signing keys with the newest secret key, and say what an operator has to do about them."""
     resealed, closed = rotation.reseal()
     if resealed:
         yield f"Signing keys encrypted again, with the newest of KEYTURN_SECRET_KEYS: {resealed}."
     if closed:
-        yield f"Signing keys that none of KEYTURN_SECRET_KEYS opens: {closed}. `flask keys rotate --now` makes one."
-    if all(key.alg != settings.signing_alg for key in keystore.published()):
-        yield f"KEYTURN_SIGNING_ALG is {settings.signing_alg}: it takes effect at `flask keys rotate`."
-    if not settings.is_production:
-        demos = usable_demos(settings)
-        for demo in demos:
-            seed(demo)
-        yield f"The demo clients are registered: {', '.join(demo.client_id for demo in demos) or 'none'}."
+        yield LOST_KEY
+    alg = current_settings().signing_alg
+    if all(key.alg != alg for key in keystore.published()):
+        yield f"KEYTURN_SIGNING_ALG is {alg}: it takes effect at `flask keys rotate`."
+
+
+def migrate() -> str:
+    """Bring the schema up to date; a newer release's is left as it is, if it still serves this code."""
+    import flask_migrate  # here, as no server needs it, and with Alembic it is as long to import as Flask
+    from alembic.script import ScriptDirectory
+
+    know_migrations(current_app)
+    scripts = ScriptDirectory(current_app.extensions["migrate"].directory)
+    newest = str(scripts.get_current_head())
+    if newer := foreign_database.find_newer_schema({script.revision for script in scripts.walk_revisions()}, newest):
+        return f"The database was made by a newer Keyturn (its schema is {newer}), which still serves this one."
+    flask_migrate.upgrade()
+    return "The database is up to date."
 
 
 def know_migrations(app: Flask) -> None:
@@ -98,8 +125,12 @@ def make_secret_file() -> bool:
     return True
 
 
-def seed(demo: config.DemoClient) -> None:
-    """Register a demo client unless it is there; the only client whose secret a person chose."""
+def seed(demo: config.DemoClient, *, is_new: bool) -> None:
+    """Register a demo client unless it is there; the only client whose secret a person chose.
+
+    Its id may have been there before: unless the database is new, it begins at a generation that no token of an
+    earlier demo client has, so that those stay dead.
+    """
     if registry.find_client(demo.client_id) is None:
         client = Client(
             client_id=demo.client_id,
@@ -110,7 +141,7 @@ def seed(demo: config.DemoClient) -> None:
             grant_types="client_credentials" if demo.scope else "",
             token_format=demo.token_format,
             resource_server=demo.resource_server,
-            tokens_not_before=now(),  # its id is not a new one: tokens of an earlier demo client stay dead
+            generation=0 if is_new else 1 + secrets.randbelow(2**31),
             claims={},
         )
         registry.add(client, demo.secret)

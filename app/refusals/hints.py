@@ -15,7 +15,6 @@ MEDIA_TYPES = {
     "multipart/form-data": "a multipart form was sent",
     "": "no media type was sent",
 }
-UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
 def nearly_the_secret(sent: str) -> tuple[tuple[str, str], ...]:
@@ -38,10 +37,3 @@ def unknown_scope(word: str, known: Iterable[str]) -> str:
 
 def sent_instead(media_type: str) -> str:
     return MEDIA_TYPES.get(media_type, f"{media_type} was sent")
-
-
-def duration(seconds: int) -> str:
-    """3 days, 70 seconds: the largest unit of which there are at least two, or one second."""
-    size, unit = next((pair for pair in UNITS if seconds >= 2 * pair[0]), UNITS[-1])
-    count = seconds // size
-    return f"{count} {unit}{'' if count == 1 else 's'}"

@@ -12,11 +12,12 @@ from app.audit import audit_event
 from app.clients import client, secret
 from app.keys import signing_key
 from app.operations.command_group import refuse_faults
+from app.storage import schema_revision
 from app.storage.database import WRITES, Base, db
 from app.tokens import stored_token
 
 # Imported, so that Base knows their tables.
-MODELS = (audit_event, client, stored_token, secret, signing_key, stock)
+MODELS = (audit_event, client, stored_token, secret, signing_key, stock, schema_revision)
 
 refuse_faults()
 arguments = current_app.extensions["migrate"].configure_args
