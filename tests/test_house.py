@@ -19,6 +19,9 @@ FILES = [file for file in APP.rglob("*.py") if "versions" not in file.parts]
 ORDER = [
     "clock",
     "per_app",
+    "setting_forms",
+    "keyturn_file",
+    "database_url",
     "settings",
     "logs",
     "storage",
