@@ -19,7 +19,7 @@ from app.settings import current_settings
 
 PATH = "/errors/"
 MAX_AGE_SECONDS = 3_600
-STYLE = (Path(__file__).parent / "templates" / "style.css").read_text()
+STYLE = (Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
 # Nothing is loaded and nothing runs; the one style sheet is named by its digest.
 STYLE_DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 HEADERS = {

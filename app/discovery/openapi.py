@@ -33,7 +33,7 @@ def openapi() -> Response:
 
 def description(settings: config.Settings) -> dict[str, Any]:
     """The description of a server with these settings."""
-    described: dict[str, Any] = json.loads(FILE.read_text())
+    described: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     described["servers"] = [{"url": settings.issuer}]
     schemes, schemas = (described["components"][name] for name in ("securitySchemes", "schemas"))
     schemes["token"]["flows"]["clientCredentials"] = {

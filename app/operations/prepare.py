@@ -18,12 +18,9 @@ from flask import Flask, current_app
 from flask.cli import with_appcontext
 from sqlalchemy import func, select, text
 
-import config
-from app.clients import registry
-from app.clients.client import Client
 from app.clients.registration_rules import RegistrationError
-from app.clock import now
 from app.keys import cipher, keystore, rotation
+from app.operations import demo_clients
 from app.operations.command_group import checked
 from app.settings import current_settings
 from app.storage.database import db
@@ -63,17 +60,16 @@ def make_ready() -> Iterator[str]:
     if all(key.alg != settings.signing_alg for key in keystore.published()):
         yield f"KEYTURN_SIGNING_ALG is {settings.signing_alg}: it takes effect at `flask keys rotate`."
     if not settings.is_production:
-        demos = usable_demos(settings)
-        for demo in demos:
-            seed(demo)
-        yield f"The demo clients are registered: {', '.join(demo.client_id for demo in demos) or 'none'}."
+        yield from demo_clients.seed_all(settings)
 
 
 def know_migrations(app: Flask) -> None:
     """Let `flask db` find the migrations."""
     import flask_migrate
 
-    flask_migrate.Migrate(app, db, directory=str(Path(__file__).parent.parent / "storage" / "migrations"))
+    folder = str(Path(__file__).parent.parent / "storage" / "migrations")
+    # Alembic reads the path by ConfigParser, to which a `%` begins an interpolation. There is no alembic.ini to miss.
+    flask_migrate.Migrate(app, db, directory=folder.replace("%", "%%"))
 
 
 def make_secret_file() -> bool:
@@ -98,31 +94,6 @@ def make_secret_file() -> bool:
     return True
 
 
-def seed(demo: config.DemoClient) -> None:
-    """Register a demo client unless it is there; the only client whose secret a person chose."""
-    if registry.find_client(demo.client_id) is None:
-        client = Client(
-            client_id=demo.client_id,
-            name=demo.client_id,
-            scope=demo.scope,
-            default_scope=demo.default_scope or demo.scope,
-            access_token_seconds=demo.access_token_seconds,
-            grant_types="client_credentials" if demo.scope else "",
-            token_format=demo.token_format,
-            resource_server=demo.resource_server,
-            tokens_not_before=now(),  # its id is not a new one: tokens of an earlier demo client stay dead
-            claims={},
-        )
-        registry.add(client, demo.secret)
-
-
-def usable_demos(settings: config.Settings) -> list[config.DemoClient]:
-    """The demo clients whose scopes and APIs keyturn.toml declares; with a file of one's own there may be none."""
-    scopes = {scope for resource in settings.resources for scope in resource.scopes}
-    apis = {None, *(resource.audience for resource in settings.resources)}
-    return [d for d in config.DEMO_CLIENTS if set(d.scope.split()) <= scopes and d.resource_server in apis]
-
-
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
     """Wait until no other process prepares this database: by a file beside SQLite, by PostgreSQL itself."""
@@ -137,7 +108,7 @@ def one_at_a_time() -> Iterator[None]:
         return
     file = Path(f"{db.engine.url.database}.lock")
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as opened:
+    with file.open("wb") as opened:
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
