@@ -1,4 +1,4 @@
-"""This file is the sample API's description of itself (RFC 9728): which authorization server its tokens come from.
+"""The sample API's description of itself (RFC 9728): which authorization server its tokens come from.
 
 A client that knows the API and nothing else finds it by the `resource_metadata` of a 401.
 """
