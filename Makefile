@@ -22,7 +22,7 @@ conformance: .venv/ready ## Print which clauses of the RFCs hold; BASE_URL, CLIE
 	@$(BIN)/python -m conformance
 
 fuzz: .venv/ready ## Throw 100,000 inputs at every route, and 5,000 calls made from its description; `make test` does a part.
-	@KEYTURN_FUZZ_INPUTS=100000 KEYTURN_SCHEMA_CALLS=5000 $(BIN)/pytest tests/test_hostile.py tests/test_openapi.py
+	@FUZZ_INPUTS=100000 SCHEMA_CALLS=5000 $(BIN)/pytest tests/test_hostile.py tests/test_openapi.py
 
 drills: .venv/ready ## Start fleets, stop servers under load, let databases fail, move clocks, run the release before.
 	@KEYTURN_DRILLS=1 $(BIN)/pytest tests/test_drills.py tests/test_sockets.py tests/test_clocks.py tests/test_upgrade.py

@@ -20,7 +20,9 @@ from typing import Any
 from gunicorn.workers.gthread import ThreadWorker
 
 # On this machine only, unless a deployer says otherwise: `gunicorn --bind 0.0.0.0:8000 wsgi:app`.
-bind = f"127.0.0.1:{os.environ.get('PORT') or 8000}"
+# A PORT that is none is named by the app, with all other faults; gunicorn would name neither.
+PORT = os.environ.get("PORT") or "8000"
+bind = f"127.0.0.1:{PORT if PORT.isdecimal() and int(PORT) < 65_536 else 8000}"
 if "WEB_CONCURRENCY" not in os.environ:
     workers = 2
 # Threads, so that a client that sends its body slowly holds up one thread and not a worker.
@@ -133,13 +135,16 @@ def post_fork(_: Any, worker: Any) -> None:
             os.sched_setaffinity(0, {worker.core})
 
 
-def when_ready(_: Any) -> None:
-    """Tell a learner what to try, once the port is open."""
-    from app.operations.startup import welcome
+def when_ready(server: Any) -> None:
+    """Refuse to be reached from outside by accident, and tell a learner what to try, once the port is open."""
+    from app.operations.startup import check_hosts, welcome
     from app.settings import read_settings
 
     logging.getLogger("gunicorn.error").addFilter(without_the_request)
     settings = read_settings(os.environ)
+    # The sockets say where they are, whoever opened them; with `reuse_port` the master has none.
+    names = [listener.getsockname() for listener in server.LISTENERS] or server.address
+    check_hosts(settings, [name[0] for name in names if isinstance(name, tuple)])
     if not settings.is_production and not settings.faults:
         sys.stdout.write(welcome(settings))
         sys.stdout.flush()

@@ -107,10 +107,10 @@ R077 D | our own | All workers publish the same keys and sign with the same one.
 # Metadata
 R078 M | 8414 3 | The metadata is where the RFC puts it, also with a path in the issuer.
 R079 M | 8414 2 | The issuer is the configured one, never taken from the request: https in production, without query or fragment.
-R080 M | 8414 2 | token_endpoint is there, authorization_endpoint is not, response_types_supported is empty.
+R080 M | 8414 2 | token_endpoint is there, authorization_endpoint is not; response_types_supported, which section 2 requires, is there and empty.
 R081 M | 8414 2 | grant_types_supported is client_credentials.
 R082 M | 8414 2 | The authentication methods that are listed are those that work, at each endpoint.
-R083 M | 8414 3.2 | Empty lists are left out, and every address that is listed responds.
+R083 M | 8414 3.2 | Empty lists are left out, response_types_supported apart (R080), and every address that is listed responds.
 R084 S | 8414 2 | scopes_supported and service_documentation are there.
 R085 M | 9728 3 | The sample API describes itself, and a 401 names where.
 # Introspection

@@ -112,7 +112,7 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def build_app(**settings: object) -> Flask:
     """An app with these settings, `issuer` for KEYTURN_ISSUER, and the defaults of development."""
-    given = {"secret_keys": SECRET_KEY} | settings
+    given = {"env": "development", "secret_keys": SECRET_KEY} | settings
     loaded = read_settings({f"KEYTURN_{name.upper()}": str(value) for name, value in given.items()})
     assert not loaded.faults
     suite.remember(str(given["secret_keys"]))
@@ -311,7 +311,8 @@ def live_servers() -> Iterator[Callable[..., LiveServer]]:
         port = int(settings.pop("PORT", free_port()))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYTURN_")}
         environment |= {"PORT": str(port), "KEYTURN_SECRET_KEYS": SECRET_KEY, "PYTHONWARNINGS": "default"}
-        environment |= {"KEYTURN_DATABASE_URL": url, **settings}
+        # Said, as some tests have an https issuer or a proxy, with which a server refuses to guess it.
+        environment |= {"KEYTURN_ENV": "development", "KEYTURN_DATABASE_URL": url, **settings}
         log = folder / f"server-{port}.log"
         with log.open("wb") as output:
             command = [sys.executable, "-m", "gunicorn", "wsgi:app"]

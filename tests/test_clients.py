@@ -20,7 +20,8 @@ from app.clients import secret_rotation
 from app.clients.client import Client
 from app.clients.secret import MAX_SECRETS, ClientSecret
 from app.clock import now
-from app.settings import fernet_keys, read_settings
+from app.setting_forms import fernet_keys
+from app.settings import read_settings
 from app.storage.database import db
 from tests.conftest import Machine, Operator, build_app, close
 

@@ -19,6 +19,9 @@ FILES = [file for file in APP.rglob("*.py") if "versions" not in file.parts]
 ORDER = [
     "clock",
     "per_app",
+    "setting_forms",
+    "keyturn_file",
+    "database_url",
     "settings",
     "logs",
     "storage",
@@ -101,8 +104,8 @@ def lines(files: list[Path]) -> int:
     return sum(len(file.read_text().splitlines()) for file in files)
 
 
-def test_the_five_files_of_the_core_stay_under_500_lines() -> None:
-    assert lines([ROOT / name for name in CORE]) < 500
+def test_the_files_of_the_core_stay_short_config_py_apart_which_is_data() -> None:
+    assert lines([ROOT / name for name in CORE if name != "config.py"]) < 300
 
 
 def test_the_product_stays_small() -> None:

@@ -56,6 +56,6 @@ def is_newest(sealed: str) -> bool:
 
 def fernets() -> list[Fernet]:
     try:
-        return [Fernet(key) for key in current_settings().secret_keys or (secret_file().read_text(),)]
+        return [Fernet(key) for key in current_settings().secret_keys or (secret_file().read_text(encoding="ascii"),)]
     except (OSError, ValueError) as error:
         raise SealedKeyError("there is no secret key: run `flask prepare`, or set KEYTURN_SECRET_KEYS") from error

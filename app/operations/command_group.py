@@ -47,7 +47,8 @@ def checked(function: Callable[..., None], refusals: tuple[type[Exception], ...]
         except refusals as error:
             raise click.ClickException(str(error)) from error
         except SQLAlchemyError as error:
-            raise click.ClickException(f"the database failed: {cause(error)}. Was `flask prepare` run?") from error
+            question = "" if click.get_current_context().info_name == "prepare" else " Was `flask prepare` run?"
+            raise click.ClickException(f"the database failed: {cause(error)}.{question}") from error
         except OSError as error:
             raise click.ClickException(str(error)) from error
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +20,9 @@ from flask.cli import with_appcontext
 from sqlalchemy import func, select, text
 
 import config
-from app.clients import registry
-from app.clients.client import Client
 from app.clients.registration_rules import RegistrationError
 from app.keys import cipher, keystore, rotation
-from app.operations import foreign_database
+from app.operations import demo_clients, foreign_database
 from app.operations.command_group import checked
 from app.operations.foreign_database import ForeignDatabaseError
 from app.settings import current_settings
@@ -52,10 +49,10 @@ command = click.command("prepare")(
 
 def make_ready() -> Iterator[str]:
     """Do what is missing, and say it."""
-    demos = usable_demos(current_settings())
-    is_production = current_settings().is_production
+    settings = current_settings()
+    is_production = settings.is_production
     if not is_production:
-        foreign_database.refuse_foreign_clients({demo.client_id for demo in demos})
+        foreign_database.refuse_foreign_clients({demo.client_id for demo in config.DEMO_CLIENTS})
     if make_secret_file():
         yield "A key for the encryption at rest is in instance/secret-key."
     if not is_production:
@@ -65,9 +62,7 @@ def make_ready() -> Iterator[str]:
         yield f"The first signing key is {first.kid} ({first.alg})."
     yield from look_after_keys()
     if not is_production:
-        for demo in demos:
-            seed(demo, is_new=first is not None)
-        yield f"The demo clients are registered: {', '.join(demo.client_id for demo in demos) or 'none'}."
+        yield from demo_clients.seed_all(settings, is_new=first is not None)
 
 
 def look_after_keys() -> Iterator[str]:
@@ -100,7 +95,9 @@ def know_migrations(app: Flask) -> None:
     """Let `flask db` find the migrations."""
     import flask_migrate
 
-    flask_migrate.Migrate(app, db, directory=str(Path(__file__).parent.parent / "storage" / "migrations"))
+    folder = str(Path(__file__).parent.parent / "storage" / "migrations")
+    # Alembic reads the path by ConfigParser, to which a `%` begins an interpolation. There is no alembic.ini to miss.
+    flask_migrate.Migrate(app, db, directory=folder.replace("%", "%%"))
 
 
 def make_secret_file() -> bool:
@@ -125,35 +122,6 @@ def make_secret_file() -> bool:
     return True
 
 
-def seed(demo: config.DemoClient, *, is_new: bool) -> None:
-    """Register a demo client unless it is there; the only client whose secret a person chose.
-
-    Its id may have been there before: unless the database is new, it begins at a generation that no token of an
-    earlier demo client has, so that those stay dead.
-    """
-    if registry.find_client(demo.client_id) is None:
-        client = Client(
-            client_id=demo.client_id,
-            name=demo.client_id,
-            scope=demo.scope,
-            default_scope=demo.default_scope or demo.scope,
-            access_token_seconds=demo.access_token_seconds,
-            grant_types="client_credentials" if demo.scope else "",
-            token_format=demo.token_format,
-            resource_server=demo.resource_server,
-            generation=0 if is_new else 1 + secrets.randbelow(2**31),
-            claims={},
-        )
-        registry.add(client, demo.secret)
-
-
-def usable_demos(settings: config.Settings) -> list[config.DemoClient]:
-    """The demo clients whose scopes and APIs keyturn.toml declares; with a file of one's own there may be none."""
-    scopes = {scope for resource in settings.resources for scope in resource.scopes}
-    apis = {None, *(resource.audience for resource in settings.resources)}
-    return [d for d in config.DEMO_CLIENTS if set(d.scope.split()) <= scopes and d.resource_server in apis]
-
-
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
     """Wait until no other process prepares this database: by a file beside SQLite, by PostgreSQL itself."""
@@ -168,7 +136,7 @@ def one_at_a_time() -> Iterator[None]:
         return
     file = Path(f"{db.engine.url.database}.lock")
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as opened:
+    with file.open("wb") as opened:
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,8 +1,10 @@
-"""This file is what a server looks for when it starts, and what it tells a newcomer then."""
+"""What a server checks when it starts, and what it prints for a newcomer then."""
 
 from __future__ import annotations
 
+import ipaddress
 import sys
+from collections.abc import Iterable
 
 import click
 from flask import Flask
@@ -13,8 +15,8 @@ import config
 from app.clients.client import Client
 from app.keys import keystore
 from app.logs import log
-from app.operations.prepare import usable_demos
-from app.settings import current_settings
+from app.operations.demo_clients import usable_demos
+from app.settings import current_settings, sign_of_production
 from app.storage.database import cause, db
 
 ASKS = "(an API: it asks about tokens)"
@@ -23,8 +25,35 @@ ASKS = "(an API: it asks about tokens)"
 def refuse_to_start(app: Flask) -> None:
     """End the process of a server that must not start, and say why."""
     if faults := faults_at_start(app):
-        click.echo("\n  ".join(["Keyturn does not start:", *faults]), err=True)
-        sys.exit(3)  # what gunicorn reads as "failed to boot": after any other code it would try again, for ever
+        refuse(faults)
+
+
+def refuse(faults: Iterable[str]) -> None:
+    click.echo("\n  ".join(["Keyturn does not start:", *faults]), err=True)
+    sys.exit(3)  # what gunicorn reads as "failed to boot": after any other code it would try again, for ever
+
+
+def check_hosts(settings: config.Settings, hosts: Iterable[str]) -> None:
+    """End the process of a development server that others can reach, unless KEYTURN_ENV says that this is meant.
+
+    Args:
+        settings: Of this server.
+        hosts: The addresses that it listens at, names or numbers; the path of a unix socket is none.
+    """
+    outside = next((host for host in hosts if not is_loopback(host)), None)
+    sign = sign_of_production(settings) or (outside and f"this server listens at {outside}, beyond loopback")
+    if settings.is_production or not sign:
+        return
+    if not settings.env_is_set:
+        refuse([f"KEYTURN_ENV must be set to production, or to development if that is meant, because {sign}."])
+    log.warning("KEYTURN_ENV is development, and %s: anyone who reaches it can use the demo clients", sign)
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def faults_at_start(app: Flask) -> list[str]:

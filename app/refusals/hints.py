@@ -1,4 +1,4 @@
-"""This file is what may be behind a refusal: a secret that is nearly right, a word that is nearly known.
+"""What may be behind a refusal: a secret that is nearly right, a word or an address that is nearly known.
 
 Nothing here decides anything. What is found goes into the reason of a refusal, for the operator, and in
 development for the caller.
@@ -6,6 +6,7 @@ development for the caller.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from urllib.parse import unquote_plus
@@ -15,6 +16,9 @@ MEDIA_TYPES = {
     "multipart/form-data": "a multipart form was sent",
     "": "no media type was sent",
 }
+# The shape of an address of ours: a path of another shape may contain a secret, and is not repeated.
+PLAIN_PATH = re.compile(r"(/[A-Za-z0-9._-]{0,32}){1,4}")
+MAX_COMPARED_CHARACTERS = 100
 
 
 def nearly_the_secret(sent: str) -> tuple[tuple[str, str], ...]:
@@ -33,6 +37,20 @@ def unknown_scope(word: str, known: Iterable[str]) -> str:
         return "the words of the scope are separated by commas, not by spaces"
     found = get_close_matches(word, list(known), n=1)
     return f"the scope {word} is unknown" + (f"; did you mean {found[0]}?" if found else "")
+
+
+def unknown_address(path: str, known: Iterable[str]) -> str:
+    """What is wrong with an address that no route has, by the rules of the routes that there are."""
+    rules = list(known)
+    nothing = f"there is nothing at {path}" if PLAIN_PATH.fullmatch(path) else "there is nothing at this address"
+    metadata = next((rule for rule in rules if rule.startswith("/.well-known/oauth-authorization-server")), "/")
+    if "openid-configuration" in path:
+        return f"{nothing}: this is not an OpenID provider, and its metadata is at {metadata}"
+    exact = re.sub("/+", "/", path).rstrip("/")
+    if exact in rules:
+        return f"{nothing}, which has a slash too many; did you mean {exact}?"
+    found = get_close_matches(path.lower()[:MAX_COMPARED_CHARACTERS], rules, n=1)
+    return f"{nothing}; " + (f"did you mean {found[0]}?" if found else f"the metadata is at {metadata}")
 
 
 def sent_instead(media_type: str) -> str:

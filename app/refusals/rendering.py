@@ -6,12 +6,13 @@ import re
 from typing import Any
 
 from authlib.oauth2 import OAuth2Error
-from flask import Flask, Response, g, json, request
+from flask import Flask, Response, current_app, g, json, request
 from sqlalchemy import exc
 from werkzeug.exceptions import HTTPException
 
 from app.audit import trail
 from app.logs import log
+from app.refusals import hints
 from app.refusals.codes import CODES
 from app.refusals.errors import AccessRefusedError, RefusedError
 from app.settings import current_settings
@@ -113,4 +114,6 @@ def from_http(error: HTTPException) -> RefusedError:
     reason = f"{error.code} {error.name}"
     if error.code == 413:
         reason = f"the body is longer than {current_settings().max_body_bytes} bytes (KEYTURN_MAX_BODY_BYTES)"
+    if error.code == 404 and request.url_rule is None:
+        reason = hints.unknown_address(request.path, (rule.rule for rule in current_app.url_map.iter_rules()))
     return RefusedError(code, description, reason=reason, status=error.code)
