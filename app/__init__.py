@@ -36,8 +36,8 @@ from app.discovery import error_pages, jwks, openapi, resource_metadata, server_
 from app.keys import keystore
 from app.oauth import introspection, revocation, server, token_endpoint
 from app.operations import client_commands, explain_command, key_commands, token_commands
-from app.operations.cleanup import command as cleanup
-from app.operations.prepare import command as prepare
+from app.operations.cleanup import cleanup
+from app.operations.prepare import prepare
 from app.refusals import rendering
 from app.request_body import WholeRequest
 from app.settings import current_settings, read_settings

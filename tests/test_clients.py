@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 import config
 from app import create_app
@@ -21,7 +21,7 @@ from app.clients.client import Client
 from app.clients.secret import MAX_SECRETS, ClientSecret
 from app.clock import now
 from app.settings import fernet_keys, read_settings
-from app.storage.database import db
+from app.storage.database import db, transaction
 from tests.conftest import Machine, Operator, build_app, close
 
 
@@ -227,6 +227,16 @@ def test_delete_takes_the_secrets_with_it(operator: Operator) -> None:
     operator.run("clients", "delete", "billing")
 
     assert counted(operator)[:2] == before[:2]
+
+
+def test_a_client_without_any_secret_is_refused_like_one_with_a_wrong_secret(operator: Operator) -> None:
+    machine = operator.register("billing", "--scope", "read:logs")
+    with operator.app.app_context(), transaction():
+        db.session.execute(delete(ClientSecret))
+
+    answer = machine.ask()
+
+    assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
 
 
 def test_the_last_use_of_a_secret_is_known_within_the_next_batch(operator: Operator) -> None:

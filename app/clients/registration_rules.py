@@ -1,4 +1,4 @@
-"""This file is what a registration may say; whatever else it says is refused, with the reason."""
+"""The rules of a registration: each `checked_…` returns the value as it is stored, or says what is wrong."""
 
 from __future__ import annotations
 
@@ -19,8 +19,24 @@ MAX_SCOPE_CHARACTERS = 1_024
 MAX_CLAIMS_CHARACTERS = 2_048
 # What the server itself says in a token or of one (RFC 7519, 7662, 7800, 8693, 9068).
 RESERVED_CLAIMS = {
-    *("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "auth_time", "acr", "amr"),
-    *("cnf", "act", "may_act", "token_type", "active", "username"),
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "client_id",
+    "scope",
+    "auth_time",
+    "acr",
+    "amr",
+    "cnf",
+    "act",
+    "may_act",
+    "token_type",
+    "active",
+    "username",
 }
 
 

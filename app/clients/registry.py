@@ -1,6 +1,6 @@
-"""This file is the register of clients: who is in it, and every way to change that.
+"""The register of clients: who is in it, and every way to add, disable and delete one.
 
-Each change is one transaction with its audit event; what is refused writes nothing.
+Each change is one transaction with its audit event; a change that is refused writes nothing.
 """
 
 from __future__ import annotations
@@ -24,23 +24,51 @@ from app.storage.fast_statement import Statement
 
 FIND_CLIENT = Statement(
     select(
-        *(Client.client_id, Client.scope, Client.default_scope, Client.access_token_seconds),
-        *(Client.token_endpoint_auth_method, Client.grant_types, cast(Client.claims, Text).label("claims")),
-        *(Client.token_format, Client.resource_server, Client.disabled_at),
-        *(ClientSecret.id.label("secret_id"), ClientSecret.name.label("secret_name")),
-        *(ClientSecret.digest, ClientSecret.not_after),
+        Client.client_id,
+        Client.scope,
+        Client.default_scope,
+        Client.access_token_seconds,
+        Client.token_endpoint_auth_method,
+        Client.grant_types,
+        cast(Client.claims, Text).label("claims_json"),
+        Client.token_format,
+        Client.resource_server,
+        Client.disabled_at,
+        ClientSecret.id.label("secret_id"),
+        ClientSecret.name.label("secret_name"),
+        ClientSecret.digest.label("secret_digest"),
+        ClientSecret.not_after.label("secret_not_after"),
     )
     .outerjoin(ClientSecret, ClientSecret.client_row == Client.id)
     .where(Client.client_id == bindparam("client_id"))
 )
-OF_CLIENT, OF_SECRET = slice(10), slice(10, None)
 
 
 def find_client(client_id: str) -> RegisteredClient | None:
-    """The client with this id, and its secrets, by one statement."""
+    """The client with this id, and its secrets, by one statement: a row for each secret."""
     rows = FIND_CLIENT.run(client_id=client_id)
-    secrets = [KnownSecret(*row[OF_SECRET]) for row in rows]
-    return RegisteredClient(*rows[0][OF_CLIENT], secrets) if rows else None
+    if not rows:
+        return None
+    client = rows[0]
+    return RegisteredClient(
+        client_id=client.client_id,
+        scope=client.scope,
+        default_scope=client.default_scope,
+        access_token_seconds=client.access_token_seconds,
+        token_endpoint_auth_method=client.token_endpoint_auth_method,
+        grant_types=client.grant_types,
+        claims_json=client.claims_json,
+        token_format=client.token_format,
+        resource_server=client.resource_server,
+        disabled_at=client.disabled_at,
+        secrets=[
+            KnownSecret(
+                id=row.secret_id, name=row.secret_name, digest=row.secret_digest, not_after=row.secret_not_after
+            )
+            for row in rows
+            if row.secret_id is not None  # a client without a secret has one row, by the outer join
+        ],
+    )
 
 
 def get_client(id_or_name: str) -> Client:

@@ -1,4 +1,4 @@
-"""This file is `flask clients …`: the operator's hand on the register."""
+"""`flask clients …`: register, show, change and delete clients, and rotate their secrets."""
 
 from __future__ import annotations
 
@@ -15,8 +15,19 @@ from app.operations.command_group import CommandGroup, as_json, moment, print_js
 clients = CommandGroup("clients", help="Register clients, and rotate their secrets.", refusals=(RegistrationError,))
 which = click.argument("client")
 SHOWN = (
-    *("client_id", "name", "scope", "default_scope", "access_token_seconds", "token_endpoint_auth_method"),
-    *("grant_types", "token_format", "resource_server", "claims", "created_at", "disabled_at", "tokens_not_before"),
+    "client_id",
+    "name",
+    "scope",
+    "default_scope",
+    "access_token_seconds",
+    "token_endpoint_auth_method",
+    "grant_types",
+    "token_format",
+    "resource_server",
+    "claims",
+    "created_at",
+    "disabled_at",
+    "tokens_not_before",
 )
 
 
@@ -31,10 +42,30 @@ SHOWN = (
 @click.option("--claim", "claims", multiple=True, metavar="KEY=VALUE", help="A claim for its tokens; may be repeated.")
 @click.option("--no-grant", is_flag=True, help="A client that never gets a token.")
 @as_json
-def create(name: str, claims: tuple[str, ...], no_grant: bool, as_json: bool, **asked: Any) -> None:
+def create(
+    name: str,
+    scope: str,
+    default_scope: str | None,
+    access_token_seconds: int | None,
+    auth_method: str | None,
+    token_format: str,
+    resource_server: str | None,
+    claims: tuple[str, ...],
+    no_grant: bool,
+    as_json: bool,
+) -> None:
     """Register a client and show its secret, once."""
-    grant_types = "" if no_grant or (asked["resource_server"] and not asked["scope"]) else "client_credentials"
-    client, plaintext = registry.register(name, grant_types=grant_types, claims=parse_claims(claims), **asked)
+    client, plaintext = registry.register(
+        name,
+        scope=scope,
+        default_scope=default_scope,
+        access_token_seconds=access_token_seconds,
+        auth_method=auth_method,
+        grant_types="" if no_grant or (resource_server and not scope) else "client_credentials",
+        token_format=token_format,
+        resource_server=resource_server,
+        claims=parse_claims(claims),
+    )
     show({**describe(client), "client_secret": plaintext}, as_json)
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import click
 from cryptography.fernet import Fernet
 from flask import Flask, current_app
-from flask.cli import with_appcontext
 from sqlalchemy import func, select, text
 
 import config
@@ -24,23 +23,19 @@ from app.clients.client import Client
 from app.clients.registration_rules import RegistrationError
 from app.clock import now
 from app.keys import cipher, keystore, rotation
-from app.operations.command_group import checked
+from app.operations.command_group import operator_command
 from app.settings import current_settings
 from app.storage.database import db
 
 ONE_PREPARES = 9068  # PostgreSQL names advisory locks by number
 
 
+@operator_command("prepare", refusals=(cipher.SealedKeyError, RegistrationError))
 def prepare() -> None:
     """Make the database, the first signing key and, in development, the demo clients."""
     with one_at_a_time():
         for sentence in make_ready():
             click.echo(sentence)
-
-
-command = click.command("prepare")(
-    with_appcontext(checked(prepare, refusals=(cipher.SealedKeyError, RegistrationError)))
-)
 
 
 def make_ready() -> Iterator[str]:
