@@ -122,6 +122,7 @@ class Settings:
     audit_rows: int = setting("KEYTURN_AUDIT_ROWS", 1_000_000, Whole(1_000, 100_000_000, "rows"))
     max_body_bytes: int = setting("KEYTURN_MAX_BODY_BYTES", 16_384, Whole(1_024, 1_048_576, "bytes"))
     faults: tuple[str, ...] = ()
+    resources_file: str = ""
 
     @property
     def is_production(self) -> bool:

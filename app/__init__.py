@@ -75,7 +75,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     trail.init_app(app)
     rendering.init_app(app)
     limits.init_app(app, settings)
-    scope.init_app(app, settings.resources)
+    scope.init_app(app, settings)
     keystore.init_app(app)
     jwt_check.init_app(app)
     server.init_app(app)

@@ -18,7 +18,7 @@ from flask import Flask, current_app
 from sqlalchemy import func, select, text
 
 import config
-from app.clients import registry
+from app.clients import registration, registry
 from app.clients.client import Client
 from app.clients.registration_rules import RegistrationError
 from app.clock import now
@@ -108,7 +108,7 @@ def seed(demo: config.DemoClient) -> None:
             tokens_not_before=now(),  # its id is not a new one: tokens of an earlier demo client stay dead
             claims={},
         )
-        registry.add(client, demo.secret)
+        registration.add(client, demo.secret)
 
 
 def usable_demos(settings: config.Settings) -> list[config.DemoClient]:
