@@ -12,7 +12,7 @@ from app.clients.client import SECRET_METHODS, TOKEN_FORMATS
 from app.clients.registration import GRANT
 from app.clients.registration_rules import RegistrationError
 from app.clients.registration_update import Wanted
-from app.operations.client_report import describe, show, show_changes
+from app.operations.client_report import describe, describe_changes, show, show_changes
 from app.operations.command_group import CommandGroup, as_json, print_json
 
 clients = CommandGroup("clients", help="Register clients, and rotate their secrets.", refusals=(RegistrationError,))
@@ -99,9 +99,7 @@ def update(
     )
     updated, changes = registration_update.update(client, wanted)
     if as_json:
-        print_json(
-            {**describe(updated), "changed": {each.what: {"old": each.old, "new": each.new} for each in changes}}
-        )
+        print_json({**describe(updated), "changed": describe_changes(changes)})
     else:
         show_changes(updated, changes)
 
