@@ -112,4 +112,4 @@ def undeclared_reason(error: UndeclaredScopeError, allowed: str) -> str:
     file = current_scopes().file.name
     if error.word not in allowed.split(" ") or current_scopes().file_has_changed():
         return str(error)
-    return f"{file} declares the scope {error.word} no longer, for which the client is registered"
+    return f"{file} no longer declares the scope {error.word}, for which the client is registered"

@@ -18,7 +18,7 @@ from flask import Flask, current_app
 from sqlalchemy import func, select, text
 
 import config
-from app.clients import registration, registry
+from app.clients import registration, registry, undeclared
 from app.clients.client import Client
 from app.clients.registration_rules import RegistrationError
 from app.clock import now
@@ -62,6 +62,7 @@ def make_ready() -> Iterator[str]:
         for demo in demos:
             seed(demo)
         yield f"The demo clients are registered: {', '.join(demo.client_id for demo in demos) or 'none'}."
+    yield from undeclared.sentences()
 
 
 def know_migrations(app: Flask) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 import config
+from app.clients import undeclared
 from app.clients.client import Client
 from app.keys import keystore
 from app.logs import log
@@ -32,9 +33,13 @@ def faults_at_start(app: Flask) -> list[str]:
     """Why this server must not start; a database that does not answer is no reason, it may come."""
     with app.app_context():
         faults = list(current_settings().faults)
-        if faults or not current_settings().is_production:
+        if faults:
             return faults
         try:
+            for sentence in undeclared.sentences():
+                log.warning("%s", sentence)
+            if not current_settings().is_production:
+                return faults
             ids = [demo.client_id for demo in config.DEMO_CLIENTS]
             for found in db.session.scalars(select(Client.client_id).where(Client.client_id.in_(ids))):
                 faults.append(f"The demo client {found} must not exist in production: `flask clients delete {found}`.")
