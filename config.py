@@ -113,6 +113,7 @@ class Settings:
     )
     trusted_proxies: int = setting("KEYTURN_TRUSTED_PROXIES", 0, Whole(0, 10, "proxies"))
     resources: tuple[Resource, ...] = setting("KEYTURN_FILE", (), Form.RESOURCES)
+    sample_api: str = setting("KEYTURN_SAMPLE_API", "on", OneOf(("on", "off")))
     limit_failures: str = setting("KEYTURN_LIMIT_FAILURES", "60/minute", Form.RATE)
     limit_address: str = setting("KEYTURN_LIMIT_ADDRESS", "300/minute", Form.RATE)
     limit_requests: str = setting("KEYTURN_LIMIT_REQUESTS", "", Form.RATE)
@@ -127,3 +128,7 @@ class Settings:
     @property
     def is_production(self) -> bool:
         return self.env == "production"
+
+    @property
+    def has_sample_api(self) -> bool:
+        return self.sample_api == "on"

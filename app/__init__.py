@@ -84,10 +84,12 @@ def create_app(settings: config.Settings | None = None) -> Flask:
 
     # Every address that the metadata names lies below the issuer's path.
     path = urlsplit(settings.issuer).path
-    for room in (token_endpoint, jwks, routes, error_pages, openapi):
+    for room in (token_endpoint, jwks, error_pages, openapi):
         app.register_blueprint(room.blueprint, url_prefix=path)
     server_metadata.init_app(app, settings.issuer)
-    resource_metadata.init_app(app, settings.audience)
+    if settings.has_sample_api:
+        app.register_blueprint(routes.blueprint, url_prefix=path)
+        resource_metadata.init_app(app, settings.audience)
 
     for group in (client_commands.clients, key_commands.keys, token_commands.tokens):
         app.cli.add_command(group)

@@ -66,19 +66,20 @@ def welcome(settings: config.Settings) -> str:
     ask = f"curl -s -u {demo.client_id}:{demo.secret} -d grant_type=client_credentials {settings.issuer}/oauth/token"
     pick = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])'"
     clients = "\n".join(f"  {each.client_id:16} {each.secret:42} {each.scope or ASKS}" for each in demos)
-    return f"""
-Keyturn answers at {settings.issuer}. The demo clients, with their secrets and scopes:
-{clients}
-
-Ask for a token:
-  {ask}
-
+    call = f"""
 Call the guarded route with one:
   TOKEN=$({ask} | {pick})
   curl -s -H "Authorization: Bearer $TOKEN" {settings.issuer}/admin/logs
 
 Be refused, without one:
   curl -i {settings.issuer}/admin/logs
+"""
+    return f"""
+Keyturn answers at {settings.issuer}. The demo clients, with their secrets and scopes:
+{clients}
 
+Ask for a token:
+  {ask}
+{call if settings.has_sample_api else ""}
 Ctrl-C stops the server.
 """
