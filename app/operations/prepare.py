@@ -18,6 +18,7 @@ from flask import Flask, current_app
 from sqlalchemy import func, select, text
 
 import config
+from app.api import stock
 from app.clients import registration, registry, undeclared
 from app.clients.client import Client
 from app.clients.registration_rules import RegistrationError
@@ -58,11 +59,18 @@ def make_ready() -> Iterator[str]:
     if all(key.alg != settings.signing_alg for key in keystore.published()):
         yield f"KEYTURN_SIGNING_ALG is {settings.signing_alg}: it takes effect at `flask keys rotate`."
     if not settings.is_production:
-        demos = usable_demos(settings)
-        for demo in demos:
-            seed(demo)
-        yield f"The demo clients are registered: {', '.join(demo.client_id for demo in demos) or 'none'}."
+        yield from make_samples(settings)
     yield from undeclared.sentences()
+
+
+def make_samples(settings: config.Settings) -> Iterator[str]:
+    """What development has and production does not: the demo clients, and something in the sample warehouse."""
+    demos = usable_demos(settings)
+    for demo in demos:
+        seed(demo)
+    yield f"The demo clients are registered: {', '.join(demo.client_id for demo in demos) or 'none'}."
+    if settings.has_sample_api and (articles := stock.fill_if_empty()):
+        yield f"The sample warehouse has {articles} articles."
 
 
 def know_migrations(app: Flask) -> None:
