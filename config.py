@@ -173,6 +173,13 @@ class Settings:
         Form.RESOURCES,
         "The file that declares the resources and their scopes, TOML in UTF-8.",
     )
+    sample_api: str = setting(
+        "KEYTURN_SAMPLE_API",
+        "on",
+        OneOf(("on", "off")),
+        "`off` takes away the sample API, `/admin/logs` included, and `/.well-known/oauth-protected-resource`: "
+        "each is 404. Everything else stays; the audit trail is then read by `flask explain` and in the log.",
+    )
     limit_failures: str = setting(
         "KEYTURN_LIMIT_FAILURES",
         "60/minute",
@@ -228,10 +235,15 @@ class Settings:
     # What `app/settings.py` found out while it read them.
     env_is_set: bool = False
     faults: tuple[str, ...] = ()
+    resources_file: str = ""
 
     @property
     def is_production(self) -> bool:
         return self.env == "production"
+
+    @property
+    def has_sample_api(self) -> bool:
+        return self.sample_api == "on"
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         settings = replace(settings, issuer=f"http://127.0.0.1:{settings.port}")
     audience = settings.audience or settings.issuer
     resources = tuple(replace(each, audience=each.audience or audience) for each in settings.resources)
-    settings = replace(settings, audience=audience, resources=resources)
+    file = environ.get("KEYTURN_FILE") or str(ROOT / "keyturn.toml")
+    settings = replace(settings, audience=audience, resources=resources, resources_file=file)
     faults = contradictions(settings) | faults  # of two faults of one variable, the one of its own
     sentences = [f"{variable} must be {wanted}." for variable, wanted in faults.items()]
     return replace(settings, faults=(*sentences, *unknown_variables(given)))

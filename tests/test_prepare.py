@@ -18,6 +18,7 @@ from sqlalchemy import func, select, text
 
 import config
 from app import create_app
+from app.api import stock
 from app.audit.audit_event import AuditEvent
 from app.clients.client import Client
 from app.keys.signing_key import SigningKey
@@ -171,6 +172,22 @@ def test_demo_clients_whose_scopes_are_not_declared_are_not_registered(tmp_path:
     assert "The demo clients are registered: demo-reporting." in output
 
 
+def test_the_sample_warehouse_has_something_to_show_and_keeps_what_was_changed(database_url: str) -> None:
+    app = build_app(database_url=database_url)
+    partner = demo(app, "demo-partner")
+    first = partner.get("/inventory", partner.token()).json["items"]
+    partner.send("PUT", "/inventory/pallet-4711", partner.token(), json={"quantity": 99})
+    before = partner.get("/inventory", partner.token()).json["items"]
+
+    again = app.test_cli_runner().invoke(args=["prepare"])
+
+    assert len(first) > 1
+    assert again.exit_code == 0, again.output
+    assert "warehouse" not in again.stdout
+    assert partner.get("/inventory", partner.token()).json["items"] == before != first
+    close(app)
+
+
 def test_a_command_logs_its_change_of_state(live: Callable[..., LiveServer]) -> None:
     server = live()
     command = [sys.executable, "-m", "flask", "clients", "disable", "demo-brief"]
@@ -185,6 +202,10 @@ def test_production_seeds_no_demo_clients(empty_database: str) -> None:
 
     assert "signing key" in output, errors
     assert "demo" not in output
+    app = build_app(database_url=empty_database)
+    with app.app_context():
+        assert stock.items() == []
+    close(app)
 
 
 @pytest.mark.parametrize(

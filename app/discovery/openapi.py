@@ -41,9 +41,21 @@ def description(settings: config.Settings) -> dict[str, Any]:
         "scopes": {scope: about for resource in settings.resources for scope, about in resource.scopes.items()},
     }
     schemas["ErrorCode"]["enum"] = list(CODES)
+    if not settings.has_sample_api:
+        remove(described, "samples")
     move(described["paths"], server_metadata.WELL_KNOWN, current_app.config[METADATA])
     move(described["paths"], resource_metadata.WELL_KNOWN, current_app.config.get(RESOURCE_METADATA))
     return described
+
+
+def remove(described: dict[str, Any], tag: str) -> None:
+    """Leave out a tag and the paths that have it."""
+    described["tags"] = [each for each in described["tags"] if each["name"] != tag]
+    described["paths"] = {
+        path: item
+        for path, item in described["paths"].items()
+        if not any(tag in operation["tags"] for operation in item.values() if "tags" in operation)
+    }
 
 
 def move(paths: dict[str, Any], path: str, address: str | None) -> None:

@@ -7,13 +7,12 @@ each step is a transaction of a few milliseconds, with a pause behind it in whic
 from __future__ import annotations
 
 import click
-from flask.cli import with_appcontext
 
 from app.audit import retention, trail
 from app.clients.secret import ClientSecret
 from app.clock import LEEWAY_SECONDS, now
 from app.keys.signing_key import SigningKey
-from app.operations.command_group import as_json, checked, print_json
+from app.operations.command_group import as_json, operator_command, print_json
 from app.settings import current_settings
 from app.storage.database import delete_in_steps, transaction
 from app.tokens.stored_token import IssuedToken, RevokedToken
@@ -43,6 +42,7 @@ def remove_expired() -> dict[str, int]:
     return removed
 
 
+@operator_command("cleanup")
 @as_json
 def cleanup(as_json: bool) -> None:
     """Remove what has expired: tokens, revocations, secrets, keys, and old rows of the audit trail."""
@@ -52,6 +52,3 @@ def cleanup(as_json: bool) -> None:
         return
     for what, count in removed.items():
         click.echo(f"{what:14} {count:9} removed")
-
-
-command = click.command("cleanup")(with_appcontext(checked(cleanup, refusals=())))

@@ -1,7 +1,7 @@
-"""This file is what all `flask` commands of ours have in common.
+"""What all `flask` commands of Keyturn have in common: `CommandGroup` and `@operator_command`.
 
 They refuse to work with settings at fault, print one JSON document with --json, and end with one
-sentence and exit code 1 where something is refused.
+sentence and exit code 1 when something is refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import wraps
 from typing import Any
 
 import click
-from flask.cli import AppGroup
+from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.settings import current_settings
@@ -36,6 +36,17 @@ class CommandGroup(AppGroup):
             return add(checked(function, self.refusals))
 
         return decorator
+
+
+def operator_command(
+    name: str, *, refusals: tuple[type[Exception], ...] = ()
+) -> Callable[[Callable[..., None]], click.Command]:
+    """A command directly under `flask`, in the same way: `@operator_command("explain")`."""
+
+    def decorator(function: Callable[..., None]) -> click.Command:
+        return click.command(name)(with_appcontext(checked(function, refusals)))
+
+    return decorator
 
 
 def checked(function: Callable[..., None], refusals: tuple[type[Exception], ...]) -> Callable[..., None]:

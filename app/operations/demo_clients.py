@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterator
 
 import config
-from app.clients import registration_rules, registry
+from app.clients import registration, registration_rules, registry
 from app.clients.client import Client, RegisteredClient
 from app.clients.registration_rules import RegistrationError
 from app.clients.secret import digest
@@ -59,7 +59,7 @@ def seed(demo: config.DemoClient, *, is_new: bool) -> list[str]:
     if changed:
         registry.delete(demo.client_id)
     if changed or not found:
-        registry.add(client, demo.secret)
+        registration.add(client, demo.secret)
     return changed
 
 

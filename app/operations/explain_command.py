@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from flask.cli import with_appcontext
 
 from app.audit import trail
-from app.operations.command_group import as_json, checked, moment, print_json
+from app.operations.command_group import as_json, moment, operator_command, print_json
 from app.refusals.codes import CODES
 from app.settings import current_settings
 
@@ -19,9 +18,10 @@ UNKNOWN = (
 )
 
 
+@operator_command("explain")
 @click.argument("request_id")
 @as_json
-def run(request_id: str, as_json: bool) -> None:
+def explain(request_id: str, as_json: bool) -> None:
     """Tell what really happened to a request, by the X-Request-Id of its answer."""
     found = [explanation(event.as_dict()) for event in trail.of_request(request_id)]
     if not found:
@@ -53,6 +53,3 @@ def readable(event: dict[str, Any]) -> list[tuple[str, Any]]:
         ("page", event.get("error_uri")),
         ("counted", event["count"] if event["count"] > 1 else None),
     ]
-
-
-explain = click.command("explain")(with_appcontext(checked(run, refusals=())))

@@ -16,14 +16,15 @@ from pathlib import Path
 import click
 from cryptography.fernet import Fernet
 from flask import Flask, current_app
-from flask.cli import with_appcontext
 from sqlalchemy import func, select, text
 
 import config
+from app.api import stock
+from app.clients import undeclared
 from app.clients.registration_rules import RegistrationError
 from app.keys import cipher, keystore, rotation
 from app.operations import demo_clients, foreign_database
-from app.operations.command_group import checked
+from app.operations.command_group import operator_command
 from app.operations.foreign_database import ForeignDatabaseError
 from app.settings import current_settings
 from app.storage.database import db
@@ -35,16 +36,12 @@ LOST_KEY = (
 )
 
 
+@operator_command("prepare", refusals=(cipher.SealedKeyError, RegistrationError, ForeignDatabaseError))
 def prepare() -> None:
     """Make the database, the first signing key and, in development, the demo clients."""
     with one_at_a_time():
         for sentence in make_ready():
             click.echo(sentence)
-
-
-command = click.command("prepare")(
-    with_appcontext(checked(prepare, refusals=(cipher.SealedKeyError, RegistrationError, ForeignDatabaseError)))
-)
 
 
 def make_ready() -> Iterator[str]:
@@ -63,6 +60,9 @@ def make_ready() -> Iterator[str]:
     yield from look_after_keys()
     if not is_production:
         yield from demo_clients.seed_all(settings, is_new=first is not None)
+        if settings.has_sample_api and (articles := stock.fill_if_empty()):
+            yield f"The sample warehouse has {articles} articles."
+    yield from undeclared.sentences()
 
 
 def look_after_keys() -> Iterator[str]:

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 import config
+from app.clients import undeclared
 from app.clients.client import Client
 from app.keys import keystore
 from app.logs import log
@@ -60,9 +61,13 @@ def faults_at_start(app: Flask) -> list[str]:
     """Why this server must not start; a database that does not answer is no reason, it may come."""
     with app.app_context():
         faults = list(current_settings().faults)
-        if faults or not current_settings().is_production:
+        if faults:
             return faults
         try:
+            for sentence in undeclared.sentences():
+                log.warning("%s", sentence)
+            if not current_settings().is_production:
+                return faults
             ids = [demo.client_id for demo in config.DEMO_CLIENTS]
             for found in db.session.scalars(select(Client.client_id).where(Client.client_id.in_(ids))):
                 faults.append(f"The demo client {found} must not exist in production: `flask clients delete {found}`.")
@@ -89,19 +94,20 @@ def welcome(settings: config.Settings) -> str:
     ask = f"curl -s -u {demo.client_id}:{demo.secret} -d grant_type=client_credentials {settings.issuer}/oauth/token"
     pick = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])'"
     clients = "\n".join(f"  {each.client_id:16} {each.secret:42} {each.scope or ASKS}" for each in demos)
-    return f"""
-Keyturn answers at {settings.issuer}. The demo clients, with their secrets and scopes:
-{clients}
-
-Ask for a token:
-  {ask}
-
+    call = f"""
 Call the guarded route with one:
   TOKEN=$({ask} | {pick})
   curl -s -H "Authorization: Bearer $TOKEN" {settings.issuer}/admin/logs
 
 Be refused, without one:
   curl -i {settings.issuer}/admin/logs
+"""
+    return f"""
+Keyturn answers at {settings.issuer}. The demo clients, with their secrets and scopes:
+{clients}
 
+Ask for a token:
+  {ask}
+{call if settings.has_sample_api else ""}
 Ctrl-C stops the server.
 """
