@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import pytest
 import time_machine
+from app.audit.event import AuditEvent
 from flask import Flask
 from sqlalchemy import select, text
 
 from app.audit import batch as batches
 from app.audit import retention, trail
-from app.audit.audit_event import AuditEvent
 from app.audit.batch import Noted
 from app.clock import now
 from app.logs import JsonLine, log

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 
 from app.audit import trail
+from app.audit.event import Event
 from app.clients import registration_rules
 from app.clients.client import Client, RegisteredClient
 from app.clients.registration_rules import RegistrationError
@@ -113,7 +114,7 @@ def add(client: Client, plaintext: str) -> str:
     try:
         with transaction():
             db.session.add(client)
-            trail.record("client_created", client_id=client.client_id)
+            trail.record(Event.CLIENT_CREATED, client_id=client.client_id)
     except IntegrityError as error:
         raise RegistrationError(f"the name {name} is taken") from error
     return plaintext
@@ -124,7 +125,7 @@ def revoke_tokens(id_or_name: str) -> Client:
     with transaction():
         client = get_client(id_or_name)
         end_tokens(client)
-        trail.record("tokens_revoked", client_id=client.client_id)
+        trail.record(Event.TOKENS_REVOKED, client_id=client.client_id)
     return client
 
 
@@ -134,7 +135,7 @@ def disable(id_or_name: str) -> Client:
         client = get_client(id_or_name)
         client.disabled_at = client.disabled_at or now()
         end_tokens(client)
-        trail.record("client_disabled", client_id=client.client_id)
+        trail.record(Event.CLIENT_DISABLED, client_id=client.client_id)
     return client
 
 
@@ -144,7 +145,7 @@ def enable(id_or_name: str) -> Client:
         client = get_client(id_or_name)
         client.disabled_at = None
         end_tokens(client)
-        trail.record("client_enabled", client_id=client.client_id)
+        trail.record(Event.CLIENT_ENABLED, client_id=client.client_id)
     return client
 
 
@@ -166,5 +167,5 @@ def delete(id_or_name: str) -> str:
         client = get_client(id_or_name)
         client_id = client.client_id
         db.session.delete(client)
-        trail.record("client_deleted", client_id=client_id)
+        trail.record(Event.CLIENT_DELETED, client_id=client_id)
     return client_id

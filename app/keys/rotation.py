@@ -12,6 +12,7 @@ from joserfc import jwk
 from sqlalchemy import select
 
 from app.audit import trail
+from app.audit.event import Event
 from app.clock import now
 from app.keys import cipher
 from app.keys.keystore import current_keystore
@@ -31,7 +32,7 @@ def make_first() -> SigningKey | None:
     key = generate()
     with transaction():
         publish(key, signs_from=now())
-        trail.record("key_created", reason=f"kid {key.kid}, the first")
+        trail.record(Event.KEY_CREATED, reason=f"kid {key.kid}, the first")
     return changed(key)
 
 
@@ -62,7 +63,7 @@ def rotate(*, at_once: bool = False) -> SigningKey:
             if not at_once:
                 cipher.decrypt(active.private_pem)  # raises if the servers have another secret key than this command
             active.retire(key.signs_from)
-        trail.record("key_rotated", reason=f"kid {key.kid} signs from {key.signs_from}")
+        trail.record(Event.KEY_ROTATED, reason=f"kid {key.kid} signs from {key.signs_from}")
     return changed(key)
 
 
@@ -89,7 +90,7 @@ def withdraw(kid: str) -> SigningKey:
             successor.signs_from = moment
         if was == "next":
             successor.retired_at = successor.gone_at = None
-        trail.record("key_withdrawn", reason=f"kid {kid} was {was}; {successor.kid} signs")
+        trail.record(Event.KEY_WITHDRAWN, reason=f"kid {kid} was {was}; {successor.kid} signs")
     return changed(successor)
 
 
@@ -112,7 +113,7 @@ def reseal() -> tuple[int, int]:
                 key.private_pem = cipher.encrypt(plaintext)
                 resealed += 1
         if resealed:
-            trail.record("keys_resealed", reason=f"{resealed} keys")
+            trail.record(Event.KEYS_RESEALED, reason=f"{resealed} keys")
     return resealed, closed
 
 
