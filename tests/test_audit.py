@@ -11,18 +11,19 @@ from dataclasses import replace
 
 import pytest
 import time_machine
-from app.audit.event import AuditEvent
 from flask import Flask
 from sqlalchemy import select, text
 
 from app.audit import batch as batches
 from app.audit import retention, trail
 from app.audit.batch import Noted
+from app.audit.event import AuditEvent, Budget, Event
+from app.clients.secret import ClientSecret
 from app.clock import now
 from app.logs import JsonLine, log
 from app.settings import current_settings
 from app.storage import database
-from app.storage.database import db
+from app.storage.database import db, transaction
 from tests.conftest import Machine, Operator, build_app, close, demo, wait_for
 
 
@@ -40,6 +41,14 @@ def lines() -> Iterator[list[str]]:
     log.addHandler(handler)
     yield found
     log.removeHandler(handler)
+
+
+def issued(client_id: str) -> Noted:
+    return Noted(Event.TOKEN_ISSUED, Budget.ISSUED, client_id)
+
+
+def refused(reason: str) -> Noted:
+    return Noted(Event.TOKEN_REFUSED, Budget.ANONYMOUS, reason=reason)
 
 
 def rows(app: Flask) -> list[AuditEvent]:
@@ -190,7 +199,7 @@ def test_memory_is_bounded_and_what_is_dropped_is_counted(
     with app.test_request_context():
         trail.current_batch().close()
         for n in range(25):
-            trail.note("token_issued", client_id=f"client-{n}")
+            trail.note(Event.TOKEN_ISSUED, client_id=f"client-{n}")
         trail.current_batch().write()
 
     assert len([row for row in rows(app) if row.event == "token_issued"]) == 10
@@ -198,26 +207,200 @@ def test_memory_is_bounded_and_what_is_dropped_is_counted(
     assert len([line for line in lines if '"message": "token_issued"' in line]) == 25
 
 
-def test_the_table_is_bounded_by_age_and_by_rows(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_budget_has_rows_of_its_own(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "STEP_ROWS", 2)
-    with app.app_context(), time_machine.travel(now(), tick=False) as clock:
+    with app.app_context():
         batch = trail.current_batch()
         batch.close()
-        changes = [row.event for row in rows(app)]
-        for n in range(8):
-            batch.note(Noted("token_issued", f"client-{n}"), None)
+        before = [row.event for row in rows(app)]
+        for n in range(4):
+            batch.note(issued(f"client-{n}"), None)
+        for n in range(40):
+            batch.note(refused(f"invalid_client: {n}"), f"request-{n}")
         batch.write()
-        retention.trim(replace(current_settings(), audit_rows=5))
-        assert [row.client_id for row in rows(app) if row.event == "token_issued"] == [
-            f"client-{n}" for n in range(3, 8)
-        ]
-        assert [row.event for row in rows(app)][: len(changes)] == changes
 
-        clock.shift(current_settings().audit_days * retention.DAY_SECONDS + 1)
-        batch.note(Noted("token_issued", "newest"), None)
-        batch.write()
-        retention.trim(replace(current_settings(), audit_rows=5))
-        assert [row.client_id for row in rows(app)] == ["newest"]
+        assert retention.trim_rows(replace(current_settings(), audit_rows=5)) == 35 + len(before) - 5
+
+    left = [row.client_id or row.reason for row in rows(app) if row.budget != Budget.CHANGES]
+    assert left == [f"client-{n}" for n in range(4)] + [f"invalid_client: {n}" for n in range(35, 40)]
+    assert [row.event for row in rows(app) if row.budget == Budget.CHANGES] == before[-5:]
+
+
+def test_attack_refusals_without_credentials_push_out_nothing_else(operator: Operator) -> None:
+    app = operator.app
+    thief = operator.register("thief", "--scope", "inventory:read")
+    thief.revoke(thief.token())
+    thief.ask(scope="read:logs")
+    with app.app_context():
+        for n in range(30):
+            flood(app, thief.client_id, n)
+            trail.current_batch().write()
+        before = [row for row in rows(app) if row.client_id == thief.client_id and row.budget != Budget.ANONYMOUS]
+        retention.trim_rows(replace(current_settings(), audit_rows=10))
+
+    assert {row.event for row in before} == {"client_created", "token_issued", "token_revoked", "token_refused"}
+    assert {row.id for row in before} <= {row.id for row in rows(app)}
+
+
+def flood(app: Flask, client_id: str, n: int) -> None:
+    """What anyone can send who has no credentials, under a client's id and under ids that do not exist."""
+    client = app.test_client()
+    client.get("/inventory")
+    client.get("/inventory", headers={"Authorization": f"Bearer garbage{n}"})
+    client.put("/oauth/token")
+    for path in ("/oauth/token", "/oauth/introspect", "/oauth/revoke"):
+        client.post(path, data={"grant_type": "x"}, auth=(client_id, f"kts_wrong{n}"))
+        client.post(path, data={"grant_type": "x"}, auth=(f"ktc_{n:022}", "kts_wrong"))
+        client.post(path, data=b"{}", content_type=f"application/{n}")
+
+
+def test_attack_invented_client_ids_fill_neither_the_table_nor_the_memory(app: Flask, admin: Machine) -> None:
+    with app.app_context():
+        trail.current_batch().close()
+        for n in range(120):
+            Machine(app, f"ktc_{n:022}", "kts_wrong").ask()
+        admin.token()
+        trail.current_batch().write()
+
+    wrong = [row for row in rows(app) if row.event == "token_refused"]
+    assert sum(row.count for row in wrong) == 120
+    assert len(wrong) == 51
+    assert [row.count for row in rows(app) if row.event == "token_issued"] == [1]
+
+
+def test_a_full_budget_leaves_room_in_memory_for_the_others(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "MAX_ROWS", 10)
+    with app.app_context():
+        batch = trail.current_batch()
+        batch.close()
+        rename("audit_events", "elsewhere")
+        for _ in range(2):  # twice: what is given back counts too
+            for n in range(25):
+                batch.note(refused(f"code-{n}: {n}"), f"request-{n}")
+            assert not batch.write()
+        for n in range(10):
+            batch.note(issued(f"client-{n}"), None)
+        rename("elsewhere", "audit_events")
+        assert batch.write()
+
+    assert len([row for row in rows(app) if row.event == "token_refused"]) == 10
+    assert len([row for row in rows(app) if row.event == "token_issued"]) == 10
+
+
+def test_the_moments_of_last_use_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "MAX_MARKS", 10)
+    batch = batches.Batch()
+    column = ClientSecret.last_used_at
+
+    for n in range(25):
+        batch.mark(column, n, 1)
+    _, marks, _ = batch.take()
+    for n in range(100, 125):
+        batch.mark(column, n, 2)
+    batch.give_back({}, marks)
+
+    assert len(batch.take()[1][column]) == 10
+
+
+def test_the_previous_releases_rows_are_a_budget_of_their_own(app: Flask) -> None:
+    with app.app_context():
+        trail.current_batch().close()
+        with transaction():
+            old = [{"at": now(), "event": "client_created", "count": 1}] * 8
+            db.session.execute(text("INSERT INTO audit_events (at, event, count) VALUES (:at, :event, :count)"), old)
+        for n in range(30):
+            trail.current_batch().note(refused(f"x: {n}"), f"request-{n}")
+        trail.current_batch().write()
+        retention.trim_rows(replace(current_settings(), audit_rows=5))
+
+    assert len([row for row in rows(app) if row.budget is None]) == 5
+
+
+def add_days(app: Flask, days: int) -> None:
+    """One row for each of so many days until now."""
+    with app.app_context(), transaction():
+        for day in range(days, 0, -1):
+            at = now() - day * retention.DAY_SECONDS + 10
+            db.session.add(AuditEvent(at=at, event="client_created", budget="changes", reason=f"{day} days ago"))
+
+
+def days_ago(app: Flask) -> list[int]:
+    return [int((row.reason or "").split()[0]) for row in rows(app) if "days ago" in (row.reason or "")]
+
+
+def trim_after(app: Flask, hours: float, **settings: int) -> None:
+    """Trim as a server does that has been running for so many hours."""
+    with app.app_context():
+        trimmer = retention.Trimmer(replace(current_settings(), **settings))
+        trimmer._started -= hours * 3_600
+        while trimmer.step():
+            pass
+
+
+def test_the_servers_delete_a_day_of_the_trail_in_a_day_that_they_run(app: Flask) -> None:
+    with app.app_context():
+        trail.current_batch().close()
+        trimmer = retention.Trimmer(replace(current_settings(), audit_days=10))
+    begin = trimmer._started
+    add_days(app, 100)
+
+    left = []
+    for hours in (0.9, 1.1, 24.9, 25.1, 24 * 95):
+        trimmer._started = begin - hours * 3_600
+        with app.app_context():
+            while trimmer.step():
+                pass
+        left.append(max(days_ago(app)))
+
+    assert left == [100, 99, 99, 98, 10]
+
+
+def test_attack_a_clock_that_is_far_ahead_empties_no_trail(app: Flask, database_url: str) -> None:
+    with app.app_context():
+        trail.current_batch().close()
+    add_days(app, 80)
+
+    with time_machine.travel(now() + 91 * retention.DAY_SECONDS):
+        trim_after(app, 2)
+
+    assert max(days_ago(app)) == (79 if database_url.startswith("sqlite") else 80)
+    assert len(days_ago(app)) >= 79
+
+
+def test_postgresqls_clock_is_compared_and_the_log_says_so_once(
+    app: Flask, lines: list[str], database_url: str
+) -> None:
+    with app.app_context():
+        trail.current_batch().close()
+    add_days(app, 100)
+
+    with time_machine.travel(now() + 70), app.app_context():
+        trimmer = retention.Trimmer(current_settings())
+        trimmer._started -= 2 * 3_600
+        for _ in range(3):
+            trimmer.step()
+
+    said = [line for line in lines if "this machine's clock is" in line]
+    if database_url.startswith("sqlite"):
+        assert (said, max(days_ago(app))) == ([], 99)
+    else:
+        assert (len(said), max(days_ago(app))) == (1, 100)
+        assert "seconds ahead of the database's: nothing is deleted by age" in said[0]
+
+
+def test_ids_never_begin_again(app: Flask) -> None:
+    with app.app_context():
+        trail.current_batch().close()
+        add_days(app, 3)
+        newest = max(row.id for row in rows(app))
+        with time_machine.travel(now() + 3_650 * retention.DAY_SECONDS):
+            database.delete_in_steps(AuditEvent, retention.too_old(current_settings()))
+        assert [row.id for row in rows(app)] == [newest]
+
+        retention.trim_rows(replace(current_settings(), audit_rows=1))
+        add_days(app, 1)
+
+    assert [row.id for row in rows(app)] == [newest, newest + 1]
 
 
 def test_what_a_caller_writes_into_refusals_fills_no_table_and_stops_no_batch(app: Flask, admin: Machine) -> None:
@@ -260,7 +443,7 @@ def test_a_row_that_no_database_takes_costs_no_other(app: Flask, lines: list[str
         batch = trail.current_batch()
         batch.close()
         for client_id in ("good", "bad\ud800", "better"):
-            batch.note(Noted("token_issued", client_id), None)
+            batch.note(issued(client_id), None)
         assert batch.write()
 
     assert [row.client_id for row in rows(app) if row.event == "token_issued"] == ["good", "better"]
@@ -274,7 +457,7 @@ def test_refusals_in_an_outage_leave_room_for_other_events(app: Flask, admin: Ma
         rename("audit_events", "elsewhere")
         for n in range(30):
             for m in range(60):
-                batch.note(Noted("token_refused", None, None, f"invalid_scope: {n} {m}"), f"request-{n}-{m}")
+                batch.note(refused(f"invalid_scope: {n} {m}"), f"request-{n}-{m}")
             assert not batch.write()
         rename("elsewhere", "audit_events")
         admin.token()

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import time_machine
-from app.audit.event import AuditEvent
 from flask import Flask
 from sqlalchemy import func, select
 
 import config
 from app import create_app
+from app.audit.event import AuditEvent
 from app.clients import secret_rotation
 from app.clients.client import Client
 from app.clients.secret import MAX_SECRETS, ClientSecret

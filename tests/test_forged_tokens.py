@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 import time_machine
-from app.audit.event import AuditEvent
 from flask import Flask
 from sqlalchemy import select
 
+from app.audit.event import AuditEvent
 from app.clock import now
 from app.storage.database import db
 from app.tokens.stored_token import IssuedToken

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import time_machine
-from app.audit.event import AuditEvent
 from flask import Flask
 from sqlalchemy import func, insert, select
 
 from app.audit import trail
+from app.audit.event import AuditEvent
 from app.clients.secret import ClientSecret
 from app.clock import now
 from app.keys.signing_key import LEEWAY_SECONDS, LINGER_SECONDS, SigningKey
