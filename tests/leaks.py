@@ -24,21 +24,21 @@ from app.storage.database import db
 
 PIECE = 20  # characters of a secret, or of its Base64, that are enough to know it by
 WORD = re.compile(rf"[A-Za-z0-9_-]{{{PIECE},}}")
-PREFIX = re.compile("k[a-z]{2}_")
+PREFIX = re.compile("^kt[as]_")
 AS_URL_SAFE = str.maketrans("+/", "-_")
 
 
 def pieces(secret: str) -> set[str]:
     """What to look for: the beginning of each half of a secret, plain and in Base64."""
-    body = PREFIX.sub("", secret).translate(AS_URL_SAFE).rstrip("=")
-    halves = [body, body[len(body) // 2 :]]
-    # In Base64 a text looks in one of three ways, by how many bytes are before it; the first characters are theirs too.
-    encoded = [
+    body = PREFIX.sub("", secret)
+    halves = (body, body[len(body) // 2 :])
+    # In Base64 a text looks in one of three ways, by how many bytes are before it; those share its first characters.
+    encoded = (
         base64.urlsafe_b64encode(bytes(before) + half.encode()).decode()[(before * 8 + 5) // 6 :]
-        for half in (PREFIX.sub("", secret), PREFIX.sub("", secret)[len(body) // 2 :])
+        for half in halves
         for before in range(3)
-    ]
-    return {text[:PIECE] for text in halves + encoded if len(text) >= PIECE}
+    )
+    return {text[:PIECE].translate(AS_URL_SAFE) for text in (*halves, *encoded) if len(text) >= PIECE}
 
 
 def words(written: str) -> set[str]:
@@ -60,7 +60,7 @@ class Watch:
 
     def remember(self, secret: str) -> None:
         """Remember a secret, or a token: of a JWT the signature, as the rest of it is no secret alone."""
-        self.secrets.add(secret.rpartition(".")[2])
+        self.secrets |= {each.rpartition(".")[2] for each in secret.split(",")}
 
     def leaked(self) -> set[str]:
         """The secrets that stand in what was written, in any of the forms that `pieces` knows."""

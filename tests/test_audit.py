@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import base64
 import json
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import time_machine
@@ -24,7 +28,8 @@ from app.logs import JsonLine, log
 from app.settings import current_settings
 from app.storage import database
 from app.storage.database import db, transaction
-from tests.conftest import Machine, Operator, build_app, close, demo, wait_for
+from tests import leaks
+from tests.conftest import ROOT, Machine, Operator, build_app, close, demo, wait_for
 
 
 @pytest.fixture
@@ -129,6 +134,61 @@ def test_R108_no_secret_and_no_token_reaches_a_log_line_or_the_trail_at_debug(
     assert signature not in written
 
 
+def in_base64(machine: Machine) -> str:
+    return base64.b64encode(f"{machine.client_id}:{machine.secret}".encode()).decode()
+
+
+FIELDS = ("scope", "grant_type", "resource", "audience", "client_assertion_type", "anything")
+ENDPOINTS = ("/oauth/introspect", "/oauth/revoke")
+FORMS = {
+    "plain": lambda machine: machine.secret,
+    "without-its-prefix": lambda machine: machine.secret[4:],
+    "half": lambda machine: machine.secret[4 : 4 + 22],
+    "basic": in_base64,
+    "basic-url-safe": lambda machine: in_base64(machine).replace("+", "-").replace("/", "_").rstrip("="),
+    "percent-encoded": lambda machine: "%6b" + machine.secret[1:],
+    "percent-encoded-whole": lambda machine: "".join(f"%{ord(c):02x}" for c in machine.secret),
+    "pair": lambda machine: f"{machine.client_id}:{machine.secret[4:]}",
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_attack_a_secret_in_a_wrong_field_reaches_no_line_and_no_row(
+    new_app: Callable[..., Flask], lines: list[str], tmp_path: Path, form: Callable[[Machine], str]
+) -> None:
+    app = new_app(trusted_proxies=1)
+    machine = Operator(app).register("billing", "--scope", "read:logs")
+    client, sent, basic = app.test_client(), form(machine), (machine.client_id, machine.secret)
+    data = {"grant_type": "client_credentials"}
+    answers = [
+        *(client.post("/oauth/token", data=data | {name: sent}, auth=basic) for name in FIELDS),
+        client.post("/oauth/token", data=data | {sent: ["1", "2"]}, auth=basic),
+        client.post("/oauth/token", data=data | {"client_id": sent, "client_secret": "x"}),
+        client.post("/oauth/token", data=data, auth=(sent, "x")),
+        client.post("/oauth/token", data=data, auth=basic, content_type=f"text/{sent}"),
+        client.post("/oauth/token", data=data, auth=basic, content_type=sent),
+        client.post("/oauth/token", query_string={sent: sent}, data=data, auth=basic),
+        client.post("/oauth/token", data=data, headers={"Authorization": f"Basic {quote(sent)}"}),
+        client.post("/oauth/token", data=data, headers={"Authorization": quote(sent)}),
+        *(client.post(path, data={"token": sent, "token_type_hint": sent}, auth=basic) for path in ENDPOINTS),
+        client.get("/inventory", headers={"Authorization": f"Bearer {quote(sent)}"}),
+        client.get("/inventory", headers={"X-Request-Id": quote(sent)}),
+        client.get(f"/{quote(sent)}", headers={"X-Request-Id": sent}),
+        client.open("/inventory", method=sent),
+        client.get(f"/errors/{quote(sent, safe='')}?{quote(sent)}"),
+    ]
+    watch = leaks.Watch()
+    watch.file = tmp_path / "written.txt"
+    watch.remember(machine.secret)
+    for answer in answers:
+        watch.keep(f"{answer.text} {answer.headers}")
+    watch.keep("\n".join(lines))
+    watch.keep(str([[*vars(row).values()] for row in rows(app)]))
+
+    assert len(lines) >= len(answers) - 2  # two of them are good requests with a parameter too many
+    assert watch.leaked() == set()
+
+
 def test_what_was_sent_as_an_id_is_kept_only_if_it_surely_is_one(admin: Machine) -> None:
     for client_id in ("my-password", "kts_0123456789012345678901", "ktc_0123456789012345678901"):
         Machine(admin.app, client_id, "x").ask()
@@ -205,6 +265,80 @@ def test_memory_is_bounded_and_what_is_dropped_is_counted(
     assert len([row for row in rows(app) if row.event == "token_issued"]) == 10
     assert any("15 events are only in this log" in line for line in lines)
     assert len([line for line in lines if '"message": "token_issued"' in line]) == 25
+
+
+def calls(names: set[str]) -> list[tuple[Path, ast.Call]]:
+    """Every call of a function or method of these names in the code of the product."""
+    trees = [(file, ast.walk(ast.parse(file.read_text()))) for file in (ROOT / "app").rglob("*.py")]
+    nodes = [(file, node) for file, walk in trees for node in walk if isinstance(node, ast.Call)]
+    return [(file, node) for file, node in nodes if getattr(node.func, "attr", getattr(node.func, "id", "")) in names]
+
+
+def named_events(node: ast.AST) -> set[str]:
+    """The names N in every `Event.N` of a piece of code."""
+    attributes = [each for each in ast.walk(node) if isinstance(each, ast.Attribute)]
+    return {each.attr for each in attributes if isinstance(each.value, ast.Name) and each.value.id == "Event"}
+
+
+def test_every_event_that_is_written_is_in_the_enum_and_every_one_of_the_enum_is_written() -> None:
+    event = (ROOT / "app" / "audit" / "event.py").read_text()
+    rest = [file.read_text() for file in (ROOT / "app").rglob("*.py") if file.name != "event.py"]
+    literals = {
+        node.value
+        for text in rest
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    used = {name for text in rest for name in named_events(ast.parse(text))}
+
+    assert literals & {each.value for each in Event} == set()
+    assert used == {each.name for each in Event}
+    assert {each.value for each in Event} == {each.name.lower() for each in Event}
+    assert event.count(", Budget.") == len(Event) >= 22
+
+
+def test_changes_and_issued_tokens_are_of_no_budget_that_anyone_can_fill() -> None:
+    recorded = {name for _, call in calls({"record"}) for name in named_events(call)}
+
+    assert {Event[name].budget for name in recorded} == {Budget.CHANGES, Budget.REVOKED, Budget.ENTRIES}
+    assert {each for each in Event if each.budget is Budget.ISSUED} == {Event.TOKEN_ISSUED}
+    assert {each for each in Event if each.budget is Budget.REVOKED} == {Event.TOKEN_REVOKED}
+
+
+def test_every_route_of_the_protocol_names_the_event_of_its_refusals(app: Flask) -> None:
+    named = {
+        rule.rule: vars(app.view_functions[rule.endpoint]).get("refused_as")
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint.startswith("oauth.")
+    }
+
+    assert named == {
+        "/oauth/token": Event.TOKEN_REFUSED,
+        "/oauth/introspect": Event.INTROSPECTION_REFUSED,
+        "/oauth/revoke": Event.REVOCATION_REFUSED,
+    }
+
+
+def test_a_refusal_is_anonymous_until_its_client_has_authenticated(operator: Operator, admin: Machine) -> None:
+    billing = operator.register("billing", "--scope", "read:logs")
+    wrong = Machine(admin.app, billing.client_id, "kts_wrong")
+    for machine in (wrong, billing):
+        machine.ask(scope="read:nothing")
+        machine.introspect("x")
+    billing.get("/inventory", "garbage")
+    billing.get("/inventory", billing.token())
+
+    with admin.app.app_context():
+        trail.current_batch().write()
+    found = [(row.event, row.client_id, row.budget) for row in rows(admin.app) if row.event.endswith("_refused")]
+    assert found == [
+        ("token_refused", billing.client_id, "anonymous"),
+        ("introspection_refused", billing.client_id, "anonymous"),
+        ("token_refused", billing.client_id, "refused"),
+        ("introspection_refused", billing.client_id, "refused"),
+        ("access_refused", None, "anonymous"),
+        ("access_refused", billing.client_id, "refused"),
+    ]
 
 
 def test_each_budget_has_rows_of_its_own(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -520,5 +654,17 @@ def test_a_request_id_of_a_trusted_proxy_is_kept_if_it_is_plain(new_app: Callabl
 
     assert named(behind, "0123456789abcdef") == "0123456789abcdef"
     assert named(alone, "0123456789abcdef") != "0123456789abcdef"
-    for strange in ("short", "x" * 65, "with space", 'quote"quote'):
+    for plain in ("550e8400-e29b-41d4-a716-446655440000", "A" * 32, "01ARZ3NDEKTSV4RRFFQ69G5FAV", "req-12345"):
+        assert named(behind, plain) == plain
+    for strange in ("short", "a" * 65, "with space", 'quote"quote', "kts_12345678", "Zm9vOmJhcmJhei1xdXV4Cg"):
         assert named(behind, strange) != strange
+
+
+def test_what_is_at_no_address_is_a_log_line_with_method_and_path(app: Flask, lines: list[str]) -> None:
+    app.test_client().delete("/invoices//2024/kts_abcdefgh/Zm9vOmJhcmJhei1xdXV4Cg/%22?secret=kts_12345678")
+
+    (line,) = map(json.loads, lines)
+    assert (line["message"], line["reason"]) == ("request_refused", "not_found: 404 Not Found")
+    assert (line["method"], line["path"]) == ("DELETE", "/invoices//2024/[redacted]/[redacted]/[redacted]")
+    assert "secret" not in str(line)
+    assert "request_refused" not in {row.event for row in rows(app)}
