@@ -217,13 +217,13 @@ class Settings:
         "KEYTURN_AUDIT_DAYS",
         90,
         Whole(1, 3_650, "days"),
-        "How long the audit trail is kept.",
+        "How many days the audit trail keeps.",
     )
     audit_rows: int = setting(
         "KEYTURN_AUDIT_ROWS",
         1_000_000,
         Whole(1_000, 100_000_000, "rows"),
-        "How many rows of tokens, refusals and entries it has at most.",
+        'How many rows the audit trail has at most, of each of six kinds: see "What is recorded".',
     )
     max_body_bytes: int = setting(
         "KEYTURN_MAX_BODY_BYTES",

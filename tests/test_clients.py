@@ -15,7 +15,7 @@ from sqlalchemy import delete, func, select, text, update
 
 import config
 from app import create_app
-from app.audit.audit_event import AuditEvent
+from app.audit.event import AuditEvent
 from app.clients import secret_rotation
 from app.clients.client import Client
 from app.clients.secret import MAX_SECRETS, ClientSecret

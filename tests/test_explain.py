@@ -11,6 +11,7 @@ from flask import Flask
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
+from app.audit import trail
 from app.clock import duration, now
 from app.refusals.codes import CODES
 from app.storage.database import db
@@ -117,6 +118,31 @@ def a_parameter_twice(app: Flask) -> TestResponse:
     return app.test_client().post("/oauth/token", data={"grant_type": ["client_credentials"] * 2})
 
 
+def an_unknown_parameter_twice(app: Flask) -> TestResponse:
+    data = FORM | {"a-secret-perhaps": ["1", "2"], "another": ["1", "2"], "scope": ["1", "2"]}
+    return app.test_client().post("/oauth/token", data=data)
+
+
+def another_grant(app: Flask) -> TestResponse:
+    return demo(app, "demo-admin").ask(grant_type="urn:ietf:params:oauth:grant-type:token-exchange")
+
+
+def a_grant_with_a_newline(app: Flask) -> TestResponse:
+    return demo(app, "demo-admin").ask(grant_type="client_credentials\n")
+
+
+def a_scope_that_may_be_a_secret(app: Flask) -> TestResponse:
+    return demo(app, "demo-admin").ask(scope="Zm9vOmJhcmJhei1xdXV4Cg")
+
+
+def another_media_type(app: Flask) -> TestResponse:
+    return app.test_client().post("/oauth/token", data=b"x", content_type="text/plain; charset=utf-8")
+
+
+def a_media_type_that_is_none(app: Flask) -> TestResponse:
+    return app.test_client().post("/oauth/token", data=b"x", content_type="Zm9v/OmJh/cmJhei1xdXV4Cg")
+
+
 def no_credentials(app: Flask) -> TestResponse:
     return app.test_client().post("/oauth/token", data=FORM)
 
@@ -157,6 +183,15 @@ REFUSALS: dict[Callable[[Flask], TestResponse], tuple[str, str]] = {
     scopes_with_commas: ("invalid_scope", "the words of the scope are separated by commas, not by spaces"),
     a_body_that_is_not_utf8: ("invalid_request", "The body is not UTF-8."),
     a_parameter_twice: ("invalid_request", "twice: grant_type"),
+    an_unknown_parameter_twice: ("invalid_request", "twice: an unknown parameter scope"),
+    another_grant: (
+        "unsupported_grant_type",
+        "the grant type urn:ietf:params:oauth:grant-type:token-exchange is not supported",
+    ),
+    a_grant_with_a_newline: ("unsupported_grant_type", "white space stands around client_credentials"),
+    a_scope_that_may_be_a_secret: ("invalid_scope", "the scope [redacted] is unknown"),
+    another_media_type: ("invalid_request", "text/plain was sent, a form is needed"),
+    a_media_type_that_is_none: ("invalid_request", "an unknown media type was sent, a form is needed"),
     no_credentials: ("invalid_client", "neither Basic nor a secret in the form was sent"),
     a_client_without_a_grant: ("unauthorized_client", "the client was registered without a grant"),
     a_body_that_is_too_long: ("invalid_request", "the body is longer than 16384 bytes (KEYTURN_MAX_BODY_BYTES)"),
@@ -224,7 +259,7 @@ def test_another_worker_finds_it_too(new_app: Callable[..., Flask]) -> None:
     here, there = new_app(), new_app()
     answer = a_wrong_secret(here)
     with here.app_context():
-        here.extensions["audit_batch"].write()
+        trail.current_batch().write()
 
     assert Operator(there).run("explain", answer.headers["X-Request-Id"])["events"]
 

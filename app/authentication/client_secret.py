@@ -96,14 +96,14 @@ def prove(find_client: FindClient, client_id: str, plaintext: str, *, method: st
         RefusedError: `invalid_client`, in the same words whatever is wrong; the reason tells.
     """
     # What was sent as an id may be a secret in the wrong field: only what is certainly an id is kept.
-    g.client_id = client_id if GENERATED_ID.fullmatch(client_id) else None
+    g.claimed_client_id = client_id if GENERATED_ID.fullmatch(client_id) else None
     guess = limits.allow_guess(client_id)
     # PostgreSQL raises for a NUL byte; no id has one.
     client = find_client(client_id.replace("\x00", "?"))
     known = client.secrets if client else []
     secret = find_matching(known, plaintext)
     if client is None or secret is None:
-        g.client_id = client.client_id if client else g.client_id
+        g.claimed_client_id = client.client_id if client else g.claimed_client_id
         limits.count_wrong(guess)
         refuse_wrong(client_id, plaintext, known, is_known=client is not None)
     g.client_id = client.client_id

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from sqlalchemy import or_, select
 
 from app.audit import trail
+from app.audit.event import Event
 from app.clients import registration_rules as rules
 from app.clients.client import Client
 from app.clients.registration_rules import RegistrationError
@@ -74,7 +75,7 @@ def add(client: Client, plaintext: str) -> str:
     with transaction():
         refuse_taken(client.name)
         db.session.add(client)
-        trail.record("client_created", client_id=client.client_id)
+        trail.record(Event.CLIENT_CREATED, client_id=client.client_id)
     return plaintext
 
 

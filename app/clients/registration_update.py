@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.audit import trail
+from app.audit.event import Event
 from app.clients import registration_rules as rules
 from app.clients.client import Client
 from app.clients.registration import GRANT, refuse_taken
@@ -96,7 +97,7 @@ def update(id_or_name: str, wanted: Wanted) -> tuple[Client, list[Change]]:
             setattr(client, change.what, change.new)
         if changes:
             reason = "; ".join(change.summary() for change in changes)
-            trail.record("client_updated", client_id=client.client_id, reason=reason)
+            trail.record(Event.CLIENT_UPDATED, client_id=client.client_id, reason=reason)
     return client, changes
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Text, bindparam, cast, or_, select
 from sqlalchemy.orm import joinedload
 
 from app.audit import trail
+from app.audit.event import Event
 from app.clients.client import Client, RegisteredClient
 from app.clients.registration_rules import RegistrationError
 from app.clients.secret import ClientSecret, KnownSecret
@@ -109,7 +110,7 @@ def revoke_tokens(id_or_name: str) -> Client:
     with transaction():
         client = get_client(id_or_name)
         end_tokens(client)
-        trail.record("tokens_revoked", client_id=client.client_id)
+        trail.record(Event.TOKENS_REVOKED, client_id=client.client_id)
     return client
 
 
@@ -125,7 +126,7 @@ def disable(id_or_name: str) -> bool:
             return False
         client.disabled_at = now()
         end_tokens(client)
-        trail.record("client_disabled", client_id=client.client_id)
+        trail.record(Event.CLIENT_DISABLED, client_id=client.client_id)
     return True
 
 
@@ -141,7 +142,7 @@ def enable(id_or_name: str) -> bool:
             return False
         client.disabled_at = None
         end_tokens(client)
-        trail.record("client_enabled", client_id=client.client_id)
+        trail.record(Event.CLIENT_ENABLED, client_id=client.client_id)
     return True
 
 
@@ -165,5 +166,5 @@ def delete(id_or_name: str) -> str:
         client = get_client(id_or_name)
         client_id = client.client_id
         db.session.delete(client)
-        trail.record("client_deleted", client_id=client_id)
+        trail.record(Event.CLIENT_DELETED, client_id=client_id)
     return client_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 from app.audit import trail
+from app.audit.event import Event
 from app.clients import registration_rules
 from app.clients.client import Client
 from app.clients.registration_rules import RegistrationError
@@ -47,7 +48,7 @@ def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0)
             raise RegistrationError(f"the client has a secret named {name}")
         new_name = name or next(free for n in count(1) if (free := f"secret-{n}") not in taken)
         client.secrets.append(ClientSecret(name=registration_rules.checked_name(new_name), digest=digest(plaintext)))
-        trail.record("secret_rotated", client_id=client.client_id, reason=f"overlap {overlap} seconds")
+        trail.record(Event.SECRET_ROTATED, client_id=client.client_id, reason=f"overlap {overlap} seconds")
     return plaintext
 
 

@@ -12,6 +12,7 @@ from joserfc import jwk
 from sqlalchemy import select, update
 
 from app.audit import trail
+from app.audit.event import Event
 from app.clock import now
 from app.keys import cipher
 from app.keys.keystore import current_keystore
@@ -38,7 +39,7 @@ def make_first() -> SigningKey | None:
     key = generate()
     with transaction():
         publish(key, signs_from=AT_ONCE)
-        record("key_created", reason=f"kid {key.kid}, the first")
+        record(Event.KEY_CREATED, reason=f"kid {key.kid}, the first")
     return changed(key)
 
 
@@ -73,7 +74,7 @@ def rotate(*, at_once: bool = False, lost_secret_key: bool = False) -> SigningKe
             active.retire(moment if at_once else key.signs_from)
         if at_once:
             let_sign_at_once(key, keys, moment)
-        record("key_rotated", reason=f"kid {key.kid} signs {'at once' if at_once else f'from {key.signs_from}'}")
+        record(Event.KEY_ROTATED, reason=f"kid {key.kid} signs {'at once' if at_once else f'from {key.signs_from}'}")
     return changed(key)
 
 
@@ -108,7 +109,7 @@ def withdraw(kid: str, *, lost_secret_key: bool = False) -> SigningKey:
         let_sign_at_once(successor, keys, moment)
         if was == "next":
             successor.stay()
-        record("key_withdrawn", reason=f"kid {kid} was {was}; {successor.kid} signs")
+        record(Event.KEY_WITHDRAWN, reason=f"kid {kid} was {was}; {successor.kid} signs")
     return changed(successor)
 
 
@@ -150,7 +151,7 @@ def reseal() -> tuple[int, int]:
                 key.private_pem = cipher.encrypt(plaintext)
                 resealed += 1
         if resealed:
-            trail.record("keys_resealed", reason=f"{resealed} keys")
+            trail.record(Event.KEYS_RESEALED, reason=f"{resealed} keys")
     return resealed, closed
 
 
@@ -187,7 +188,7 @@ def publish(key: SigningKey, *, signs_from: int) -> SigningKey:
     return key
 
 
-def record(event: str, *, reason: str) -> None:
+def record(event: Event, *, reason: str) -> None:
     """Write the event, and the number by which every worker notices the change."""
     db.session.execute(update(KeyGeneration).values(number=KeyGeneration.number + 1))
     trail.record(event, reason=reason)

@@ -73,12 +73,12 @@ class SigningKey(Base):
 
     @classmethod
     def is_of_no_use(cls, moment: int) -> ColumnElement[bool]:
-        """Which rows `flask cleanup` may remove.
+        """Which rows `flask cleanup` may remove: a day late, as a clock that is ahead must not cost a living token.
 
         That of a withdrawn key stays until the last token that it signed has expired, so that `flask keys
         list` shows it meanwhile. Its removal revives nothing, whatever the clock: an unknown `kid` is refused.
         """
-        planned = and_(cls.withdrawn_at.is_(None), cls.gone_at <= moment)
+        planned = and_(cls.withdrawn_at.is_(None), cls.gone_at <= moment - config.MAX_ACCESS_TOKEN_SECONDS)
         return or_(planned, cls.withdrawn_at <= moment - LINGER_SECONDS)
 
 

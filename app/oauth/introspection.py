@@ -11,11 +11,13 @@ from authlib.oauth2 import rfc7662
 from flask import Flask, Response, g
 
 from app.audit import trail
+from app.audit.event import Event
 from app.authentication import limits
 from app.clients.client import SECRET_METHODS, RegisteredClient
 from app.oauth.server import FormRequest, current_server
 from app.oauth.token_endpoint import blueprint, required
 from app.refusals.errors import RefusedError
+from app.refusals.rendering import refused_as
 from app.tokens import checking
 from app.tokens.access_token import AccessToken, InvalidTokenError
 
@@ -53,7 +55,7 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
 
 def note_inactive(reason: str) -> None:
     """The answer does not say why; the audit trail does."""
-    trail.note("token_inactive", client_id=g.get("client_id"), reason=f"inactive: {reason}")
+    trail.note(Event.TOKEN_INACTIVE, client_id=g.get("client_id"), reason=f"inactive: {reason}")
 
 
 def init_app(app: Flask) -> None:
@@ -61,6 +63,7 @@ def init_app(app: Flask) -> None:
 
 
 @blueprint.post("/oauth/introspect")
+@refused_as(Event.INTROSPECTION_REFUSED)
 def introspection() -> Response:
     answer: Response = current_server().create_endpoint_response(IntrospectionEndpoint.ENDPOINT_NAME)
     return answer

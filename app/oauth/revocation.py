@@ -10,12 +10,14 @@ from flask import Flask, Response
 from sqlalchemy import update
 
 from app.audit import trail
+from app.audit.event import Event
 from app.clients.client import SECRET_METHODS, RegisteredClient
 from app.clients.secret import digest
 from app.clock import now
 from app.oauth.server import FormRequest, current_server
 from app.oauth.token_endpoint import blueprint, required
 from app.refusals.errors import RefusedError
+from app.refusals.rendering import refused_as
 from app.storage.database import db, transaction
 from app.tokens import checking, stored_token
 from app.tokens.access_token import AccessToken, InvalidTokenError
@@ -33,7 +35,7 @@ class RevocationEndpoint(rfc7009.RevocationEndpoint):
         try:
             token = checking.identify(required("token"))
         except InvalidTokenError as error:
-            trail.note("token_inactive", client_id=client.client_id, reason=f"inactive: {error}")
+            trail.note(Event.TOKEN_INACTIVE, client_id=client.client_id, reason=f"inactive: {error}")
             return None
         if token.expires_at <= now() - stored_token.REVOKED_SECONDS:  # this machine's clock may be ahead of another's
             return None
@@ -55,7 +57,7 @@ def revoke(text: str, token: AccessToken) -> None:
         elif is_new := db.session.get(RevokedToken, token.jti) is None:
             db.session.add(RevokedToken(jti=token.jti, expires_at=token.expires_at))
         if is_new:
-            trail.record("token_revoked", client_id=token.client_id, reason=f"jti {token.jti}")
+            trail.record(Event.TOKEN_REVOKED, client_id=token.client_id, reason=f"jti {token.jti}")
 
 
 def init_app(app: Flask) -> None:
@@ -63,6 +65,7 @@ def init_app(app: Flask) -> None:
 
 
 @blueprint.post("/oauth/revoke")
+@refused_as(Event.REVOCATION_REFUSED)
 def revocation() -> Response:
     answer: Response = current_server().create_endpoint_response(RevocationEndpoint.ENDPOINT_NAME)
     return answer

@@ -15,6 +15,7 @@ from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from flask import Flask, Request, Response, request
 
 from app.audit import trail
+from app.audit.event import Event
 from app.authentication import client_secret
 from app.clients import registry
 from app.oauth.grant import ClientCredentialsGrant
@@ -57,7 +58,7 @@ def save_token(token: dict[str, Any], oauth_request: FormRequest) -> None:
     """Nothing of a JWT is kept but the event: it needs no row to be checked. An opaque token is one."""
     if oauth_request.client.token_format == "opaque":
         stored_token.keep(token, oauth_request.client)
-    trail.note("token_issued", client_id=oauth_request.client.client_id, scope=token["scope"])
+    trail.note(Event.TOKEN_ISSUED, client_id=oauth_request.client.client_id, scope=token["scope"])
 
 
 def init_app(app: Flask) -> None:

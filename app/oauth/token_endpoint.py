@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
+from app.audit.event import Event
 from app.logs import log
 from app.oauth.server import current_server
 from app.refusals.errors import RefusedError
-from app.refusals.hints import sent_instead
+from app.refusals.hints import sent_instead, sent_twice
+from app.refusals.rendering import refused_as
 from app.request_body import FORM
 from app.settings import current_settings
 
@@ -50,7 +52,8 @@ def refuse_query_parameters() -> None:
 def refuse_repeated_parameters() -> None:
     """RFC 6749, section 3.2. Authlib takes the first; `resource` may repeat (RFC 8707, section 2)."""
     if twice := [name for name, values in request.form.lists() if len(values) > 1 and name != "resource"]:
-        raise RefusedError("invalid_request", "A parameter was sent twice.", reason=f"twice: {' '.join(twice)}")
+        reason = sent_twice(twice, OAUTH_PARAMETERS)
+        raise RefusedError("invalid_request", "A parameter was sent twice.", reason=reason)
 
 
 def required(name: str) -> str:
@@ -61,6 +64,7 @@ def required(name: str) -> str:
 
 
 @blueprint.post("/oauth/token")
+@refused_as(Event.TOKEN_REFUSED)
 def token() -> Response:
     """Issue an access token (RFC 6749, section 4.4)."""
     required("grant_type")  # Authlib calls a missing one unsupported

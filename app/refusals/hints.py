@@ -1,15 +1,17 @@
 """What may be behind a refusal: a secret that is nearly right, a word or an address that is nearly known.
 
 Nothing here decides anything. What is found goes into the reason of a refusal, for the operator, and in
-development for the caller.
+development for the caller. A word of the request is part of it only as `shown` leaves it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from urllib.parse import unquote_plus
+
+from app.logs import REDACTED, shown
 
 MEDIA_TYPES = {
     "application/json": "JSON was sent",
@@ -36,7 +38,7 @@ def unknown_scope(word: str, known: Iterable[str]) -> str:
     if "," in word:
         return "the words of the scope are separated by commas, not by spaces"
     found = get_close_matches(word, list(known), n=1)
-    return f"the scope {word} is unknown" + (f"; did you mean {found[0]}?" if found else "")
+    return f"the scope {shown(word)} is unknown" + (f"; did you mean {found[0]}?" if found else "")
 
 
 def unknown_address(path: str, known: Iterable[str]) -> str:
@@ -54,4 +56,19 @@ def unknown_address(path: str, known: Iterable[str]) -> str:
 
 
 def sent_instead(media_type: str) -> str:
-    return MEDIA_TYPES.get(media_type, f"{media_type} was sent")
+    """What was sent in the place of a form."""
+    form, slash, variety = media_type.partition("/")
+    is_one = slash and "/" not in variety and REDACTED not in (shown(form), shown(variety))
+    return MEDIA_TYPES.get(media_type, f"{media_type if is_one else 'an unknown media type'} was sent")
+
+
+def sent_twice(names: Iterable[str], known: Collection[str]) -> str:
+    """Which parameters were sent twice: a name that OAuth does not know may be a secret in the wrong place."""
+    return f"twice: {' '.join(dict.fromkeys(name if name in known else 'an unknown parameter' for name in names))}"
+
+
+def unsupported_grant(sent: str, supported: str) -> str:
+    """What is wrong with a grant type that is not the one there is."""
+    if sent.strip() == supported:
+        return f"white space stands around {supported}"
+    return f"the grant type {shown(sent)} is not supported"

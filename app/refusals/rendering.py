@@ -1,9 +1,10 @@
-"""This file is how whatever is raised in a request becomes its answer: in JSON, and never with a cause that is ours."""
+"""How whatever is raised in a request becomes a response: in JSON, and without the cause where that is ours."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from authlib.oauth2 import OAuth2Error
 from flask import Flask, Response, current_app, g, json, request
@@ -11,13 +12,16 @@ from sqlalchemy import exc
 from werkzeug.exceptions import HTTPException
 
 from app.audit import trail
-from app.logs import log
+from app.audit.event import Budget, Event
+from app.logs import log, shown, shown_path
 from app.refusals import hints
 from app.refusals.codes import CODES
 from app.refusals.errors import AccessRefusedError, RefusedError
+from app.refusals.hints import unsupported_grant
 from app.settings import current_settings
 from app.storage.database import cause
 
+View = TypeVar("View", bound=Callable[..., Any])
 # Whatever else may be wrong with a client we say ourselves.
 LEFT_TO_AUTHLIB = {
     "invalid_client": "neither Basic nor a secret in the form was sent",
@@ -26,11 +30,13 @@ LEFT_TO_AUTHLIB = {
 
 
 def as_refused(error: OAuth2Error) -> RefusedError:
-    """An error that Authlib raised itself: its description may repeat the request, so it becomes the reason."""
+    """An error that Authlib raised itself, without its description: that may repeat the request."""
     if isinstance(error, RefusedError):
         return error
     code = error.error if error.error in CODES else "invalid_request"
-    return RefusedError(code, reason=LEFT_TO_AUTHLIB.get(code) or error.get_error_description() or error.error)
+    if code == "unsupported_grant_type":
+        return RefusedError(code, reason=unsupported_grant(request.form.get("grant_type", ""), "client_credentials"))
+    return RefusedError(code, reason=LEFT_TO_AUTHLIB.get(code, type(error).__name__))
 
 
 def render(error: RefusedError) -> Response:
@@ -47,21 +53,41 @@ def render(error: RefusedError) -> Response:
     return answer
 
 
+def refused_as(event: Event) -> Callable[[View], View]:
+    """Name the event of a refusal at a route, below its `route` decorator."""
+
+    def name(view: View) -> View:
+        vars(view)["refused_as"] = event
+        return view
+
+    return name
+
+
+def event_of(error: RefusedError) -> Event:
+    if error.status_code >= 500:
+        return Event.REQUEST_FAILED
+    if isinstance(error, AccessRefusedError):
+        return Event.ACCESS_REFUSED
+    view = current_app.view_functions.get(request.endpoint or "")
+    event: Event = getattr(view, "refused_as", Event.REQUEST_REFUSED)
+    return event
+
+
 def note_refusal(error: RefusedError) -> None:
-    """Note why a request was refused, or failed; what is not at any address is a log line only."""
+    """Note why a request was refused, or failed; of what is not at any address there is a log line only.
+
+    `g.client_id` is a client that has authenticated, or whose token was checked; `g.claimed_client_id`
+    one that somebody claims to be.
+    """
     reason = f"{error.error or 'no token'}: {error.reason}"
     if error.status_code == 404:
-        trail.log_line("request_refused", reason=reason)
-        return
-    if error.status_code >= 500:
-        event = "request_failed"
-    elif isinstance(error, AccessRefusedError):
-        event = "access_refused"
-    elif request.blueprint == "oauth" and request.endpoint:
-        event = f"{request.endpoint.removeprefix('oauth.')}_refused"
+        where = {"method": shown(request.method), "path": shown_path(request.path)}
+        trail.log_line(Event.REQUEST_REFUSED, reason=reason, **where)
+    elif "client_id" in g:
+        trail.note(event_of(error), client_id=g.client_id, reason=reason)
     else:
-        event = "request_refused"
-    trail.note(event, client_id=g.get("client_id"), reason=reason)
+        client_id = g.get("claimed_client_id")
+        trail.note(event_of(error), client_id=client_id, reason=reason, budget=Budget.ANONYMOUS)
 
 
 def init_app(app: Flask) -> None:

@@ -8,7 +8,7 @@ from flask import current_app
 from sqlalchemy import text
 
 from app.api import stock
-from app.audit import audit_event
+from app.audit import event
 from app.clients import client, secret
 from app.keys import signing_key
 from app.operations.command_group import refuse_faults
@@ -17,7 +17,7 @@ from app.storage.database import WRITES, Base, db
 from app.tokens import stored_token
 
 # Imported, so that Base knows their tables.
-MODELS = (audit_event, client, stored_token, secret, signing_key, stock, schema_revision)
+MODELS = (event, client, stored_token, secret, signing_key, stock, schema_revision)
 
 refuse_faults()
 arguments = current_app.extensions["migrate"].configure_args
