@@ -19,7 +19,7 @@ import config
 from app.audit import trail
 from app.authentication import limits
 from app.clients.client import RegisteredClient
-from app.clients.secret import PREFIX, ClientSecret, KnownSecret, find_matching, has_ended
+from app.clients.secret import ClientSecret, KnownSecret, find_matching, has_ended
 from app.clock import duration, now
 from app.refusals import hints
 from app.refusals.errors import RefusedError
@@ -116,7 +116,7 @@ def refuse_wrong(client_id: str, plaintext: str, known: Sequence[KnownSecret], *
     """Say what is wrong with the credentials, after the same work for an unknown client as for a wrong secret."""
     nearly = [why for meant, why in hints.nearly_the_secret(plaintext) if find_matching(known, meant)]
     if not is_known:
-        refuse("the client is unknown" + (", its id looks like a secret" if client_id.startswith(PREFIX) else ""))
+        refuse("the client is unknown" + hints.odd_id(client_id))
     refuse(nearly[0] if nearly else "the secret is wrong")
 
 

@@ -11,8 +11,10 @@ from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from urllib.parse import unquote_plus
 
+import config
 from app.logs import REDACTED, shown
 
+DEMO_IDS = {demo.client_id for demo in config.DEMO_CLIENTS}
 MEDIA_TYPES = {
     "application/json": "JSON was sent",
     "multipart/form-data": "a multipart form was sent",
@@ -31,6 +33,26 @@ def nearly_the_secret(sent: str) -> tuple[tuple[str, str], ...]:
         (sent.strip("\"' \r\n"), "the secret is in quotes"),
         (unquote_plus(sent, errors="replace"), "the secret would match after percent-decoding"),
     )
+
+
+def odd_id(sent: str) -> str:
+    """What is wrong with the shape of a client id that is unknown, behind a comma; nothing of it is repeated.
+
+    By its shape alone: whether another spelling is a client's is never looked up, for equal work (R024).
+    """
+    meant = sent.strip().strip("\"'\ufeff")
+    shapes = (
+        (not sent, "client_id is missing or empty"),
+        (meant.lower().startswith("kts_"), "its id looks like a secret"),
+        (sent.startswith("\ufeff"), "its id begins with a byte order mark"),
+        (sent.endswith("\n"), "its id ends with a newline"),
+        (sent != sent.strip(), "white space stands around its id"),
+        (sent != meant, "its id is in quotes"),
+        (unquote_plus(sent, errors="replace") != sent, "its id is percent-encoded once too often"),
+        (meant.lower().startswith("ktc_") and not meant.startswith("ktc_"), "its id is in another case than ktc_"),
+        (meant != meant.lower() and meant.lower() in DEMO_IDS, "its id is in another case than a demo client's"),
+    )
+    return next((f", {why}" for is_so, why in shapes if is_so), "")
 
 
 def unknown_scope(word: str, known: Iterable[str]) -> str:
