@@ -20,6 +20,7 @@ from app.clients.secret import ClientSecret, KnownSecret, digest, generate
 from app.clock import now
 from app.logs import one_line
 from app.storage.database import db, transaction
+from app.storage.failures import is_taken
 from app.storage.fast_statement import Statement
 
 FIND_CLIENT = Statement(
@@ -115,6 +116,8 @@ def add(client: Client, plaintext: str) -> str:
             db.session.add(client)
             trail.record("client_created", client_id=client.client_id)
     except IntegrityError as error:
+        if not is_taken(error, Client.name):
+            raise
         raise RegistrationError(f"the name {name} is taken") from error
     return plaintext
 

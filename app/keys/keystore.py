@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from flask import Flask
 from joserfc import jwk
@@ -23,6 +24,9 @@ from app.logs import log
 from app.per_app import PerApp
 from app.refusals.errors import RefusedError
 from app.storage.database import db
+from app.storage.waiting import at_most
+
+REREAD_SECONDS = 2
 
 
 class Keystore:
@@ -70,7 +74,8 @@ class Keystore:
     def _read(self) -> None:
         query = select(SigningKey).where(or_(SigningKey.gone_at.is_(None), SigningKey.gone_at > now()))
         try:
-            with Session(db.engine) as session:
+            # Nobody waits long for keys that are known: while the database is frozen the JWKS has them.
+            with at_most(REREAD_SECONDS) if self._rows else nullcontext(), Session(db.engine) as session:
                 self._rows = session.scalars(query.order_by(SigningKey.id.desc())).all()
                 session.expunge_all()
         except SQLAlchemyError as error:

@@ -17,7 +17,7 @@ from flask.cli import AppGroup
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.settings import current_settings
-from app.storage.database import cause
+from app.storage.failures import cause, meaning
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -47,7 +47,7 @@ def checked(function: Callable[..., None], refusals: tuple[type[Exception], ...]
         except refusals as error:
             raise click.ClickException(str(error)) from error
         except SQLAlchemyError as error:
-            raise click.ClickException(f"the database failed: {cause(error)}. Was `flask prepare` run?") from error
+            raise click.ClickException(f"the database failed: {cause(error)}. {meaning(error)}".rstrip()) from error
         except OSError as error:
             raise click.ClickException(str(error)) from error
 

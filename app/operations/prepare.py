@@ -1,4 +1,4 @@
-"""This file is `flask prepare`: everything that must be there before the server starts.
+"""`flask prepare`: everything that must be there before the server starts.
 
 Idempotent, and under one lock: a fleet may start at once.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import click
 from cryptography.fernet import Fernet
 from flask import Flask, current_app
 from flask.cli import with_appcontext
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 import config
 from app.clients import registry
@@ -26,9 +27,12 @@ from app.clock import now
 from app.keys import cipher, keystore, rotation
 from app.operations.command_group import checked
 from app.settings import current_settings
-from app.storage.database import db
+from app.storage import sqlite
+from app.storage.database import WRITES, db
+from app.storage.postgresql import missing_time_outs, without_time_outs
 
 ONE_PREPARES = 9068  # PostgreSQL names advisory locks by number
+RETRY_SECONDS = 0.2
 
 
 def prepare() -> None:
@@ -53,6 +57,7 @@ def make_ready() -> Iterator[str]:
     know_migrations(current_app)
     flask_migrate.upgrade()
     yield "The database is up to date."
+    yield from advise_time_outs()
     if first := rotation.make_first():
         yield f"The first signing key is {first.kid} ({first.alg})."
     resealed, closed = rotation.reseal()
@@ -67,6 +72,15 @@ def make_ready() -> Iterator[str]:
         for demo in demos:
             seed(demo)
         yield f"The demo clients are registered: {', '.join(demo.client_id for demo in demos) or 'none'}."
+
+
+def advise_time_outs() -> Iterator[str]:
+    """Name the time-outs that PostgreSQL lacks for this role; a transaction brings its own, a session cannot."""
+    if db.engine.dialect.name == "postgresql":
+        with db.engine.connect() as connection:
+            missing = missing_time_outs(connection)
+        if missing:
+            yield f"PostgreSQL ends no forgotten session of this role (docs/postgresql.md): {' '.join(missing)}"
 
 
 def know_migrations(app: Flask) -> None:
@@ -84,7 +98,7 @@ def make_secret_file() -> bool:
     """
     if current_settings().secret_keys or current_settings().is_production or cipher.secret_file().exists():
         return False
-    cipher.secret_file().parent.mkdir(parents=True, exist_ok=True)
+    cipher.secret_file().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Written whole, and then named: nobody ever finds half a key. `mkstemp` makes files of mode 0600.
     opened, temporary = tempfile.mkstemp(dir=cipher.secret_file().parent)
     with os.fdopen(opened, "wb") as file:
@@ -125,22 +139,39 @@ def usable_demos(settings: config.Settings) -> list[config.DemoClient]:
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Wait until no other process prepares this database: by a file beside SQLite, by PostgreSQL itself."""
+    """Wait until no other process prepares this database: by PostgreSQL itself, by a file beside SQLite."""
+    waiting = "Another `flask prepare` is at work: waiting for it."
     if db.engine.dialect.name == "postgresql":
-        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            try:
-                connection.execute(text("SET statement_timeout = 0; SET lock_timeout = 0"))
-                connection.execute(select(func.pg_advisory_lock(ONE_PREPARES)))
-                yield
-            finally:
-                connection.invalidate()  # the lock and the time-outs end with it
+        with lock_in_transaction(lambda: click.echo(waiting, err=True)):
+            yield
         return
     file = Path(f"{db.engine.url.database}.lock")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as opened:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Whoever may write into the folder may put a link there: it is not followed, and nothing is truncated.
+    with os.fdopen(sqlite.open_private(file, os.O_NOFOLLOW)) as opened:
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            click.echo("Another `flask prepare` is at work: waiting for it.", err=True)
+            click.echo(waiting, err=True)
             fcntl.flock(opened, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def lock_in_transaction(say_waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold PostgreSQL's lock by a transaction of its own: PgBouncer may give every transaction another session.
+
+    It holds nothing else, so nobody but another `flask prepare` waits for it; the migration has a lock of its own.
+    """
+    with db.engine.connect().execution_options(**WRITES) as connection:
+        said = False
+        # Asked again and again: a session that waits in the server would stay there if this process ended.
+        while not connection.scalar(select(func.pg_try_advisory_xact_lock(ONE_PREPARES))):
+            connection.rollback()
+            if not said:
+                say_waiting()
+                said = True
+            time.sleep(RETRY_SECONDS)
+        with without_time_outs(connection):
+            yield
+        connection.rollback()

@@ -16,7 +16,8 @@ from app.logs import log
 from app.operations.prepare import usable_demos
 from app.refusals.errors import RefusedError
 from app.settings import current_settings
-from app.storage.database import cause, db
+from app.storage.database import db
+from app.storage.failures import cause
 
 ASKS = "(an API: it asks about tokens)"
 
