@@ -103,7 +103,13 @@ class Connections:
             if statement.writes:
                 with self._place:
                     return self._rows(text, values)
-            return self._rows(text, values)
+            try:
+                return self._rows(text, values)
+            except driver.OperationalError as error:
+                # The server hung up just now, and to read again does no harm. One that is silent would be so again.
+                if isinstance(error, postgresql.NoResponseError) or not self._is_closed():
+                    raise
+                return self._rows(text, values)
         except driver.Error as error:
             # Whatever is wrong with this connection, the next statement has another one.
             self._close_own()
@@ -118,11 +124,15 @@ class Connections:
 
     def _rows(self, text: str, values: dict[str, Any]) -> Sequence[Sequence[Any]]:
         own: Own | None = self._of_thread.__dict__.get("own")
-        if own is None or (self._has_sessions and postgresql.is_closed(own.connection)):
+        if own is None or self._is_closed():
             own = self._new_own()
         cursor = own.execute(text, values)
         found: Sequence[Sequence[Any]] = cursor.fetchall() if cursor.description else ()
         return found
+
+    def _is_closed(self) -> bool:
+        own: Own | None = self._of_thread.__dict__.get("own")
+        return self._has_sessions and own is not None and postgresql.is_closed(own.connection)
 
     def _new_own(self) -> Own:
         self._close_own()

@@ -50,6 +50,10 @@ ADVISED = {
 RV = TypeVar("RV")
 
 
+class NoResponseError(psycopg.OperationalError):
+    """The server has sent nothing for as long as somebody was ready to wait; the connection is closed."""
+
+
 class BoundedConnection(psycopg.Connection[Any]):
     """A connection on which no thread waits without a bound, and on which only so many wait at once."""
 
@@ -62,7 +66,7 @@ class BoundedConnection(psycopg.Connection[Any]):
             return super().wait(gen, interval, seconds)
         except psycopg.errors._WaitTimeout as error:
             self.pgconn.finish()  # it may still respond, and nobody would read that as the response to this
-            raise psycopg.OperationalError(f"PostgreSQL has not responded within {seconds:g} seconds") from error
+            raise NoResponseError(f"PostgreSQL has not responded within {seconds:g} seconds") from error
         finally:
             on_the_network.leave()
 
