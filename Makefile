@@ -25,7 +25,8 @@ fuzz: .venv/ready ## Throw 100,000 inputs at every route, and 5,000 calls made f
 	@FUZZ_INPUTS=100000 SCHEMA_CALLS=5000 $(BIN)/pytest tests/test_hostile.py tests/test_openapi.py
 
 drills: .venv/ready ## Start fleets, stop servers under load, let databases fail, move clocks, run the release before.
-	@KEYTURN_DRILLS=1 $(BIN)/pytest tests/test_drills.py tests/test_sockets.py tests/test_clocks.py tests/test_upgrade.py
+	@KEYTURN_DRILLS=1 KEYTURN_POOLER_ROUNDS=100 $(BIN)/pytest tests/test_drills.py tests/test_sockets.py tests/test_clocks.py tests/test_upgrade.py \
+		tests/test_pooler.py tests/test_frozen.py
 
 bench: .venv/ready ## Measure what a request costs, and write docs/performance.md.
 	@$(BIN)/python -m benchmarks.measure

@@ -135,6 +135,13 @@ def post_fork(_: Any, worker: Any) -> None:
             os.sched_setaffinity(0, {worker.core})
 
 
+def post_worker_init(worker: Any) -> None:
+    """Leave some of its threads to what needs no database."""
+    from app.storage.waiting import serve_with
+
+    serve_with(worker.cfg.threads)
+
+
 def when_ready(server: Any) -> None:
     """Refuse to be reached from outside by accident, and tell a learner what to try, once the port is open."""
     from app.operations.startup import check_hosts, welcome

@@ -33,6 +33,7 @@ from app.audit import trail
 from app.operations.prepare import know_migrations
 from app.settings import read_settings
 from app.storage.database import db
+from app.storage.fast_statement import current_connections
 from tests.clause_outcomes import (  # noqa: F401, hooks of pytest
     pytest_addoption,
     pytest_collection_modifyitems,
@@ -128,8 +129,7 @@ def close(app: Flask) -> None:
         with contextlib.suppress(SQLAlchemyError):  # a test may have taken the table away
             suite.keep_trail()
         db.engine.dispose()
-        if kept := app.extensions["connections"]._kept.__dict__.pop("pooled", None):
-            kept.close()
+        current_connections().close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

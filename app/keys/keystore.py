@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from flask import Flask
 from joserfc import jwk
@@ -23,6 +24,9 @@ from app.keys.signing_key import READ_SECONDS, KeyGeneration, SigningKey
 from app.logs import log
 from app.per_app import PerApp
 from app.storage.database import db
+from app.storage.waiting import at_most
+
+REREAD_SECONDS = 2
 
 # The number of the present keys, for the statements that every token needs.
 GENERATION = select(KeyGeneration.number).scalar_subquery().label("key_generation")
@@ -93,7 +97,8 @@ class Keystore:
         query = select(SigningKey).where(SigningKey.withdrawn_at.is_(None), still).order_by(SigningKey.id.desc())
         noticed = self._newest
         try:
-            with Session(db.engine) as session:
+            # Nobody waits long for keys that are known: while the database is frozen the JWKS has them.
+            with at_most(REREAD_SECONDS) if self._rows else nullcontext(), Session(db.engine) as session:
                 # The number first: a change between the two reads makes it too low, and they are read again.
                 generation = session.scalar(select(KeyGeneration.number)) or 0
                 self._rows = session.scalars(query).all()

@@ -17,7 +17,7 @@ from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.settings import current_settings
-from app.storage.database import cause
+from app.storage.failures import cause, meaning
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -58,8 +58,7 @@ def checked(function: Callable[..., None], refusals: tuple[type[Exception], ...]
         except refusals as error:
             raise click.ClickException(str(error)) from error
         except SQLAlchemyError as error:
-            question = "" if click.get_current_context().info_name == "prepare" else " Was `flask prepare` run?"
-            raise click.ClickException(f"the database failed: {cause(error)}.{question}") from error
+            raise click.ClickException(f"the database failed: {cause(error)}. {meaning(error)}".rstrip()) from error
         except OSError as error:
             raise click.ClickException(str(error)) from error
 

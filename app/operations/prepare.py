@@ -9,14 +9,15 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from cryptography.fernet import Fernet
 from flask import Flask, current_app
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 import config
 from app.api import stock
@@ -27,13 +28,16 @@ from app.operations import demo_clients, foreign_database
 from app.operations.command_group import operator_command
 from app.operations.foreign_database import ForeignDatabaseError
 from app.settings import current_settings
-from app.storage.database import db
+from app.storage import sqlite
+from app.storage.database import WRITES, db
+from app.storage.postgresql import missing_time_outs, without_time_outs
 
 ONE_PREPARES = 9068  # PostgreSQL names advisory locks by number
 LOST_KEY = (
     "No key in KEYTURN_SECRET_KEYS opens the key that signs: set the one that it was encrypted with. "
     "If that is lost, `flask keys rotate --now --lost-secret-key` makes a new signing key."
 )
+RETRY_SECONDS = 0.2
 
 
 @operator_command("prepare", refusals=(cipher.SealedKeyError, RegistrationError, ForeignDatabaseError))
@@ -55,6 +59,7 @@ def make_ready() -> Iterator[str]:
     if not is_production:
         foreign_database.refuse_foreign_keys()
     yield migrate()
+    yield from advise_time_outs()
     if first := rotation.make_first():
         yield f"The first signing key is {first.kid} ({first.alg})."
     yield from look_after_keys()
@@ -91,6 +96,15 @@ def migrate() -> str:
     return "The database is up to date."
 
 
+def advise_time_outs() -> Iterator[str]:
+    """Name the time-outs that PostgreSQL lacks for this role; a transaction brings its own, a session cannot."""
+    if db.engine.dialect.name == "postgresql":
+        with db.engine.connect() as connection:
+            missing = missing_time_outs(connection)
+        if missing:
+            yield f"PostgreSQL ends no forgotten session of this role (docs/postgresql.md): {' '.join(missing)}"
+
+
 def know_migrations(app: Flask) -> None:
     """Let `flask db` find the migrations."""
     import flask_migrate
@@ -108,7 +122,7 @@ def make_secret_file() -> bool:
     """
     if current_settings().secret_keys or current_settings().is_production or cipher.secret_file().exists():
         return False
-    cipher.secret_file().parent.mkdir(parents=True, exist_ok=True)
+    cipher.secret_file().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Written whole, and then named: nobody ever finds half a key. `mkstemp` makes files of mode 0600.
     opened, temporary = tempfile.mkstemp(dir=cipher.secret_file().parent)
     with os.fdopen(opened, "wb") as file:
@@ -124,22 +138,39 @@ def make_secret_file() -> bool:
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Wait until no other process prepares this database: by a file beside SQLite, by PostgreSQL itself."""
+    """Wait until no other process prepares this database: by PostgreSQL itself, by a file beside SQLite."""
+    waiting = "Another `flask prepare` is at work: waiting for it."
     if db.engine.dialect.name == "postgresql":
-        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            try:
-                connection.execute(text("SET statement_timeout = 0; SET lock_timeout = 0"))
-                connection.execute(select(func.pg_advisory_lock(ONE_PREPARES)))
-                yield
-            finally:
-                connection.invalidate()  # the lock and the time-outs end with it
+        with lock_in_transaction(lambda: click.echo(waiting, err=True)):
+            yield
         return
     file = Path(f"{db.engine.url.database}.lock")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("wb") as opened:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Whoever may write into the folder may put a link there: it is not followed, and nothing is truncated.
+    with os.fdopen(sqlite.open_private(file, os.O_NOFOLLOW)) as opened:
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            click.echo("Another `flask prepare` is at work: waiting for it.", err=True)
+            click.echo(waiting, err=True)
             fcntl.flock(opened, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def lock_in_transaction(say_waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold PostgreSQL's lock by a transaction of its own: PgBouncer may give every transaction another session.
+
+    It holds nothing else, so nobody but another `flask prepare` waits for it; the migration has a lock of its own.
+    """
+    with db.engine.connect().execution_options(**WRITES) as connection:
+        said = False
+        # Asked again and again: a session that waits in the server would stay there if this process ended.
+        while not connection.scalar(select(func.pg_try_advisory_xact_lock(ONE_PREPARES))):
+            connection.rollback()
+            if not said:
+                say_waiting()
+                said = True
+            time.sleep(RETRY_SECONDS)
+        with without_time_outs(connection):
+            yield
+        connection.rollback()

@@ -18,7 +18,8 @@ from app.keys import keystore
 from app.logs import log
 from app.operations.demo_clients import usable_demos
 from app.settings import current_settings, sign_of_production
-from app.storage.database import cause, db
+from app.storage.database import db
+from app.storage.failures import cause
 
 ASKS = "(an API: it asks about tokens)"
 
