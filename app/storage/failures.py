@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from sqlalchemy import exc
-from sqlalchemy.orm import InstrumentedAttribute
-
 from app.logs import one_line
 
 NOT_PREPARED = "Was `flask prepare` run?"
@@ -37,12 +34,3 @@ def meaning(error: Exception) -> str:
     """What it means and what to do, or an empty text if that is not known."""
     state = getattr(getattr(error, "orig", None), "sqlstate", None)
     return MEANINGS.get(state or "") or next((text for part, text in MEANINGS.items() if part in cause(error)), "")
-
-
-def is_taken(error: exc.IntegrityError, column: InstrumentedAttribute[str]) -> bool:
-    """Whether the value of this column is what another row has already."""
-    table, name = column.class_.__tablename__, column.key
-    diagnosis = getattr(error.orig, "diag", None)
-    if diagnosis is not None:
-        return bool(diagnosis.constraint_name == f"uq_{table}_{name}")
-    return str(error.orig) == f"UNIQUE constraint failed: {table}.{name}"
