@@ -121,6 +121,7 @@ class Settings:
     audit_days: int = setting("KEYTURN_AUDIT_DAYS", 90, Whole(1, 3_650, "days"))
     audit_rows: int = setting("KEYTURN_AUDIT_ROWS", 1_000_000, Whole(1_000, 100_000_000, "rows"))
     max_body_bytes: int = setting("KEYTURN_MAX_BODY_BYTES", 16_384, Whole(1_024, 1_048_576, "bytes"))
+    pin_workers: str = setting("KEYTURN_PIN_WORKERS", "on", OneOf(("on", "off")))
     faults: tuple[str, ...] = ()
 
     @property
