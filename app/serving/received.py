@@ -64,9 +64,9 @@ class Received:
             return
         head = bytes(self.data[: found + 2]).lower()
         self._body = self._end = found + len(END_OF_HEAD)
-        length = value_of(b"content-length", head)
-        if b"\r\ntransfer-encoding:" in head:
-            if not length:  # with both, the parser refuses the request
+        length, coding = value_of(b"content-length", head), value_of(b"transfer-encoding", head)
+        if coding:
+            if coding.endswith(b"chunked") and not length:  # the parser refuses any other, and both together
                 self._end, self._chunk = None, self._body
         elif length.isdigit() and len(length) < 20 and int(length) <= BODY_BYTES:
             self._end += int(length)

@@ -48,7 +48,6 @@ class WaitingRoom(ThreadWorker):
         """
         if self.cfg.workers > 1:
             time.sleep(min(self.nr_conns, 5) / 10_000)
-        self.make_room()
         try:
             sock, address = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
@@ -131,6 +130,8 @@ class WaitingRoom(ThreadWorker):
 
     def murder_pending(self) -> None:
         """End what has waited too long, and what is too much; gunicorn calls this after every event."""
+        if self.nr_conns >= self.worker_connections - 1:
+            self.make_room()
         now = time.monotonic()
         if now < self.next_sweep:
             return
@@ -152,12 +153,10 @@ class WaitingRoom(ThreadWorker):
         return dropped
 
     def make_room(self) -> None:
-        """Close the connection that has been idle for longest, if there is no room for one more.
+        """Close the connection that has been idle for longest, so that one more can be accepted.
 
-        gunicorn accepts no connection then, until one ends by itself.
+        gunicorn accepts none once it is full, until one ends by itself.
         """
-        if self.nr_conns < self.worker_connections - 1:
-            return
         if self.leaving:
             self.stop_leaving(next(iter(self.leaving)))
         elif self.arriving:
