@@ -232,6 +232,13 @@ class Settings:
         "The longest request body.",
     )
 
+    pin_workers: str = setting(
+        "KEYTURN_PIN_WORKERS",
+        "on",
+        OneOf(("on", "off")),
+        "Whether each worker stays on one core, where every core gets equally many of them.",
+    )
+
     # What `app/settings.py` found out while it read them.
     env_is_set: bool = False
     faults: tuple[str, ...] = ()

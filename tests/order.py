@@ -16,7 +16,6 @@ LONGEST = (
     "test_documents",
     "test_sockets",
     "test_prepare",
-    "test_granian",
     "test_pages",
     "test_live",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import click
 from flask import Flask
@@ -22,11 +23,22 @@ from app.storage.database import db
 from app.storage.failures import cause
 
 ASKS = "(an API: it asks about tokens)"
+ROOT = Path(__file__).parent.parent.parent
+WITHOUT_CONFIGURATION = (
+    "gunicorn runs without Keyturn's configuration, in which its worker and its time-outs are, and believes headers "
+    f"that it should not: start it in {ROOT}, or with --config {ROOT}/gunicorn.conf.py --chdir {ROOT}."
+)
 
 
 def refuse_to_start(app: Flask) -> None:
     """End the process of a server that must not start, and say why."""
-    if faults := faults_at_start(app):
+    faults = faults_at_start(app)
+    if is_gunicorn_without_our_worker():
+        if current_settings.of(app).is_production:
+            faults.append(WITHOUT_CONFIGURATION)
+        else:
+            log.warning(WITHOUT_CONFIGURATION)
+    if faults:
         refuse(faults)
 
 
@@ -56,6 +68,15 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_gunicorn_without_our_worker() -> bool:
+    """Whether this process is gunicorn's, and gunicorn has not read our gunicorn.conf.py.
+
+    gunicorn looks for it in the directory in which it is started, and not in that of `--chdir`. It has
+    loaded its worker before it loads an app.
+    """
+    return "gunicorn.arbiter" in sys.modules and "app.serving.gunicorn_worker" not in sys.modules
 
 
 def faults_at_start(app: Flask) -> list[str]:
