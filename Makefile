@@ -31,17 +31,14 @@ test: lint ## Run every check: format, lint, types, tests, collection. It takes 
 	@echo "pytest: about ten minutes; the first line comes after half a minute."
 	@$(RUN) pytest
 
-lint: .venv/ready-dev ## Check format, lint, types and spelling, in seconds.
-	@$(RUN) ruff format --check
-	@$(RUN) ruff check
-	@$(RUN) mypy
-	@$(RUN) codespell_lib
+conformance: .venv/ready ## Print which clauses of the RFCs hold; BASE_URL, CLIENT_ID and CLIENT_SECRET name another server.
+	@$(BIN)/python -m conformance
 
 coverage: .venv/ready-dev ## Run the tests inside one process each, and measure the branches that they cover.
 	@$(RUN) pytest --cov --cov-report=term:skip-covered
 
 conformance: .venv/ready-dev ## Print which clauses of the RFCs hold; BASE_URL, CLIENT_ID and CLIENT_SECRET name another server.
-	@$(RUN) tests.conformance
+	@$(RUN) conformance
 
 fuzz: .venv/ready-dev ## Send 100,000 inputs to every route, and 5,000 calls made from its description; `make test` does a part.
 	@KEYTURN_FUZZ_INPUTS=100000 KEYTURN_SCHEMA_CALLS=5000 $(RUN) pytest tests/test_hostile.py tests/test_openapi.py
