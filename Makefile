@@ -31,8 +31,11 @@ test: lint ## Run every check: format, lint, types, tests, collection. It takes 
 	@echo "pytest: about ten minutes; the first line comes after half a minute."
 	@$(RUN) pytest
 
-conformance: .venv/ready ## Print which clauses of the RFCs hold; BASE_URL, CLIENT_ID and CLIENT_SECRET name another server.
-	@$(BIN)/python -m conformance
+lint: .venv/ready-dev ## Check format, lint, types and spelling, in seconds.
+	@$(RUN) ruff format --check
+	@$(RUN) ruff check
+	@$(RUN) mypy
+	@$(RUN) codespell_lib
 
 coverage: .venv/ready-dev ## Run the tests inside one process each, and measure the branches that they cover.
 	@$(RUN) pytest --cov --cov-report=term:skip-covered
