@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
 import contextlib
 import json
@@ -78,6 +79,7 @@ def postgresql() -> Iterator[str]:
         yield server.get_uri().replace("/postgres?", "/{name}?")
     finally:
         server.cleanup()
+        atexit.unregister(server._cleanup)  # at the exit it would make its folder again
         shutil.rmtree(folder, ignore_errors=True)
 
 

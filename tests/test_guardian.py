@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -44,7 +45,9 @@ def test_what_a_killed_run_has_started_ends_and_what_it_made_is_removed(postgres
 
 
 def has_gunicorn(run: psutil.Popen) -> bool:
-    return any("gunicorn" in process.cmdline() for process in run.children(recursive=True))
+    with contextlib.suppress(psutil.NoSuchProcess):  # one of them has just ended
+        return any("gunicorn" in process.cmdline() for process in run.children(recursive=True))
+    return False
 
 
 def postmasters(folder: Path) -> list[int]:
@@ -53,4 +56,6 @@ def postmasters(folder: Path) -> list[int]:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
