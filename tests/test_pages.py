@@ -17,7 +17,7 @@ import config
 from app.refusals.codes import CODES
 from app.storage.database import db
 from tests import documents
-from tests.conftest import ISSUER, ROOT, LiveServer, Machine, demo, missing
+from tests.conftest import ISSUER, ROOT, LiveServer, Machine, curl, demo, missing
 
 PAGES = ["/errors/", *(f"/errors/{code}" for code in CODES)]
 FLAGS = (
@@ -192,6 +192,7 @@ def test_without_a_token_there_is_no_code_and_so_no_page(app: Flask) -> None:
 
 
 def test_every_command_of_the_document_runs(server: LiveServer) -> None:
+    curl()
     blocks = re.findall(r"```console\n(.*?)```", (ROOT / "docs" / "errors.md").read_text(), re.DOTALL)
     commands = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
     script = "\n".join(["set -e", *commands]).replace("127.0.0.1:8000", server.url.removeprefix("http://"))

@@ -1,6 +1,6 @@
 """A real PgBouncer between fleets and PostgreSQL, in either mode, with nothing configured for us.
 
-`KEYTURN_POOLER_ROUNDS` says how many rounds of tokens each client makes; `make drills` makes more of them.
+Each client makes a few rounds of tokens; `make drills` makes more of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.calling import ask, call, token
 from tests.conftest import LiveServer, free_port, missing, run_on, wait_for
 from tests.test_prepare import start_prepare
 
-ROUNDS = int(os.environ.get("KEYTURN_POOLER_ROUNDS", "4"))
+ROUNDS = 100 if os.environ.get("DRILLS") else 4
 CLIENTS = 8
 
 

@@ -39,7 +39,7 @@ HOST = "auth.example.com"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 BODY = "grant_type=client_credentials"
 # How often each hostile client does what it does; `make drills` sets more.
-ROUNDS = int(os.environ.get("KEYTURN_PROXY_ROUNDS", "15"))
+ROUNDS = 150 if os.environ.get("DRILLS") else 15
 ADDRESS_LIMIT = 5
 
 

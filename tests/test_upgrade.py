@@ -105,7 +105,7 @@ def release_before(tmp_path: Path) -> Path:
 def test_a_server_of_the_previous_release_serves_on_this_releases_schema(
     release_before: Path, prepared: Callable[[str], str], live: Callable[..., LiveServer], tmp_path: Path
 ) -> None:
-    kind = "postgresql" if os.environ.get("KEYTURN_DRILLS") else "sqlite"
+    kind = "postgresql" if os.environ.get("DRILLS") else "sqlite"
     url, port = prepared(kind), free_port()
     new = live(KEYTURN_DATABASE_URL=url, KEYTURN_ISSUER="http://127.0.0.1:8000")
     environment = new.environment | {"PORT": str(port), "KEYTURN_SECRET_KEYS": SECRET_KEY}
