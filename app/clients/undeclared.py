@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from app.clients.client import Client
 from app.clients.registration_rules import listed
@@ -18,6 +18,7 @@ from app.storage.database import db
 
 MAX_SENTENCES = 10
 MAX_NAMES = 10
+PAGE_ROWS = 1_000
 
 
 def sentences() -> Iterator[str]:
@@ -47,11 +48,19 @@ def find() -> tuple[dict[str, list[tuple[str, str]]], dict[str, list[str]]]:
     known = {each.audience for each in current_settings().resources}
     scopes: dict[str, list[tuple[str, str]]] = {}
     audiences: dict[str, list[str]] = {}
-    query = select(Client.name, Client.scope, Client.grant_types, Client.resource_server).order_by(Client.id)
-    for name, scope, grant, audience in db.session.execute(query.execution_options(yield_per=1_000)):
-        for word in scope.split():
-            if grant and word not in declared:
-                scopes.setdefault(word, []).append((name, scope))
-        if audience is not None and audience not in known:
-            audiences.setdefault(audience, []).append(name)
+    for client in all_clients():
+        for word in client.scope.split():
+            if client.grant_types and word not in declared:
+                scopes.setdefault(word, []).append((client.name, client.scope))
+        if client.resource_server is not None and client.resource_server not in known:
+            audiences.setdefault(client.resource_server, []).append(client.name)
     return scopes, audiences
+
+
+def all_clients() -> Iterator[Row[tuple[int, str, str, str, str | None]]]:
+    """The clients, PAGE_ROWS at a time: a cursor in the server needs a transaction, and reading has none."""
+    columns = (Client.id, Client.name, Client.scope, Client.grant_types, Client.resource_server)
+    query, last = select(*columns).order_by(Client.id).limit(PAGE_ROWS), 0
+    while page := db.session.execute(query.where(Client.id > last)).all():
+        yield from page
+        last = page[-1].id
