@@ -57,7 +57,7 @@ def find() -> tuple[dict[str, list[tuple[str, str]]], dict[str, list[str]]]:
     return scopes, audiences
 
 
-def all_clients() -> Iterator[Row[tuple[int, str, str, str, str | None]]]:
+def all_clients() -> Iterator[Row[int, str, str, str, str | None]]:
     """The clients, PAGE_ROWS at a time: a cursor in the server needs a transaction, and reading has none."""
     columns = (Client.id, Client.name, Client.scope, Client.grant_types, Client.resource_server)
     query, last = select(*columns).order_by(Client.id).limit(PAGE_ROWS), 0
