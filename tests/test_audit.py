@@ -429,6 +429,7 @@ def test_the_moments_of_last_use_are_bounded_too(monkeypatch: pytest.MonkeyPatch
     for n in range(25):
         batch.mark(column, n, 1)
     _, marks, _ = batch.take()
+    assert len(marks[column]) == 10
     for n in range(100, 125):
         batch.mark(column, n, 2)
     batch.give_back({}, marks)
