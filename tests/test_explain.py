@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -12,8 +13,7 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from app.audit import trail
-from app.clock import now
-from app.refusals import hints
+from app.clock import duration, now
 from app.refusals.codes import CODES
 from app.storage.database import db
 from tests import forging
@@ -227,6 +227,36 @@ def test_the_operator_learns_the_true_reason(app: Flask, refusal: Callable[[Flas
     assert answer.json["hint"] == reason  # development tells the caller too
 
 
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("demo-admin\n", "its id ends with a newline"),
+        (" demo-admin", "white space stands around its id"),
+        ('"demo-admin"', "its id is in quotes"),
+        ("'ktc_0123456789012345678901'", "its id is in quotes"),
+        ("\ufeffdemo-admin", "its id begins with a byte order mark"),
+        ("Demo-Admin", "its id is in another case than a demo client's"),
+        ("KTC_0123456789012345678901", "its id is in another case than ktc_"),
+        ("demo%2Dadmin", "its id is percent-encoded once too often"),
+        ("kts_0123456789", "its id looks like a secret"),
+        ("", "client_id is missing or empty"),
+    ],
+)
+@pytest.mark.parametrize("by", ["basic", "form"])
+def test_an_id_that_is_nearly_right_is_told_by_its_shape(app: Flask, written: str, why: str, by: str) -> None:
+    secret = demo(app, "demo-admin").secret
+    encoded = quote(written, safe="")
+    pair = b64encode(f"{encoded}:{secret}".encode()).decode()
+    form = {"client_id": written, "client_secret": secret} if by == "form" else {}
+
+    answer = app.test_client().post(
+        "/oauth/token", data=FORM | form, headers={"Authorization": f"Basic {pair}"} if by == "basic" else {}
+    )
+
+    assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
+    assert answer.json["hint"] == f"the client is unknown, {why}"
+
+
 def test_in_production_the_operator_learns_it_and_the_caller_does_not(new_app: Callable[..., Flask]) -> None:
     app = new_app(env="production", issuer="https://auth.example.com", trusted_proxies=1)
     machine = Operator(app).register("billing", "--scope", "read:logs")
@@ -309,4 +339,4 @@ def test_a_change_of_state_is_explained_as_it_stands(admin: Machine) -> None:
     ],
 )
 def test_a_duration_is_said_in_the_largest_fitting_unit(seconds: int, words: str) -> None:
-    assert hints.duration(seconds) == words
+    assert duration(seconds) == words

@@ -19,14 +19,17 @@ FILES = [file for file in APP.rglob("*.py") if "versions" not in file.parts]
 ORDER = [
     "clock",
     "per_app",
+    "setting_forms",
+    "keyturn_file",
+    "database_url",
     "settings",
     "logs",
     "storage",
     "audit",
     "refusals",
     "request_body",
-    "clients",
     "keys",
+    "clients",
     "authentication",
     "tokens",
     "oauth",
@@ -101,8 +104,8 @@ def lines(files: list[Path]) -> int:
     return sum(len(file.read_text().splitlines()) for file in files)
 
 
-def test_the_five_files_of_the_core_stay_under_500_lines() -> None:
-    assert lines([ROOT / name for name in CORE]) < 500
+def test_the_files_of_the_core_stay_short_config_py_apart_which_is_data() -> None:
+    assert lines([ROOT / name for name in CORE if name != "config.py"]) < 300
 
 
 def test_the_product_stays_small() -> None:
@@ -124,9 +127,18 @@ def test_every_route_is_guarded_or_declared_public(app: Flask) -> None:
                 assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="keyturn", resource_metadata=')
 
 
+def published() -> list[str]:
+    """The files of the repository; in an archive without .git, all but what work with it makes."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode == 0 and listed.stdout:
+        return listed.stdout.rstrip("\0").split("\0")
+    ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text().split()}
+    found = (file.relative_to(ROOT) for file in ROOT.rglob("*"))
+    return [str(file) for file in found if file.parts[0] != ".git" and not ignored & set(file.parts)]
+
+
 def test_no_file_names_a_registry_and_none_holds_a_secret_that_is_not_a_demo() -> None:
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    texts = {name: (ROOT / name).read_text() for name in tracked if (ROOT / name).is_file()}
+    texts = {name: (ROOT / name).read_text() for name in published() if (ROOT / name).is_file()}
 
     assert [name for name, text in texts.items() if re.search(r"https?://[\w.-]*(pypi|npmjs|debian)", text)] == []
     for name, text in texts.items():

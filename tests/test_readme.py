@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from flask import Flask
 
 import config
 from app.audit.event import Event
+from app.database_url import PARAMETERS
 from app.operations.startup import welcome
 from app.refusals.codes import CODES
 from app.settings import read_settings
@@ -100,14 +101,25 @@ def test_the_guard_in_eight_lines_guards(app: Flask, reporting: Machine, admin: 
     assert admin.get("/invoices", admin.token()).status_code == 403
 
 
-def test_every_setting_is_documented_with_its_default() -> None:
+def test_every_setting_is_documented_as_config_py_describes_it() -> None:
     spoken = {"audience": "the issuer", "secret_keys": "instance/secret-key", "resources": "keyturn.toml"}
     spoken |= dict.fromkeys(("limit_requests", "limit_introspection", "redis_url"), "none")
     settings = [each for each in fields(config.Settings) if "variable" in each.metadata]
 
-    assert [[cell.strip("`") for cell in row[:2]] for row in table("variable")] == [
-        [each.metadata["variable"], spoken.get(each.name, str(each.default))] for each in settings
+    assert [[cell.strip("`") for cell in row[:2]] + row[2:] for row in table("variable")] == [
+        [each.metadata["variable"], spoken.get(each.name, str(each.default)), about(each)] for each in settings
     ]
+
+
+def about(setting: Field[Any]) -> str:
+    """What config.py says of a setting, with the bounds of a number."""
+    check, text = setting.metadata["check"], str(setting.metadata["about"])
+    bounds = f" {check.low:,} to {check.high:,} {check.unit}".rstrip() + "." if isinstance(check, config.Whole) else ""
+    return text + bounds
+
+
+def test_every_parameter_of_a_database_url_is_documented() -> None:
+    assert [name for name in PARAMETERS if f"`{name}`" not in README] == []
 
 
 def test_every_command_and_option_is_documented(app: Flask) -> None:

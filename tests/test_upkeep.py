@@ -16,8 +16,8 @@ from sqlalchemy.orm import InstrumentedAttribute
 from app.audit import trail
 from app.audit.event import AuditEvent
 from app.clients.secret import ClientSecret
-from app.clock import now
-from app.keys.signing_key import LEEWAY_SECONDS, LINGER_SECONDS, SigningKey
+from app.clock import LEEWAY_SECONDS, now
+from app.keys.signing_key import LINGER_SECONDS, SigningKey
 from app.operations import cleanup
 from app.storage import database
 from app.storage.database import Base, db, transaction

@@ -37,6 +37,7 @@ class Event(StrEnum):
         return member
 
     CLIENT_CREATED = "client_created", Budget.CHANGES
+    CLIENT_UPDATED = "client_updated", Budget.CHANGES
     CLIENT_DISABLED = "client_disabled", Budget.CHANGES
     CLIENT_ENABLED = "client_enabled", Budget.CHANGES
     CLIENT_DELETED = "client_deleted", Budget.CHANGES

@@ -19,8 +19,8 @@ import config
 from app.audit import trail
 from app.authentication import limits
 from app.clients.client import RegisteredClient
-from app.clients.secret import PREFIX, ClientSecret, KnownSecret, find_matching, has_ended
-from app.clock import now
+from app.clients.secret import ClientSecret, KnownSecret, find_matching, has_ended
+from app.clock import duration, now
 from app.refusals import hints
 from app.refusals.errors import RefusedError
 from app.settings import current_settings
@@ -116,13 +116,14 @@ def refuse_wrong(client_id: str, plaintext: str, known: Sequence[KnownSecret], *
     """Say what is wrong with the credentials, after the same work for an unknown client as for a wrong secret."""
     nearly = [why for meant, why in hints.nearly_the_secret(plaintext) if find_matching(known, meant)]
     if not is_known:
-        refuse("the client is unknown" + (", its id looks like a secret" if client_id.startswith(PREFIX) else ""))
+        refuse("the client is unknown" + hints.odd_id(client_id))
     refuse(nearly[0] if nearly else "the secret is wrong")
 
 
 def refuse_unfit(client: RegisteredClient, secret: KnownSecret, method: str) -> None:
     if secret.not_after is not None and has_ended(secret):
-        refuse(f"the secret {secret.name} expired {hints.duration(now() - secret.not_after)} ago")
+        # An end that an operator ordered may lie ahead on this machine's clock.
+        refuse(f"the secret {secret.name} expired {duration(max(0, now() - secret.not_after))} ago")
     if current_settings().is_production and client.client_id in DEMO_IDS:
         refuse("demo clients are refused in production")
     if client.is_disabled():

@@ -14,7 +14,6 @@ from app.audit.event import Event
 from app.clients.client import SECRET_METHODS, RegisteredClient
 from app.clients.secret import digest
 from app.clock import now
-from app.keys.signing_key import LEEWAY_SECONDS
 from app.oauth.server import FormRequest, current_server
 from app.oauth.token_endpoint import blueprint, required
 from app.refusals.errors import RefusedError
@@ -32,13 +31,13 @@ class RevocationEndpoint(rfc7009.RevocationEndpoint):
     CLIENT_AUTH_METHODS = SECRET_METHODS
 
     def authenticate_token(self, request: FormRequest, client: RegisteredClient) -> AccessToken | None:
-        """The token, if it is ours and lives on any machine; RFC 7009, section 2.2 wants 200 for any other."""
+        """The token, if it is ours and may live on any machine; RFC 7009, section 2.2 wants 200 for any other."""
         try:
             token = checking.identify(required("token"))
         except InvalidTokenError as error:
             trail.note(Event.TOKEN_INACTIVE, client_id=client.client_id, reason=f"inactive: {error}")
             return None
-        if token.expires_at <= now() - LEEWAY_SECONDS:  # another machine's clock may be behind this one's
+        if token.expires_at <= now() - stored_token.REVOKED_SECONDS:  # this machine's clock may be ahead of another's
             return None
         # Authlib would answer invalid_grant, which is about codes and refresh tokens.
         if token.client_id != client.client_id:

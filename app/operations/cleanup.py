@@ -10,24 +10,20 @@ is removed a day late, and the old events of the trail only when that is asked f
 from __future__ import annotations
 
 import click
-from flask.cli import with_appcontext
 from sqlalchemy import func, select
 
-import config
 from app.audit import retention, trail
 from app.audit.event import AuditEvent, Event
 from app.clients.secret import ClientSecret
-from app.clock import now
-from app.keys.signing_key import LEEWAY_SECONDS, SigningKey
-from app.operations.command_group import as_json, checked, print_json
+from app.clock import LEEWAY_SECONDS, now
+from app.keys.signing_key import SigningKey
+from app.operations.command_group import as_json, operator_command, print_json
 from app.settings import current_settings
 from app.storage.database import db, delete_in_steps, transaction
 from app.tokens.stored_token import IssuedToken, RevokedToken
 
 # A refusal can be explained for so long: "the secret blue ended 3 days ago".
 ENDED_SECRET_SECONDS = 7 * 86_400
-# For so long after its end a clock that is behind could take a token for alive, and a revoked one is not revived.
-WRONG_CLOCK_SECONDS = config.MAX_ACCESS_TOKEN_SECONDS
 OLD_EVENTS_LEFT = (
     "{} audit events are older than KEYTURN_AUDIT_DAYS. The servers remove at most a day of the trail in 24 hours;\n"
     "`flask cleanup --old-events` removes all of these now."
@@ -48,12 +44,12 @@ def remove_expired(*, old_events: bool = False) -> dict[str, int]:
     """
     retention.check_clock()
     # An opaque token that is removed too early is refused, and its client requests another.
-    expired, long_ago = now() - LEEWAY_SECONDS, now() - WRONG_CLOCK_SECONDS
+    expired = now() - LEEWAY_SECONDS
     removed = {
         "opaque tokens": delete_in_steps(IssuedToken, IssuedToken.expires_at <= expired),
-        "revocations": delete_in_steps(RevokedToken, RevokedToken.expires_at <= long_ago),
+        "revocations": delete_in_steps(RevokedToken, RevokedToken.is_of_no_use(now())),
         "secrets": delete_in_steps(ClientSecret, ClientSecret.not_after <= now() - ENDED_SECRET_SECONDS),
-        "signing keys": delete_in_steps(SigningKey, SigningKey.gone_at <= long_ago),
+        "signing keys": delete_in_steps(SigningKey, SigningKey.is_of_no_use(now())),
         "audit events": retention.trim_rows(current_settings()),
     }
     if old_events:
@@ -64,6 +60,7 @@ def remove_expired(*, old_events: bool = False) -> dict[str, int]:
     return removed
 
 
+@operator_command("cleanup", refusals=(retention.ClocksDifferError,))
 @click.option("--old-events", is_flag=True, help="Also remove all audit events older than KEYTURN_AUDIT_DAYS.")
 @as_json
 def cleanup(old_events: bool, as_json: bool) -> None:
@@ -81,6 +78,3 @@ def cleanup(old_events: bool, as_json: bool) -> None:
         click.echo(f"{what:14} {count:9} removed")
     if left:
         click.echo(OLD_EVENTS_LEFT.format(left))
-
-
-command = click.command("cleanup")(with_appcontext(checked(cleanup, refusals=(retention.ClocksDifferError,))))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from flask.cli import with_appcontext
 
 from app.audit import reports
 from app.audit.event import Budget, Event
-from app.operations.command_group import as_json, checked, moment, print_json
+from app.operations.command_group import as_json, moment, operator_command, print_json
 from app.refusals.codes import CODES
 from app.settings import current_settings
 
@@ -20,9 +19,10 @@ UNKNOWN = (
 REFUSALS = {event.value for event in Event if event.budget is Budget.REFUSED}
 
 
+@operator_command("explain")
 @click.argument("request_id")
 @as_json
-def run(request_id: str, as_json: bool) -> None:
+def explain(request_id: str, as_json: bool) -> None:
     """Tell what really happened to a request, by the X-Request-Id of its answer."""
     found = [explanation(event.as_dict()) for event in reports.of_request(request_id)]
     if not found:
@@ -54,6 +54,3 @@ def readable(event: dict[str, Any]) -> list[tuple[str, Any]]:
         ("page", event.get("error_uri")),
         ("counted", event["count"] if event["count"] > 1 else None),
     ]
-
-
-explain = click.command("explain")(with_appcontext(checked(run, refusals=())))

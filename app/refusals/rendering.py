@@ -14,11 +14,12 @@ from werkzeug.exceptions import HTTPException
 from app.audit import trail
 from app.audit.event import Budget, Event
 from app.logs import log, shown, shown_path
+from app.refusals import hints
 from app.refusals.codes import CODES
 from app.refusals.errors import AccessRefusedError, RefusedError
 from app.refusals.hints import unsupported_grant
 from app.settings import current_settings
-from app.storage.database import cause
+from app.storage.failures import cause, meaning
 
 View = TypeVar("View", bound=Callable[..., Any])
 # Whatever else may be wrong with a client we say ourselves.
@@ -114,8 +115,7 @@ def init_app(app: Flask) -> None:
     def database_failed(error: exc.DBAPIError | exc.TimeoutError) -> Response:
         if isinstance(error, exc.IntegrityError | exc.DataError):
             return failed(error)  # the database is well: the statement was not
-        # Any other error may mean that a table is missing, and each driver says so in its own way.
-        log.error("the database does not answer, or `flask prepare` was not run: %s", cause(error))
+        log.error("the database failed: %s", f"{cause(error)}. {meaning(error)}".rstrip())
         reason = "the database does not answer or is not prepared"
         return recorded(RefusedError("temporarily_unavailable", reason=reason))
 
@@ -139,4 +139,6 @@ def from_http(error: HTTPException) -> RefusedError:
     reason = f"{error.code} {error.name}"
     if error.code == 413:
         reason = f"the body is longer than {current_settings().max_body_bytes} bytes (KEYTURN_MAX_BODY_BYTES)"
+    if error.code == 404 and request.url_rule is None:
+        reason = hints.unknown_address(request.path, (rule.rule for rule in current_app.url_map.iter_rules()))
     return RefusedError(code, description, reason=reason, status=error.code)
