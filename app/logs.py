@@ -22,9 +22,10 @@ MAX_CHARACTERS = 1_000
 REDACTED = "[redacted]"
 
 SECRET = re.compile(r"(kts_|kta_|eyJ)[A-Za-z0-9_.~%-]+", re.IGNORECASE)
-# Scopes, grant types and media types look like this. Half a secret, in Base64 or not, has a run of 20 characters.
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._/+-]{0,47}")
-RUN = re.compile(r"[A-Za-z0-9+/=_-]{20,}")
+# Scopes, grant types, media types and the parts of a path look like this. Half a secret, in Base64 or not, has a
+# run of 20 characters with a digit or a capital letter among them.
+NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9:._/+-]{0,47}")
+RUN = re.compile(r"(?=[a-z+/=_-]*[A-Z0-9])[A-Za-z0-9+/=_-]{20,}")
 PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 # A UUID or another number in hexadecimal; a ULID. No Base64 of a secret looks like either.
 NUMBER = re.compile(r"[0-9a-f-]+|[0-9A-F-]+|[0-7][0-9A-HJKMNP-TV-Z]{25}")

@@ -19,7 +19,7 @@ from sqlalchemy import func, select, text
 import config
 from app import create_app
 from app.api import stock
-from app.audit.audit_event import AuditEvent
+from app.audit.event import AuditEvent
 from app.clients.client import Client
 from app.keys.signing_key import SigningKey
 from app.settings import read_settings

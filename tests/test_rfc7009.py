@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
-from app.audit.audit_event import AuditEvent
+from app.audit.event import AuditEvent
 from app.clients import registry
 from app.clock import now
 from app.storage.database import db, transaction

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from urllib.parse import unquote_plus
 
 import config
-from app.logs import REDACTED, shown
+from app.logs import REDACTED, shown, shown_path
 
 DEMO_IDS = {demo.client_id for demo in config.DEMO_CLIENTS}
 MEDIA_TYPES = {
@@ -20,8 +20,6 @@ MEDIA_TYPES = {
     "multipart/form-data": "a multipart form was sent",
     "": "no media type was sent",
 }
-# The shape of an address of ours: a path of another shape may contain a secret, and is not repeated.
-PLAIN_PATH = re.compile(r"(/[A-Za-z0-9._-]{0,32}){1,4}")
 MAX_COMPARED_CHARACTERS = 100
 
 
@@ -66,7 +64,8 @@ def unknown_scope(word: str, known: Iterable[str]) -> str:
 def unknown_address(path: str, known: Iterable[str]) -> str:
     """What is wrong with an address that no route has, by the rules of the routes that there are."""
     rules = list(known)
-    nothing = f"there is nothing at {path}" if PLAIN_PATH.fullmatch(path) else "there is nothing at this address"
+    is_shown = shown_path(path) == path and len(path) <= MAX_COMPARED_CHARACTERS
+    nothing = f"there is nothing at {path}" if is_shown else "there is nothing at this address"
     metadata = next((rule for rule in rules if rule.startswith("/.well-known/oauth-authorization-server")), "/")
     if "openid-configuration" in path:
         return f"{nothing}: this is not an OpenID provider, and its metadata is at {metadata}"
