@@ -147,7 +147,7 @@ def test_every_event_is_documented(app: Flask) -> None:
     views = {rule.endpoint for rule in app.url_map.iter_rules()}
     events |= {f"{view.removeprefix('oauth.')}_refused" for view in views if view.startswith("oauth.")}
 
-    assert len(events) == 22
+    assert len(events) == 23
     assert [event for event in events if f"`{event}`" not in README] == []
 
 
