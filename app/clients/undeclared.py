@@ -48,7 +48,7 @@ def find() -> tuple[dict[str, list[tuple[str, str]]], dict[str, list[str]]]:
     scopes: dict[str, list[tuple[str, str]]] = {}
     audiences: dict[str, list[str]] = {}
     query = select(Client.name, Client.scope, Client.grant_types, Client.resource_server).order_by(Client.id)
-    for name, scope, grant, audience in db.session.execute(query.execution_options(yield_per=1_000)):
+    for name, scope, grant, audience in db.session.execute(query):
         for word in scope.split():
             if grant and word not in declared:
                 scopes.setdefault(word, []).append((name, scope))

@@ -124,7 +124,10 @@ CODES = {
         (
             ("A word is misspelt; case counts.", "The metadata lists all: `scopes_supported`."),
             ("The client is not registered for one of the words.", "`flask clients show CLIENT` lists its scope."),
-            ("keyturn.toml was changed.", "Restart the server, and run `flask prepare`: it names clients to update."),
+            (
+                "keyturn.toml declares the word only since the server started, or no longer.",
+                "Restart the server; `flask prepare` names clients whose scope is not declared.",
+            ),
             ("The words belong to two APIs.", "One token opens one API: ask for a token each."),
             ("Commas, or two spaces, stand between the words.", "Put exactly one space between them."),
         ),
