@@ -91,7 +91,9 @@ def checked_default(default: str | None, scope: str) -> str:
     if default == "":
         raise RegistrationError("--default-scope is empty")
     if default is None and len(scopes.audiences(scope)) > 1:
-        raise RegistrationError("the scope belongs to more than one resource: name a --default-scope")
+        raise RegistrationError(
+            "the scope belongs to more than one resource: name a default scope with --default-scope"
+        )
     chosen = checked_scope(scope if default is None else default)
     if not set(chosen.split()) <= set(scope.split()):
         raise RegistrationError("the default scope is more than the scope")
