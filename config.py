@@ -117,6 +117,7 @@ class Settings:
     limit_address: str = setting("KEYTURN_LIMIT_ADDRESS", "300/minute", Form.RATE)
     limit_requests: str = setting("KEYTURN_LIMIT_REQUESTS", "", Form.RATE)
     limit_introspection: str = setting("KEYTURN_LIMIT_INTROSPECTION", "", Form.RATE)
+    limit_api: str = setting("KEYTURN_LIMIT_API", "", Form.RATE)
     redis_url: str = setting("KEYTURN_REDIS_URL", "", Form.REDIS)
     audit_days: int = setting("KEYTURN_AUDIT_DAYS", 90, Whole(1, 3_650, "days"))
     audit_rows: int = setting("KEYTURN_AUDIT_ROWS", 1_000_000, Whole(1_000, 100_000_000, "rows"))

@@ -23,7 +23,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Request
-from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import MapAdapter
 
 import config
@@ -43,6 +42,7 @@ from app.request_body import WholeRequest
 from app.settings import current_settings, read_settings
 from app.storage import database
 from app.tokens import jwt_check
+from app.trusted_proxies import TrustedProxies
 
 
 class Keyturn(Flask):
@@ -67,8 +67,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     # Only the configured number of proxies is believed, and never about the host.
     if settings.trusted_proxies:
-        n = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=n, x_proto=n, x_host=0, x_port=0, x_prefix=0)  # type: ignore[method-assign]
+        app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
 
     logs.init_app(app, settings.trusted_proxies)
     database.init_app(app, settings.database_url)

@@ -30,7 +30,7 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
         # Authlib refuses a token_type_hint that it does not know; RFC 7662, section 2.1 lets it be ignored.
         if client.resource_server is None:
             raise RefusedError("unauthorized_client", NO_RESOURCE_SERVER, status=403)
-        limits.count_question(client.client_id)
+        limits.count_introspection(client.client_id)
         required("token")
 
     def query_token(self, text: str, _: str | None) -> AccessToken | None:
