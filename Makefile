@@ -19,7 +19,7 @@ test: .venv/ready ## Set up everything, and run every check: format, lint, types
 	@$(BIN)/pytest
 
 conformance: .venv/ready ## Print which clauses of the RFCs hold; BASE_URL, CLIENT_ID and CLIENT_SECRET name another server.
-	@$(BIN)/python -m tests.conformance
+	@$(BIN)/python -m conformance
 
 fuzz: .venv/ready ## Throw 100,000 inputs at every route, and 5,000 calls made from its description; `make test` does a part.
 	@KEYTURN_FUZZ_INPUTS=100000 KEYTURN_SCHEMA_CALLS=5000 $(BIN)/pytest tests/test_hostile.py tests/test_openapi.py

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import config
-from tests.cases import CASES, Case
+from conformance.cases import CASES, Case
 
 FOLDER = Path(__file__).parent.parent / "postman"
 COLLECTION = FOLDER / "OAuth2_Client_Credentials_Flow.postman_collection.json"
@@ -133,7 +133,7 @@ def tests(case: Case) -> list[str]:
 
 def assertion(name: str, value: str, wanted: object) -> str:
     if isinstance(wanted, re.Pattern):
-        check = f"to.match(new RegExp({js(wanted.pattern)}))"
+        check = f"to.be.a('string').and.match(new RegExp({js(wanted.pattern)}))"
     elif isinstance(wanted, type):
         check = {list: "to.be.an('array')", int: "to.be.a('number')"}[wanted]
     elif "{{" in js(wanted):

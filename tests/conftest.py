@@ -33,7 +33,7 @@ from app.audit import trail
 from app.operations.prepare import know_migrations
 from app.settings import read_settings
 from app.storage.database import db
-from tests.conformance import (  # noqa: F401, hooks of pytest
+from tests.clause_outcomes import (  # noqa: F401, hooks of pytest
     pytest_addoption,
     pytest_collection_modifyitems,
     pytest_runtest_logreport,

@@ -10,9 +10,10 @@ from pathlib import Path
 from app import create_app
 from app.discovery import error_pages
 from app.settings import read_settings
-from tests import collection, conformance, examples
-from tests.cases import CASES
-from tests.clauses import CLAUSES
+from conformance import table
+from conformance.cases import CASES
+from conformance.clauses import CLAUSES
+from tests import collection, examples
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -32,7 +33,7 @@ def shown_by() -> dict[str, list[str]]:
             found[clause]["cases"] += 1
     for file in sorted((ROOT / "tests").glob("test_*.py")):
         for name in re.findall(r"def (test_\w+)", file.read_text()):
-            for clause in conformance.CLAUSE.findall(name):
+            for clause in table.CLAUSE.findall(name):
                 found[clause][f"`{file.name}`"] += 1
     return {clause: [f"{where} ({number})" for where, number in counted.items()] for clause, counted in found.items()}
 
@@ -40,7 +41,7 @@ def shown_by() -> dict[str, list[str]]:
 def documents() -> dict[Path, str]:
     return {
         DOCS / "errors.md": errors(),
-        DOCS / "conformance.md": conformance.document(shown_by()),
+        DOCS / "conformance.md": table.document(shown_by()),
         collection.COLLECTION: collection.text(collection.collection(examples.examples())),
         collection.ENVIRONMENT: collection.text(collection.environment()),
     }

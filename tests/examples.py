@@ -15,7 +15,7 @@ from typing import Any
 import time_machine
 from werkzeug.test import TestResponse
 
-from tests.cases import CASES
+from conformance.cases import CASES
 from tests.conftest import build_app, close
 from tests.runner import Runner
 

@@ -11,8 +11,8 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from app.clock import now
+from conformance.cases import CASES, Case
 from tests import collection
-from tests.cases import CASES, Case
 from tests.conftest import ISSUER
 
 SAVERS = {case.saves: case for case in CASES if case.saves}

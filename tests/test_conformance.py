@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests import conformance, documents, outside
-from tests.cases import CASES
-from tests.clauses import CLAUSES, NOT_SUPPORTED
+from conformance import server_runner, table
+from conformance.cases import CASES
+from conformance.clauses import CLAUSES, NOT_SUPPORTED
+from tests import documents
 from tests.conftest import ROOT, LiveServer, free_port
 
 
@@ -35,22 +36,22 @@ def test_no_case_and_no_test_names_a_clause_that_does_not_exist() -> None:
     for file in (ROOT / "tests").glob("test_*.py"):
         named += " ".join(re.findall(r"def (test_\w+)", file.read_text()))
 
-    assert set(conformance.CLAUSE.findall(named)) <= set(CLAUSES)
+    assert set(table.CLAUSE.findall(named)) <= set(CLAUSES)
 
 
 def test_the_table_says_of_each_clause_how_it_stands() -> None:
-    states = dict.fromkeys(CLAUSES, "pass") | {"R001": conformance.state("R001", {"passed", "failed"})}
-    lines = conformance.table(states)
+    states = dict.fromkeys(CLAUSES, "pass") | {"R001": table.state("R001", {"passed", "failed"})}
+    lines = table.table(states)
 
-    assert [line[:4] for line in lines if conformance.CLAUSE.match(line)] == list(CLAUSES)
+    assert [line[:4] for line in lines if table.CLAUSE.match(line)] == list(CLAUSES)
     assert re.match(r"R001  RFC 6749, section 3.2 +FAIL +Only POST", next(line for line in lines if "R001" in line))
-    assert conformance.summary(states.values()) == "conformance, 108 clauses: 1 FAIL, 107 pass"
-    assert conformance.state("R030", set()) == "not supported"
+    assert table.summary(states.values()) == "conformance, 108 clauses: 1 FAIL, 107 pass"
+    assert table.state("R030", set()) == "not supported"
 
 
 def run(server: str, client_id: str, secret: str) -> subprocess.CompletedProcess[str]:
     known = {"BASE_URL": server, "CLIENT_ID": client_id, "CLIENT_SECRET": secret, "PATH": "/usr/bin"}
-    command = [sys.executable, "-m", "tests.conformance"]
+    command = [sys.executable, "-m", "conformance"]
     return subprocess.run(command, cwd=ROOT, env=known, capture_output=True, text=True, check=False)
 
 
@@ -74,7 +75,7 @@ def test_from_outside_a_server_is_asked_what_one_client_can_try(
     done = run(server.url + path, made["client_id"], made["client_secret"])
 
     assert (done.returncode, done.stderr) == (0, "")
-    states = {line[:4]: line[34:61].strip() for line in done.stdout.splitlines() if conformance.CLAUSE.match(line)}
+    states = {line[:4]: line[34:61].strip() for line in done.stdout.splitlines() if table.CLAUSE.match(line)}
     assert states["R012"] == states["R020"] == states["R043"] == "pass"
     assert states["R024"] == states["R093"] == "pass in part"
     assert states["R028"] == states["R047"] == states["R077"] == "not testable from outside"
@@ -84,7 +85,7 @@ def test_from_outside_a_server_is_asked_what_one_client_can_try(
 
 
 def test_from_outside_no_secret_stands_in_an_address() -> None:
-    server = outside.Outside("https://auth.example.com", "ktc_x", "kts_the-real-one")
+    server = server_runner.Outside("https://auth.example.com", "ktc_x", "kts_the-real-one")
 
     assert [case.name for case in CASES if case.outside and "kts_the-real-one" in server.address(case)] == []
 

@@ -23,8 +23,8 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 from werkzeug.test import TestResponse
 
+from conformance.cases import CASES, Case
 from tests import forging
-from tests.cases import CASES, Case
 from tests.conftest import ISSUER, ROOT, Operator, build_app, close, demo
 from tests.runner import Runner
 

@@ -16,8 +16,8 @@ from collections import defaultdict
 from typing import Any
 from urllib.parse import quote, quote_plus, urlsplit
 
-from tests.cases import CASES, Case
-from tests.clauses import CLAUSES, NOT_SUPPORTED
+from conformance.cases import CASES, Case
+from conformance.clauses import CLAUSES, NOT_SUPPORTED
 
 # Clauses of which one client sees a part only: one of two answers, one of several faults, one of many places.
 IN_PART = set(
@@ -81,7 +81,7 @@ class Outside:
 
     def fits(self, found: object, wanted: object) -> bool:
         if isinstance(wanted, re.Pattern):
-            return bool(wanted.search(str(found)))
+            return isinstance(found, str) and bool(wanted.search(found))
         if isinstance(wanted, type):
             return type(found) is wanted
         return bool(found == json.loads(self.fill(json.dumps(wanted))))

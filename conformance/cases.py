@@ -36,7 +36,7 @@ class Case:
     `body` maps members of the JSON answer to what they must be: a value, a pattern for a string,
     or a type. `form` is a list of pairs, so that a name can stand twice. `after` names the case that
     must have been sent before this one, where its answer depends on that. `outside` is true for what any
-    one client of any server of this kind can try, whatever its scope (`conformance.py`).
+    one client of any server of this kind can try, whatever its scope (`server_runner.py`).
     """
 
     name: str
