@@ -1,4 +1,4 @@
-"""This file is the sample API: five routes, each behind a scope.
+"""The sample API: five routes, each behind a scope.
 
 `GET /admin/logs` is the guide's guarded route, and shows the real audit trail of this server.
 `read:all_data` opens every GET.

@@ -9,11 +9,14 @@ from flask import Flask
 
 import config
 from app.per_app import PerApp
-from app.refusals.errors import RefusedError
 from app.refusals.hints import unknown_scope
 from app.settings import SCOPE_TOKEN
 
 SCOPE = re.compile(f"{SCOPE_TOKEN.pattern}( {SCOPE_TOKEN.pattern})*")
+
+
+class ScopeError(ValueError):
+    """A scope that cannot be granted; the text says why."""
 
 
 current_audiences = PerApp[dict[str, str]]("audiences")  # of each scope
@@ -27,10 +30,10 @@ def words(scope: str) -> list[str]:
     """The words of a scope, each once, in their order (RFC 6749, section 3.3).
 
     Raises:
-        ValueError: For a character that the RFC does not allow, or a space too many.
+        ScopeError: For a character that the RFC does not allow, or a space too many.
     """
     if not SCOPE.fullmatch(scope):
-        raise ValueError("a scope is words of printable ASCII without quotes or backslashes, single spaces between")
+        raise ScopeError("a scope is words of printable ASCII without quotes or backslashes, single spaces between")
     return list(dict.fromkeys(scope.split(" ")))
 
 
@@ -38,12 +41,12 @@ def audiences(scope: str) -> set[str]:
     """The audiences of the resources that a scope belongs to.
 
     Raises:
-        ValueError: If a word of it is declared nowhere.
+        ScopeError: If a word of it is declared nowhere.
     """
     declared, wanted = current_audiences(), words(scope)
     unknown = [word for word in wanted if word not in declared]
     if unknown:
-        raise ValueError(unknown_scope(unknown[0], declared))
+        raise ScopeError(unknown_scope(unknown[0], declared))
     return {declared[word] for word in wanted}
 
 
@@ -56,16 +59,13 @@ def choose(asked: str, *, allowed: str, default: str) -> str:
         default: What it gets if it asks for nothing.
 
     Raises:
-        RefusedError: `invalid_scope`. Nothing is ever dropped silently.
+        ScopeError: If it cannot be granted. Nothing is ever dropped silently.
     """
-    try:
-        chosen = words(asked or default)
-        opened = audiences(" ".join(chosen))
-        foreign = [word for word in chosen if word not in allowed.split(" ")]
-        if foreign:
-            raise ValueError(f"the client is not registered for the scope {foreign[0]}")
-        if len(opened) > 1:
-            raise ValueError("the scope belongs to more than one resource; ask for one token each")
-    except ValueError as error:
-        raise RefusedError("invalid_scope", reason=str(error)) from error
+    chosen = words(asked or default)
+    opened = audiences(" ".join(chosen))
+    foreign = [word for word in chosen if word not in allowed.split(" ")]
+    if foreign:
+        raise ScopeError(f"the client is not registered for the scope {foreign[0]}")
+    if len(opened) > 1:
+        raise ScopeError("the scope belongs to more than one resource; ask for one token each")
     return " ".join(chosen)

@@ -21,8 +21,11 @@ from app.keys.signer import Signer
 from app.keys.signing_key import READ_SECONDS, SigningKey
 from app.logs import log
 from app.per_app import PerApp
-from app.refusals.errors import RefusedError
 from app.storage.database import db
+
+
+class NoSigningKeyError(Exception):
+    """Nothing can be signed: there is no active key, or it cannot be decrypted."""
 
 
 class Keystore:
@@ -91,18 +94,18 @@ def signer() -> Signer:
     """The one key that signs now.
 
     Raises:
-        RefusedError: `temporarily_unavailable`, if there is none or it cannot be decrypted.
+        NoSigningKeyError: If there is none, or it cannot be decrypted.
     """
     moment = now()
     active = next((row for row in current_keystore().rows() if row.state(moment) == "active"), None)
     if active is None:
         log.error("there is no signing key: run `flask prepare`")
-        raise RefusedError("temporarily_unavailable", reason="there is no signing key")
+        raise NoSigningKeyError("there is no signing key")
     try:
         return current_keystore().signer(active)
     except cipher.SealedKeyError as error:
         log.error("the signing key cannot be opened: %s", error)
-        raise RefusedError("temporarily_unavailable", reason="the signing key cannot be opened") from error
+        raise NoSigningKeyError("the signing key cannot be opened") from error
 
 
 def published() -> list[SigningKey]:

@@ -1,6 +1,6 @@
-"""This file is `POST /oauth/introspect` (RFC 7662): an API asks whether a token is good, and what it says.
+"""`POST /oauth/introspect` (RFC 7662): an API introspects a token.
 
-Only a client that is registered as a resource server may ask, and only about tokens for its own API.
+Only a client that is registered as a resource server may do so, and only with tokens for its own API.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from flask import Flask, Response, g
 from app.audit import trail
 from app.authentication import limits
 from app.clients.client import SECRET_METHODS, RegisteredClient
-from app.oauth.server import FormRequest, current_server
-from app.oauth.token_endpoint import blueprint, required
+from app.oauth.form_request import FormRequest
+from app.oauth.request_rules import required
+from app.oauth.server import current_server
+from app.oauth.token_endpoint import blueprint
 from app.refusals.errors import RefusedError
 from app.tokens import checking
 from app.tokens.access_token import AccessToken, InvalidTokenError
@@ -52,7 +54,7 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
 
 
 def note_inactive(reason: str) -> None:
-    """The answer does not say why; the audit trail does."""
+    """The response does not say why; the audit trail does."""
     trail.note("token_inactive", client_id=g.get("client_id"), reason=f"inactive: {reason}")
 
 
@@ -62,5 +64,5 @@ def init_app(app: Flask) -> None:
 
 @blueprint.post("/oauth/introspect")
 def introspection() -> Response:
-    answer: Response = current_server().create_endpoint_response(IntrospectionEndpoint.ENDPOINT_NAME)
-    return answer
+    response: Response = current_server().create_endpoint_response(IntrospectionEndpoint.ENDPOINT_NAME)
+    return response

@@ -14,7 +14,6 @@ from app.clients.client import Client
 from app.keys import keystore
 from app.logs import log
 from app.operations.prepare import usable_demos
-from app.refusals.errors import RefusedError
 from app.settings import current_settings
 from app.storage.database import cause, db
 
@@ -40,8 +39,8 @@ def faults_at_start(app: Flask) -> list[str]:
                 faults.append(f"The demo client {found} must not exist in production: `flask clients delete {found}`.")
             if keystore.current_keystore().rows():
                 keystore.signer()
-        except RefusedError as error:
-            faults.append(f"No token could be signed: {error.reason}. Is the right key in KEYTURN_SECRET_KEYS?")
+        except keystore.NoSigningKeyError as error:
+            faults.append(f"No token could be signed: {error}. Is the right key in KEYTURN_SECRET_KEYS?")
         except SQLAlchemyError as error:
             log.warning("the database does not answer yet: %s", cause(error))
         finally:

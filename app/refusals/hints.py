@@ -1,4 +1,4 @@
-"""This file is what may be behind a refusal: a secret that is nearly right, a word that is nearly known.
+"""What may be behind a refusal: a secret that is nearly right, a word that is nearly known.
 
 Nothing here decides anything. What is found goes into the reason of a refusal, for the operator, and in
 development for the caller.
@@ -6,6 +6,7 @@ development for the caller.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from urllib.parse import unquote_plus
@@ -14,6 +15,14 @@ MEDIA_TYPES = {
     "application/json": "JSON was sent",
     "multipart/form-data": "a multipart form was sent",
     "": "no media type was sent",
+}
+# A path that may be logged: nothing in it is as long as half a secret.
+PLAIN_PATH = re.compile(r"(/[A-Za-z0-9._~-]{0,23}){1,8}")
+NOT_HERE = {
+    "/.well-known/openid-configuration": "this server is not an OpenID Provider: "
+    "its metadata is at /.well-known/oauth-authorization-server (RFC 8414)",
+    "/token": "the token endpoint is /oauth/token",
+    "/oauth2/token": "the token endpoint is /oauth/token",
 }
 UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
@@ -45,3 +54,13 @@ def duration(seconds: int) -> str:
     size, unit = next((pair for pair in UNITS if seconds >= 2 * pair[0]), UNITS[-1])
     count = seconds // size
     return f"{count} {unit}{'' if count == 1 else 's'}"
+
+
+def nothing_at(path: str) -> str:
+    """What is wrong with the path of a request that led nowhere."""
+    if path in NOT_HERE:
+        return NOT_HERE[path]
+    what = f"there is nothing at {path}" if PLAIN_PATH.fullmatch(path) else "there is nothing at this path"
+    if "//" in path:
+        return f"{what}: a slash is doubled"
+    return f"{what}: it ends with a slash" if path.endswith("/") and path != "/" else what

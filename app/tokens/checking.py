@@ -91,6 +91,7 @@ def refuse_revoked(row: Any, issued_at: int) -> None:
 def as_claims(row: Any) -> dict[str, Any]:
     """The row in the words of a JWT (RFC 9068, section 2.2)."""
     return {
+        **json.loads(row.claims),
         "iss": current_settings().issuer,
         "aud": row.audience,
         "sub": row.client_id,
@@ -99,5 +100,4 @@ def as_claims(row: Any) -> dict[str, Any]:
         "exp": row.expires_at,
         "jti": stored_token.jti(row.digest),
         "scope": row.scope,
-        **json.loads(row.claims),
     }
