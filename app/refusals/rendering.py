@@ -118,11 +118,9 @@ def refused(error: OAuth2Error) -> Response:
     return recorded(as_refused(error))
 
 
-def refused_by_flask(error: HTTPException) -> Response | HTTPException:
+def refused_by_flask(error: HTTPException) -> Response:
     if original := getattr(error, "original_exception", None):
         return failed(original)  # it failed after the view, as when a view returns None
-    if error.code is not None and error.code < 400:
-        return error
     response = recorded(from_http(error))
     # What Werkzeug knows better, `Allow` above all (RFC 9110, section 15.5.6), which it writes in any order.
     for name, value in error.get_headers():
