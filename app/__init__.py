@@ -24,7 +24,7 @@ from flask import Flask
 
 import config
 from app import logs, request_body
-from app.api import routes
+from app.api import hourly_report, routes
 from app.audit import trail
 from app.authentication import limits
 from app.clients import scope
@@ -60,6 +60,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     trail.init_app(app)
     rendering.init_app(app, {scope.ScopeError: "invalid_scope", keystore.NoSigningKeyError: "temporarily_unavailable"})
     limits.init_app(app, settings)
+    hourly_report.init_app(app)
     scope.init_app(app, settings.resources)
     keystore.init_app(app)
     jwt_check.init_app(app)

@@ -61,7 +61,9 @@ def from_http(error: HTTPException) -> RefusedError:
     if status == 404 and not text:
         reason = nothing_at(request.environ.get("PATH_INFO", ""))
     elif status == 413 and not text:
-        reason = f"the body is longer than {current_settings().max_body_bytes} bytes (KEYTURN_MAX_BODY_BYTES)"
+        longest = f"{current_settings().max_body_bytes} bytes (KEYTURN_MAX_BODY_BYTES)"
+        parts = ", or has too many parts" if request.mimetype == "multipart/form-data" else ""
+        reason = f"the body is longer than {longest}{parts}"
     kind = AccessRefusedError if status in (401, 403) else RefusedError
     return kind(code, text or DESCRIPTIONS.get(status), reason=reason, status=status)
 
