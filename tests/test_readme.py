@@ -101,7 +101,7 @@ def test_the_guard_in_eight_lines_guards(app: Flask, reporting: Machine, admin: 
 
 def test_every_setting_is_documented_with_its_default() -> None:
     spoken = {"audience": "the issuer", "secret_keys": "instance/secret-key", "resources": "keyturn.toml"}
-    spoken |= dict.fromkeys(("limit_requests", "limit_introspection", "redis_url"), "none")
+    spoken |= dict.fromkeys(("limit_requests", "limit_introspection", "limit_api", "redis_url"), "none")
     settings = [each for each in fields(config.Settings) if "variable" in each.metadata]
 
     assert [[cell.strip("`") for cell in row[:2]] for row in table("variable")] == [

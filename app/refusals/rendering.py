@@ -57,7 +57,7 @@ def from_http(error: HTTPException) -> RefusedError:
     status = error.code or 500
     code = CODES_OF_STATUS.get(status) or ("server_error" if status >= 500 else "invalid_request")
     text = own_text(error)
-    reason = f"{status} {text or error.name}"
+    reason = text or f"{status} {error.name}"
     if status == 404 and not text:
         reason = nothing_at(request.environ.get("PATH_INFO", ""))
     elif status == 413 and not text:
