@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +12,8 @@ from flask import Flask, abort, make_response, redirect, url_for
 from werkzeug.datastructures import WWWAuthenticate
 
 from app.api.guard import require_oauth
-from tests.conftest import Machine, demo
+from tests.calling import FORM, call
+from tests.conftest import LiveServer, Machine, build_app, close, demo
 from tests.work import counted
 
 
@@ -121,32 +122,38 @@ def raises() -> str:
     raise KeyError("kts_not-for-the-caller")
 
 
-@pytest.mark.parametrize("env", ["development", "production"])
-@pytest.mark.parametrize(
-    ("view", "status", "error", "description"),
-    [
-        (forgets_to_return, 500, "server_error", "The server failed."),
-        (raises, 500, "server_error", "The server failed."),
-        (lambda: abort(500), 500, "server_error", "The server failed."),
-        (lambda: abort(502, "The bank is away."), 502, "server_error", "The bank is away."),
-        (lambda: abort(503), 503, "temporarily_unavailable", "The server cannot answer"),
-        (lambda: abort(429, "Slowly."), 429, "temporarily_unavailable", "Slowly."),
-        (lambda: abort(400, 'a "quantity"\nis missing'), 400, "invalid_request", "a ?quantity??is missing"),
-        (lambda: abort(403, "It is another's."), 403, "insufficient_scope", "It is another's."),
-        (lambda: abort(401), 401, "invalid_token", "The access token is"),
-        (lambda: abort(404, "No such invoice."), 404, "not_found", "No such invoice."),
-        (lambda: abort(409), 409, "invalid_request", "The request is malformed."),
-        (lambda: abort(409, "It is paid."), 409, "invalid_request", "It is paid."),
-        (lambda: abort(418), 418, "invalid_request", "The request is malformed."),
-    ],
-)
-def test_R061_a_view_that_fails_or_aborts_gets_its_code_and_its_text(
-    new_app: Callable[..., Flask], env: str, view: Callable[[], Any], status: int, error: str, description: str
-) -> None:
-    app = new_app(env=env, issuer="https://auth.example.com")
-    app.add_url_rule("/mine", "mine", view)
+FAILING: list[tuple[Callable[[], Any], int, str, str]] = [
+    (forgets_to_return, 500, "server_error", "The server failed."),
+    (raises, 500, "server_error", "The server failed."),
+    (lambda: abort(500), 500, "server_error", "The server failed."),
+    (lambda: abort(502, "The bank is away."), 502, "server_error", "The bank is away."),
+    (lambda: abort(503), 503, "temporarily_unavailable", "The server cannot answer"),
+    (lambda: abort(429, "Slowly."), 429, "temporarily_unavailable", "Slowly."),
+    (lambda: abort(400, 'a "quantity"\nis missing'), 400, "invalid_request", "a ?quantity??is missing"),
+    (lambda: abort(403, "It is another's."), 403, "insufficient_scope", "It is another's."),
+    (lambda: abort(401), 401, "invalid_token", "The access token is"),
+    (lambda: abort(404, "No such invoice."), 404, "not_found", "No such invoice."),
+    (lambda: abort(409), 409, "invalid_request", "The request is malformed."),
+    (lambda: abort(409, "It is paid."), 409, "invalid_request", "It is paid."),
+    (lambda: abort(418), 418, "invalid_request", "The request is malformed."),
+]
 
-    response = app.test_client().get("/mine")
+
+@pytest.fixture(scope="module", params=["development", "production"])
+def failing(request: pytest.FixtureRequest, prepared: Callable[[str], str]) -> Iterator[Flask]:
+    """An app with all these views."""
+    app = build_app(database_url=prepared("sqlite"), env=request.param, issuer="https://auth.example.com")
+    for n, (view, *_) in enumerate(FAILING):
+        app.add_url_rule(f"/mine/{n}", f"mine-{n}", view)
+    yield app
+    close(app)
+
+
+@pytest.mark.parametrize("n", range(len(FAILING)))
+def test_R061_a_view_that_fails_or_aborts_gets_its_code_and_its_text(failing: Flask, n: int) -> None:
+    _, status, error, description = FAILING[n]
+
+    response = failing.test_client().get(f"/mine/{n}")
 
     assert (response.status_code, response.json["error"]) == (status, error)
     assert response.json["error_description"].startswith(description)
@@ -173,14 +180,23 @@ def test_a_failure_of_ours_is_in_the_log_with_its_traceback(app: Flask, caplog: 
     assert [event["reason"] for event in events] == ["server_error: TypeError"]
 
 
+@pytest.fixture(scope="module")
+def plain(prepared: Callable[[str], str]) -> Iterator[Flask]:
+    """An app for what is refused before any statement."""
+    app = build_app(database_url=prepared("sqlite"))
+    yield app
+    close(app)
+
+
 @pytest.mark.parametrize(
     "path", ["//oauth/token", "///oauth/token", "//admin/logs", "//", "//nowhere", "/oauth//token"]
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_path_with_a_doubled_slash_leads_nowhere(admin: Machine, path: str, method: str) -> None:
+def test_a_path_with_a_doubled_slash_leads_nowhere(plain: Flask, path: str, method: str) -> None:
     """A proxy's rule for /admin/ does not see //admin/ as the same."""
-    with counted(admin.app) as work:
-        response = admin.app.test_client().open(
+    admin = demo(plain, "demo-admin")
+    with counted(plain) as work:
+        response = plain.test_client().open(
             method=method,
             data={"grant_type": "client_credentials"},
             auth=(admin.client_id, admin.secret),
@@ -190,6 +206,14 @@ def test_a_path_with_a_doubled_slash_leads_nowhere(admin: Machine, path: str, me
     assert (response.status_code, response.json["error"]) == (404, "not_found")
     assert response.json["hint"].endswith("a slash is doubled")
     assert work.done == []
+
+
+def test_a_doubled_slash_reaches_the_app_as_it_was_sent(live: Callable[..., LiveServer]) -> None:
+    server = live()
+    body = "grant_type=client_credentials&client_id=demo-admin&client_secret=kts_demo-admin-is-for-learning-only"
+
+    paths = ("/oauth/token", "//oauth/token", "///oauth/token")
+    assert [call(server, "POST", path, body, **FORM)[0] for path in paths] == [200, 404, 404]
 
 
 @pytest.mark.parametrize(
@@ -204,9 +228,9 @@ def test_a_path_with_a_doubled_slash_leads_nowhere(admin: Machine, path: str, me
     ],
 )
 def test_a_404_names_its_path_in_the_log_unless_it_may_be_a_secret(
-    app: Flask, caplog: pytest.LogCaptureFixture, path: str, hint: str
+    plain: Flask, caplog: pytest.LogCaptureFixture, path: str, hint: str
 ) -> None:
-    response = app.test_client().get(path)
+    response = plain.test_client().get(path)
 
     assert hint in response.json["hint"]
     (line,) = [record for record in caplog.records if record.message == "request_refused"]
@@ -216,8 +240,10 @@ def test_a_404_names_its_path_in_the_log_unless_it_may_be_a_secret(
 @pytest.mark.parametrize(
     "host", ["", "a b", "\u00e4", "x" * 64, "x" * 300, "a..b", "[::1", "a:b:c", "%", "@", "/", "\x7f"]
 )
-def test_no_host_header_ends_in_a_500(admin: Machine, host: str) -> None:
-    response = admin.app.test_client().post(
+def test_no_host_header_ends_in_a_500(plain: Flask, host: str) -> None:
+    admin = demo(plain, "demo-admin")
+
+    response = plain.test_client().post(
         "/oauth/token",
         data={"grant_type": "client_credentials"},
         auth=(admin.client_id, admin.secret),
@@ -225,7 +251,7 @@ def test_no_host_header_ends_in_a_500(admin: Machine, host: str) -> None:
     )
 
     assert response.status_code in (200, 400)
-    guarded = admin.app.test_client().get("/inventory?a=b", environ_overrides={"HTTP_HOST": host})
+    guarded = plain.test_client().get("/inventory?a=b", environ_overrides={"HTTP_HOST": host})
     assert guarded.status_code in (401, 400)
 
 
