@@ -1,52 +1,90 @@
-# `make` lists what there is. Nothing but Python 3.11 or newer and make is needed.
+# `make` lists the targets. Python 3.11 or newer (on Debian and Ubuntu with python3-venv) and make are all it needs.
 PYTHON ?= python3
 BIN := .venv/bin
+# Programs run by the environment's Python: their scripts name the folder in which they were installed.
+RUN := $(BIN)/python -m
+INSTALL := $(RUN) pip install --disable-pip-version-check --no-input --require-hashes --requirement
+
+# What another project has exported.
+unexport PYTHONPATH PYTHONHOME $(filter FLASK_%,$(.VARIABLES))
+ifeq ($(strip $(WEB_CONCURRENCY)),)
+unexport WEB_CONCURRENCY
+endif
+
+# An environment belongs to one folder and one Python. It is made again when either has changed.
+MADE_FOR := v=$$(.venv/bin/python -V 2>&1); echo "$$(cd .venv && pwd -P), $${v%.*}"
+STALE := $(shell [ -s .venv/ready ] && [ "$$(cat .venv/ready)" != "$$($(MADE_FOR))" ] && echo stale)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test conformance fuzz drills bench format docs lock clean
+.PHONY: help run test lint coverage conformance fuzz drills bench format docs lock clean
+.PHONY: stale
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: .venv/ready ## Set up everything, start the server, and print what to try.
-	@$(BIN)/flask prepare
-	@exec $(BIN)/gunicorn wsgi:app
+run: .venv/ready ## Set up what a server needs, start it, and print what to try.
+	@$(RUN) flask --app wsgi prepare
+	@$(BIN)/python -c $(PORT_IS_FREE)
+	@exec $(RUN) gunicorn wsgi:app
 
-test: .venv/ready ## Set up everything, and run every check: format, lint, types, tests, collection.
-	@$(BIN)/ruff format --check
-	@$(BIN)/ruff check
-	@$(BIN)/mypy
-	@$(BIN)/pytest
+test: lint ## Run every check: format, lint, types, tests, collection. It takes about ten minutes.
+	@echo "pytest: about ten minutes; the first line comes after half a minute."
+	@$(RUN) pytest
 
-conformance: .venv/ready ## Print which clauses of the RFCs hold; BASE_URL, CLIENT_ID and CLIENT_SECRET name another server.
-	@$(BIN)/python -m conformance
+lint: .venv/ready-dev ## Check format, lint, types and spelling, in seconds.
+	@$(RUN) ruff format --check
+	@$(RUN) ruff check
+	@$(RUN) mypy
+	@$(RUN) codespell_lib
 
-fuzz: .venv/ready ## Throw 100,000 inputs at every route, and 5,000 calls made from its description; `make test` does a part.
-	@KEYTURN_FUZZ_INPUTS=100000 KEYTURN_SCHEMA_CALLS=5000 $(BIN)/pytest tests/test_hostile.py tests/test_openapi.py
+coverage: .venv/ready-dev ## Run the tests inside one process each, and measure the branches that they cover.
+	@$(RUN) pytest --cov --cov-report=term:skip-covered
 
-drills: .venv/ready ## Start fleets, stop servers under load, and let databases fail.
-	@$(BIN)/pytest tests/test_drills.py tests/test_sockets.py
+conformance: .venv/ready-dev ## Print which clauses of the RFCs hold; BASE_URL, CLIENT_ID and CLIENT_SECRET name another server.
+	@$(RUN) conformance
 
-bench: .venv/ready ## Measure what a request costs, and write docs/performance.md.
-	@$(BIN)/python -m benchmarks.measure
+fuzz: .venv/ready-dev ## Send 100,000 inputs to every route, and 5,000 calls made from its description; `make test` does a part.
+	@FUZZ_INPUTS=100000 SCHEMA_CALLS=5000 $(RUN) pytest tests/test_hostile.py tests/test_openapi.py
 
-format: .venv/ready ## Format the code, and mend what the linter can mend.
-	@$(BIN)/ruff format
-	@$(BIN)/ruff check --fix
+drills: .venv/ready-dev ## Start fleets, stop servers under load, let databases fail, move clocks, run the release before.
+	@DRILLS=1 $(RUN) pytest --drills
 
-docs: .venv/ready ## Write what is made from tables: two pages of docs/, and the Postman collection.
-	@$(BIN)/python -m tests.documents
+bench: .venv/ready-dev ## Measure what a request costs, and write docs/performance.md.
+	@$(RUN) benchmarks.measure
 
-lock: .venv/ready ## Write requirements.lock from pyproject.toml: names, versions, hashes.
-	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
+format: .venv/ready-dev ## Format the code, and fix what the linter can fix.
+	@$(RUN) ruff format
+	@$(RUN) ruff check --fix
+
+docs: .venv/ready-dev ## Write what is made from tables: two pages of docs/, and the Postman collection.
+	@$(RUN) tests.documents
+
+LOCK := $(RUN) uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+lock: .venv/ready-dev ## Write both locks from pyproject.toml: names, versions, hashes.
+	@$(LOCK) pyproject.toml --output-file requirements.lock
+	@$(LOCK) --group dev --constraints requirements.lock --output-file requirements-dev.lock
 
 clean: ## Remove the environment; the data in instance/ stays.
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage
 
-.venv/ready: requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Keyturn needs Python 3.11 or newer: make PYTHON=python3.12")'
-	@echo "Setting up .venv, once."
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+# A Python that is newer than the one that is too old, if this machine has one.
+NEWER = $(firstword $(foreach minor,14 13 12 11,$(shell command -v python3.$(minor) >/dev/null && echo python3.$(minor))))
+TOO_OLD = 'import sys; sys.exit(sys.version_info < (3, 11) and "Keyturn needs Python 3.11 or newer, and this one is %d.%d: \
+$(if $(NEWER),make $(MAKECMDGOALS) PYTHON=$(NEWER),install one)" % sys.version_info[:2])'
+PORT_IS_FREE = 'import os, socket, sys; port = int(os.environ.get("PORT") or 8000); \
+sys.exit(0 < port < 65536 and socket.socket().connect_ex(("127.0.0.1", port)) == 0 and \
+"Port %d is in use. Stop what listens there, or choose another port: PORT=8123 make run" % port)'
+
+.venv/ready: requirements.lock $(STALE)
+	@command -v $(firstword $(PYTHON)) >/dev/null || { echo "There is no $(PYTHON) here: install Python 3.11 or newer." >&2; exit 1; }
+	@$(PYTHON) -c $(TOO_OLD)
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python cannot make an environment. On Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
+	@echo "Setting up .venv, once: about 30 packages in half a minute."
+	@$(PYTHON) -m venv $(if $(STALE),--clear) .venv
+	@$(INSTALL) requirements.lock || { echo "The packages could not be installed. Is there a network?" >&2; exit 1; }
+	@$(MADE_FOR) > $@
+
+.venv/ready-dev: requirements-dev.lock .venv/ready
+	@echo "Adding what the checks need, once: about 60 packages in a minute."
+	@$(INSTALL) requirements-dev.lock || { echo "The packages could not be installed. Is there a network?" >&2; exit 1; }
 	@touch $@

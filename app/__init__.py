@@ -32,8 +32,8 @@ from app.discovery import error_pages, jwks, openapi, resource_metadata, server_
 from app.keys import keystore
 from app.oauth import introspection, revocation, server, token_endpoint
 from app.operations import client_commands, explain_command, key_commands, token_commands
-from app.operations.cleanup import command as cleanup
-from app.operations.prepare import command as prepare
+from app.operations.cleanup import cleanup
+from app.operations.prepare import prepare
 from app.refusals import rendering
 from app.settings import current_settings, read_settings
 from app.storage import database
@@ -61,7 +61,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     rendering.init_app(app, {scope.ScopeError: "invalid_scope", keystore.NoSigningKeyError: "temporarily_unavailable"})
     limits.init_app(app, settings)
     hourly_report.init_app(app)
-    scope.init_app(app, settings.resources)
+    scope.init_app(app, settings)
     keystore.init_app(app)
     jwt_check.init_app(app)
     server.init_app(app)
@@ -70,10 +70,12 @@ def create_app(settings: config.Settings | None = None) -> Flask:
 
     # Every address that the metadata names lies below the issuer's path.
     path = urlsplit(settings.issuer).path
-    for room in (token_endpoint, jwks, routes, error_pages, openapi):
+    for room in (token_endpoint, jwks, error_pages, openapi):
         app.register_blueprint(room.blueprint, url_prefix=path)
     server_metadata.init_app(app, settings.issuer)
-    resource_metadata.init_app(app, settings.audience)
+    if settings.has_sample_api:
+        app.register_blueprint(routes.blueprint, url_prefix=path)
+        resource_metadata.init_app(app, settings.audience)
 
     for group in (client_commands.clients, key_commands.keys, token_commands.tokens):
         app.cli.add_command(group)

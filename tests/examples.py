@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,22 @@ from tests.runner import Runner
 
 MOMENT = 1_893_456_000  # 2030-01-01: later than anything that is really made
 SHOWN = ("Content-Type", "Cache-Control", "WWW-Authenticate", "Allow", "Retry-After", "ETag")
+# By RFC 9110 and 6585: those of Python's http.HTTPStatus differ between its versions.
+PHRASES = {
+    200: "OK",
+    201: "Created",
+    304: "Not Modified",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
 DIFFERS = (
     (r"eyJ[\w-]+\.[\w-]+\.[\w-]+", "eyJ…"),
     (r"kta_[\w-]{43}", "kta_…"),
@@ -46,8 +61,8 @@ def as_saved(answer: TestResponse) -> dict[str, Any]:
     headers = {name: answer.headers[name] for name in SHOWN if name in answer.headers}
     body = json.dumps(json.loads(answer.text), indent=2) if answer.text else ""
     return {
-        "name": f"{answer.status_code} {HTTPStatus(answer.status_code).phrase}",
-        "status": HTTPStatus(answer.status_code).phrase,
+        "name": f"{answer.status_code} {PHRASES[answer.status_code]}",
+        "status": PHRASES[answer.status_code],
         "code": answer.status_code,
         "_postman_previewlanguage": "json",
         "header": [{"key": name, "value": scrubbed(value)} for name, value in headers.items() if name != "ETag"],

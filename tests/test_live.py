@@ -1,4 +1,4 @@
-"""The server as it is run: gunicorn, two workers, signals; and `make run`, as a newcomer meets it."""
+"""The server as it is run: gunicorn, two workers, signals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import os
-import re
 import signal
 import sqlite3
 import subprocess
@@ -22,7 +21,7 @@ from sqlalchemy import make_url
 
 import config
 from tests.calling import BASIC, FORM, ask, call, events, token
-from tests.conftest import ROOT, SECRET_KEY, LiveServer, answers, free_port, kid_of, wait_for
+from tests.conftest import ROOT, SECRET_KEY, LiveServer, answers, kid_of, wait_for
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -171,44 +170,3 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_changes_for_clients(
     wait_for(lambda: answers(server.url))
     for _ in range(10):
         assert call(server, "GET", "/inventory", Authorization=f"Bearer {before}")[0] == 200
-
-
-def test_make_run_starts_prints_commands_that_work_and_ends_on_ctrl_c(tmp_path: Path) -> None:
-    port = free_port()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYTURN_")}
-    environment |= {
-        "PORT": str(port),
-        "KEYTURN_SECRET_KEYS": SECRET_KEY,
-        "KEYTURN_DATABASE_URL": f"sqlite:///{tmp_path}/keyturn.db",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
-    counted = []
-    for start in ("first", "second"):
-        log = tmp_path / f"{start}.log"
-        with log.open("wb") as output:
-            command = ["make", "run", f"PYTHON={sys.executable}"]
-            make = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
-            )
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}"), seconds=120)
-        printed = log.read_text()
-        commands = [line.strip() for line in printed.splitlines() if re.match(r"  (curl|TOKEN=)", line)]
-        asked, read, refused = (
-            subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
-            for script in (commands[0], f"{commands[1]}\n{commands[2]}", commands[3])
-        )
-
-        assert json.loads(asked)["token_type"] == "Bearer"
-        assert "client_created" in {each["event"] for each in json.loads(read)["events"]}
-        assert " 401 " in refused.splitlines()[0]
-        assert "WWW-Authenticate: Bearer" in refused
-        assert all(demo.client_id in printed for demo in config.DEMO_CLIENTS)
-        counted.append(len(json.loads(read)["events"]))
-
-        os.killpg(make.pid, signal.SIGINT)
-        make.wait(timeout=30)
-        assert "Traceback" not in log.read_text()
-        assert not answers(f"http://127.0.0.1:{port}")
-
-    assert counted[1] > counted[0]
-    assert "first signing key" not in printed

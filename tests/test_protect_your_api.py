@@ -21,7 +21,7 @@ from joserfc import jwk, jwt
 from app.clock import now
 from tests import forging
 from tests.calling import ask, call
-from tests.conftest import ROOT, LiveServer, answers, build_app, close, free_port, kid_of, missing, wait_for
+from tests.conftest import ROOT, LiveServer, answers, build_app, close, curl, free_port, kid_of, missing, wait_for
 
 PAGE = (ROOT / "docs" / "protect-your-api.md").read_text()
 # A block that begins with a file's name as a comment is that file; a line that begins with $ is a command.
@@ -218,6 +218,7 @@ def forger(keyturn: LiveServer) -> Iterator[Forger]:
 
 
 def test_what_the_page_says_to_try_prints_what_it_shows(api: Api) -> None:
+    curl()
     shown = re.search(r"^\$ curl .*\n(.*)$", PAGE, re.MULTILINE)
     lines = "\n".join([command("TOKEN="), command("curl ")]).replace(AUDIENCE, api.url)
 

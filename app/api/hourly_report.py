@@ -12,7 +12,7 @@ from time import monotonic
 
 from flask import Flask
 
-from app.audit import trail
+from app.audit import reports
 from app.audit.batch import HOUR
 from app.clock import now
 from app.per_app import PerApp
@@ -43,7 +43,7 @@ class HourlyReport:
             raise RefusedError("temporarily_unavailable", reason="another request is reading the trail for a report")
         try:
             if (started := monotonic()) >= self._good_until:
-                self._rows = trail.tokens_per_hour(hours=MAX_HOURS)
+                self._rows = reports.tokens_per_hour(hours=MAX_HOURS)
                 ended = monotonic()
                 self._good_until = ended + USED_AGAIN * (ended - started)
             rows = self._rows

@@ -15,7 +15,8 @@ from flask import Blueprint
 from app.api import request_values, stock
 from app.api.guard import require_oauth
 from app.api.hourly_report import MAX_HOURS, current_report
-from app.audit import trail
+from app.audit import reports, trail
+from app.audit.event import Event
 from app.storage.database import transaction
 
 SKU = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -29,7 +30,7 @@ blueprint = Blueprint("samples", __name__)
 def read_logs() -> dict[str, Any]:
     """The newest events first; `next_before` is the `before` of the next page."""
     limit = request_values.whole_number("limit", default=50, high=200)
-    found = trail.recent(
+    found = reports.recent(
         limit=limit,
         before=request_values.whole_number("before", default=MAX_ID, high=MAX_ID),
         client_id=request_values.text("client_id"),
@@ -47,7 +48,7 @@ def write_log() -> tuple[dict[str, Any], int]:
     if not isinstance(message, str) or not 1 <= len(message) <= 1_000 or not message.isprintable():
         raise request_values.bad_request("The member message must be 1 to 1000 printable characters.")
     with transaction():
-        event = trail.record("entry_added", client_id=current_token.client_id, reason=message)
+        event = trail.record(Event.ENTRY_ADDED, client_id=current_token.client_id, reason=message)
     return event.as_dict(), 201
 
 

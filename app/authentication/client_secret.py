@@ -20,8 +20,8 @@ import config
 from app.audit import trail
 from app.authentication import limits
 from app.clients.client import RegisteredClient
-from app.clients.secret import PREFIX, ClientSecret, KnownSecret, find_matching, has_ended
-from app.clock import now
+from app.clients.secret import ClientSecret, KnownSecret, find_matching, has_ended
+from app.clock import duration, now
 from app.refusals import hints
 from app.refusals.errors import RefusedError
 from app.settings import current_settings
@@ -99,14 +99,16 @@ def prove(find_client: FindClient, client_id: str, plaintext: str, *, method: st
             failures, `temporarily_unavailable` with 429.
     """
     # What was sent as an id may be a secret in the wrong field: only what is certainly an id is recorded.
-    g.client_id = client_id if GENERATED_ID.fullmatch(client_id) else None
+    g.claimed_client_id = client_id if GENERATED_ID.fullmatch(client_id) else None
     # PostgreSQL raises for a NUL byte; no id has one.
     client = find_client(client_id.replace("\x00", "?"))
     known = client.secrets if client else []
     secret = find_matching(known, plaintext)
     fault = find_fault(client, secret, method)
-    if client:
+    if client and secret:
         g.client_id = client.client_id
+    elif client:
+        g.claimed_client_id = client.client_id
     if client and secret and not fault:
         trail.current_batch().mark(ClientSecret.last_used_at, secret.id, now())
         return client
@@ -118,8 +120,8 @@ def failure(client_id: str, plaintext: str, known: Sequence[KnownSecret], fault:
     nearly = [why for meant, why in hints.nearly_the_secret(plaintext) if find_matching(known, meant)]
     if fault == WRONG_SECRET and nearly:
         fault = nearly[0]
-    elif fault == UNKNOWN and client_id.startswith(PREFIX):
-        fault = f"{UNKNOWN}, its id looks like a secret"
+    elif fault == UNKNOWN:
+        fault = UNKNOWN + hints.odd_id(client_id)
     limits.count_failure(client_id, fault)
     return RefusedError("invalid_client", reason=fault)
 
@@ -131,7 +133,8 @@ def find_fault(client: RegisteredClient | None, secret: KnownSecret | None, meth
     if secret is None:
         return WRONG_SECRET
     if secret.not_after is not None and has_ended(secret):
-        return f"the secret {secret.name} expired {hints.duration(now() - secret.not_after)} ago"
+        # An end that an operator ordered may lie ahead on this machine's clock.
+        return f"the secret {secret.name} expired {duration(max(0, now() - secret.not_after))} ago"
     if current_settings().is_production and client.client_id in DEMO_IDS:
         return "demo clients are refused in production"
     if client.is_disabled():

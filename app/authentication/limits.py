@@ -25,6 +25,7 @@ from limits.strategies import FixedWindowRateLimiter
 
 import config
 from app.audit import trail
+from app.audit.event import Event
 from app.authentication.counters import Counters
 from app.logs import log
 from app.per_app import PerApp
@@ -93,7 +94,7 @@ class Limits:
             return  # another thread waited for it too, and has said so
         self._alone_until = time.monotonic() + ALONE_SECONDS
         log.error("Redis does not answer: for %d seconds this worker counts for itself: %s", ALONE_SECONDS, cause)
-        trail.note("limits_not_shared", client_id=None, reason=f"limits_not_shared: {cause}")
+        trail.note(Event.LIMITS_NOT_SHARED, client_id=None, reason=f"limits_not_shared: {cause}")
 
 
 def shared(url: str) -> FixedWindowRateLimiter:

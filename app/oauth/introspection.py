@@ -11,6 +11,7 @@ from authlib.oauth2 import rfc7662
 from flask import Flask, Response, g
 
 from app.audit import trail
+from app.audit.event import Event
 from app.authentication import limits
 from app.clients.client import SECRET_METHODS, RegisteredClient
 from app.oauth.form_request import FormRequest
@@ -18,6 +19,7 @@ from app.oauth.request_rules import required
 from app.oauth.server import current_server
 from app.oauth.token_endpoint import blueprint
 from app.refusals.errors import RefusedError
+from app.refusals.rendering import refused_as
 from app.tokens import checking
 from app.tokens.access_token import AccessToken, InvalidTokenError
 
@@ -55,7 +57,7 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
 
 def note_inactive(reason: str) -> None:
     """The response does not say why; the audit trail does."""
-    trail.note("token_inactive", client_id=g.get("client_id"), reason=f"inactive: {reason}")
+    trail.note(Event.TOKEN_INACTIVE, client_id=g.get("client_id"), reason=f"inactive: {reason}")
 
 
 def init_app(app: Flask) -> None:
@@ -63,6 +65,7 @@ def init_app(app: Flask) -> None:
 
 
 @blueprint.post("/oauth/introspect")
+@refused_as(Event.INTROSPECTION_REFUSED)
 def introspection() -> Response:
     response: Response = current_server().create_endpoint_response(IntrospectionEndpoint.ENDPOINT_NAME)
     return response

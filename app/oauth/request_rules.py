@@ -10,7 +10,7 @@ from flask import request
 from app.logs import log
 from app.oauth.form_request import parameters
 from app.refusals.errors import RefusedError
-from app.refusals.hints import sent_instead
+from app.refusals.hints import sent_instead, sent_twice
 from app.request_body import FORM
 from app.settings import current_settings
 
@@ -62,7 +62,8 @@ def refuse_repeated_parameters() -> None:
     """RFC 6749, section 3.2. Authlib takes the first; `resource` may repeat (RFC 8707, section 2)."""
     counts = Counter(name for name, _ in parameters())
     if twice := [name for name, count in counts.items() if count > 1 and name != "resource"]:
-        raise RefusedError("invalid_request", "A parameter was sent twice.", reason=f"twice: {' '.join(twice)}")
+        reason = sent_twice(twice, OAUTH_PARAMETERS)
+        raise RefusedError("invalid_request", "A parameter was sent twice.", reason=reason)
 
 
 REQUEST_RULES: tuple[Callable[[], None], ...] = (

@@ -13,6 +13,7 @@ from authlib.oauth2 import OAuth2Error
 from flask import Flask, Response
 
 from app.audit import trail
+from app.audit.event import Event
 from app.authentication import client_secret
 from app.clients import registry
 from app.oauth.form_request import FormRequest
@@ -38,7 +39,7 @@ def save_token(token: dict[str, Any], request: FormRequest) -> None:
     """A JWT leaves only an audit event: it needs no row to be checked. An opaque token is stored as a row."""
     if request.client.token_format == "opaque":
         stored_token.keep(token, request.client)
-    trail.note("token_issued", client_id=request.client.client_id, scope=token["scope"])
+    trail.note(Event.TOKEN_ISSUED, client_id=request.client.client_id, scope=token["scope"])
 
 
 class KeyturnServer(AuthorizationServer):

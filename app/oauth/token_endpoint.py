@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
+from app.audit.event import Event
 from app.oauth.request_rules import REQUEST_RULES, required
 from app.oauth.server import current_server
+from app.refusals.rendering import refused_as
 
 blueprint = Blueprint("oauth", __name__)
 
 
 @blueprint.post("/oauth/token")
+@refused_as(Event.TOKEN_REFUSED)
 def token() -> Response:
     """Issue an access token to a client that has shown who it is."""
     required("grant_type")  # Authlib calls a missing one unsupported

@@ -6,21 +6,24 @@ What `app/refusals/errors.py` draws is translated and rendered here, and nowhere
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from authlib.oauth2 import OAuth2Error
-from flask import Flask, Response, g, json, request
+from flask import Flask, Response, current_app, g, json, request
 from sqlalchemy import exc
 from werkzeug.exceptions import HTTPException, SecurityError
 
 from app.audit import trail
-from app.logs import log
+from app.audit.event import Budget, Event
+from app.logs import log, shown, shown_path
 from app.refusals.codes import CODES
 from app.refusals.errors import AccessRefusedError, RefusedError
-from app.refusals.hints import nothing_at
+from app.refusals.hints import unknown_address, unsupported_grant
 from app.settings import current_settings
-from app.storage.database import cause
+from app.storage.failures import cause, meaning
 
+View = TypeVar("View", bound=Callable[..., Any])
 # All other client errors are raised by our own code.
 LEFT_TO_AUTHLIB = {
     "invalid_client": "neither Basic nor a secret in the form was sent",
@@ -29,7 +32,7 @@ LEFT_TO_AUTHLIB = {
 # What Werkzeug and a view refuse with a status alone: codes by our own choice, no RFC names any.
 CODES_OF_STATUS = {
     401: "invalid_token",
-    403: "insufficient_scope",
+    403: "access_denied",
     404: "not_found",
     429: "temporarily_unavailable",
     503: "temporarily_unavailable",
@@ -40,50 +43,53 @@ DESCRIPTIONS = {
     413: "The request body is too long.",
     415: "The request body has the wrong media type.",
 }
+SAID_BY_WERKZEUG = (405, 413, 415)  # it fills in texts of its own
 WERKZEUG_KNOWS = ("Allow", "Retry-After", "WWW-Authenticate")
+NOT_IN_ERRORS = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")  # RFC 6749, section 5.2
 MAX_DESCRIPTION_CHARACTERS = 200
 
 
 def as_refused(error: OAuth2Error) -> RefusedError:
-    """An error that Authlib raised itself: its description may repeat the request, so it becomes the reason."""
+    """An error that Authlib raised itself, without its description: that may repeat the request."""
     if isinstance(error, RefusedError):
         return error
     code = error.error if error.error in CODES else "invalid_request"
-    return RefusedError(code, reason=LEFT_TO_AUTHLIB.get(code) or error.get_error_description() or error.error)
+    if code == "unsupported_grant_type":
+        return RefusedError(code, reason=unsupported_grant(request.form.get("grant_type", ""), "client_credentials"))
+    return RefusedError(code, reason=LEFT_TO_AUTHLIB.get(code, type(error).__name__))
 
 
 def from_http(error: HTTPException) -> RefusedError:
     """What Flask and Werkzeug refuse by themselves, and what a view refuses with `abort`."""
     status = error.code or 500
-    code = CODES_OF_STATUS.get(status) or ("server_error" if status >= 500 else "invalid_request")
-    text = own_text(error)
+    text = said_by_view(error)
     reason = text or f"{status} {error.name}"
     if status == 404 and not text:
-        reason = nothing_at(request.environ.get("PATH_INFO", ""))
-    elif status == 413 and not text:
-        longest = f"{current_settings().max_body_bytes} bytes (KEYTURN_MAX_BODY_BYTES)"
+        rules = (rule.rule for rule in current_app.url_map.iter_rules())
+        reason = unknown_address(request.environ.get("PATH_INFO", ""), rules)
+    elif status == 413:
         parts = ", or has too many parts" if request.mimetype == "multipart/form-data" else ""
-        reason = f"the body is longer than {longest}{parts}"
-    kind = AccessRefusedError if status in (401, 403) else RefusedError
-    return kind(code, text or DESCRIPTIONS.get(status), reason=reason, status=status)
+        reason = f"the body is longer than {current_settings().max_body_bytes} bytes (KEYTURN_MAX_BODY_BYTES){parts}"
+    code = CODES_OF_STATUS.get(status) or ("server_error" if status >= 500 else "invalid_request")
+    description = text or DESCRIPTIONS.get(status) or (error.name if code == "invalid_request" else None)
+    kind = AccessRefusedError if status == 401 else RefusedError  # at an API: the challenge is for a token
+    return kind(code, description, reason=reason, status=status)
 
 
-def own_text(error: HTTPException) -> str | None:
-    """The text that `abort` was given, in the characters of RFC 6749, section 5.2; Werkzeug's own is none."""
-    if isinstance(error, SecurityError) or error.description in (None, type(error).description):
-        return None  # a SecurityError repeats the Host header
-    return in_error_characters(str(error.description))[:MAX_DESCRIPTION_CHARACTERS]
-
-
-def in_error_characters(text: str) -> str:
-    return re.sub(r"[^\x20\x21\x23-\x5b\x5d-\x7e]", "?", text)
+def said_by_view(error: HTTPException) -> str | None:
+    """The text of `abort(404, "…")`, in the characters of RFC 6749, section 5.2; None where Werkzeug speaks."""
+    if isinstance(error, SecurityError) or error.code in SAID_BY_WERKZEUG:  # the first repeats the Host header
+        return None
+    if error.description in (None, type(error).description):
+        return None
+    return NOT_IN_ERRORS.sub("'", str(error.description))[:MAX_DESCRIPTION_CHARACTERS]
 
 
 def render(error: RefusedError) -> Response:
     """The response to a refused request, in JSON (RFC 6749, section 5.2)."""
     body = {"error": error.error, "error_description": error.description, "error_uri": error.page()}
     if not current_settings().is_production:
-        body["hint"] = in_error_characters(error.reason)
+        body["hint"] = NOT_IN_ERRORS.sub("?", error.reason)
     text = json.dumps({name: value for name, value in body.items() if value})
     response = Response(text, error.status_code, mimetype="application/json")
     response.headers.update({"Cache-Control": "no-store", "Pragma": "no-cache"})
@@ -94,21 +100,41 @@ def render(error: RefusedError) -> Response:
     return response
 
 
+def refused_as(event: Event) -> Callable[[View], View]:
+    """Name the event of a refusal at a route, below its `route` decorator."""
+
+    def name(view: View) -> View:
+        vars(view)["refused_as"] = event
+        return view
+
+    return name
+
+
+def event_of(error: RefusedError) -> Event:
+    if error.status_code >= 500:
+        return Event.REQUEST_FAILED
+    if isinstance(error, AccessRefusedError):
+        return Event.ACCESS_REFUSED
+    view = current_app.view_functions.get(request.endpoint or "")
+    event: Event = getattr(view, "refused_as", Event.REQUEST_REFUSED)
+    return event
+
+
 def note_refusal(error: RefusedError) -> None:
-    """Note why a request was refused, or failed; what is not at any address is a log line only."""
+    """Note why a request was refused, or failed; of what is not at any address there is a log line only.
+
+    `g.client_id` is a client that has authenticated, or whose token was checked; `g.claimed_client_id`
+    one that somebody claims to be.
+    """
     reason = f"{error.error or 'no token'}: {error.reason}"
     if error.status_code == 404:
-        trail.log_line("request_refused", reason=reason)
-        return
-    if error.status_code >= 500:
-        event = "request_failed"
-    elif isinstance(error, AccessRefusedError):
-        event = "access_refused"
-    elif request.blueprint == "oauth" and request.endpoint:
-        event = f"{request.endpoint.removeprefix('oauth.')}_refused"
+        where = {"method": shown(request.method), "path": shown_path(request.path)}
+        trail.log_line(Event.REQUEST_REFUSED, reason=reason, **where)
+    elif "client_id" in g:
+        trail.note(event_of(error), client_id=g.client_id, reason=reason)
     else:
-        event = "request_refused"
-    trail.note(event, client_id=g.get("client_id"), reason=reason)
+        client_id = g.get("claimed_client_id")
+        trail.note(event_of(error), client_id=client_id, reason=reason, budget=Budget.ANONYMOUS)
 
 
 def recorded(refusal: RefusedError) -> Response:
@@ -134,14 +160,19 @@ def refused_by_flask(error: HTTPException) -> Response:
 def database_failed(error: exc.SQLAlchemyError) -> Response:
     if isinstance(error, exc.IntegrityError | exc.DataError):
         return failed(error)  # the database is well: the statement was not
-    # Any other error may mean that a table is missing, and each driver says so in its own way.
-    log.error("the database does not answer, or `flask prepare` was not run: %s", cause(error))
+    log.error("the database failed: %s", f"{cause(error)}. {meaning(error)}".rstrip())
     return recorded(RefusedError("temporarily_unavailable", reason="the database does not answer or is not prepared"))
 
 
 def failed(error: BaseException) -> Response:
     log.error("unexpected failure at %s %s", request.method, request.url_rule, exc_info=error)
-    return recorded(RefusedError("server_error", reason=type(error).__name__))
+    return recorded(RefusedError("server_error", reason=of_failure(error)))
+
+
+def of_failure(error: BaseException) -> str:
+    """What a failure was; of its text only what Flask says of a route that returns nothing."""
+    text = str(error)
+    return text if text.startswith("The view function") else type(error).__name__
 
 
 def forbid_sniffing(response: Response) -> Response:

@@ -1,0 +1,97 @@
+"""A process that ends what a run of the tests has started and removes what it has made, however the run ends.
+
+Whatever a test starts inherits the mark of its run in its environment: gunicorn, PostgreSQL, a browser, and the
+processes of pytest-xdist. The guardian waits for the end of the run at a pipe, which a killed process closes too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+MARK = "RUN_OF_TESTS"  # the folder of the run, which is its own
+GRACE_SECONDS = 10
+LOOK_SECONDS = 2
+
+guardian = pytest.StashKey["subprocess.Popen[str]"]()
+
+
+def folder() -> Path:
+    """Where this run of the tests keeps what must not outlive it; its path is short enough for sockets."""
+    return Path(os.environ[MARK])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # the process that the user started, and none of pytest-xdist's
+        made = tempfile.mkdtemp(prefix="keyturn-")
+        os.chmod(made, 0o755)  # PostgreSQL refuses to run as root, and runs as another user
+        unmarked = {name: value for name, value in os.environ.items() if name != MARK}
+        command = [sys.executable, "-m", "tests.guardian", made]
+        config.stash[guardian] = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=unmarked, text=True, start_new_session=True
+        )
+        os.environ[MARK] = made
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if process := config.stash.get(guardian, None):
+        ended, _ = process.communicate()
+        if ended:
+            sys.stderr.write(f"The tests left behind, and their guardian ended:\n{ended}")
+
+
+def marked(mark: str) -> set[psutil.Process]:
+    """The processes that were started with the mark of a run."""
+    found = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):  # it has ended, or is another user's
+            if process.environ().get(MARK) == mark:
+                found.add(process)
+    return found
+
+
+def watch(run: int) -> set[psutil.Process]:
+    """Wait for the end of a run; returns what it had started, also what overwrites its environment, as nginx does."""
+    seen: set[psutil.Process] = set()
+    while not select.select([sys.stdin], [], [], LOOK_SECONDS)[0]:
+        with contextlib.suppress(psutil.Error):
+            seen |= set(psutil.Process(run).children(recursive=True))
+        seen = {process for process in seen if process.is_running()}
+    return seen - {psutil.Process()}
+
+
+def end(processes: set[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    for process in psutil.wait_procs(processes, timeout=GRACE_SECONDS)[1]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def main(made: str) -> None:
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    seen = watch(os.getppid())
+    left = set(psutil.wait_procs(seen | marked(made), timeout=1)[1])  # those of pytest-xdist end by themselves
+    with contextlib.suppress(psutil.Error, OSError):  # of a run that was killed nobody listens any more
+        sys.stdout.write("".join(f"{process.pid} {process.name()}\n" for process in left))
+        sys.stdout.flush()
+    while left:  # and what these have started meanwhile
+        end(left)
+        left = marked(made)
+    shutil.rmtree(made, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
