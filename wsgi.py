@@ -10,6 +10,7 @@ from app.operations.prepare import know_migrations
 from app.operations.startup import refuse_to_start
 
 app = create_app()
+# Your own routes: app.register_blueprint(…), as the README shows under "Guard a route".
 
 # Other servers use click too: only a command of Flask's own is none of them.
 context = click.get_current_context(silent=True)

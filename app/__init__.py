@@ -18,13 +18,10 @@ proves who it is), `clients` (who may ask), `tokens` (what a token is), `keys` (
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, Request
+from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import MapAdapter
 
 import config
 from app import logs
@@ -47,13 +44,6 @@ from app.tokens import jwt_check
 
 class Keyturn(Flask):
     request_class = WholeRequest
-
-    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        # Flask reads the host for each request; here no host decides anything, and no address is made from one.
-        return self.url_map.bind("", path_info=request.path, default_method=request.method) if request else None
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        return func  # all functions here are plain ones: Flask would look at each of them for every request
 
 
 def create_app(settings: config.Settings | None = None) -> Flask:

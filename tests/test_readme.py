@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -19,7 +18,7 @@ import config
 from app.operations.startup import welcome
 from app.refusals.codes import CODES
 from app.settings import read_settings
-from tests.conftest import ROOT, LiveServer, Machine
+from tests.conftest import ROOT, LiveServer, curl
 
 README = (ROOT / "README.md").read_text()
 SOURCES = "\n".join(file.read_text() for file in (ROOT / "app").rglob("*.py"))
@@ -50,6 +49,7 @@ def table(first: str) -> list[list[str]]:
 
 
 def test_every_command_runs_and_prints_what_is_shown(live: Callable[..., LiveServer], tmp_path: Path) -> None:
+    curl()
     server = live(KEYTURN_ENV="development")
     run_here = [(command, output) for command, output in commands() if not command.startswith("make ")]
     text = "\n".join(f"{command}\necho ----" for command, _ in run_here).replace(
@@ -86,17 +86,6 @@ def test_make_lists_every_target_and_test_runs_every_check() -> None:
     assert [line.split()[1] for line in make().splitlines()] == phony[1].split()
     planned = make("-n", "test", f"PYTHON={sys.executable}")
     assert all(each in planned for each in ("ruff format --check", "ruff check", "mypy", "pytest"))
-
-
-def test_the_guard_in_eight_lines_guards(app: Flask, reporting: Machine, admin: Machine) -> None:
-    (code,) = blocks("python")
-    names: dict[str, Any] = {"__name__": "example"}
-    exec(code, names)
-    app.register_blueprint(names["blueprint"])
-
-    assert len([line for line in code.splitlines() if line]) == 8
-    assert reporting.get("/invoices", reporting.token()).json == {"asked_by": "demo-reporting"}
-    assert admin.get("/invoices", admin.token()).status_code == 403
 
 
 def test_every_setting_is_documented_with_its_default() -> None:

@@ -7,14 +7,16 @@ strings in a list one is enough: `"a b"` means and, `["a", "b"]` means or.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Any, NoReturn
 
 from authlib.integrations.flask_oauth2 import ResourceProtector
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import OAuth2Request
 from authlib.oauth2.rfc6750 import BearerTokenValidator
-from flask import Request, g, request
+from flask import Request, current_app, g, request
 
 from app.refusals.errors import AccessRefusedError, NoTokenError
 from app.settings import current_settings
@@ -44,7 +46,23 @@ class AccessTokenValidator(BearerTokenValidator):
             raise AccessRefusedError("insufficient_scope", reason=f"the token has not the scope {wanted}", scope=wanted)
 
 
+def synchronous(view: Callable[..., Any]) -> Callable[..., Any]:
+    """An `async def` view as a plain one, as Flask makes it; the guard calls its view itself."""
+    if not iscoroutinefunction(view):
+        return view
+
+    @wraps(view)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return current_app.ensure_sync(view)(*args, **kwargs)
+
+    return run
+
+
 class BearerProtector(ResourceProtector):
+    def __call__(self, scopes: str | list[str] | None = None, **more: Any) -> Callable[..., Any]:
+        guard = super().__call__(scopes, **more)
+        return lambda view: guard(synchronous(view))
+
     def acquire_token(self, scopes: str | list[str] | None = None, **_: object) -> AccessToken:
         """As Authlib's own, but with Flask's request: Authlib's decodes the whole URL for each token, for nothing."""
         received = request._get_current_object()  # type: ignore[attr-defined]  # itself, not its proxy

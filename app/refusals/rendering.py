@@ -100,17 +100,39 @@ def init_app(app: Flask) -> None:
 
 
 def from_http(error: HTTPException) -> RefusedError:
-    """What Flask and Werkzeug refuse by themselves; codes by our own choice, no RFC names any."""
+    """What Flask and Werkzeug refuse by themselves, or a route by `abort`; codes by our own choice, no RFC names any."""
     known: dict[int | None, Any] = {
         400: ("invalid_request", "The request is malformed, or its body is incomplete or not what was announced."),
+        403: ("access_denied", None),
         404: ("not_found", None),
         405: ("invalid_request", "This address does not answer this method. The Allow header names those it answers."),
         413: ("invalid_request", "The request body is too long."),
         415: ("invalid_request", "The request body has the wrong media type."),
         503: ("temporarily_unavailable", None),
     }
-    code, description = known.get(error.code, ("invalid_request", None))
+    # Whatever else is 500 or more is a failure of the server, and no fault of the request.
+    is_ours = (error.code or 500) >= 500
+    code, description = known.get(error.code, ("server_error", None) if is_ours else ("invalid_request", error.name))
     reason = f"{error.code} {error.name}"
     if error.code == 413:
         reason = f"the body is longer than {current_settings().max_body_bytes} bytes (KEYTURN_MAX_BODY_BYTES)"
+    if said := said_by_route(error):
+        description = reason = said
+    if failure := getattr(error, "original_exception", None):
+        reason = of_failure(failure)
+    if error.code == 401:  # at an API, so the challenge is for a token
+        return AccessRefusedError("invalid_token", description, reason=reason)
     return RefusedError(code, description, reason=reason, status=error.code)
+
+
+def said_by_route(error: HTTPException) -> str | None:
+    """The text of `abort(404, "…")`, in the characters of RFC 6749, section 5.2; None where Werkzeug speaks."""
+    if error.code in (405, 413, 415) or error.description in (None, type(error).description):
+        return None
+    return re.sub(r"[^\x20\x21\x23-\x5b\x5d-\x7e]", "'", str(error.description))
+
+
+def of_failure(failure: BaseException) -> str:
+    """What a failure was; of its text only what Flask says of a route that returns nothing."""
+    text = str(failure)
+    return text if text.startswith("The view function") else type(failure).__name__
