@@ -100,7 +100,7 @@ def init_app(app: Flask) -> None:
 
 
 def from_http(error: HTTPException) -> RefusedError:
-    """What Flask and Werkzeug refuse by themselves, or a route by `abort`; codes by our own choice, no RFC names any."""
+    """What Flask and Werkzeug refuse by themselves, or a route by `abort`; the codes are our own choice."""
     known: dict[int | None, Any] = {
         400: ("invalid_request", "The request is malformed, or its body is incomplete or not what was announced."),
         403: ("access_denied", None),
