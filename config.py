@@ -165,7 +165,8 @@ class Settings:
         "KEYTURN_TRUSTED_PROXIES",
         0,
         Whole(0, 10, "proxies"),
-        "How many proxies in front set `X-Forwarded-For` and `X-Forwarded-Proto`.",
+        "How many proxies in front set `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Request-Id`. "
+        "Over a unix socket it must be 1 or more, or no client has an address.",
     )
     resources: tuple[Resource, ...] = setting(
         "KEYTURN_FILE",
@@ -184,14 +185,15 @@ class Settings:
         "KEYTURN_LIMIT_FAILURES",
         "60/minute",
         Form.RATE,
-        "How many wrong secrets one client id may have from one address. "
+        "After how many failed authentications of one client id from one address the next one gets 429. "
+        "A correct secret never counts and is never refused for it. "
         "Limits are a number per `second`, `minute`, `hour` or `day`; an empty one is none.",
     )
     limit_address: str = setting(
         "KEYTURN_LIMIT_ADDRESS",
         "300/minute",
         Form.RATE,
-        "How many wrong secrets one address may have, for whatever id; of IPv6, one network of 64 bits.",
+        "The same for one address, whatever the id; of IPv6, one network of 64 bits.",
     )
     limit_requests: str = setting(
         "KEYTURN_LIMIT_REQUESTS",
@@ -205,6 +207,12 @@ class Settings:
         Form.RATE,
         "How many tokens an API may introspect. Anyone who sends that API a token spends it, also with garbage; "
         "past it the API can let nobody in.",
+    )
+    limit_api: str = setting(
+        "KEYTURN_LIMIT_API",
+        "",
+        Form.RATE,
+        "How many requests a client may make to guarded routes, counted once its token was checked.",
     )
     redis_url: str = setting(
         "KEYTURN_REDIS_URL",

@@ -11,6 +11,7 @@ from app.operations.startup import check_hosts, refuse_to_start
 from app.settings import current_settings
 
 app = create_app()
+# Your own routes: app.register_blueprint(…), as the README shows under "Guard a route".
 
 # Other servers use click too: only a command of Flask's own is none of them.
 context = click.get_current_context(silent=True)

@@ -45,7 +45,7 @@ R021 M | 7617 2 | That challenge names a realm.
 R022 M | 9110 15.5.2 | Every 401 has a challenge.
 R023 S | 6749 5.2 | Failed authentication by the form is invalid_client as well.
 R024 D | our own | Unknown client and wrong secret get the same response after the same work; in development all but the hint.
-R025 M | 6749 2.3.1 | Wrong credentials are limited per client id and address, and per address, before the secret is looked at: 429 with Retry-After, shared where Redis is; a right secret never counts, and from elsewhere is not locked out.
+R025 M | 6749 2.3.1 | Failed authentications are limited per client id and address, and per address: 429 with Retry-After, shared where Redis is; a correct credential is never refused for them and never counts.
 R026 M | 6749 10.10 | Secrets are 256 random bits, and only a digest is kept, which itself opens nothing.
 R027 M | 6749 3.2.1 | An expired secret and a disabled client are invalid_client.
 R028 D | our own | During a rotation both secrets work; afterwards the old one fails on all workers at once.

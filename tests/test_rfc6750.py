@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.api import stock
+from app.api import hourly_report, stock
 from tests import forging
 from tests.conftest import ISSUER, Machine
+from tests.work import counted
 
 WHERE = f'resource_metadata="{ISSUER}/.well-known/oauth-protected-resource"'
 GUARDED = [
@@ -103,6 +104,33 @@ def test_a_bad_change_of_the_stock_changes_nothing(partner: Machine, path: str, 
 
     assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
     assert partner.get("/inventory", partner.token()).json == before
+
+
+def test_a_report_costs_a_bounded_part_of_one_thread(reporting: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the clock is a second here: a report takes one, and is used again for ten."""
+    moments = iter(range(1_000))
+    monkeypatch.setattr(hourly_report, "monotonic", lambda: next(moments))
+    token = reporting.token()
+
+    with counted(reporting.app) as work:
+        reports = [reporting.get(f"/internal/reports?hours={hours}", token).json["hours"] for hours in range(1, 25)]
+
+    read = [each for each in work.take("SELECT") if "audit_events" in each and "count" in each]
+    assert len(read) == 3
+    assert {report[0]["issued"] for report in reports} == {1}
+
+
+def test_a_report_that_takes_long_holds_no_other_thread_for_long(
+    reporting: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hourly_report, "WAIT_SECONDS", 0.01)
+    token = reporting.token()
+
+    with hourly_report.current_report.of(reporting.app)._lock:
+        refused = reporting.get("/internal/reports", token)
+
+    assert (refused.status_code, refused.json["error"]) == (503, "temporarily_unavailable")
+    assert reporting.get("/internal/reports", token).status_code == 200
 
 
 @pytest.mark.parametrize("message", ["", "x" * 1_001, 5, None, "a\x00b", "\ud800", "line\nline"])

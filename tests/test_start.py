@@ -35,7 +35,7 @@ def copied(folder: Path) -> Path:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the project in a folder with spaces, with the environment of this run of the tests."""
-    folder = copied(tmp_path / "mein schöner Ordner, 2")
+    folder = copied(tmp_path / "mein schönes Haus, 2")
     (folder / ".venv").symlink_to(sys.prefix)
     return folder
 

@@ -1,4 +1,4 @@
-"""This file is the sample API: five routes, each behind a scope.
+"""The sample API: five routes, each behind a scope.
 
 `GET /admin/logs` is the guide's guarded route, and shows the real audit trail of this server.
 `read:all_data` opens every GET.
@@ -14,6 +14,7 @@ from flask import Blueprint
 
 from app.api import request_values, stock
 from app.api.guard import require_oauth
+from app.api.hourly_report import MAX_HOURS, current_report
 from app.audit import reports, trail
 from app.audit.event import Event
 from app.storage.database import transaction
@@ -55,7 +56,8 @@ def write_log() -> tuple[dict[str, Any], int]:
 @require_oauth(["reports:read", "read:all_data"])
 def read_reports() -> dict[str, Any]:
     """Tokens issued and refused, per client and hour."""
-    return {"hours": reports.tokens_per_hour(hours=request_values.whole_number("hours", default=24, high=168))}
+    hours = request_values.whole_number("hours", default=24, high=MAX_HOURS)
+    return {"hours": current_report().last(hours)}
 
 
 @blueprint.get("/inventory")

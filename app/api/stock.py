@@ -1,4 +1,4 @@
-"""This file is the stock of the sample warehouse: how many there are of what."""
+"""The stock of the sample warehouse: how many there are of what."""
 
 from __future__ import annotations
 

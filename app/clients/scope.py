@@ -11,10 +11,13 @@ from flask import Flask
 import config
 from app.keyturn_file import SCOPE_TOKEN
 from app.per_app import PerApp
-from app.refusals.errors import RefusedError
 from app.refusals.hints import unknown_scope
 
 SCOPE = re.compile(f"{SCOPE_TOKEN.pattern}( {SCOPE_TOKEN.pattern})*")
+
+
+class ScopeError(ValueError):
+    """A scope that cannot be granted; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class DeclaredScopes:
         return changed_at(self.file) != self.changed_at
 
 
-class UndeclaredScopeError(ValueError):
+class UndeclaredScopeError(ScopeError):
     """A well-formed word that no resource declares."""
 
     def __init__(self, word: str, declared: DeclaredScopes) -> None:
@@ -60,10 +63,10 @@ def words(scope: str) -> list[str]:
     """The words of a scope, each once, in their order (RFC 6749, section 3.3).
 
     Raises:
-        ValueError: For a character that the RFC does not allow, or a space too many.
+        ScopeError: For a character that the RFC does not allow, or a space too many.
     """
     if not SCOPE.fullmatch(scope):
-        raise ValueError("a scope is words of printable ASCII without quotes or backslashes, single spaces between")
+        raise ScopeError("a scope is words of printable ASCII without quotes or backslashes, single spaces between")
     return list(dict.fromkeys(scope.split(" ")))
 
 
@@ -72,7 +75,7 @@ def audiences(scope: str) -> set[str]:
 
     Raises:
         UndeclaredScopeError: If a word of it is declared nowhere.
-        ValueError: If it is malformed.
+        ScopeError: If it is malformed.
     """
     declared, wanted = current_scopes(), words(scope)
     for word in wanted:
@@ -90,20 +93,18 @@ def choose(asked: str, *, allowed: str, default: str) -> str:
         default: What it gets if it asks for nothing.
 
     Raises:
-        RefusedError: `invalid_scope`. Nothing is ever dropped silently.
+        ScopeError: If it cannot be granted. Nothing is ever dropped silently.
     """
+    chosen = words(asked or default)
     try:
-        chosen = words(asked or default)
         opened = audiences(" ".join(chosen))
-        foreign = [word for word in chosen if word not in allowed.split(" ")]
-        if foreign:
-            raise ValueError(f"the client is not registered for the scope {foreign[0]}")
-        if len(opened) > 1:
-            raise ValueError("the scope belongs to more than one resource; ask for one token each")
     except UndeclaredScopeError as error:
-        raise RefusedError("invalid_scope", reason=undeclared_reason(error, allowed)) from error
-    except ValueError as error:
-        raise RefusedError("invalid_scope", reason=str(error)) from error
+        raise ScopeError(undeclared_reason(error, allowed)) from error
+    foreign = [word for word in chosen if word not in allowed.split(" ")]
+    if foreign:
+        raise ScopeError(f"the client is not registered for the scope {foreign[0]}")
+    if len(opened) > 1:
+        raise ScopeError("the scope belongs to more than one resource; ask for one token each")
     return " ".join(chosen)
 
 

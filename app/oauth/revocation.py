@@ -1,6 +1,6 @@
-"""This file is `POST /oauth/revoke` (RFC 7009): a client gives a token back before it expires.
+"""`POST /oauth/revoke` (RFC 7009): a client revokes a token before it expires.
 
-From the answer on it is refused by every worker: each check asks the database.
+From the response on every worker refuses it: each check reads the database.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from app.audit.event import Event
 from app.clients.client import SECRET_METHODS, RegisteredClient
 from app.clients.secret import digest
 from app.clock import now
-from app.oauth.server import FormRequest, current_server
-from app.oauth.token_endpoint import blueprint, required
+from app.oauth.form_request import FormRequest
+from app.oauth.request_rules import required
+from app.oauth.server import current_server
+from app.oauth.token_endpoint import blueprint
 from app.refusals.errors import RefusedError
 from app.refusals.rendering import refused_as
 from app.storage.database import db, transaction
@@ -67,5 +69,5 @@ def init_app(app: Flask) -> None:
 @blueprint.post("/oauth/revoke")
 @refused_as(Event.REVOCATION_REFUSED)
 def revocation() -> Response:
-    answer: Response = current_server().create_endpoint_response(RevocationEndpoint.ENDPOINT_NAME)
-    return answer
+    response: Response = current_server().create_endpoint_response(RevocationEndpoint.ENDPOINT_NAME)
+    return response

@@ -1,7 +1,4 @@
-"""Every error code of this server: one table for responses, pages, docs/errors.md and `flask explain`.
-
-In the texts `…` is code. A command uses the variables of `error_pages.VARIABLES`.
-"""
+"""Every error code: one table for responses, pages, docs/errors.md and `flask explain`. In the texts `…` is code."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ class Code:
             RFC 6749, section 5.2.
         meaning: What has happened, in a sentence or two.
         causes: What usually leads here, each with what to do about it.
-        command: A curl command that does it right.
+        command: A curl command that does it right, with `error_pages.VARIABLES`.
         source: Where it is defined.
         other_statuses: Those that it has beside the usual one.
     """
@@ -157,11 +154,19 @@ CODES = {
         "The access token does not have the scope that this request needs.",
         "The access token is good, but does not open this. The `WWW-Authenticate` header names the scope that would.",
         (
-            ("The token was requested with less scope than the client has.", "Request what the header names."),
+            ("The token was requested with less scope than the client has.", "Request the scope that it names."),
             ("The client is not registered for it.", "The operator registers a client with that scope."),
         ),
         ASK_FOR_SCOPE,
         "RFC 6750, section 3.1",
+    ),
+    "access_denied": Code(
+        403,
+        "The request is not allowed.",
+        "The access token is good, but the API does not allow this request. No other scope would change that.",
+        (("The API has a rule of its own, such as whose data a client may read.", "Ask whoever runs the API."),),
+        ASK,
+        "RFC 6749, section 4.1.2.1",
     ),
     "not_found": Code(
         404,

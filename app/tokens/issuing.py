@@ -14,7 +14,6 @@ from app.clients import scope as scopes
 from app.clients.client import RegisteredClient
 from app.clock import now
 from app.keys import keystore
-from app.refusals.errors import RefusedError
 from app.settings import current_settings
 from app.tokens import stored_token
 from app.tokens.access_token import with_generation
@@ -24,7 +23,7 @@ def sign(client: RegisteredClient, grant_type: str, scope: str, **_: None) -> st
     """A JWT with the claims of RFC 9068, section 2.2; in Authlib's own the audience is the client's id.
 
     Raises:
-        RefusedError: `temporarily_unavailable`, if there is no key, or it cannot be opened.
+        NoSigningKeyError: If there is no key, or it cannot be opened.
     """
     # `scopes.choose` has checked that there is one audience (section 3).
     (audience,) = scopes.audiences(scope)
@@ -40,10 +39,7 @@ def sign(client: RegisteredClient, grant_type: str, scope: str, **_: None) -> st
         "jti": secrets.token_urlsafe(16),
         "scope": scope,
     }
-    try:
-        return keystore.signer().sign(with_generation(claims, client.generation))
-    except keystore.NoSigningKeyError as error:
-        raise RefusedError("temporarily_unavailable", reason=str(error)) from error
+    return keystore.signer().sign(with_generation(claims, client.generation))
 
 
 def lifetime(client: RegisteredClient, _: str) -> int:
