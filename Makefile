@@ -25,7 +25,7 @@ fuzz: .venv/ready ## Throw 100,000 inputs at every route, and 5,000 calls made f
 	@KEYTURN_FUZZ_INPUTS=100000 KEYTURN_SCHEMA_CALLS=5000 $(BIN)/pytest tests/test_hostile.py tests/test_openapi.py
 
 drills: .venv/ready ## Start fleets, stop servers under load, and let databases fail.
-	@$(BIN)/pytest tests/test_drills.py tests/test_sockets.py
+	@KEYTURN_PROXY_ROUNDS=200 $(BIN)/pytest tests/test_drills.py tests/test_sockets.py tests/test_proxies.py
 
 bench: .venv/ready ## Measure what a request costs, and write docs/performance.md.
 	@$(BIN)/python -m benchmarks.measure

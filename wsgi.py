@@ -1,4 +1,4 @@
-"""This file is what a server starts: `gunicorn wsgi:app`. The `flask` command finds the app here too."""
+"""The app that a server serves, as in `gunicorn wsgi:app`; the `flask` command finds it here too."""
 
 from __future__ import annotations
 
