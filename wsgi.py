@@ -1,4 +1,4 @@
-"""The app that a server starts, `gunicorn wsgi:app`, and where the `flask` command finds it."""
+"""The app that a server serves, as in `gunicorn wsgi:app`; the `flask` command finds it here too."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ APP = ROOT / "app"
 FILES = [file for file in APP.rglob("*.py") if "versions" not in file.parts]
 # A part may import the parts above it. `app/__init__.py` may import every part, and a migration every model.
 ORDER = [
+    "serving",
     "clock",
     "per_app",
     "setting_forms",
@@ -95,6 +96,12 @@ def test_config_imports_nothing_of_the_app_and_the_app_nothing_of_the_tests() ->
     assert not [file for file in FILES if re.search(r"^(from|import) (tests|wsgi)\b", file.read_text(), re.MULTILINE)]
 
 
+def test_serving_imports_nothing_of_the_app_and_gunicorn_alone_imports_it() -> None:
+    assert {name for file in (APP / "serving").glob("*.py") for name in imports(file)} == {"serving"}
+    assert [file for file in FILES if part(file) != "serving" and "serving" in imports(file)] == []
+    assert "app.serving.gunicorn_worker" in (ROOT / "gunicorn.conf.py").read_text()
+
+
 def test_no_two_files_share_a_name() -> None:
     names = Counter(file.name for file in FILES if file.name not in ("__init__.py", "env.py"))
 
@@ -120,7 +127,11 @@ def test_the_product_stays_small() -> None:
 
 
 def test_every_module_says_what_it_is() -> None:
-    for file in [*FILES, *(ROOT / "tests").glob("test_*.py"), ROOT / "config.py", ROOT / "wsgi.py"]:
+    for file in [
+        *FILES,
+        *(ROOT / "tests").glob("test_*.py"),
+        *(ROOT / name for name in ("config.py", "wsgi.py", "gunicorn.conf.py")),
+    ]:
         assert ast.get_docstring(ast.parse(file.read_text())), file
 
 

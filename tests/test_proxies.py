@@ -12,6 +12,7 @@ import socket
 import sqlite3
 import ssl
 import subprocess
+import sys
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -29,8 +30,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from sqlalchemy import make_url
 
-from tests.conftest import ROOT, LiveServer, free_port, missing, wait_for
-from tests.hostile_clients import START, chunked
+from tests.conftest import ROOT, SECRET_KEY, LiveServer, free_port, missing, wait_for
+from tests.hostile_clients import START, chunked, is_open
 from tests.leaks import suite
 
 PAGE = (ROOT / "docs" / "behind-a-proxy.md").read_text()
@@ -271,3 +272,32 @@ def test_R104_whoever_the_client_says_it_is_the_proxy_decides(front: Front) -> N
 
 def test_every_file_of_the_page_is_run() -> None:
     assert set(FILES) == {"auth.conf", "auth.cfg"}
+
+
+@pytest.fixture
+def with_tls(prepared: Callable[[str], str], tmp_path: Path, certificate: Path) -> Iterator[Front]:
+    """A gunicorn that ends TLS itself."""
+    port, log = free_port(), tmp_path / "server.log"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYTURN_")}
+    environment |= {"KEYTURN_SECRET_KEYS": SECRET_KEY, "KEYTURN_DATABASE_URL": prepared("sqlite"), "PORT": str(port)}
+    command = [sys.executable, "-m", "gunicorn", "--certfile", certificate, "--keyfile", certificate, "wsgi:app"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+    server = LiveServer(process, f"https://127.0.0.1:{port}", environment, log)
+    wait_for(lambda: process.poll() is not None or listens(port))
+    yield Front(server, port, certificate, "demo-admin:kts_demo-admin-is-for-learning-only")
+    server.stop()
+
+
+def test_nobody_waits_for_a_client_that_stalls_when_gunicorn_itself_ends_tls(with_tls: Front) -> None:
+    with contextlib.ExitStack() as stack:
+        address = ("127.0.0.1", with_tls.port)
+        without_handshake = [stack.enter_context(socket.create_connection(address)) for _ in range(40)]
+        stalled = [stack.enter_context(closing(with_tls.socket())) for _ in range(40)]
+        for connection in stalled:
+            connection.sendall(HEAD + b"Content-Length: 900000\r\n\r\n" + b"x" * 70_000)
+
+        assert [with_tls.ask(with_tls.client)[0] for _ in range(4)] == [200] * 4
+
+        assert all(is_silent(connection) for connection in stalled)
+        assert all(is_open(connection) for connection in without_handshake)

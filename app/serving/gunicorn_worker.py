@@ -49,6 +49,19 @@ class DeadlineWorker(WaitingRoom):
         """
         self.handle_exit(sig, frame)
 
+    def is_parent_alive(self) -> bool:
+        """Whether the master is there; if it was killed, stop, and free its port for the next one.
+
+        gunicorn's worker goes on to serve its connections and to hold the port, for up to 30 s.
+        """
+        if super().is_parent_alive():
+            return True
+        self.alive = False
+        self.set_accept_enabled(False)
+        for listener in self.sockets:
+            listener.close()
+        return False
+
     def handle(self, conn: Connection) -> bool:
         """Respond to a request, and to the next ones of its connection if they come at once.
 
