@@ -53,7 +53,7 @@ def test_trap_a_key_that_is_not_parsed_is_imported_again_for_every_token(admin: 
 
 
 def test_trap_the_default_audience_is_the_clients_own_id(admin: Machine) -> None:
-    client = RegisteredClient("someone", "", "", None, None, "", "{}", "jwt", None, None, [])
+    client = RegisteredClient("someone", "", "", None, None, "", "{}", "jwt", None, None, 0, [])
     assert JWTBearerTokenGenerator.get_audiences(None, client, None, "") == "someone"
 
     payload = json.loads(jwk_payload(admin.token()))
