@@ -400,3 +400,17 @@ def test_every_migration_from_0003_on_writes_down_what_it_serves(database_url: s
 
     assert all(re.fullmatch(r"\d{4}", migration.revision) for migration in migrations)
     assert written == {each.revision: each.serves for each in migrations if each.revision >= "0003"}
+
+
+def test_prepare_migrates_a_database_of_the_previous_release(database_url: str) -> None:
+    app = build_app(database_url=database_url)
+    token = demo(app, "demo-opaque").token()
+    assert app.test_cli_runner().invoke(args=["db", "downgrade", "0002"]).exit_code == 0
+    close(app)
+
+    code, said = prepare_elsewhere(database_url)
+
+    assert code == 0, said
+    app = build_app(database_url=database_url)
+    assert demo(app, "demo-opaque").get("/inventory", token).status_code == 200
+    close(app)

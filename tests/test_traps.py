@@ -64,6 +64,7 @@ def test_trap_the_default_audience_is_the_clients_own_id(admin: Machine) -> None
         token_format="jwt",
         resource_server=None,
         disabled_at=None,
+        generation=0,
         secrets=[],
     )
     assert JWTBearerTokenGenerator.get_audiences(None, client, None, "") == "someone"

@@ -5,9 +5,9 @@ A command that runs without the environment of the servers is in development, an
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 
-from sqlalchemy import inspect, or_, select
+from sqlalchemy import Select, inspect, or_, select
 
 from app.clients.client import Client
 from app.clock import now
@@ -47,7 +47,7 @@ def refuse_foreign_clients(demos: Set[str]) -> None:
         demos: The ids of the demo clients that would be registered.
     """
     if demos and inspect(db.engine).has_table(Client.__tablename__):
-        registered = set(db.session.scalars(select(Client.client_id)))
+        registered = set(read(select(Client.client_id)))
         if registered and not registered & demos:
             raise ForeignDatabaseError(FOREIGN_CLIENTS)
 
@@ -57,8 +57,14 @@ def refuse_foreign_keys() -> None:
     if not inspect(db.engine).has_table(SigningKey.__tablename__):
         return
     in_use = or_(SigningKey.retired_at.is_(None), SigningKey.retired_at > now())
-    if not all(map(cipher.opens, db.session.scalars(select(SigningKey.private_pem).where(in_use)))):
+    if not all(map(cipher.opens, read(select(SigningKey.private_pem).where(in_use)))):
         raise ForeignDatabaseError(FOREIGN_KEYS)
+
+
+def read(query: Select[str]) -> Sequence[str]:
+    """By a connection that is closed at once: the session's would hold a lock for which the migrations wait."""
+    with db.engine.connect() as connection:
+        return connection.scalars(query).all()
 
 
 def find_newer_schema(known: Set[str], newest: str) -> str | None:

@@ -18,6 +18,7 @@ def revoke(client: str, as_json: bool) -> None:
     """Revoke all tokens that a client has now, of either format; its secrets still work."""
     found = registry.revoke_tokens(client)
     if as_json:
-        print_json({"client_id": found.client_id, "generation": found.generation})
+        names = ("client_id", "generation", "tokens_not_before")
+        print_json({name: getattr(found, name) for name in names})
     else:
         click.echo(f"All tokens issued to {found.client_id} so far are revoked.")
