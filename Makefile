@@ -44,10 +44,10 @@ conformance: .venv/ready-dev ## Print which clauses of the RFCs hold; BASE_URL, 
 	@$(RUN) conformance
 
 fuzz: .venv/ready-dev ## Send 100,000 inputs to every route, and 5,000 calls made from its description; `make test` does a part.
-	@KEYTURN_FUZZ_INPUTS=100000 KEYTURN_SCHEMA_CALLS=5000 $(RUN) pytest tests/test_hostile.py tests/test_openapi.py
+	@FUZZ_INPUTS=100000 SCHEMA_CALLS=5000 $(RUN) pytest tests/test_hostile.py tests/test_openapi.py
 
-drills: .venv/ready-dev ## Start fleets, stop servers under load, and let databases fail.
-	@$(RUN) pytest --drills
+drills: .venv/ready-dev ## Start fleets, stop servers under load, let databases fail, move clocks, run the release before.
+	@DRILLS=1 $(RUN) pytest --drills
 
 bench: .venv/ready-dev ## Measure what a request costs, and write docs/performance.md.
 	@$(RUN) benchmarks.measure

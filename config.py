@@ -1,8 +1,8 @@
-"""The demo clients, and every setting with its variable, its default and its check.
+"""The demo clients, and every setting: its variable, its default, its check, and what it is for.
 
-The guide defines its client credentials here; so do we, for learners: `DEMO_CLIENTS`.
-Real clients are registered with `flask clients create` and are kept in the database.
-This file is data: `app/settings.py` reads the variables and performs the checks.
+The guide defines its client credentials in `config.js`; here they are `DEMO_CLIENTS`, and a change takes
+effect at the next `make run`. Real clients are registered with `flask clients create` and are in the database.
+This module is data: `app/settings.py` reads the variables and performs the checks.
 """
 
 from __future__ import annotations
@@ -15,51 +15,67 @@ from typing import Any
 MAX_ACCESS_TOKEN_SECONDS = 86_400
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DemoClient:
-    """A client whose secret everyone knows: seeded in development, refused in production."""
+    """A client whose secret everyone knows: registered in development, refused in production."""
 
     client_id: str
     secret: str
     scope: str
-    default_scope: str | None = None
-    access_token_seconds: int | None = None
-    token_format: str = "jwt"
-    resource_server: str | None = None
+    default_scope: str | None = None  # None: all of `scope`
+    access_token_seconds: int | None = None  # None: KEYTURN_ACCESS_TOKEN_SECONDS
+    token_format: str = "jwt"  # or "opaque"
+    resource_server: str | None = None  # the audience of the API that this client is, which may introspect its tokens
 
 
 DEMO_CLIENTS = (
-    # A partner's shop updates the stock, and reads the delivery status when it asks for that.
+    # A partner's shop: it updates the stock, and reads the delivery status when it requests that scope.
     DemoClient(
-        "demo-partner",
-        "kts_demo-partner-is-for-learning-only",
-        "inventory:read inventory:write shipments:read",
+        client_id="demo-partner",
+        secret="kts_demo-partner-is-for-learning-only",
+        scope="inventory:read inventory:write shipments:read",
         default_scope="inventory:read inventory:write",
     ),
-    # An internal service pulls a report every hour.
-    DemoClient("demo-reporting", "kts_demo-reporting-is-for-learning-only", "reports:read"),
-    # An integration with an administrator's rights.
-    DemoClient("demo-admin", "kts_demo-admin-is-for-learning-only", "read:logs write:logs read:all_data"),
-    # Tokens of two seconds, so that expiry can be seen.
-    DemoClient("demo-brief", "kts_demo-brief-is-for-learning-only", "read:logs", access_token_seconds=2),
-    # Tokens that say nothing, and have to be asked about.
+    # An internal service: it reads a report every hour.
     DemoClient(
-        "demo-opaque",
-        "kts_demo-opaque-is-for-learning-only",
-        "inventory:read shipments:read",
+        client_id="demo-reporting",
+        secret="kts_demo-reporting-is-for-learning-only",
+        scope="reports:read",
+    ),
+    # An integration with an administrator's rights.
+    DemoClient(
+        client_id="demo-admin",
+        secret="kts_demo-admin-is-for-learning-only",
+        scope="read:logs write:logs read:all_data",
+    ),
+    # A client whose tokens live two seconds, to see one expire.
+    DemoClient(
+        client_id="demo-brief",
+        secret="kts_demo-brief-is-for-learning-only",
+        scope="read:logs",
+        access_token_seconds=2,
+    ),
+    # A client with opaque tokens: an API has to introspect them.
+    DemoClient(
+        client_id="demo-opaque",
+        secret="kts_demo-opaque-is-for-learning-only",
+        scope="inventory:read shipments:read",
         default_scope="inventory:read",
         token_format="opaque",
     ),
-    # The API behind shipments:read (examples/resource_server.py), which asks about tokens and gets none itself.
+    # The API behind shipments:read (examples/resource_server.py): it introspects tokens and gets none itself.
     DemoClient(
-        "demo-shipments", "kts_demo-shipments-is-for-learning-only", "", resource_server="http://127.0.0.1:8001"
+        client_id="demo-shipments",
+        secret="kts_demo-shipments-is-for-learning-only",
+        scope="",
+        resource_server="http://127.0.0.1:8001",
     ),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A whole number from `low` to `high`."""
+    """A whole number from `low` to `high`, of this unit."""
 
     low: int
     high: int
@@ -74,7 +90,7 @@ class OneOf:
 
 
 class Form(Enum):
-    """A text of a form that `app/settings.py` knows."""
+    """A text of a form that `app/setting_forms.py` or `app/keyturn_file.py` checks."""
 
     ISSUER = auto()
     ABSOLUTE_URI = auto()
@@ -85,6 +101,167 @@ class Form(Enum):
     RESOURCES = auto()
 
 
+def setting(variable: str, default: object, check: Whole | OneOf | Form, about: str) -> Any:
+    """One row of the table below, which the README repeats: a test compares them."""
+    return field(default=default, metadata={"variable": variable, "check": check, "about": about})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a deployer may choose: the variable, its default, what it must be, what it is for."""
+
+    env: str = setting(
+        "KEYTURN_ENV",
+        "development",
+        OneOf(("development", "production")),
+        "`production` needs https and secret keys, refuses demo clients, and gives no hints. "
+        "Must be set where the issuer is https, a proxy is trusted, or the server listens beyond loopback.",
+    )
+    port: int = setting(
+        "PORT",
+        8_000,
+        Whole(1, 65_535, ""),
+        "The port of `make run` and of `gunicorn wsgi:app`, on 127.0.0.1 unless `--bind` says otherwise.",
+    )
+    issuer: str = setting(
+        "KEYTURN_ISSUER",
+        "http://127.0.0.1:8000",
+        Form.ISSUER,
+        "Our own URL as clients reach it, without a slash at the end; with `PORT`, that port. "
+        "The `iss` of every token. Plain http is for loopback only.",
+    )
+    audience: str = setting(
+        "KEYTURN_AUDIENCE",
+        "",
+        Form.ABSOLUTE_URI,
+        "The `aud` of tokens for the sample API.",
+    )
+    database_url: str = setting(
+        "KEYTURN_DATABASE_URL",
+        "sqlite:///keyturn.db",
+        Form.DATABASE,
+        "A SQLite file, relative to `instance/`, or `postgresql://USER:PASSWORD@HOST/DATABASE`; see below.",
+    )
+    secret_keys: tuple[str, ...] = setting(
+        "KEYTURN_SECRET_KEYS",
+        (),
+        Form.FERNET_KEYS,
+        "What encrypts the signing keys at rest; newest first, commas between. "
+        "Development makes its own, production must be given one.",
+    )
+    signing_alg: str = setting(
+        "KEYTURN_SIGNING_ALG",
+        "RS256",
+        OneOf(("RS256", "ES256")),
+        "`RS256` or `ES256`, for the next signing key that is made: a change takes effect at `flask keys rotate`.",
+    )
+    access_token_seconds: int = setting(
+        "KEYTURN_ACCESS_TOKEN_SECONDS",
+        3_600,
+        Whole(1, MAX_ACCESS_TOKEN_SECONDS, "seconds"),
+        "How long a token lives, where its client has no lifetime of its own.",
+    )
+    trusted_proxies: int = setting(
+        "KEYTURN_TRUSTED_PROXIES",
+        0,
+        Whole(0, 10, "proxies"),
+        "How many proxies in front set `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Request-Id`. "
+        "Over a unix socket it must be 1 or more, or no client has an address.",
+    )
+    resources: tuple[Resource, ...] = setting(
+        "KEYTURN_FILE",
+        (),
+        Form.RESOURCES,
+        "The file that declares the resources and their scopes, TOML in UTF-8.",
+    )
+    sample_api: str = setting(
+        "KEYTURN_SAMPLE_API",
+        "on",
+        OneOf(("on", "off")),
+        "`off` takes away the sample API, `/admin/logs` included, and `/.well-known/oauth-protected-resource`: "
+        "each is 404. Everything else stays; the audit trail is then read by `flask explain` and in the log.",
+    )
+    limit_failures: str = setting(
+        "KEYTURN_LIMIT_FAILURES",
+        "60/minute",
+        Form.RATE,
+        "After how many failed authentications of one client id from one address the next one gets 429. "
+        "A correct secret never counts and is never refused for it. "
+        "Limits are a number per `second`, `minute`, `hour` or `day`; an empty one is none.",
+    )
+    limit_address: str = setting(
+        "KEYTURN_LIMIT_ADDRESS",
+        "300/minute",
+        Form.RATE,
+        "The same for one address, whatever the id; of IPv6, one network of 64 bits.",
+    )
+    limit_requests: str = setting(
+        "KEYTURN_LIMIT_REQUESTS",
+        "",
+        Form.RATE,
+        "How many tokens a client may request.",
+    )
+    limit_introspection: str = setting(
+        "KEYTURN_LIMIT_INTROSPECTION",
+        "",
+        Form.RATE,
+        "How many tokens an API may introspect. Anyone who sends that API a token spends it, also with garbage; "
+        "past it the API can let nobody in.",
+    )
+    limit_api: str = setting(
+        "KEYTURN_LIMIT_API",
+        "",
+        Form.RATE,
+        "How many requests a client may make to guarded routes, counted once its token was checked.",
+    )
+    redis_url: str = setting(
+        "KEYTURN_REDIS_URL",
+        "",
+        Form.REDIS,
+        "`redis://HOST:PORT/NUMBER`: all workers count together. "
+        "Without it each worker counts for itself, and so do all while Redis does not respond.",
+    )
+    audit_days: int = setting(
+        "KEYTURN_AUDIT_DAYS",
+        90,
+        Whole(1, 3_650, "days"),
+        "How many days the audit trail keeps.",
+    )
+    audit_rows: int = setting(
+        "KEYTURN_AUDIT_ROWS",
+        1_000_000,
+        Whole(1_000, 100_000_000, "rows"),
+        'How many rows the audit trail has at most, of each of six kinds: see "What is recorded".',
+    )
+    max_body_bytes: int = setting(
+        "KEYTURN_MAX_BODY_BYTES",
+        16_384,
+        Whole(1_024, 1_048_576, "bytes"),
+        "The longest request body.",
+    )
+
+    pin_workers: str = setting(
+        "KEYTURN_PIN_WORKERS",
+        "on",
+        OneOf(("on", "off")),
+        "`off` lets every worker use every core. Otherwise each keeps to one, where each core gets equally many: "
+        "that saves a quarter of a token's CPU time, unless another busy server is on the machine.",
+    )
+
+    # What `app/settings.py` found out while it read them.
+    env_is_set: bool = False
+    faults: tuple[str, ...] = ()
+    resources_file: str = ""
+
+    @property
+    def is_production(self) -> bool:
+        return self.env == "production"
+
+    @property
+    def has_sample_api(self) -> bool:
+        return self.sample_api == "on"
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """An API that our tokens open: its audience, and its scopes with their descriptions."""
@@ -92,37 +269,3 @@ class Resource:
     name: str
     audience: str
     scopes: Mapping[str, str]
-
-
-def setting(variable: str, default: object, check: Whole | OneOf | Form) -> Any:
-    return field(default=default, metadata={"variable": variable, "check": check})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What a deployer may choose."""
-
-    env: str = setting("KEYTURN_ENV", "development", OneOf(("development", "production")))
-    issuer: str = setting("KEYTURN_ISSUER", "http://127.0.0.1:8000", Form.ISSUER)
-    audience: str = setting("KEYTURN_AUDIENCE", "", Form.ABSOLUTE_URI)
-    database_url: str = setting("KEYTURN_DATABASE_URL", "sqlite:///keyturn.db", Form.DATABASE)
-    secret_keys: tuple[str, ...] = setting("KEYTURN_SECRET_KEYS", (), Form.FERNET_KEYS)
-    signing_alg: str = setting("KEYTURN_SIGNING_ALG", "RS256", OneOf(("RS256", "ES256")))
-    access_token_seconds: int = setting(
-        "KEYTURN_ACCESS_TOKEN_SECONDS", 3_600, Whole(1, MAX_ACCESS_TOKEN_SECONDS, "seconds")
-    )
-    trusted_proxies: int = setting("KEYTURN_TRUSTED_PROXIES", 0, Whole(0, 10, "proxies"))
-    resources: tuple[Resource, ...] = setting("KEYTURN_FILE", (), Form.RESOURCES)
-    limit_failures: str = setting("KEYTURN_LIMIT_FAILURES", "60/minute", Form.RATE)
-    limit_address: str = setting("KEYTURN_LIMIT_ADDRESS", "300/minute", Form.RATE)
-    limit_requests: str = setting("KEYTURN_LIMIT_REQUESTS", "", Form.RATE)
-    limit_introspection: str = setting("KEYTURN_LIMIT_INTROSPECTION", "", Form.RATE)
-    redis_url: str = setting("KEYTURN_REDIS_URL", "", Form.REDIS)
-    audit_days: int = setting("KEYTURN_AUDIT_DAYS", 90, Whole(1, 3_650, "days"))
-    audit_rows: int = setting("KEYTURN_AUDIT_ROWS", 1_000_000, Whole(1_000, 100_000_000, "rows"))
-    max_body_bytes: int = setting("KEYTURN_MAX_BODY_BYTES", 16_384, Whole(1_024, 1_048_576, "bytes"))
-    faults: tuple[str, ...] = ()
-
-    @property
-    def is_production(self) -> bool:
-        return self.env == "production"

@@ -1,4 +1,4 @@
-"""This file is what a server starts: `gunicorn wsgi:app`. The `flask` command finds the app here too."""
+"""The app that a server serves, as in `gunicorn wsgi:app`; the `flask` command finds it here too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from flask.cli import FlaskGroup
 
 from app import create_app
 from app.operations.prepare import know_migrations
-from app.operations.startup import refuse_to_start
+from app.operations.startup import check_hosts, refuse_to_start
+from app.settings import current_settings
 
 app = create_app()
 # Your own routes: app.register_blueprint(…), as the README shows under "Guard a route".
@@ -21,3 +22,5 @@ if is_command:
     know_migrations(app)
 else:
     refuse_to_start(app)
+    if context and "host" in context.params:  # `flask run --host`; of gunicorn's addresses only gunicorn knows
+        check_hosts(current_settings.of(app), [context.params["host"]])

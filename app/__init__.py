@@ -2,11 +2,11 @@
 
 Read five files, in this order, and you have read what the guide shows:
 
-1. `config.py`                   define the credentials and the settings
-2. `app/oauth/server.py`        initialize the authorization server
-3. `app/oauth/token_endpoint.py`     the token endpoint
-4. `app/api/guard.py`  the guard
-5. `app/api/routes.py`    the guarded routes
+1. `config.py`                    define the credentials and the settings
+2. `app/oauth/server.py`          initialize the authorization server
+3. `app/oauth/token_endpoint.py`  the token endpoint
+4. `app/api/guard.py`             the guard
+5. `app/api/routes.py`            the guarded routes
 
 Every other file is a room that these five do not know. The folders are named for the question that
 they answer: `oauth` (the protocol's endpoints), `api` (the sample API), `authentication` (how a client
@@ -21,11 +21,10 @@ import os
 from urllib.parse import urlsplit
 
 from flask import Flask
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config
-from app import logs
-from app.api import routes
+from app import logs, request_body
+from app.api import hourly_report, routes
 from app.audit import trail
 from app.authentication import limits
 from app.clients import scope
@@ -33,39 +32,36 @@ from app.discovery import error_pages, jwks, openapi, resource_metadata, server_
 from app.keys import keystore
 from app.oauth import introspection, revocation, server, token_endpoint
 from app.operations import client_commands, explain_command, key_commands, token_commands
-from app.operations.cleanup import command as cleanup
-from app.operations.prepare import command as prepare
+from app.operations.cleanup import cleanup
+from app.operations.prepare import prepare
 from app.refusals import rendering
-from app.request_body import WholeRequest
 from app.settings import current_settings, read_settings
 from app.storage import database
 from app.tokens import jwt_check
-
-
-class Keyturn(Flask):
-    request_class = WholeRequest
+from app.trusted_proxies import TrustedProxies
 
 
 def create_app(settings: config.Settings | None = None) -> Flask:
     """Put an app together: the table of contents. It never touches the database's schema."""
     settings = settings or read_settings(os.environ)
-    app = Keyturn(__name__, static_folder=None)
+    app = Flask(__name__, static_folder=None)
     current_settings.set(app, settings)
     app.url_map.merge_slashes = False  # its redirects are HTML
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    # An OPTIONS that Flask adds by itself would stand in every Allow header.
+    # An OPTIONS that Flask adds by itself would be in every Allow header.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     # Only the configured number of proxies is believed, and never about the host.
     if settings.trusted_proxies:
-        n = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=n, x_proto=n, x_host=0, x_port=0, x_prefix=0)  # type: ignore[method-assign]
+        app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
 
     logs.init_app(app, settings.trusted_proxies)
+    request_body.init_app(app)
     database.init_app(app, settings.database_url)
     trail.init_app(app)
-    rendering.init_app(app)
+    rendering.init_app(app, {scope.ScopeError: "invalid_scope", keystore.NoSigningKeyError: "temporarily_unavailable"})
     limits.init_app(app, settings)
-    scope.init_app(app, settings.resources)
+    hourly_report.init_app(app)
+    scope.init_app(app, settings)
     keystore.init_app(app)
     jwt_check.init_app(app)
     server.init_app(app)
@@ -74,10 +70,12 @@ def create_app(settings: config.Settings | None = None) -> Flask:
 
     # Every address that the metadata names lies below the issuer's path.
     path = urlsplit(settings.issuer).path
-    for room in (token_endpoint, jwks, routes, error_pages, openapi):
+    for room in (token_endpoint, jwks, error_pages, openapi):
         app.register_blueprint(room.blueprint, url_prefix=path)
     server_metadata.init_app(app, settings.issuer)
-    resource_metadata.init_app(app, settings.audience)
+    if settings.has_sample_api:
+        app.register_blueprint(routes.blueprint, url_prefix=path)
+        resource_metadata.init_app(app, settings.audience)
 
     for group in (client_commands.clients, key_commands.keys, token_commands.tokens):
         app.cli.add_command(group)

@@ -1,7 +1,9 @@
-"""This file is log lines and request ids, and what is never logged.
+"""Log lines and request ids, and what is never logged.
 
-A line is one JSON object on standard error. Nothing that looks like a secret or a token gets
-into one: the names of our own values begin with `kts_` and `kta_`, and a JWT with `eyJ`.
+A line is one JSON object on standard error. Nothing that looks like a secret or a token gets into one:
+the names of our own values begin with `kts_` and `kta_`, and a JWT with `eyJ`. In any other encoding a
+secret can be told from a name by its length only, so a word that a caller sent passes `shown` before it
+becomes part of a log line or a reason.
 """
 
 from __future__ import annotations
@@ -17,14 +19,31 @@ from flask import Flask, Response, g, has_request_context, request
 
 log = logging.getLogger("keyturn")
 MAX_CHARACTERS = 1_000
+REDACTED = "[redacted]"
 
 SECRET = re.compile(r"(kts_|kta_|eyJ)[A-Za-z0-9_.~%-]+", re.IGNORECASE)
+# Scopes, grant types, media types and the parts of a path look like this. Half a secret, in Base64 or not, has a
+# run of 20 characters with a digit or a capital letter among them.
+NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9:._/+-]{0,47}")
+RUN = re.compile(r"(?=[a-z+/=_-]*[A-Z0-9])[A-Za-z0-9+/=_-]{20,}")
 PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+# A UUID or another number in hexadecimal; a ULID. No Base64 of a secret looks like either.
+NUMBER = re.compile(r"[0-9a-f-]+|[0-9A-F-]+|[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
 
 def redact(text: str) -> str:
     """The text without anything that looks like a secret or a token."""
-    return SECRET.sub("[redacted]", text)
+    return SECRET.sub(REDACTED, text)
+
+
+def shown(word: str) -> str:
+    """A word that a caller sent, if it has the shape of a name, and of nothing that may be a secret."""
+    return word if NAME.fullmatch(word) and not RUN.search(word) and not SECRET.search(word) else REDACTED
+
+
+def shown_path(path: str) -> str:
+    """A path, each segment as `shown` leaves it."""
+    return "/".join(segment and shown(segment) for segment in path[:MAX_CHARACTERS].split("/"))
 
 
 def one_line(text: str) -> str:
@@ -52,6 +71,12 @@ def request_id() -> str | None:
     return g.get("request_id") if has_request_context() else None
 
 
+def is_request_id(sent: str) -> bool:
+    """Whether an id that a proxy sent is one, and not a secret in the wrong header."""
+    is_harmless = NUMBER.fullmatch(sent) or not (RUN.search(sent) or SECRET.search(sent))
+    return bool(PLAIN_ID.fullmatch(sent) and is_harmless)
+
+
 def init_app(app: Flask, trusted_proxies: int) -> None:
     if not log.handlers:
         handler = logging.StreamHandler(sys.stderr)
@@ -64,8 +89,7 @@ def init_app(app: Flask, trusted_proxies: int) -> None:
     @app.before_request
     def name_request() -> None:
         sent = request.headers.get("X-Request-Id", "")
-        keep = trusted_proxies and PLAIN_ID.fullmatch(sent) and not SECRET.search(sent)
-        g.request_id = sent if keep else secrets.token_hex(8)
+        g.request_id = sent if trusted_proxies and is_request_id(sent) else secrets.token_hex(8)
 
     @app.after_request
     def show_request_id(response: Response) -> Response:

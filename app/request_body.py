@@ -1,47 +1,63 @@
-"""This file is how a request is read: its body whole, its form once, and what it asks for checked.
+"""What every request must be before anything looks at it: its path, how many parameters, its body read whole.
 
-What cannot be read is refused with the name of what is wrong.
+Raises exceptions of Werkzeug only, as each becomes a response in `app/refusals/rendering.py`.
 """
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl
+from flask import Flask, request
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound, RequestEntityTooLarge
 
-from flask import Request
-from werkzeug.datastructures import ImmutableMultiDict
-from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
-from werkzeug.utils import cached_property
-
-from app.refusals.errors import RefusedError
 from app.settings import current_settings
 
 FORM = "application/x-www-form-urlencoded"
+MAX_PARAMETERS = 100
+TOO_MANY_PARAMETERS = f"The request has more than {MAX_PARAMETERS} parameters."
 
 
-class WholeRequest(Request):
-    @cached_property
-    def form(self) -> ImmutableMultiDict[str, str]:
-        """The parameters of the body; Werkzeug would build a parser for each request, at twice the cost."""
-        if self.mimetype != FORM:
-            return super().form
-        return ImmutableMultiDict(parse_qsl(self.get_data().decode(), keep_blank_values=True))
+def init_app(app: Flask) -> None:
+    app.config["MAX_FORM_PARTS"] = MAX_PARAMETERS  # of a multipart form, which Werkzeug parses
+    for step in (refuse_doubled_slash, refuse_many_query_parameters, read_body):
+        app.before_request(step)
 
-    def read_body(self) -> None:
-        """Read the body, if there is one; a fault in it is the client's."""
-        announced = "CONTENT_LENGTH" in self.environ or "HTTP_TRANSFER_ENCODING" in self.environ
-        if not announced and self.environ["SERVER_PROTOCOL"].startswith("HTTP/1"):
-            return  # RFC 9112, section 6.3: there is none, and to read it would cost more than to check a token
-        limit = current_settings().max_body_bytes
-        self.max_content_length = limit + 1  # Werkzeug cuts off what was not announced, without a word
-        try:
-            body = self.get_data()
-        except HTTPException:
-            raise
-        except Exception as error:  # each server has errors of its own for a body that is broken or stalls
-            raise BadRequest from error
-        if len(body) > limit:
-            raise RequestEntityTooLarge
-        if len(body) < (self.content_length or 0):
-            raise BadRequest
-        if self.mimetype == FORM and not body.isascii() and "\ufffd" in body.decode(errors="replace"):
-            raise RefusedError("invalid_request", "The body is not UTF-8.")  # Werkzeug would drop the whole form
+
+def refuse_doubled_slash() -> None:
+    """Werkzeug would drop all slashes in front but one, and so lead past a proxy's rule for the path."""
+    if request.environ.get("PATH_INFO", "").startswith("//"):
+        raise NotFound
+
+
+def refuse_many_query_parameters() -> None:
+    if request.query_string.count(b"&") >= MAX_PARAMETERS:
+        raise BadRequest(TOO_MANY_PARAMETERS)
+
+
+def read_body() -> None:
+    """Read the body, if there is one; a fault in it is the client's."""
+    announced = "CONTENT_LENGTH" in request.environ or "HTTP_TRANSFER_ENCODING" in request.environ
+    if not announced and request.environ["SERVER_PROTOCOL"].startswith("HTTP/1"):
+        return  # RFC 9112, section 6.3: there is none
+    limit = current_settings().max_body_bytes
+    request.max_content_length = limit + 1  # Werkzeug cuts off what was not announced, without a word
+    try:
+        body = request.get_data()
+    except HTTPException:
+        raise
+    except Exception as error:  # each server has errors of its own for a body that is broken or stalls
+        raise BadRequest from error
+    if len(body) > limit:
+        raise RequestEntityTooLarge
+    if len(body) < (request.content_length or 0):
+        raise BadRequest
+    if request.mimetype == FORM:
+        check_form(body)
+
+
+def check_form(body: bytes) -> None:
+    """Bound the work of whatever parses the form, and refuse bytes that Werkzeug would drop with the whole form."""
+    if body.count(b"&") >= MAX_PARAMETERS:
+        raise BadRequest(TOO_MANY_PARAMETERS)
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest("The body is not UTF-8.") from error

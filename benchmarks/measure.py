@@ -30,7 +30,7 @@ from sqlalchemy import make_url
 
 from benchmarks import page, register
 from benchmarks.scenes import Scene, Site, peers
-from benchmarks.server import ROOT, Figure, granian, gunicorn, signature
+from benchmarks.server import ROOT, Figure, gunicorn, signature
 from benchmarks.shares import shares
 
 LIBRARIES = "import flask, flask_sqlalchemy, authlib.integrations.flask_oauth2"
@@ -106,10 +106,6 @@ class Bench:
             "guarded route, JWT": rs.scene(rs.guarded("jwt")),
             "guarded route, opaque": rs.scene(rs.guarded("opaque")),
             "introspection": rs.scene(rs.introspection("jwt")),
-            "Granian: floor": rs.scene(rs.floor, app="bare", start=granian),
-            "Granian: token, RS256": rs.scene(rs.token("jwt"), start=granian),
-            "Granian: token, ES256": es.scene(es.token("jwt"), start=granian),
-            "Granian: guarded route, JWT": rs.scene(rs.guarded("jwt"), start=granian),
         }
 
     def clients(self) -> dict[str, dict[str, float]]:
@@ -206,7 +202,7 @@ def postgresql(folder: Path) -> Iterator[str]:
 
 
 def machine() -> dict[str, Any]:
-    names = ("flask", "authlib", "sqlalchemy", "gunicorn", "granian", "joserfc", "cryptography")
+    names = ("flask", "authlib", "sqlalchemy", "gunicorn", "joserfc", "cryptography")
     model = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()

@@ -63,16 +63,14 @@ def all_targets(figures: Figures) -> Iterable[Target]:
 
 
 def beside_peers(cost: dict[str, float]) -> Iterable[Target]:
-    for asked, peer, limit, limit_granian in (
-        ("token, RS256", "node-oidc-provider, RS256", 1.25, 1.0),
-        ("token, ES256", "node-oidc-provider, ES256", 1.4, 1.0),
-        ("guarded route, JWT", "express-oauth2-jwt-bearer", 1.5, 1.05),
-        ("token, RS256", "Django OAuth Toolkit, opaque", 1 / 250, None),
+    for asked, peer, limit in (
+        ("token, RS256", "node-oidc-provider, RS256", 1.25),
+        ("token, ES256", "node-oidc-provider, ES256", 1.4),
+        ("guarded route, JWT", "express-oauth2-jwt-bearer", 1.5),
+        ("token, RS256", "Django OAuth Toolkit, opaque", 1 / 250),
     ):
         if peer in cost:
             yield Target(f"{asked} ÷ {peer}", cost[asked] / cost[peer], limit)
-        if peer in cost and limit_granian:
-            yield Target(f"{asked}, under Granian ÷ {peer}", cost[f"Granian: {asked}"] / cost[peer], limit_granian)
 
 
 def targets(figures: Figures) -> str:
@@ -119,7 +117,6 @@ def text(figures: Figures) -> str:
         "by_workers": grown(figures["workers"], "workers: what is asked"),
         "profile": "\n".join(f"| {share:.0%} | {name} |" for name, share in figures["profile"].items()),
         "guide": rows.get("the guide's own stack, opaque", {"cpu": 0})["cpu"],
-        "granian_es256": rows["Granian: token, ES256"]["cpu"],
         "per_core_rs256": 1e6 / rows["token, RS256"]["cpu"],
         "per_core_es256": 1e6 / rows["token, ES256"]["cpu"],
         "per_core_guarded": 1e6 / rows["guarded route, JWT"]["cpu"],

@@ -178,24 +178,6 @@ def gunicorn(name: str, environment: Mapping[str, str], workers: int) -> Abstrac
     return served(command, {**environment, "PORT": str(port)}, port=port)
 
 
-def granian(name: str, environment: Mapping[str, str], workers: int) -> AbstractContextManager[Server]:
-    """The same under Granian, as the README shows it for a server behind a proxy that reads requests whole."""
-    port = free_port()
-    options = ["--workers", str(workers), "--port", str(port), "--blocking-threads", "1"]
-    command = [
-        sys.executable,
-        "-m",
-        "granian",
-        "--interface",
-        "wsgi",
-        "--http",
-        "1",
-        *options,
-        f"benchmarks.app:{name}",
-    ]
-    return served(command, environment, port=port)
-
-
 def signature(alg: str) -> float:
     """CPU microseconds of one signature by OpenSSL, as its own `openssl speed` gives it, the median of three."""
     name = {"RS256": "rsa2048", "ES256": "ecdsap256"}[alg]

@@ -1,8 +1,8 @@
-"""This file is the table of cases: what is asked, what must be answered, and a sentence that teaches.
+"""The table of cases: a request, the response that is expected, and a sentence that teaches.
 
 pytest runs every case on both databases (`test_cases.py`). The Postman collection is made from the same
-table (`make docs`), so a case also says which variables it reads, `{{like_this}}`, and which it
-saves. What needs another moment, another worker or the storage is not here: it is pytest's alone.
+table (`make docs`), so a case also names the variables it reads, `{{like_this}}`, and the one it
+saves. Clauses that need another time, another worker or the storage are not here: they are pytest's alone.
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ INTROSPECT = "/oauth/introspect"
 REVOKE = "/oauth/revoke"
 SHIPMENTS = "http://127.0.0.1:8001"
 
-ASK, CALL, CHECK, TOKEN_ERRORS, API_ERRORS, DESCRIBE = (
-    "1. Ask for a token",
+REQUEST, CALL, CHECK, TOKEN_ERRORS, API_ERRORS, DESCRIBE = (
+    "1. Request a token",
     "2. Use the token",
-    "3. Ask about the token, and give it back",
-    "4. Be refused a token",
-    "5. Be refused at the API",
-    "6. Ask the server about itself",
+    "3. Introspect and revoke a token",
+    "4. Refused at the token endpoint",
+    "5. Refused at the API",
+    "6. Metadata and keys",
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One request and its answer.
+    """One request and the response that is expected.
 
-    `body` maps members of the JSON answer to what they must be: a value, a pattern for a string,
-    or a type. `form` is a list of pairs, so that a name can stand twice. `after` names the case that
-    must have been sent before this one, where its answer depends on that. `outside` is true for what any
-    one client of any server of this kind can try, whatever its scope (`server_runner.py`).
+    `headers_are` maps headers of the response, and `body` members of its JSON, to what they must be: a
+    value, a pattern for a string, or a type. `form` is a list of pairs, so that a name can be sent twice.
+    `after` names the case that must have been sent before this one, where its response depends on that.
+    `outside` is true for what any one client of any server of this kind can try, whatever its scope
+    (`server_runner.py`).
     """
 
     name: str
@@ -51,7 +52,7 @@ class Case:
     form: list[tuple[str, str]] | None = None
     json: object = None
     status: int = 200
-    answer: dict[str, str | re.Pattern[str]] = field(default_factory=dict)
+    headers_are: dict[str, str | re.Pattern[str]] = field(default_factory=dict)
     body: dict[str, Any] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
     saves: str = ""
@@ -64,7 +65,7 @@ class Case:
         return f"{self.clauses} {self.name}"
 
 
-def asks(*pairs: tuple[str, str]) -> list[tuple[str, str]]:
+def granted(*pairs: tuple[str, str]) -> list[tuple[str, str]]:
     return [(GRANT, CC), *pairs]
 
 
@@ -80,44 +81,44 @@ def refused(error: str) -> dict[str, Any]:
 
 
 def token_refused(name: str, clauses: str, teaches: str, error: str, status: int = 400, **more: Any) -> Case:
-    answer = NO_STORE | ({"WWW-Authenticate": BASIC_CHALLENGE} if status == 401 else {}) | more.pop("answer", {})
+    headers = NO_STORE | ({"WWW-Authenticate": BASIC_CHALLENGE} if status == 401 else {}) | more.pop("headers_are", {})
     return Case(
         name=name, clauses=clauses, folder=TOKEN_ERRORS, teaches=teaches, status=status,
-        answer=answer, body=refused(error), absent=("access_token",), **more,
+        headers_are=headers, body=refused(error), absent=("access_token",), **more,
     )  # fmt: skip
 
 
 def access_refused(name: str, clauses: str, teaches: str, error: str | None, status: int, **more: Any) -> Case:
     where = r'resource_metadata="[^"]+/\.well-known/oauth-protected-resource[^"]*"$' if status == 401 else ""
     pattern = '^Bearer realm="[^"]+", ' + (f'error="{error}", .*{where}' if error else where)
-    challenge = {"WWW-Authenticate": re.compile(pattern)} | more.pop("answer", {})
+    challenge = {"WWW-Authenticate": re.compile(pattern)} | more.pop("headers_are", {})
     return Case(
         name=name, clauses=clauses, teaches=teaches, status=status,
-        answer=challenge, body=refused(error) if error else {},
+        headers_are=challenge, body=refused(error) if error else {},
         absent=() if error else ("error",), **{"method": "GET", "path": LOGS, "folder": API_ERRORS} | more,
     )  # fmt: skip
 
 
-SAID = {
+ACTIVE = {
     "active": True, "token_type": "Bearer", "scope": "shipments:read", "aud": SHIPMENTS, "iss": "{{base_url}}",
     "exp": int, "iat": int, "jti": re.compile(r"^[\w-]{22}$"),
 }  # fmt: skip
 INACTIVE = {"active": False}
 
 
-def asked_about(name: str, clauses: str, teaches: str, token: str, body: dict[str, Any], **more: Any) -> Case:
-    """The API behind shipments:read asks about a token; of an inactive one nothing more may be said."""
+def introspected(name: str, clauses: str, teaches: str, token: str, body: dict[str, Any], **more: Any) -> Case:
+    """The API behind shipments:read introspects a token; the response says nothing more of an inactive one."""
     absent = ("scope", "client_id", "sub", "aud", "exp") if body is INACTIVE else ()
     return Case(
         name=name, clauses=clauses, folder=CHECK, teaches=teaches, path=INTROSPECT, basic="shipments",
-        form=[("token", token), *more.pop("form", [])], answer=NO_STORE, body=body, absent=absent, **more,
+        form=[("token", token), *more.pop("form", [])], headers_are=NO_STORE, body=body, absent=absent, **more,
     )  # fmt: skip
 
 
-def given_back(name: str, clauses: str, teaches: str, basic: str, token: str, **more: Any) -> Case:
+def revoked(name: str, clauses: str, teaches: str, basic: str, token: str, **more: Any) -> Case:
     return Case(
-        name=f"giving back {name}", clauses=clauses, folder=CHECK, teaches=teaches, path=REVOKE, basic=basic,
-        form=[("token", token), *more.pop("form", [])], answer=NO_STORE, **more,
+        name=f"revoke {name}", clauses=clauses, folder=CHECK, teaches=teaches, path=REVOKE, basic=basic,
+        form=[("token", token), *more.pop("form", [])], headers_are=NO_STORE, **more,
     )  # fmt: skip
 
 
@@ -127,89 +128,90 @@ def check_refused(name: str, clauses: str, teaches: str, error: str, status: int
 
 CASES = (
     Case(
-        name="a token, asked for with HTTP Basic", clauses="R012 R044 R051 R052 R053 R054 R056", folder=ASK,
-        teaches="The client proves who it is with its id and secret in the Authorization header, and gets a token "
-        "for its default scope. There is no refresh token: the client asks again.",
-        basic="admin", form=asks(), answer=NO_STORE,
+        name="a token, with HTTP Basic", clauses="R012 R044 R051 R052 R053 R054 R056", folder=REQUEST,
+        teaches="The client authenticates with its id and secret in the Authorization header, and gets a token "
+        "for its default scope. There is no refresh token: the client requests another token.",
+        basic="admin", form=granted(), headers_are=NO_STORE,
         body=ISSUED | {"scope": "read:logs write:logs read:all_data"}, absent=("refresh_token",), saves="admin_token",
         outside=True,
     ),
     Case(
-        name="a token, asked for with the form", clauses="R029", folder=ASK,
-        teaches="The id and the secret may stand in the form instead, if the client is not registered for Basic only.",
-        form=asks(("client_id", "{{reporting_id}}"), ("client_secret", "{{reporting_secret}}")),
-        answer=NO_STORE, body=ISSUED | {"scope": "reports:read"}, saves="reporting_token", outside=True,
+        name="a token, with the form", clauses="R029", folder=REQUEST,
+        teaches="The id and the secret may be in the form instead, if the client is not registered for Basic only.",
+        form=granted(("client_id", "{{reporting_id}}"), ("client_secret", "{{reporting_secret}}")),
+        headers_are=NO_STORE, body=ISSUED | {"scope": "reports:read"}, saves="reporting_token", outside=True,
     ),
     Case(
-        name="the default scope", clauses="R042 R044", folder=ASK,
-        teaches="Who asks for no scope gets the client's default scope, and the answer names it.",
-        basic="partner", form=asks(), body=ISSUED | {"scope": "inventory:read inventory:write"}, saves="partner_token",
+        name="the default scope", clauses="R042 R044", folder=REQUEST,
+        teaches="A request without a scope gets the client's default scope, and the response names it.",
+        basic="partner", form=granted(), body=ISSUED | {"scope": "inventory:read inventory:write"},
+        saves="partner_token",
     ),
     Case(
-        name="one scope of several", clauses="R041 R044", folder=ASK,
-        teaches="Ask for less than the client may have: a token that leaks then opens less.",
-        basic="partner", form=asks(("scope", "inventory:read")), body=ISSUED | {"scope": "inventory:read"},
+        name="one scope of several", clauses="R041 R044", folder=REQUEST,
+        teaches="Request less than the client may have: a token that leaks then opens less.",
+        basic="partner", form=granted(("scope", "inventory:read")), body=ISSUED | {"scope": "inventory:read"},
         saves="reading_token",
     ),
     Case(
-        name="scopes in any order, one of them twice", clauses="R041", folder=ASK,
+        name="scopes in any order, one of them twice", clauses="R041", folder=REQUEST,
         teaches="A scope is a set of words: order and repetition mean nothing.",
-        basic="partner", form=asks(("scope", "inventory:write inventory:read inventory:write")),
+        basic="partner", form=granted(("scope", "inventory:write inventory:read inventory:write")),
         body={"scope": "inventory:write inventory:read"},
     ),
     Case(
-        name="a token for another API", clauses="R049", folder=ASK,
+        name="a token for another API", clauses="R049", folder=REQUEST,
         teaches="The scope decides which API a token opens: this one is for the shipments API, and its aud says so.",
-        basic="partner", form=asks(("scope", "shipments:read")), body=ISSUED | {"scope": "shipments:read"},
+        basic="partner", form=granted(("scope", "shipments:read")), body=ISSUED | {"scope": "shipments:read"},
         saves="shipments_token",
     ),
     Case(
-        name="a token of two seconds", clauses="R052", folder=ASK,
-        teaches="A client can be registered with a lifetime of its own. Further down it has expired.",
-        basic="brief", form=asks(), body=ISSUED | {"expires_in": 2}, saves="brief_token",
+        name="a token of two seconds", clauses="R052", folder=REQUEST,
+        teaches="A client can be registered with a lifetime of its own. It has expired when folder 5 uses it.",
+        basic="brief", form=granted(), body=ISSUED | {"expires_in": 2}, saves="brief_token",
     ),
     Case(
-        name="an opaque token", clauses="R051 R056", folder=ASK,
-        teaches="A client can be registered for tokens that say nothing: the server keeps one row for each.",
-        basic="opaque", form=asks(), body=ISSUED | {"access_token": OPAQUE, "scope": "inventory:read"},
+        name="an opaque token", clauses="R051 R056", folder=REQUEST,
+        teaches="A client can be registered for opaque tokens: the server keeps one row for each.",
+        basic="opaque", form=granted(), body=ISSUED | {"access_token": OPAQUE, "scope": "inventory:read"},
         saves="opaque_token",
     ),
     Case(
-        name="an opaque token for another API", clauses="R049 R056", folder=ASK,
-        teaches="All else about it is the same: scope, audience, lifetime.",
-        basic="opaque", form=asks(("scope", "shipments:read")), body=ISSUED | {"access_token": OPAQUE},
+        name="an opaque token for another API", clauses="R049 R056", folder=REQUEST,
+        teaches="Everything else about it is the same: scope, audience, lifetime.",
+        basic="opaque", form=granted(("scope", "shipments:read")), body=ISSUED | {"access_token": OPAQUE},
         saves="opaque_shipments_token",
     ),
     Case(
-        name="an empty scope is no scope", clauses="R006", folder=ASK,
-        teaches="A parameter without a value counts as left out.",
-        basic="reporting", form=asks(("scope", ""), ("client_id", "")), body=ISSUED | {"scope": "reports:read"},
+        name="an empty scope is no scope", clauses="R006", folder=REQUEST,
+        teaches="A parameter without a value counts as omitted.",
+        basic="reporting", form=granted(("scope", ""), ("client_id", "")), body=ISSUED | {"scope": "reports:read"},
         outside=True,
     ),
     Case(
-        name="an unknown parameter", clauses="R007", folder=ASK,
-        teaches="What the server does not know it ignores, so that newer clients can talk to older servers.",
-        basic="reporting", form=asks(("colour", "blue")), body=ISSUED, outside=True,
+        name="an unknown parameter", clauses="R007", folder=REQUEST,
+        teaches="The server ignores parameters that it does not know, so that newer clients work with older servers.",
+        basic="reporting", form=granted(("colour", "blue")), body=ISSUED, outside=True,
     ),
     Case(
-        name="the scheme in capitals", clauses="R016", folder=ASK,
+        name="the scheme in capitals", clauses="R016", folder=REQUEST,
         teaches="The name of an authentication scheme may be written in any case.",
-        headers={"Authorization": "BASIC {{admin_basic}}"}, form=asks(), body=ISSUED, outside=True,
+        headers={"Authorization": "BASIC {{admin_basic}}"}, form=granted(), body=ISSUED, outside=True,
     ),
     Case(
-        name="a percent-encoded secret", clauses="R013", folder=ASK,
+        name="a percent-encoded secret", clauses="R013", folder=REQUEST,
         teaches="Strict clients percent-encode id and secret before Base64. Ours have no character that would differ.",
-        basic="encoded", form=asks(), body=ISSUED, outside=True,
+        basic="encoded", form=granted(), body=ISSUED, outside=True,
     ),
     Case(
-        name="Basic, and the same id in the form", clauses="R019", folder=ASK,
+        name="Basic, and the same id in the form", clauses="R019", folder=REQUEST,
         teaches="Some clients send their id twice. The same one does no harm.",
-        basic="admin", form=asks(("client_id", "{{admin_id}}")), body=ISSUED, outside=True,
+        basic="admin", form=granted(("client_id", "{{admin_id}}")), body=ISSUED, outside=True,
     ),
     Case(
         name="the audit trail", clauses="R098", folder=CALL, method="GET", path=LOGS + "?limit=5", bearer="admin_token",
         teaches="The guarded route of the guide: with a token that has read:logs it shows what this server has done.",
-        answer={"Content-Type": "application/json"}, body={"events": list},
+        headers_are={"Content-Type": "application/json"}, body={"events": list},
     ),
     Case(
         name="only refusals, of one client", clauses="R098", folder=CALL, method="GET",
@@ -230,11 +232,11 @@ CASES = (
     Case(
         name="changing the stock", clauses="R098", folder=CALL, method="PUT", path="/inventory/pallet-7",
         bearer="partner_token", json={"quantity": 12}, body={"sku": "pallet-7", "quantity": 12},
-        teaches="A partner's shop with inventory:write sets how many there are of an article.",
+        teaches="A partner's shop with inventory:write sets the quantity of an article.",
     ),
     Case(
         name="reading the stock", clauses="R098", folder=CALL, method="GET", path="/inventory", bearer="reading_token",
-        teaches="With inventory:read it reads them all.", body={"items": list},
+        teaches="With inventory:read it reads the whole stock.", body={"items": list},
     ),
     Case(
         name="read:all_data opens every GET", clauses="R098", folder=CALL, method="GET", path="/inventory",
@@ -251,127 +253,132 @@ CASES = (
     ),
     Case(
         name="HEAD", clauses="R106", folder=CALL, method="HEAD", path="/inventory", bearer="admin_token",
-        teaches="HEAD works where GET does, and answers no body.",
+        teaches="HEAD works where GET does, and its response has no body.",
     ),
-    asked_about(
-        "what a JWT says", "R047 R087 R089 R090", "The API shows who it is, sends the token, and reads what it says.",
-        "{{shipments_token}}", SAID | {"client_id": "{{partner_id}}", "sub": "{{partner_id}}"},
+    introspected(
+        "introspect a JWT", "R047 R087 R089 R090", "The API authenticates, sends the token, and reads its claims.",
+        "{{shipments_token}}", ACTIVE | {"client_id": "{{partner_id}}", "sub": "{{partner_id}}"},
     ),
-    asked_about(
-        "what an opaque token says", "R047 R049 R087 R090", "An opaque token says the same, but only to who asks.",
-        "{{opaque_shipments_token}}", SAID | {"client_id": "{{opaque_id}}", "sub": "{{opaque_id}}"},
+    introspected(
+        "introspect an opaque token", "R047 R049 R087 R090",
+        "An opaque token has the same claims, but only introspection shows them.",
+        "{{opaque_shipments_token}}", ACTIVE | {"client_id": "{{opaque_id}}", "sub": "{{opaque_id}}"},
     ),
-    asked_about(
-        "a hint that is wrong", "R091", "The hint may help the server to look; it never changes the answer.",
+    introspected(
+        "a hint that is wrong", "R091",
+        "The hint may help the server to find the token; it never changes the response.",
         "{{shipments_token}}", {"active": True}, form=[("token_type_hint", "refresh_token")],
     ),
-    asked_about(
-        "a hint that nobody knows", "R091", "A hint that the server does not know is ignored.",
+    introspected(
+        "an unknown hint", "R091", "A hint that the server does not know is ignored.",
         "{{shipments_token}}", {"active": True}, form=[("token_type_hint", "nonsense")],
     ),
-    asked_about(
-        "a token for another API", "R088 R089", "Each API sees its own tokens only; of any other nothing is said.",
+    introspected(
+        "introspect a token for another API", "R088 R089", "Each API sees its own tokens only; any other is inactive.",
         "{{admin_token}}", INACTIVE,
     ),
-    asked_about(
-        "garbage", "R088", "What is no token gets the same answer as one that has expired.", "garbage", INACTIVE,
+    introspected(
+        "introspect garbage", "R088", "A text that is no token gets the same response as an expired one.",
+        "garbage", INACTIVE,
     ),
-    asked_about(
-        "half a token", "R088", "Half a JWT is no JWT.", "{{shipments_token}}.", INACTIVE,
+    introspected(
+        "introspect half a token", "R088", "Half a JWT is no JWT.", "{{shipments_token}}.", INACTIVE,
     ),
     check_refused(
-        "a client that is no API asks", "R086", "Only a client that is registered as a resource server may ask.",
+        "introspect as a client that is no API", "R086",
+        "Only a client registered as a resource server may introspect.",
         "unauthorized_client", 403, INTROSPECT, basic="partner", form=[("token", "{{shipments_token}}")],
     ),
     check_refused(
-        "nobody asks", "R086 R092", "Who asks has to show who it is.",
+        "introspect without credentials", "R086 R092", "An API that introspects must authenticate.",
         "invalid_client", 401, INTROSPECT, form=[("token", "garbage")], outside=True,
     ),
     check_refused(
-        "an API with a wrong secret asks", "R092", "A wrong secret is refused as it is at the token endpoint.",
+        "introspect with a wrong secret", "R092", "A wrong secret is refused as it is at the token endpoint.",
         "invalid_client", 401, INTROSPECT,
         form=[("client_id", "{{shipments_id}}"), ("client_secret", "kts_wrong"), ("token", "x")],
     ),
     check_refused(
-        "a question without a token", "R087", "The token is a parameter of the form.",
+        "introspect nothing", "R087", "The token is a parameter of the form.",
         "invalid_request", 400, INTROSPECT, basic="shipments", form=[("token_type_hint", "access_token")],
     ),
     check_refused(
-        "a question with GET", "R087", "A token in a URL ends in logs.",
+        "introspect with GET", "R087", "URLs end up in logs, so no token may be in one.",
         "invalid_request", 405, INTROSPECT, method="GET", basic="shipments", outside=True,
     ),
     Case(
-        name="a token to give back", clauses="R055", folder=CHECK, basic="partner",
-        form=asks(("scope", "shipments:read")), body=ISSUED, saves="spare_token",
-        teaches="A second token of the same client: the first one goes on.",
+        name="a token to revoke", clauses="R055", folder=CHECK, basic="partner",
+        form=granted(("scope", "shipments:read")), body=ISSUED, saves="spare_token",
+        teaches="A second token of the same client: the first one stays valid.",
     ),
     check_refused(
-        "giving back another client's token", "R093", "Only the client that a token was issued to can revoke it.",
+        "revoke another client's token", "R093", "Only the client that a token was issued to can revoke it.",
         "unauthorized_client", 400, REVOKE, basic="admin", form=[("token", "{{spare_token}}")],
     ),
-    given_back(
+    revoked(
         "a JWT", "R093 R095", "The client revokes its token when its work is done, or when it may have leaked.",
         "partner", "{{spare_token}}",
     ),
-    asked_about(
-        "the JWT that was given back", "R095", "From the answer on it is inactive, on every worker.",
-        "{{spare_token}}", INACTIVE, after="giving back a JWT",
+    introspected(
+        "introspect the revoked JWT", "R095", "From the response on it is inactive, on every worker.",
+        "{{spare_token}}", INACTIVE, after="revoke a JWT",
     ),
-    asked_about(
-        "the client's other token", "R095", "The client's other tokens go on.", "{{shipments_token}}", {"active": True},
-        after="giving back a JWT",
+    introspected(
+        "introspect the client's other token", "R095", "The client's other tokens stay active.",
+        "{{shipments_token}}", {"active": True},
+        after="revoke a JWT",
     ),
-    given_back(
-        "the same again", "R094", "To revoke twice is no error.", "partner", "{{spare_token}}",
-        after="giving back a JWT",
+    revoked(
+        "the same again", "R094", "Revoking twice is no error.", "partner", "{{spare_token}}",
+        after="revoke a JWT",
     ),
-    given_back(
+    revoked(
         "an opaque token", "R093 R095", "An opaque token is revoked in the same way.", "opaque", "{{opaque_token}}",
     ),
     access_refused(
-        "the opaque token that was given back", "R095 R097", "The guarded routes refuse it as well.",
+        "the revoked opaque token", "R095 R097", "The guarded routes refuse it as well.",
         "invalid_token", 401, folder=CHECK, path="/inventory", bearer="opaque_token",
-        after="giving back an opaque token",
+        after="revoke an opaque token",
     ),
-    given_back(
-        "what is no token", "R094", "There is nothing to be done, and that is no error.", "partner", "garbage",
+    revoked(
+        "garbage", "R094", "A text that is no token is already invalid, and that is no error.", "partner", "garbage",
         outside=True,
     ),
-    given_back(
-        "a hint that nobody knows", "R096", "A hint never changes the answer.", "partner", "garbage",
+    revoked(
+        "with an unknown hint", "R096", "A hint never changes the response.", "partner", "garbage",
         form=[("token_type_hint", "nonsense")], outside=True,
     ),
     check_refused(
-        "giving back nothing", "R096", "The token is a parameter of the form.",
+        "revoke nothing", "R096", "The token is a parameter of the form.",
         "invalid_request", 400, REVOKE, basic="partner", form=[("token_type_hint", "access_token")], outside=True,
     ),
     check_refused(
-        "giving back without credentials", "R093", "Who gives a token back has to show who it is.",
+        "revoke without credentials", "R093", "A client that revokes must authenticate.",
         "invalid_client", 401, REVOKE, form=[("token", "garbage")], outside=True,
     ),
     token_refused(
-        "GET", "R001 R061", "A token is asked for with POST, so that secrets never stand in a URL.",
-        "invalid_request", 405, method="GET", answer={"Allow": "POST"}, outside=True,
+        "GET", "R001 R061", "A token is requested with POST, so that no secret is ever in a URL.",
+        "invalid_request", 405, method="GET", headers_are={"Allow": "POST"}, outside=True,
     ),
     token_refused(
-        "OPTIONS", "R106", "The endpoint is for machines: no page of a browser may call it.",
-        "invalid_request", 405, method="OPTIONS", answer={"Allow": "POST"}, outside=True,
+        "OPTIONS", "R106", "The endpoint is for machines: no page in a browser may call it.",
+        "invalid_request", 405, method="OPTIONS", headers_are={"Allow": "POST"}, outside=True,
     ),
     token_refused(
         "JSON instead of a form", "R003", "The parameters are a form, application/x-www-form-urlencoded.",
         "invalid_request", 415, basic="admin", json={GRANT: CC}, outside=True,
     ),
     token_refused(
-        "the secret in the URL", "R004", "What stands in a URL ends in logs: no parameter is read from there.",
-        "invalid_request", path=TOKEN + "?client_secret=kts_not-a-real-one", basic="admin", form=asks(),
+        "the secret in the URL", "R004", "URLs end up in logs: no parameter is read from there.",
+        "invalid_request", path=TOKEN + "?client_secret=kts_not-a-real-one", basic="admin", form=granted(),
         outside=True,
     ),
     token_refused(
         "a parameter twice", "R005", "Two values for one parameter mean two things; nobody should guess which.",
-        "invalid_request", basic="admin", form=asks(("scope", "read:logs"), ("scope", "write:logs")), outside=True,
+        "invalid_request", basic="admin", form=granted(("scope", "read:logs"), ("scope", "write:logs")), outside=True,
     ),
     token_refused(
-        "no grant_type", "R008", "Say which grant is meant: grant_type=client_credentials.",
+        "no grant_type", "R008", "Name the grant: grant_type=client_credentials.",
         "invalid_request", basic="admin", form=[("scope", "read:logs")], outside=True,
     ),
     token_refused(
@@ -380,107 +387,110 @@ CASES = (
         outside=True,
     ),
     token_refused(
-        "a wrong secret, with Basic", "R020 R021 R022", "Check the secret for a space or a newline at its end.",
-        "invalid_client", 401, basic="wrong", form=asks(), outside=True,
+        "a wrong secret, with Basic", "R020 R021 R022", "Check whether the secret ends with a space or a newline.",
+        "invalid_client", 401, basic="wrong", form=granted(), outside=True,
     ),
     token_refused(
-        "a wrong secret, in the form", "R023", "The same answer as with Basic.",
-        "invalid_client", 401, form=asks(("client_id", "{{admin_id}}"), ("client_secret", "kts_wrong")), outside=True,
+        "a wrong secret, in the form", "R023", "The same response as with Basic.",
+        "invalid_client", 401, form=granted(("client_id", "{{admin_id}}"), ("client_secret", "kts_wrong")),
+        outside=True,
     ),
     token_refused(
-        "an unknown client", "R024", "The same answer as for a wrong secret: nobody learns which clients exist.",
-        "invalid_client", 401, form=asks(("client_id", "nobody"), ("client_secret", "kts_wrong")), outside=True,
+        "an unknown client", "R024", "The same response as for a wrong secret: it does not tell which clients exist.",
+        "invalid_client", 401, form=granted(("client_id", "nobody"), ("client_secret", "kts_wrong")), outside=True,
     ),
     token_refused(
-        "no credentials", "R022", "Only a client that proves who it is gets a token.",
-        "invalid_client", 401, form=asks(), outside=True,
+        "no credentials", "R022", "Only a client that authenticates gets a token.",
+        "invalid_client", 401, form=granted(), outside=True,
     ),
     token_refused(
         "no secret", "R011", "An id alone proves nothing: there are no public clients here.",
-        "invalid_client", 401, form=asks(("client_id", "{{admin_id}}")), outside=True,
+        "invalid_client", 401, form=granted(("client_id", "{{admin_id}}")), outside=True,
     ),
     token_refused(
         "Basic that is not Base64", "R017", "The header is Basic, a space, and Base64 of id:secret.",
-        "invalid_client", 401, headers={"Authorization": "Basic %%%"}, form=asks(), outside=True,
+        "invalid_client", 401, headers={"Authorization": "Basic %%%"}, form=granted(), outside=True,
     ),
     token_refused(
-        "Basic without a colon", "R017", "A colon stands between id and secret.",
-        "invalid_client", 401, headers={"Authorization": "Basic bm8tY29sb24="}, form=asks(), outside=True,
+        "Basic without a colon", "R017", "A colon separates id and secret.",
+        "invalid_client", 401, headers={"Authorization": "Basic bm8tY29sb24="}, form=granted(), outside=True,
     ),
     token_refused(
-        "Basic that is not UTF-8", "R017", "Bytes that are no text are no credentials.",
-        "invalid_client", 401, headers={"Authorization": "Basic /w=="}, form=asks(), outside=True,
+        "Basic that is not UTF-8", "R017", "Credentials are text: bytes that are not UTF-8 are refused.",
+        "invalid_client", 401, headers={"Authorization": "Basic /w=="}, form=granted(), outside=True,
     ),
     token_refused(
         "Basic and a secret in the form", "R018", "One way of authentication per request.",
-        "invalid_request", basic="admin", form=asks(("client_secret", "{{admin_secret}}")), outside=True,
+        "invalid_request", basic="admin", form=granted(("client_secret", "{{admin_secret}}")), outside=True,
     ),
     token_refused(
         "a secret and an assertion", "R018", "A secret and a signed assertion are two ways as well.",
-        "invalid_request", basic="admin", form=asks(("client_assertion", "x")), outside=True,
+        "invalid_request", basic="admin", form=granted(("client_assertion", "x")), outside=True,
     ),
     token_refused(
         "Basic, and another id in the form", "R019", "The request names two clients.",
-        "invalid_request", basic="admin", form=asks(("client_id", "somebody-else")), outside=True,
+        "invalid_request", basic="admin", form=granted(("client_id", "somebody-else")), outside=True,
     ),
     token_refused(
-        "a scope beyond the client's", "R043", "The client is not registered for it; nothing is dropped silently.",
-        "invalid_scope", basic="reporting", form=asks(("scope", "reports:read read:logs")),
+        "a scope beyond the client's", "R043",
+        "The client is not registered for this scope; no scope is dropped silently.",
+        "invalid_scope", basic="reporting", form=granted(("scope", "reports:read read:logs")),
     ),
     token_refused(
         "an unknown scope", "R043", "Check the spelling: keyturn.toml declares the scopes.",
-        "invalid_scope", basic="reporting", form=asks(("scope", "reports:raed")), outside=True,
+        "invalid_scope", basic="reporting", form=granted(("scope", "reports:raed")), outside=True,
     ),
     token_refused(
         "a scope in another case", "R041", "Scopes are case-sensitive.",
-        "invalid_scope", basic="reporting", form=asks(("scope", "Reports:Read")),
+        "invalid_scope", basic="reporting", form=granted(("scope", "Reports:Read")),
     ),
     token_refused(
-        "two spaces in a scope", "R041", "Exactly one space stands between two words.",
-        "invalid_scope", basic="partner", form=asks(("scope", "inventory:read  inventory:write")), outside=True,
+        "two spaces in a scope", "R041", "Exactly one space separates two scopes.",
+        "invalid_scope", basic="partner", form=granted(("scope", "inventory:read  inventory:write")), outside=True,
     ),
     token_refused(
-        "a quote in a scope", "R041 R059", "Quotes, backslashes and control characters have no place in a scope.",
-        "invalid_scope", basic="partner", form=asks(("scope", 'inventory:read"')), outside=True,
+        "a quote in a scope", "R041 R059", "Quotes, backslashes and control characters are not allowed in a scope.",
+        "invalid_scope", basic="partner", form=granted(("scope", 'inventory:read"')), outside=True,
     ),
     token_refused(
-        "scopes of two APIs", "R050", "One token opens one API: ask for a token each.",
-        "invalid_scope", basic="partner", form=asks(("scope", "inventory:read shipments:read")),
+        "scopes of two APIs", "R050", "A token is for one API: request one token for each.",
+        "invalid_scope", basic="partner", form=granted(("scope", "inventory:read shipments:read")),
     ),
     access_refused(
         "no token", "R022 R100 R101", "Without a token there is no error code: the request is incomplete.",
         None, 401, outside=True,
     ),
     access_refused(
-        "Basic instead of Bearer", "R101", "The API knows tokens, not secrets.", None, 401, basic="admin", outside=True,
+        "Basic instead of Bearer", "R101", "The API accepts tokens, not secrets.", None, 401, basic="admin",
+        outside=True,
     ),
     access_refused(
-        "garbage", "R069 R101", "What is no token of this server is refused, whatever it is.",
+        "garbage", "R069 R101", "Any text that is no token of this server is refused.",
         "invalid_token", 401, headers={"Authorization": "Bearer garbage"}, outside=True,
     ),
     access_refused(
-        "a token with a changed signature", "R069", "One character changed, and the signature no longer fits.",
+        "a token with a changed signature", "R069", "One character more, and the signature no longer fits.",
         "invalid_token", 401, headers={"Authorization": "Bearer {{admin_token}}A"},
     ),
     access_refused(
-        "Bearer without a token", "R101", "The request is malformed: a scheme and nothing behind it.",
+        "Bearer without a token", "R101", "The request is malformed: a scheme with nothing after it.",
         "invalid_request", 400, headers={"Authorization": "Bearer"}, outside=True,
     ),
     access_refused(
         "a token without the scope", "R100 R101", "The token is good, but not for this: the challenge names the scope.",
         "insufficient_scope", 403, bearer="reporting_token",
-        answer={"WWW-Authenticate": re.compile(r'error="insufficient_scope".*, scope="read:logs"$')},
+        headers_are={"WWW-Authenticate": re.compile(r'error="insufficient_scope".*, scope="read:logs"$')},
     ),
     access_refused(
         "reading is not writing", "R101", "read:all_data opens every GET, and no PUT.",
         "insufficient_scope", 403, method="PUT", path="/inventory/pallet-7", bearer="admin_token", json={"quantity": 1},
     ),
     access_refused(
-        "a token in the URL", "R099", "What stands in a URL ends in logs.",
+        "a token in the URL", "R099", "URLs end up in logs.",
         "invalid_request", 400, path=LOGS + "?access_token={{admin_token}}",
     ),
     access_refused(
-        "a token in the form", "R099", "The form is no place for a token either.",
+        "a token in the form", "R099", "A token must not be in the form either.",
         "invalid_request", 400, method="POST", path=LOGS, form=[("access_token", "{{admin_token}}")],
     ),
     access_refused(
@@ -497,38 +507,38 @@ CASES = (
         "invalid_token", 401, bearer="shipments_token",
     ),
     access_refused(
-        "an expired token", "R069 R101", "Two seconds are over. The client asks for a new token.",
+        "an expired token", "R069 R101", "Two seconds have passed. The client requests a new token.",
         "invalid_token", 401, bearer="brief_token", waits=3,
     ),
     Case(
-        name="a limit that is no number", clauses="R058", folder=API_ERRORS, method="GET", path=LOGS + "?limit=many",
-        bearer="admin_token", teaches="With a good token the request itself may still be wrong.",
+        name="a limit that is not a number", clauses="R058", folder=API_ERRORS, method="GET", path=LOGS + "?limit=many",
+        bearer="admin_token", teaches="A request with a valid token may still be wrong itself.",
         status=400, body=refused("invalid_request"),
     ),
     Case(
         name="an address that does not exist", clauses="R061", folder=API_ERRORS, method="GET", path="/nowhere",
-        teaches="Even this is answered in JSON.", status=404, body=refused("not_found"), outside=True,
+        teaches="This response is JSON, too.", status=404, body=refused("not_found"), outside=True,
     ),
     Case(
         name="a slash too many", clauses="R061", folder=API_ERRORS, method="GET", path="/admin//logs",
-        teaches="An address is written in one way; nobody is redirected.", status=404, body=refused("not_found"),
+        teaches="Paths are exact; there are no redirects.", status=404, body=refused("not_found"),
         outside=True,
     ),
     Case(
         name="a method that does not exist", clauses="R061", folder=API_ERRORS, method="DELETE", path="/inventory",
-        teaches="The Allow header names the methods that do.", status=405, answer={"Allow": re.compile("GET")},
+        teaches="The Allow header names the methods that exist.", status=405, headers_are={"Allow": re.compile("GET")},
         body=refused("invalid_request"), outside=True,
     ),
     Case(
         name="a body that is too long", clauses="R107", folder=API_ERRORS, path=TOKEN,
-        form=asks(("padding", "x" * 17_000)), teaches="KEYTURN_MAX_BODY_BYTES bounds every body.",
+        form=granted(("padding", "x" * 17_000)), teaches="KEYTURN_MAX_BODY_BYTES bounds every body.",
         status=413, body=refused("invalid_request"),
     ),
     Case(
         name="the metadata", clauses="R078 R080 R081 R082 R083 R084", folder=DESCRIBE, method="GET",
         path="/.well-known/oauth-authorization-server",
         teaches="A client that knows the issuer finds everything else here (RFC 8414).",
-        answer={"Content-Type": "application/json"},
+        headers_are={"Content-Type": "application/json"},
         body={
             "issuer": "{{base_url}}", "token_endpoint": "{{base_url}}/oauth/token",
             "introspection_endpoint": "{{base_url}}/oauth/introspect",
@@ -544,7 +554,7 @@ CASES = (
         name="the sample API's own metadata", clauses="R085", folder=DESCRIBE, method="GET",
         path="/.well-known/oauth-protected-resource",
         teaches="A client that knows only the API finds the authorization server here (RFC 9728): a 401 names it.",
-        answer={"Content-Type": "application/json"},
+        headers_are={"Content-Type": "application/json"},
         body={
             "resource": "{{base_url}}", "authorization_servers": ["{{base_url}}"], "scopes_supported": list,
             "bearer_methods_supported": ["header"],
@@ -552,8 +562,8 @@ CASES = (
     ),
     Case(
         name="the keys", clauses="R072 R076", folder=DESCRIBE, method="GET", path="/.well-known/jwks.json",
-        teaches="Whoever checks a token fetches the public keys here, and may keep them for max-age seconds.",
-        answer={"Content-Type": "application/json", "Cache-Control": re.compile("max-age=300"), "ETag": QUOTED},
+        teaches="An API that checks tokens fetches the public keys here, and may cache them for max-age seconds.",
+        headers_are={"Content-Type": "application/json", "Cache-Control": re.compile("max-age=300"), "ETag": QUOTED},
         body={"keys": list}, outside=True,
     ),
 )  # fmt: skip

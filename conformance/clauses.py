@@ -1,7 +1,7 @@
-"""This file is the profile: 108 sentences that must hold, each with a stable id and where it comes from.
+"""The profile: 108 sentences that must hold, each with a stable id and its source.
 
 M is what an RFC says a server MUST do, S what it SHOULD do, D our own decision where the RFC leaves room.
-A case or a test that shows a clause carries its id in its name. What is not supported stands at the end,
+A case or a test that shows a clause carries its id in its name. What is not supported is at the end,
 with the reason.
 """
 
@@ -25,7 +25,7 @@ R002 M | 6749 3.2 | In production what is below /oauth/ refuses plain http, seen
 R003 M | 6749 4.4.2 | Parameters are read from a UTF-8 form only; another media type is 415 and names the right one.
 R004 M | 6749 2.3.1 | No parameter is read from the URL.
 R005 M | 6749 3.2 | A parameter that is sent twice is invalid_request; resource may repeat.
-R006 M | 6749 3.2 | A parameter without a value counts as left out.
+R006 M | 6749 3.2 | A parameter without a value counts as omitted.
 R007 M | 6749 3.2 | Unknown parameters are ignored.
 R008 M | 6749 4.4.2 | A missing grant_type is invalid_request.
 R009 M | 6749 5.2 | Another grant is unsupported_grant_type.
@@ -44,8 +44,8 @@ R020 M | 6749 5.2 | Failed Basic authentication is 401 with a Basic challenge.
 R021 M | 7617 2 | That challenge names a realm.
 R022 M | 9110 15.5.2 | Every 401 has a challenge.
 R023 S | 6749 5.2 | Failed authentication by the form is invalid_client as well.
-R024 D | our own | Unknown client and wrong secret get the same answer after the same work; in development all but the hint.
-R025 M | 6749 2.3.1 | Wrong credentials are limited per client id and address, and per address, before the secret is looked at: 429 with Retry-After, shared where Redis is; a right secret never counts, and from elsewhere is not locked out.
+R024 D | our own | Unknown client and wrong secret get the same response after the same work; in development all but the hint.
+R025 M | 6749 2.3.1 | Failed authentications are limited per client id and address, and per address: 429 with Retry-After, shared where Redis is; a correct credential is never refused for them and never counts.
 R026 M | 6749 10.10 | Secrets are 256 random bits, and only a digest is kept, which itself opens nothing.
 R027 M | 6749 3.2.1 | An expired secret and a disabled client are invalid_client.
 R028 D | our own | During a rotation both secrets work; afterwards the old one fails on all workers at once.
@@ -64,28 +64,28 @@ R039 S | 8414 2 | RS256 and ES256 are supported for assertions.
 R040 D | 7591 2 | Fetching a client's keys is bounded in time and size, and reaches no private address.
 # Scope and audience
 R041 M | 6749 3.3 | A scope is words with single spaces between, in allowed characters; case counts, order does not.
-R042 M | 6749 3.3 | No scope asked for means the client's default scope.
+R042 M | 6749 3.3 | A request without a scope means the client's default scope.
 R043 D | 6749 5.2 | A scope beyond the client's is invalid_scope; nothing is dropped silently.
-R044 M | 6749 5.1 | The answer always names the scope.
+R044 M | 6749 5.1 | The response always names the scope.
 R045 M | 8707 2 | resource is an absolute URI without a fragment.
 R046 M | 8707 2 | An unknown resource is invalid_target.
 R047 S | 8707 2 | aud is the resource that the scope belongs to, in the token and at introspection.
-R048 S | 8707 2.2 | Scopes are narrowed to those of the resource asked for.
+R048 S | 8707 2.2 | Scopes are narrowed to those of the requested resource.
 R049 S | 9700 2.3 | Every token is for one API.
 R050 S | 9068 3 | Scopes of two APIs in one request are invalid_scope.
-# The answer
-R051 M | 6749 5.1 | The answer is 200, JSON, with access_token and token_type.
+# The response
+R051 M | 6749 5.1 | The response is 200, JSON, with access_token and token_type.
 R052 S | 6749 5.1 | expires_in is a whole number, exp minus iat.
 R053 S | 6749 4.4.3 | There is no refresh token.
-R054 M | 6749 5.1 | No answer with a token, no introspection and no error may be stored.
-R055 M | 7519 4.1.7 | Two answers have different tokens.
+R054 M | 6749 5.1 | No response with a token, no introspection and no error may be stored.
+R055 M | 7519 4.1.7 | Two responses have different tokens.
 R056 M | 6750 2.1 | A token has the characters of b64token only; an opaque one has 256 random bits.
 R057 S | 6749 5.1 | The longest token is documented.
 # Errors
 R058 M | 6749 5.2 | An error is a JSON object with a registered code, 400 unless said otherwise.
 R059 M | 6749 5.2 | Error texts keep to the allowed characters, and in production nothing of the request comes back.
 R060 M | 6749 5.2 | error_uri is a valid address, and a page is there.
-R061 D | 9110 15 | No answer is HTML but the error pages; codes outside RFC 6749 have fixed statuses.
+R061 D | 9110 15 | No response is HTML but the error pages; codes outside RFC 6749 have fixed statuses.
 R062 D | our own | No error has a secret, a token, a stack trace or SQL in it.
 # Access tokens
 R063 M | 9068 2.1 | A JWT is signed, and its typ is at+jwt.
@@ -107,18 +107,18 @@ R077 D | our own | All workers publish the same keys and sign with the same one.
 # Metadata
 R078 M | 8414 3 | The metadata is where the RFC puts it, also with a path in the issuer.
 R079 M | 8414 2 | The issuer is the configured one, never taken from the request: https in production, without query or fragment.
-R080 M | 8414 2 | token_endpoint is there, authorization_endpoint is not, response_types_supported is empty.
+R080 M | 8414 2 | token_endpoint is there, authorization_endpoint is not; response_types_supported, which section 2 requires, is there and empty.
 R081 M | 8414 2 | grant_types_supported is client_credentials.
 R082 M | 8414 2 | The authentication methods that are listed are those that work, at each endpoint.
-R083 M | 8414 3.2 | Empty lists are left out, and every address that is listed answers.
+R083 M | 8414 3.2 | Empty lists are left out, response_types_supported apart (R080), and every address that is listed responds.
 R084 S | 8414 2 | scopes_supported and service_documentation are there.
 R085 M | 9728 3 | The sample API describes itself, and a 401 names where.
 # Introspection
-R086 M | 7662 2.1 | Only a registered resource server may ask: 401 without credentials, 403 for another client.
+R086 M | 7662 2.1 | Only a registered resource server may introspect: 401 without credentials, 403 for another client.
 R087 M | 7662 2.1 | The question is a form sent by POST; a missing token is invalid_request.
 R088 M | 7662 2.2 | Of a token that is not active, not ours or not for the caller nothing more is said.
 R089 M | 7662 4 | Signature, moments, revocation and audience are all checked.
-R090 D | 7662 2.2 | The answer says what a JWT would say.
+R090 D | 7662 2.2 | The response has the claims that a JWT would have.
 R091 M | 7662 2.1 | A wrong hint changes nothing.
 R092 M | 7662 2.3 | Bad credentials are 401; the endpoint can be limited.
 # Revocation

@@ -1,7 +1,7 @@
-"""This file tries the cases at a server somewhere, as one client of it can: over HTTP and with nothing else.
+"""Sends the cases to any server, as one client of it, over HTTP alone.
 
-What needs two clients, another moment, the storage or the operator's hand cannot be seen from outside, and
-is said so; of some clauses a part can be seen.
+A clause that needs two clients, another time, the storage or an operator cannot be tried from outside, and
+is reported so; of some clauses a part can be tried.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 from conformance.cases import CASES, Case
 from conformance.clauses import CLAUSES, NOT_SUPPORTED
 
-# Clauses of which one client sees a part only: one of two answers, one of several faults, one of many places.
+# Clauses of which one client sees a part only: one of two responses, one of several faults, one of many places.
 IN_PART = set(
     "R022 R024 R029 R054 R056 R061 R069 R076 R078 R082 R083 R086 R087 R092 R093 R094 R100 R101 R106".split(" ")
 )
@@ -55,28 +55,28 @@ class Outside:
 
     def refuse_an_unfit_client(self) -> None:
         """Raises UnfitClientError unless the client gets a token, with Basic and with the form."""
-        for case in [case for case in CASES if case.name.startswith("a token, asked for with")]:
+        for case in [case for case in CASES if case.name.startswith("a token, with ")]:
             status, _, body = self.send(case)
             if status != 200:
                 how = case.name.rpartition(" with ")[2]
                 raise UnfitClientError(
                     f"the client must get tokens, with HTTP Basic and with the form; with {how} "
-                    f"it was answered {status} {body.get('error')}"
+                    f"the response was {status} {body.get('error')}"
                 )
 
     def faults(self, case: Case) -> list[str]:
-        """What is not as the case wants it."""
+        """How the response differs from what the case expects."""
         status, headers, body = self.send(case)
         if status == 429 != case.status:
             return ["429: a limit of the server was passed; try again later, or with a client without limits"]
         wanted = ANY_TOKEN if "access_token" in case.body else case.body
         found = [] if status == case.status else [f"status {status} instead of {case.status}"]
-        for name, value in case.answer.items():
+        for name, value in case.headers_are.items():
             if not self.fits(headers.get(name, ""), value):
                 found.append(f"header {name}: {headers.get(name)}")
         for name, value in wanted.items():
             if not self.fits(body.get(name), value):
-                found.append(f"member {name} is {'there' if name in body else 'missing'}, and not as it must be")
+                found.append(f"member {name} is {'wrong' if name in body else 'missing'}")
         return found + [f"member {name} must not be there" for name in case.absent if name in body]
 
     def fits(self, found: object, wanted: object) -> bool:
@@ -99,8 +99,8 @@ class Outside:
             data, headers["Content-Type"] = json.dumps(case.json).encode(), "application/json"
         request = urllib.request.Request(self.address(case), data, headers, method=case.method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return answer.status, answer.headers, members(answer.read())
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return response.status, response.headers, members(response.read())
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.headers, members(error.read())

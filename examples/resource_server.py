@@ -1,15 +1,15 @@
-"""This file is a resource server: an API in a process of its own, which knows of Keyturn only its address.
+"""A resource server: an API in a process of its own, which knows only the address of Keyturn.
 
-    python examples/resource_server.py --check jwt             # by the public keys, without asking
-    python examples/resource_server.py --check introspection   # by asking, so that a revocation counts
+    python examples/resource_server.py --check jwt             # verifies with the public keys
+    python examples/resource_server.py --check introspection   # sends each token to Keyturn, so a revocation counts
 
-It needs Flask and Authlib. Copy it into your service: change the settings and the routes, and keep what
-stands between them.
+It needs Flask and Authlib. Copy it into your service, change the settings and the routes, and leave the
+code between them as it is. The settings come from the environment: ISSUER, AUDIENCE, CLIENT_ID, CLIENT_SECRET.
 
 With `jwt` a revoked token is good until it expires. Once the keys were fetched, the authorization server
 may be down for a day; a key that was withdrawn is trusted until they are fetched again.
 With `introspection` a revocation counts within CACHE_SECONDS, the server checks signature and type, and
-nothing is served while it does not answer.
+nothing is served while it does not respond.
 """
 
 from __future__ import annotations
@@ -41,22 +41,30 @@ from joserfc import jwk, jwt
 from joserfc.errors import JoseError
 from werkzeug.serving import run_simple
 
-# The settings: whose tokens, meant for whom, and who we are when we ask about one.
+# The settings: whose tokens, meant for whom, and who we are when we introspect one.
 ISSUER = os.environ.get("ISSUER", "http://127.0.0.1:8000")
 AUDIENCE = os.environ.get("AUDIENCE", "http://127.0.0.1:8001")
 CLIENT_ID = os.environ.get("CLIENT_ID", "demo-shipments")
 CLIENT_SECRET = os.environ.get("CLIENT_SECRET", "kts_demo-shipments-is-for-learning-only")
+SETTINGS = """\
+settings, from the environment:
+  ISSUER         whose tokens are accepted: KEYTURN_ISSUER (http://127.0.0.1:8000)
+  AUDIENCE       the audience of this API in keyturn.toml (http://127.0.0.1:8001)
+  CLIENT_ID      of this API, registered with --resource-server; for --check introspection
+  CLIENT_SECRET  its secret
+"""
 
 ALGORITHMS = ["RS256", "ES256"]
 TYPES = ("at+jwt", "application/at+jwt")
 MAX_TOKEN_CHARACTERS = 8_192
-CLOCK_SECONDS = 60  # so far may another machine's clock be ahead
+CLOCK_SECONDS = 60  # how far another machine's clock may be ahead
 TIMEOUT_SECONDS = 2
-MAX_ANSWER_BYTES = 1_000_000
+MAX_RESPONSE_BYTES = 1_000_000
+REDIRECTS = range(300, 400)
 COOLDOWN_SECONDS = 5  # between two attempts to fetch the keys, whatever is sent to us
 MAX_AGE_SECONDS = 300  # of the keys, where the server does not say
 MAX_STALE_SECONDS = 86_400  # keys that are older than the longest token are trusted no more
-CACHE_SECONDS = 5  # of an answer about a token: so late we may learn of a revocation
+CACHE_SECONDS = 5  # of an introspection response: a revocation counts after this time at the latest
 CACHE_SIZE = 10_000
 
 log = logging.getLogger("resource_server")
@@ -89,31 +97,60 @@ def unavailable(reason: str) -> RefusedError:
     return RefusedError("temporarily_unavailable", 503)
 
 
-# Asking the authorization server.
+# Requests to the authorization server.
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect is an error: our secret would go wherever it points, and its response would be believed."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+OPENER = urllib.request.build_opener(NoRedirect)
 
 
 def fetch(url: str, form: dict[str, str] | None = None) -> tuple[dict[str, Any], str]:
-    """The JSON object at an address, and its Cache-Control; with a form it is asked by POST, with our secret.
+    """The JSON object at an address, and its Cache-Control; a form is sent by POST, with our secret.
 
     Raises:
-        OSError: If there is no answer, or another one than 200.
+        OSError: If there is no response, or one with another status than 2xx; it names the address.
         ValueError, TypeError: If it is no JSON object.
     """
     if not url.startswith(ISSUER.partition("//")[0]):  # https stays https: our secret goes there
-        raise ValueError("the address has another scheme than the issuer")
+        raise ValueError(f"{url} has another scheme than the issuer")
     request = urllib.request.Request(url)  # noqa: S310
     if form is not None:
         request.data = urlencode(form).encode()
         pair = f"{quote(CLIENT_ID, safe='')}:{quote(CLIENT_SECRET, safe='')}"  # RFC 6749, section 2.3.1
         request.add_header("Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")
+    text, cache_control = read(request)
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
-            document = json.loads(answer.read(MAX_ANSWER_BYTES))
-            if not isinstance(document, dict):
-                raise TypeError("the answer is no JSON object")
-            return document, answer.headers.get("Cache-Control", "")
+        document = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{url}: the response is no JSON") from error
+    if not isinstance(document, dict):
+        raise TypeError(f"{url}: the response is no JSON object")
+    return document, cache_control
+
+
+def read(request: urllib.request.Request) -> tuple[bytes, str]:
+    """The body of the response, and its Cache-Control.
+
+    Raises:
+        OSError: If there is no response, or one with another status than 2xx; it names the address.
+    """
+    try:
+        with OPENER.open(request, timeout=TIMEOUT_SECONDS) as response:
+            return response.read(MAX_RESPONSE_BYTES), response.headers.get("Cache-Control", "")
+    except urllib.error.HTTPError as error:
+        error.close()
+        redirect = ", a redirect, which is not followed" if error.code in REDIRECTS else ""
+        raise OSError(f"{request.full_url}: HTTP status {error.code}{redirect}") from error
     except http.client.HTTPException as error:
-        raise OSError(f"the answer is broken: {type(error).__name__}") from error
+        raise OSError(f"{request.full_url}: the response is broken: {type(error).__name__}") from error
+    except OSError as error:
+        raise OSError(f"{request.full_url}: {error}") from error
 
 
 def find_address(name: str) -> str:
@@ -122,7 +159,9 @@ def find_address(name: str) -> str:
     place = urlunsplit(parts._replace(path="/.well-known/oauth-authorization-server" + parts.path))
     metadata, _ = fetch(place)
     if metadata.get("issuer") != ISSUER:  # section 3.3: or anybody's metadata would do
-        raise ValueError("the metadata is another issuer's")
+        raise ValueError(f"{place}: the metadata is another issuer's (ISSUER is {ISSUER})")
+    if name not in metadata:
+        raise LookupError(f"{place}: the metadata has no {name}")
     return str(metadata[name])
 
 
@@ -149,7 +188,7 @@ class Keys:
         return key
 
     def refresh(self, *, wait: bool) -> None:
-        """One thread fetches; the others wait for it only if they need to, and not for ever."""
+        """One thread fetches; the others wait for it only if they need to, and a few seconds at most."""
         if self.lock.acquire(timeout=2 * TIMEOUT_SECONDS if wait else 0):
             try:
                 if time.monotonic() >= self.next_attempt:
@@ -174,7 +213,7 @@ class Keys:
 
 class ScopeValidator(BearerTokenValidator):
     def validate_token(self, token: AccessToken, scopes: Sequence[str] | None, request: OAuth2Request) -> None:
-        """A token was checked when it was read; what is left is what the route asks for."""
+        """A token was checked when it was read; what is left is the scope that the route requires."""
         if self.scope_insufficient(token.scope, scopes):
             raise RefusedError("insufficient_scope", 403, scope=(scopes or [""])[0])
 
@@ -199,46 +238,46 @@ class JwtValidator(ScopeValidator):
         return self.keys.find(str(token.headers().get("kid")))
 
 
-# The check by asking: introspection (RFC 7662).
+# The check by introspection (RFC 7662).
 
 
 class IntrospectionValidator(ScopeValidator):
     def __init__(self) -> None:
         super().__init__()
         self.lock = threading.Lock()
-        self.answers: OrderedDict[bytes, tuple[float, dict[str, Any]]] = OrderedDict()
+        self.responses: OrderedDict[bytes, tuple[float, dict[str, Any]]] = OrderedDict()
         self.address = ""
 
     def authenticate_token(self, token_string: str) -> AccessToken:
-        answer = self.ask(token_string)
-        if answer.get("active") is not True:
+        response = self.introspect(token_string)
+        if response.get("active") is not True:
             raise invalid_token("the authorization server says that it is not active")
         try:
-            if str(answer.get("token_type", "Bearer")).lower() != "bearer":
+            if str(response.get("token_type", "Bearer")).lower() != "bearer":
                 raise ValueError("it is no bearer token")
-            return checked(answer)
+            return checked(response)
         except (JoseError, ValueError, TypeError) as error:
             raise invalid_token(str(error)) from error
 
-    def ask(self, token: str) -> dict[str, Any]:
-        """The answer about a token: one that is some seconds old, or a new one. Without an answer nobody is let in."""
+    def introspect(self, token: str) -> dict[str, Any]:
+        """The response for a token, at most CACHE_SECONDS old. Without one nobody is let in."""
         if len(token) > MAX_TOKEN_CHARACTERS:
             raise invalid_token("it is longer than any token")
         digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()  # a cache holds no tokens
-        until, known = self.answers.get(digest, (0.0, {}))
+        until, known = self.responses.get(digest, (0.0, {}))
         if time.monotonic() < until:
             return known
         try:
             self.address = self.address or find_address("introspection_endpoint")
-            answer, _ = fetch(self.address, {"token": token})
+            response, _ = fetch(self.address, {"token": token})
         except (OSError, ValueError, TypeError, LookupError) as error:
             raise unavailable(str(error)) from error
         with self.lock:
-            self.answers[digest] = (time.monotonic() + CACHE_SECONDS, answer)
-            self.answers.move_to_end(digest)
-            while len(self.answers) > CACHE_SIZE:
-                self.answers.popitem(last=False)
-        return answer
+            self.responses[digest] = (time.monotonic() + CACHE_SECONDS, response)
+            self.responses.move_to_end(digest)
+            while len(self.responses) > CACHE_SIZE:
+                self.responses.popitem(last=False)
+        return response
 
 
 # What both have in common.
@@ -263,19 +302,19 @@ def checked(claims: dict[str, Any]) -> AccessToken:
 
 class Protector(ResourceProtector):
     def raise_error_response(self, error: OAuth2Error) -> NoReturn:
-        """The challenge that RFC 6750, section 3 asks for; Authlib's 403 has none, and its 401 a code of no RFC."""
+        """The challenge that RFC 6750, section 3 requires; Authlib's 403 has none, and its 401 a code of no RFC."""
         if isinstance(error, MissingAuthorizationError | UnsupportedTokenTypeError):
             error = RefusedError("", 401)
         body = {"error": error.error} if error.error else {}
-        answer = Response(json.dumps(body), error.status_code, mimetype="application/json")
+        response = Response(json.dumps(body), error.status_code, mimetype="application/json")
         parts = ['realm="shipments"', *(f'{name}="{value}"' for name, value in body.items())]
         if scope := getattr(error, "scope", ""):
             parts.append(f'scope="{scope}"')
         if error.status_code == 503:
-            answer.headers["Retry-After"] = str(COOLDOWN_SECONDS)
+            response.headers["Retry-After"] = str(COOLDOWN_SECONDS)
         else:
-            answer.headers["WWW-Authenticate"] = "Bearer " + ", ".join(parts)
-        abort(answer)
+            response.headers["WWW-Authenticate"] = "Bearer " + ", ".join(parts)
+        abort(response)
 
 
 # The API.
@@ -306,11 +345,16 @@ def create_app(check: str) -> Flask:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="An API behind shipments:read.")
-    parser.add_argument("--check", choices=["jwt", "introspection"], default="jwt")
-    parser.add_argument("--port", type=int, default=8001)
+    parser = argparse.ArgumentParser(
+        description="An API behind the scope shipments:read.",
+        epilog=SETTINGS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--check", choices=["jwt", "introspection"], default="jwt", help="how a token is checked (jwt)")
+    parser.add_argument("--port", type=int, default=8001, help="where to listen, on 127.0.0.1 (8001)")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
+    log.info("tokens of the issuer %s for the audience %s, checked by %s", ISSUER, AUDIENCE, arguments.check)
     run_simple("127.0.0.1", arguments.port, create_app(arguments.check), threaded=True)
 
 

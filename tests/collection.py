@@ -116,7 +116,7 @@ def script(when: str, lines: list[str]) -> dict[str, Any]:
 def tests(case: Case) -> list[str]:
     """Assertions in JavaScript: status, headers, members of the body."""
     lines = [f"pm.test('status {case.status}', function () {{ pm.response.to.have.status({case.status}); }});"]
-    for name, wanted in case.answer.items():
+    for name, wanted in case.headers_are.items():
         lines.append(assertion(f"header {name}", f"pm.response.headers.get({js(name)})", wanted))
     if case.body or case.absent:
         lines.append("const body = pm.response.json();")

@@ -34,6 +34,7 @@ from app.audit import trail
 from app.operations.prepare import know_migrations
 from app.settings import read_settings
 from app.storage.database import db
+from app.storage.fast_statement import current_connections
 from tests import guardian
 from tests.clause_outcomes import (  # noqa: F401, hooks of pytest
     pytest_addoption,
@@ -122,7 +123,7 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def build_app(**settings: object) -> Flask:
     """An app with these settings, `issuer` for KEYTURN_ISSUER, and the defaults of development."""
-    given = {"secret_keys": SECRET_KEY} | settings
+    given = {"env": "development", "secret_keys": SECRET_KEY} | settings
     loaded = read_settings({f"KEYTURN_{name.upper()}": str(value) for name, value in given.items()})
     assert not loaded.faults
     suite.remember(str(given["secret_keys"]))
@@ -138,8 +139,7 @@ def close(app: Flask) -> None:
         with contextlib.suppress(SQLAlchemyError):  # a test may have taken the table away
             suite.keep_trail()
         db.engine.dispose()
-        if kept := app.extensions["connections"]._kept.__dict__.pop("pooled", None):
-            kept.close()
+        current_connections().close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -321,7 +321,8 @@ def live_servers() -> Iterator[Callable[..., LiveServer]]:
         port = int(settings.pop("PORT", free_port()))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYTURN_")}
         environment |= {"PORT": str(port), "KEYTURN_SECRET_KEYS": SECRET_KEY, "PYTHONWARNINGS": "default"}
-        environment |= {"KEYTURN_DATABASE_URL": url, **settings}
+        # Said, as some tests have an https issuer or a proxy, with which a server refuses to guess it.
+        environment |= {"KEYTURN_ENV": "development", "KEYTURN_DATABASE_URL": url, **settings}
         log = folder / f"server-{port}.log"
         with log.open("wb") as output:
             command = [sys.executable, "-m", "gunicorn", "wsgi:app"]

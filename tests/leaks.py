@@ -1,16 +1,19 @@
-"""This file watches the whole suite for secrets where none may be.
+"""The watch over the whole suite for secrets where none may be.
 
 Everything that is logged while tests run, at DEBUG and by any library, every error body, every row of
 every audit trail and every log of a live server goes into one file; every secret, token and key that the
-tests use is remembered. At the end of the session the two are compared.
+tests use is remembered. At the end of the session the two are compared: a secret is found plain and in
+Base64, alone and within something longer, percent-encoded, without its prefix, and half of it.
 """
 
 from __future__ import annotations
 
+import base64
 import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from flask import Flask, Response, request
@@ -19,8 +22,33 @@ from sqlalchemy import text
 from app.logs import JsonLine, log
 from app.storage.database import db
 
-WORD = re.compile(r"[A-Za-z0-9_=/+.-]{24,}")
-HEAD = 24  # characters of a secret that are enough to know it by
+PIECE = 20  # characters of a secret, or of its Base64, that are enough to know it by
+WORD = re.compile(rf"[A-Za-z0-9_-]{{{PIECE},}}")
+PREFIX = re.compile("^kt[as]_")
+AS_URL_SAFE = str.maketrans("+/", "-_")
+
+
+def pieces(secret: str) -> set[str]:
+    """What to look for: the beginning of each half of a secret, plain and in Base64."""
+    body = PREFIX.sub("", secret)
+    halves = (body, body[len(body) // 2 :])
+    # In Base64 a text looks in one of three ways, by how many bytes are before it; those share its first characters.
+    encoded = (
+        base64.urlsafe_b64encode(bytes(before) + half.encode()).decode()[(before * 8 + 5) // 6 :]
+        for half in halves
+        for before in range(3)
+    )
+    return {text[:PIECE].translate(AS_URL_SAFE) for text in (*halves, *encoded) if len(text) >= PIECE}
+
+
+def words(written: str) -> set[str]:
+    """Everything in a text that is long enough to hold a piece, as it is and percent-decoded."""
+    found = set(WORD.findall(written.translate(AS_URL_SAFE)))
+    for _ in range(3):
+        encoded = [each for each in re.split(r"[\s\"']+", written) if "%" in each]
+        written = unquote("\n".join(encoded))
+        found |= set(WORD.findall(written.translate(AS_URL_SAFE)))
+    return found
 
 
 class Watch:
@@ -32,14 +60,14 @@ class Watch:
 
     def remember(self, secret: str) -> None:
         """Remember a secret, or a token: of a JWT the signature, as the rest of it is no secret alone."""
-        self.secrets.add(secret.rpartition(".")[2])
+        self.secrets |= {each.rpartition(".")[2] for each in secret.split(",")}
 
     def leaked(self) -> set[str]:
-        """The secrets that stand in what was written, alone or in the middle of something longer."""
-        heads = {secret[:HEAD]: secret for secret in self.secrets if len(secret) >= HEAD}
+        """The secrets that stand in what was written, in any of the forms that `pieces` knows."""
+        known = {piece: secret for secret in self.secrets for piece in pieces(secret)}
         written = self.file.read_text(encoding="utf-8", errors="replace") if self.file and self.file.exists() else ""
-        words = set(WORD.findall(written))
-        return {heads[w[n : n + HEAD]] for w in words for n in range(len(w) - HEAD + 1) if w[n : n + HEAD] in heads}
+        ends = ((word, n) for word in words(written) for n in range(PIECE, len(word) + 1))
+        return {known[word[n - PIECE : n]] for word, n in ends if word[n - PIECE : n] in known}
 
     def keep(self, written: str) -> None:
         if self.file:

@@ -21,7 +21,7 @@ LONGEST = (
     "test_pages",
     "test_live",
 )
-DRILLS = ("test_drills", "test_sockets")
+DRILLS = ("test_drills", "test_sockets", "test_proxies", "test_pooler", "test_frozen", "test_clocks", "test_upgrade")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import base64
 import json
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import time_machine
@@ -16,14 +20,16 @@ from sqlalchemy import select, text
 
 from app.audit import batch as batches
 from app.audit import retention, trail
-from app.audit.audit_event import AuditEvent
 from app.audit.batch import Noted
+from app.audit.event import AuditEvent, Budget, Event
+from app.clients.secret import ClientSecret
 from app.clock import now
 from app.logs import JsonLine, log
 from app.settings import current_settings
 from app.storage import database
-from app.storage.database import db
-from tests.conftest import Machine, Operator, build_app, close, demo, wait_for
+from app.storage.database import db, transaction
+from tests import leaks
+from tests.conftest import ROOT, Machine, Operator, build_app, close, demo, wait_for
 
 
 @pytest.fixture
@@ -40,6 +46,14 @@ def lines() -> Iterator[list[str]]:
     log.addHandler(handler)
     yield found
     log.removeHandler(handler)
+
+
+def issued(client_id: str) -> Noted:
+    return Noted(Event.TOKEN_ISSUED, Budget.ISSUED, client_id)
+
+
+def refused(reason: str) -> Noted:
+    return Noted(Event.TOKEN_REFUSED, Budget.ANONYMOUS, reason=reason)
 
 
 def rows(app: Flask) -> list[AuditEvent]:
@@ -120,6 +134,61 @@ def test_R108_no_secret_and_no_token_reaches_a_log_line_or_the_trail_at_debug(
     assert signature not in written
 
 
+def in_base64(machine: Machine) -> str:
+    return base64.b64encode(f"{machine.client_id}:{machine.secret}".encode()).decode()
+
+
+FIELDS = ("scope", "grant_type", "resource", "audience", "client_assertion_type", "anything")
+ENDPOINTS = ("/oauth/introspect", "/oauth/revoke")
+FORMS = {
+    "plain": lambda machine: machine.secret,
+    "without-its-prefix": lambda machine: machine.secret[4:],
+    "half": lambda machine: machine.secret[4 : 4 + 22],
+    "basic": in_base64,
+    "basic-url-safe": lambda machine: in_base64(machine).replace("+", "-").replace("/", "_").rstrip("="),
+    "percent-encoded": lambda machine: "%6b" + machine.secret[1:],
+    "percent-encoded-whole": lambda machine: "".join(f"%{ord(c):02x}" for c in machine.secret),
+    "pair": lambda machine: f"{machine.client_id}:{machine.secret[4:]}",
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_attack_a_secret_in_a_wrong_field_reaches_no_line_and_no_row(
+    new_app: Callable[..., Flask], lines: list[str], tmp_path: Path, form: Callable[[Machine], str]
+) -> None:
+    app = new_app(trusted_proxies=1)
+    machine = Operator(app).register("billing", "--scope", "read:logs")
+    client, sent, basic = app.test_client(), form(machine), (machine.client_id, machine.secret)
+    data = {"grant_type": "client_credentials"}
+    answers = [
+        *(client.post("/oauth/token", data=data | {name: sent}, auth=basic) for name in FIELDS),
+        client.post("/oauth/token", data=data | {sent: ["1", "2"]}, auth=basic),
+        client.post("/oauth/token", data=data | {"client_id": sent, "client_secret": "x"}),
+        client.post("/oauth/token", data=data, auth=(sent, "x")),
+        client.post("/oauth/token", data=data, auth=basic, content_type=f"text/{sent}"),
+        client.post("/oauth/token", data=data, auth=basic, content_type=sent),
+        client.post("/oauth/token", query_string={sent: sent}, data=data, auth=basic),
+        client.post("/oauth/token", data=data, headers={"Authorization": f"Basic {quote(sent)}"}),
+        client.post("/oauth/token", data=data, headers={"Authorization": quote(sent)}),
+        *(client.post(path, data={"token": sent, "token_type_hint": sent}, auth=basic) for path in ENDPOINTS),
+        client.get("/inventory", headers={"Authorization": f"Bearer {quote(sent)}"}),
+        client.get("/inventory", headers={"X-Request-Id": quote(sent)}),
+        client.get(f"/{quote(sent)}", headers={"X-Request-Id": sent}),
+        client.open("/inventory", method=sent),
+        client.get(f"/errors/{quote(sent, safe='')}?{quote(sent)}"),
+    ]
+    watch = leaks.Watch()
+    watch.file = tmp_path / "written.txt"
+    watch.remember(machine.secret)
+    for answer in answers:
+        watch.keep(f"{answer.text} {answer.headers}")
+    watch.keep("\n".join(lines))
+    watch.keep(str([[*vars(row).values()] for row in rows(app)]))
+
+    assert len(lines) >= len(answers) - 2  # two of them are good requests with a parameter too many
+    assert watch.leaked() == set()
+
+
 def test_what_was_sent_as_an_id_is_kept_only_if_it_surely_is_one(admin: Machine) -> None:
     for client_id in ("my-password", "kts_0123456789012345678901", "ktc_0123456789012345678901"):
         Machine(admin.app, client_id, "x").ask()
@@ -190,7 +259,7 @@ def test_memory_is_bounded_and_what_is_dropped_is_counted(
     with app.test_request_context():
         trail.current_batch().close()
         for n in range(25):
-            trail.note("token_issued", client_id=f"client-{n}")
+            trail.note(Event.TOKEN_ISSUED, client_id=f"client-{n}")
         trail.current_batch().write()
 
     assert len([row for row in rows(app) if row.event == "token_issued"]) == 10
@@ -198,26 +267,275 @@ def test_memory_is_bounded_and_what_is_dropped_is_counted(
     assert len([line for line in lines if '"message": "token_issued"' in line]) == 25
 
 
-def test_the_table_is_bounded_by_age_and_by_rows(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def calls(names: set[str]) -> list[tuple[Path, ast.Call]]:
+    """Every call of a function or method of these names in the code of the product."""
+    trees = [(file, ast.walk(ast.parse(file.read_text()))) for file in (ROOT / "app").rglob("*.py")]
+    nodes = [(file, node) for file, walk in trees for node in walk if isinstance(node, ast.Call)]
+    return [(file, node) for file, node in nodes if getattr(node.func, "attr", getattr(node.func, "id", "")) in names]
+
+
+def named_events(node: ast.AST) -> set[str]:
+    """The names N in every `Event.N` of a piece of code."""
+    attributes = [each for each in ast.walk(node) if isinstance(each, ast.Attribute)]
+    return {each.attr for each in attributes if isinstance(each.value, ast.Name) and each.value.id == "Event"}
+
+
+def test_every_event_that_is_written_is_in_the_enum_and_every_one_of_the_enum_is_written() -> None:
+    event = (ROOT / "app" / "audit" / "event.py").read_text()
+    rest = [file.read_text() for file in (ROOT / "app").rglob("*.py") if file.name != "event.py"]
+    literals = {
+        node.value
+        for text in rest
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    used = {name for text in rest for name in named_events(ast.parse(text))}
+
+    assert literals & {each.value for each in Event} == set()
+    assert used == {each.name for each in Event}
+    assert {each.value for each in Event} == {each.name.lower() for each in Event}
+    assert event.count(", Budget.") == len(Event) >= 22
+
+
+def test_changes_and_issued_tokens_are_of_no_budget_that_anyone_can_fill() -> None:
+    recorded = {name for _, call in calls({"record"}) for name in named_events(call)}
+
+    assert {Event[name].budget for name in recorded} == {Budget.CHANGES, Budget.REVOKED, Budget.ENTRIES}
+    assert {each for each in Event if each.budget is Budget.ISSUED} == {Event.TOKEN_ISSUED}
+    assert {each for each in Event if each.budget is Budget.REVOKED} == {Event.TOKEN_REVOKED}
+
+
+def test_every_route_of_the_protocol_names_the_event_of_its_refusals(app: Flask) -> None:
+    named = {
+        rule.rule: vars(app.view_functions[rule.endpoint]).get("refused_as")
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint.startswith("oauth.")
+    }
+
+    assert named == {
+        "/oauth/token": Event.TOKEN_REFUSED,
+        "/oauth/introspect": Event.INTROSPECTION_REFUSED,
+        "/oauth/revoke": Event.REVOCATION_REFUSED,
+    }
+
+
+def test_a_refusal_is_anonymous_until_its_client_has_authenticated(operator: Operator, admin: Machine) -> None:
+    billing = operator.register("billing", "--scope", "read:logs")
+    wrong = Machine(admin.app, billing.client_id, "kts_wrong")
+    for machine in (wrong, billing):
+        machine.ask(scope="read:nothing")
+        machine.introspect("x")
+    billing.get("/inventory", "garbage")
+    billing.get("/inventory", billing.token())
+
+    with admin.app.app_context():
+        trail.current_batch().write()
+    found = [(row.event, row.client_id, row.budget) for row in rows(admin.app) if row.event.endswith("_refused")]
+    assert found == [
+        ("token_refused", billing.client_id, "anonymous"),
+        ("introspection_refused", billing.client_id, "anonymous"),
+        ("token_refused", billing.client_id, "refused"),
+        ("introspection_refused", billing.client_id, "refused"),
+        ("access_refused", None, "anonymous"),
+        ("access_refused", billing.client_id, "refused"),
+    ]
+
+
+def test_each_budget_has_rows_of_its_own(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "STEP_ROWS", 2)
-    with app.app_context(), time_machine.travel(now(), tick=False) as clock:
+    with app.app_context():
         batch = trail.current_batch()
         batch.close()
-        changes = [row.event for row in rows(app)]
-        for n in range(8):
-            batch.note(Noted("token_issued", f"client-{n}"), None)
+        before = [row.event for row in rows(app)]
+        for n in range(4):
+            batch.note(issued(f"client-{n}"), None)
+        for n in range(40):
+            batch.note(refused(f"invalid_client: {n}"), f"request-{n}")
         batch.write()
-        retention.trim(replace(current_settings(), audit_rows=5))
-        assert [row.client_id for row in rows(app) if row.event == "token_issued"] == [
-            f"client-{n}" for n in range(3, 8)
-        ]
-        assert [row.event for row in rows(app)][: len(changes)] == changes
 
-        clock.shift(current_settings().audit_days * retention.DAY_SECONDS + 1)
-        batch.note(Noted("token_issued", "newest"), None)
-        batch.write()
-        retention.trim(replace(current_settings(), audit_rows=5))
-        assert [row.client_id for row in rows(app)] == ["newest"]
+        assert retention.trim_rows(replace(current_settings(), audit_rows=5)) == 35 + len(before) - 5
+
+    left = [row.client_id or row.reason for row in rows(app) if row.budget != Budget.CHANGES]
+    assert left == [f"client-{n}" for n in range(4)] + [f"invalid_client: {n}" for n in range(35, 40)]
+    assert [row.event for row in rows(app) if row.budget == Budget.CHANGES] == before[-5:]
+
+
+def test_attack_refusals_without_credentials_push_out_nothing_else(operator: Operator) -> None:
+    app = operator.app
+    thief = operator.register("thief", "--scope", "inventory:read")
+    thief.revoke(thief.token())
+    thief.ask(scope="read:logs")
+    with app.app_context():
+        for n in range(30):
+            flood(app, thief.client_id, n)
+            trail.current_batch().write()
+        before = [row for row in rows(app) if row.client_id == thief.client_id and row.budget != Budget.ANONYMOUS]
+        retention.trim_rows(replace(current_settings(), audit_rows=10))
+
+    assert {row.event for row in before} == {"client_created", "token_issued", "token_revoked", "token_refused"}
+    assert {row.id for row in before} <= {row.id for row in rows(app)}
+
+
+def flood(app: Flask, client_id: str, n: int) -> None:
+    """What anyone can send who has no credentials, under a client's id and under ids that do not exist."""
+    client = app.test_client()
+    client.get("/inventory")
+    client.get("/inventory", headers={"Authorization": f"Bearer garbage{n}"})
+    client.put("/oauth/token")
+    for path in ("/oauth/token", "/oauth/introspect", "/oauth/revoke"):
+        client.post(path, data={"grant_type": "x"}, auth=(client_id, f"kts_wrong{n}"))
+        client.post(path, data={"grant_type": "x"}, auth=(f"ktc_{n:022}", "kts_wrong"))
+        client.post(path, data=b"{}", content_type=f"application/{n}")
+
+
+def test_attack_invented_client_ids_fill_neither_the_table_nor_the_memory(app: Flask, admin: Machine) -> None:
+    with app.app_context():
+        trail.current_batch().close()
+        for n in range(120):
+            Machine(app, f"ktc_{n:022}", "kts_wrong").ask()
+        admin.token()
+        trail.current_batch().write()
+
+    wrong = [row for row in rows(app) if row.event == "token_refused"]
+    assert sum(row.count for row in wrong) == 120
+    assert len(wrong) == 51
+    assert [row.count for row in rows(app) if row.event == "token_issued"] == [1]
+
+
+def test_a_full_budget_leaves_room_in_memory_for_the_others(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "MAX_ROWS", 10)
+    with app.app_context():
+        batch = trail.current_batch()
+        batch.close()
+        rename("audit_events", "elsewhere")
+        for _ in range(2):  # twice: what is given back counts too
+            for n in range(25):
+                batch.note(refused(f"code-{n}: {n}"), f"request-{n}")
+            assert not batch.write()
+        for n in range(10):
+            batch.note(issued(f"client-{n}"), None)
+        rename("elsewhere", "audit_events")
+        assert batch.write()
+
+    assert len([row for row in rows(app) if row.event == "token_refused"]) == 10
+    assert len([row for row in rows(app) if row.event == "token_issued"]) == 10
+
+
+def test_the_moments_of_last_use_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "MAX_MARKS", 10)
+    batch = batches.Batch()
+    column = ClientSecret.last_used_at
+
+    for n in range(25):
+        batch.mark(column, n, 1)
+    _, marks, _ = batch.take()
+    assert len(marks[column]) == 10
+    for n in range(100, 125):
+        batch.mark(column, n, 2)
+    batch.give_back({}, marks)
+
+    assert len(batch.take()[1][column]) == 10
+
+
+def test_the_previous_releases_rows_are_a_budget_of_their_own(app: Flask) -> None:
+    with app.app_context():
+        trail.current_batch().close()
+        with transaction():
+            old = [{"at": now(), "event": "client_created", "count": 1}] * 8
+            db.session.execute(text("INSERT INTO audit_events (at, event, count) VALUES (:at, :event, :count)"), old)
+        for n in range(30):
+            trail.current_batch().note(refused(f"x: {n}"), f"request-{n}")
+        trail.current_batch().write()
+        retention.trim_rows(replace(current_settings(), audit_rows=5))
+
+    assert len([row for row in rows(app) if row.budget is None]) == 5
+
+
+def add_days(app: Flask, days: int) -> None:
+    """One row for each of so many days until now."""
+    with app.app_context(), transaction():
+        for day in range(days, 0, -1):
+            at = now() - day * retention.DAY_SECONDS + 10
+            db.session.add(AuditEvent(at=at, event="client_created", budget="changes", reason=f"{day} days ago"))
+
+
+def days_ago(app: Flask) -> list[int]:
+    return [int((row.reason or "").split()[0]) for row in rows(app) if "days ago" in (row.reason or "")]
+
+
+def trim_after(app: Flask, hours: float, **settings: int) -> None:
+    """Trim as a server does that has been running for so many hours."""
+    with app.app_context():
+        trimmer = retention.Trimmer(replace(current_settings(), **settings))
+        trimmer._started -= hours * 3_600
+        while trimmer.step():
+            pass
+
+
+def test_the_servers_delete_a_day_of_the_trail_in_a_day_that_they_run(app: Flask) -> None:
+    with app.app_context():
+        trail.current_batch().close()
+        trimmer = retention.Trimmer(replace(current_settings(), audit_days=10))
+    begin = trimmer._started
+    add_days(app, 100)
+
+    left = []
+    for hours in (0.9, 1.1, 24.9, 25.1, 24 * 95):
+        trimmer._started = begin - hours * 3_600
+        with app.app_context():
+            while trimmer.step():
+                pass
+        left.append(max(days_ago(app)))
+
+    assert left == [100, 99, 99, 98, 10]
+
+
+def test_attack_a_clock_that_is_far_ahead_empties_no_trail(app: Flask, database_url: str) -> None:
+    with app.app_context():
+        trail.current_batch().close()
+    add_days(app, 80)
+
+    with time_machine.travel(now() + 91 * retention.DAY_SECONDS):
+        trim_after(app, 2)
+
+    assert max(days_ago(app)) == (79 if database_url.startswith("sqlite") else 80)
+    assert len(days_ago(app)) >= 79
+
+
+def test_postgresqls_clock_is_compared_and_the_log_says_so_once(
+    app: Flask, lines: list[str], database_url: str
+) -> None:
+    with app.app_context():
+        trail.current_batch().close()
+    add_days(app, 100)
+
+    with time_machine.travel(now() + 70), app.app_context():
+        trimmer = retention.Trimmer(current_settings())
+        trimmer._started -= 2 * 3_600
+        for _ in range(3):
+            trimmer.step()
+
+    said = [line for line in lines if "this machine's clock is" in line]
+    if database_url.startswith("sqlite"):
+        assert (said, max(days_ago(app))) == ([], 99)
+    else:
+        assert (len(said), max(days_ago(app))) == (1, 100)
+        assert "seconds ahead of the database's: nothing is deleted by age" in said[0]
+
+
+def test_ids_never_begin_again(app: Flask) -> None:
+    with app.app_context():
+        trail.current_batch().close()
+        add_days(app, 3)
+        newest = max(row.id for row in rows(app))
+        with time_machine.travel(now() + 3_650 * retention.DAY_SECONDS):
+            database.delete_in_steps(AuditEvent, retention.too_old(current_settings()))
+        assert [row.id for row in rows(app)] == [newest]
+
+        retention.trim_rows(replace(current_settings(), audit_rows=1))
+        add_days(app, 1)
+
+    assert [row.id for row in rows(app)] == [newest, newest + 1]
 
 
 def test_what_a_caller_writes_into_refusals_fills_no_table_and_stops_no_batch(app: Flask, admin: Machine) -> None:
@@ -260,7 +578,7 @@ def test_a_row_that_no_database_takes_costs_no_other(app: Flask, lines: list[str
         batch = trail.current_batch()
         batch.close()
         for client_id in ("good", "bad\ud800", "better"):
-            batch.note(Noted("token_issued", client_id), None)
+            batch.note(issued(client_id), None)
         assert batch.write()
 
     assert [row.client_id for row in rows(app) if row.event == "token_issued"] == ["good", "better"]
@@ -274,7 +592,7 @@ def test_refusals_in_an_outage_leave_room_for_other_events(app: Flask, admin: Ma
         rename("audit_events", "elsewhere")
         for n in range(30):
             for m in range(60):
-                batch.note(Noted("token_refused", None, None, f"invalid_scope: {n} {m}"), f"request-{n}-{m}")
+                batch.note(refused(f"invalid_scope: {n} {m}"), f"request-{n}-{m}")
             assert not batch.write()
         rename("elsewhere", "audit_events")
         admin.token()
@@ -337,5 +655,26 @@ def test_a_request_id_of_a_trusted_proxy_is_kept_if_it_is_plain(new_app: Callabl
 
     assert named(behind, "0123456789abcdef") == "0123456789abcdef"
     assert named(alone, "0123456789abcdef") != "0123456789abcdef"
-    for strange in ("short", "x" * 65, "with space", 'quote"quote'):
+    for plain in ("550e8400-e29b-41d4-a716-446655440000", "A" * 32, "01ARZ3NDEKTSV4RRFFQ69G5FAV", "req-12345"):
+        assert named(behind, plain) == plain
+    for strange in (
+        "short",
+        "a" * 65,
+        "with space",
+        'quote"quote',
+        "kts_12345678",
+        "x" * 19 + "1",
+        "Zm9vOmJhcmJhei1xdXV4Cg",
+    ):
         assert named(behind, strange) != strange
+
+
+def test_what_is_at_no_address_is_a_log_line_with_method_and_path(app: Flask, lines: list[str]) -> None:
+    app.test_client().delete("/invoices//2024/kts_abcdefgh/Zm9vOmJhcmJhei1xdXV4Cg/%22?secret=kts_12345678")
+
+    (line,) = map(json.loads, lines)
+    assert line["message"] == "request_refused"
+    assert line["reason"].startswith("not_found: there is nothing at this address; ")
+    assert (line["method"], line["path"]) == ("DELETE", "/invoices//2024/[redacted]/[redacted]/[redacted]")
+    assert "secret" not in str(line)
+    assert "request_refused" not in {row.event for row in rows(app)}

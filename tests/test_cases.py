@@ -25,7 +25,7 @@ def test_case(app: Flask, case: Case) -> None:
     answer = runner.send(case)
 
     assert answer.status_code == case.status, answer.text
-    for name, wanted in case.answer.items():
+    for name, wanted in case.headers_are.items():
         assert_is(runner, answer.headers.get(name, ""), wanted)
     if case.body or case.absent:
         assert answer.mimetype == "application/json"

@@ -11,18 +11,19 @@ from pathlib import Path
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select, text, update
 
 import config
 from app import create_app
-from app.audit.audit_event import AuditEvent
+from app.audit.event import AuditEvent
 from app.clients import secret_rotation
 from app.clients.client import Client
 from app.clients.secret import MAX_SECRETS, ClientSecret
 from app.clock import now
-from app.settings import fernet_keys, read_settings
-from app.storage.database import db
-from tests.conftest import Machine, Operator, build_app, close
+from app.setting_forms import fernet_keys
+from app.settings import read_settings
+from app.storage.database import db, transaction
+from tests.conftest import ROOT, Machine, Operator, build_app, close
 
 
 def counted(operator: Operator) -> list[int | None]:
@@ -63,7 +64,11 @@ def test_every_option_of_create_is_kept(operator: Operator) -> None:
     [
         pytest.param(["--scope", "read:lgos"], "did you mean read:logs?", id="unknown-scope"),
         pytest.param(["--scope", "read:logs  write:logs"], "single spaces", id="malformed-scope"),
-        pytest.param([], "a scope is words", id="no-scope"),
+        pytest.param([], "--scope is missing; ", id="no-scope"),
+        pytest.param(
+            ["--scope", "nope"], f"the scope nope is unknown. {ROOT}/keyturn.toml declares ", id="no-such-scope"
+        ),
+        pytest.param(["--scope", "read:lgos"], "a server that runs reads it when it is restarted", id="restart"),
         pytest.param(["--scope", "read:logs " * 200], "at most 1024", id="scope-too-long"),
         pytest.param(["--scope", "read:logs", "--default-scope", "write:logs"], "more than the scope", id="default"),
         pytest.param(["--scope", "read:logs shipments:read"], "name a default scope", id="two-resources"),
@@ -97,6 +102,46 @@ def test_a_bad_registration_is_refused_with_the_reason_and_writes_nothing(
 @pytest.mark.parametrize("name", ["", "two words", "ktc_x", "kts_x", "x" * 65, "ä", "-x", "a\n"])
 def test_a_bad_name_is_refused(operator: Operator, name: str) -> None:
     assert "a name is" in operator.is_refused("clients", "create", "--scope", "read:logs", "--", name)
+
+
+def test_what_is_declared_is_listed_where_a_scope_is_missing_or_unknown(operator: Operator) -> None:
+    for options in ([], ["--scope", "nope"]):
+        said = operator.is_refused("clients", "create", "billing", *options)
+
+        assert (
+            "read:logs, write:logs, reports:read, inventory:read, inventory:write, read:all_data, shipments:read"
+            in said
+        )
+
+
+def test_of_many_scopes_some_are_listed(tmp_path: Path, new_app: Callable[..., Flask]) -> None:
+    words = "\n".join(f'"word:{number:02}" = "A scope"' for number in range(30))
+    (tmp_path / "own.toml").write_text(f"[resources.own.scopes]\n{words}\n")
+
+    said = Operator(new_app(file=tmp_path / "own.toml")).is_refused("clients", "create", "billing")
+
+    assert said.endswith("word:18, word:19 and 10 more\n")
+
+
+def test_a_name_that_is_an_id_is_taken(operator: Operator) -> None:
+    operator.run("clients", "update", "demo-brief", "--name", "short")
+    with operator.app.app_context(), transaction():
+        db.session.execute(update(Client).where(Client.name == "short").values(client_id="brief"))
+
+    assert "the name brief is taken" in operator.is_refused("clients", "create", "brief", "--scope", "read:logs")
+
+
+def test_a_sequence_that_was_not_moved_is_not_called_a_taken_name(prepared: Callable[[str], str]) -> None:
+    """A database that was copied by hand, with its sequences left behind."""
+    app = build_app(database_url=prepared("postgresql"))
+    with app.app_context(), transaction():
+        db.session.execute(text("ALTER SEQUENCE clients_id_seq RESTART WITH 1"))
+
+    said = Operator(app).is_refused("clients", "create", "billing", "--scope", "read:logs")
+
+    assert "is taken" not in said
+    assert "duplicate key value" in said
+    close(app)
 
 
 def test_a_taken_name_is_refused_and_writes_nothing(operator: Operator) -> None:
@@ -146,7 +191,19 @@ def test_every_command_takes_the_name_or_the_id(operator: Operator) -> None:
     assert operator.run("clients", "delete", machine.client_id)["client_id"] == machine.client_id
 
 
-@pytest.mark.parametrize("command", ["show", "disable", "enable", "delete", "rotate-secret"])
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("bilings", "billing"), ("Billing", "billing"), ("demo_admin", "demo-admin"), ("demo-partners", "demo-partner")],
+)
+def test_a_name_that_is_nearly_right_is_answered_with_the_right_one(operator: Operator, typed: str, meant: str) -> None:
+    operator.register("billing", "--scope", "read:logs")
+
+    assert f"no client has the id or the name {typed}; did you mean {meant}" in operator.is_refused(
+        "clients", "show", typed
+    )
+
+
+@pytest.mark.parametrize("command", ["show", "disable", "enable", "delete", "rotate-secret", "update"])
 def test_an_unknown_client_is_refused(operator: Operator, command: str) -> None:
     assert "no client has the id or the name nobody" in operator.is_refused("clients", command, "nobody")
 
@@ -227,6 +284,16 @@ def test_delete_takes_the_secrets_with_it(operator: Operator) -> None:
     operator.run("clients", "delete", "billing")
 
     assert counted(operator)[:2] == before[:2]
+
+
+def test_a_client_without_any_secret_is_refused_like_one_with_a_wrong_secret(operator: Operator) -> None:
+    machine = operator.register("billing", "--scope", "read:logs")
+    with operator.app.app_context(), transaction():
+        db.session.execute(delete(ClientSecret))
+
+    answer = machine.ask()
+
+    assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
 
 
 def test_the_last_use_of_a_secret_is_known_within_the_next_batch(operator: Operator) -> None:

@@ -104,8 +104,8 @@ def test_from_outside_a_server_that_fails_is_told_so(live: Callable[..., LiveSer
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--scope", "read:logs", "--auth-method", "client_secret_basic"], "with the form it was answered 401"),
-        (["--no-grant"], "with HTTP Basic it was answered 400 unauthorized_client"),
+        (["--scope", "read:logs", "--auth-method", "client_secret_basic"], "with the form the response was 401"),
+        (["--no-grant"], "with HTTP Basic the response was 400 unauthorized_client"),
     ],
 )
 def test_from_outside_a_client_that_cannot_try_is_told_why(

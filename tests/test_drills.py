@@ -21,7 +21,8 @@ import pytest
 from sqlalchemy import make_url, text
 
 import config
-from app.storage.database import CONNECT_SECONDS, STATEMENT_SECONDS, db
+from app.storage.database import db, transaction
+from app.storage.postgresql import CONNECT_SECONDS, IDLE_SECONDS, LOCK_SECONDS, STATEMENT_SECONDS
 from tests import guardian
 from tests.calling import BASIC, FORM, call, events, token
 from tests.conftest import ROOT, SECRET_KEY, LiveServer, answers, build_app, close, free_port, kid_of, run_on, wait_for
@@ -294,12 +295,21 @@ def test_while_a_sqlite_file_is_damaged_nothing_is_a_500(live: Callable[..., Liv
     assert call(damaged, "GET", "/.well-known/oauth-authorization-server")[0] == 200
 
 
-def test_connecting_and_statements_have_time_outs(prepared: Callable[[str], str]) -> None:
+def test_a_transaction_brings_its_time_outs_and_leaves_none_in_the_session(prepared: Callable[[str], str]) -> None:
+    names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
     app = build_app(database_url=prepared("postgresql"))
-    with app.app_context(), db.engine.connect() as connection:
-        limits = [connection.scalar(text(f"SHOW {name}")) for name in ("statement_timeout", "lock_timeout")]
-        connecting = db.engine.raw_connection().driver_connection.info.get_parameters()["connect_timeout"]
+
+    def shown() -> list[str]:
+        return [str(db.session.scalar(text(f"SHOW {name}"))) for name in names]
+
+    with app.app_context():
+        with transaction():
+            inside = shown()
+        outside = shown()
+        connecting = db.session.connection().connection.driver_connection.info.get_parameters()["connect_timeout"]
+        db.session.remove()
     close(app)
 
-    assert limits == [f"{STATEMENT_SECONDS}s"] * 2
+    assert inside == [f"{STATEMENT_SECONDS}s", f"{LOCK_SECONDS}s", f"{IDLE_SECONDS}s"]
+    assert outside == ["0"] * 3
     assert connecting == str(CONNECT_SECONDS)

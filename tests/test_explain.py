@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -11,8 +12,8 @@ from flask import Flask
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from app.clock import now
-from app.refusals import hints
+from app.audit import trail
+from app.clock import duration, now
 from app.refusals.codes import CODES
 from app.storage.database import db
 from tests import forging
@@ -118,6 +119,31 @@ def a_parameter_twice(app: Flask) -> TestResponse:
     return app.test_client().post("/oauth/token", data={"grant_type": ["client_credentials"] * 2})
 
 
+def an_unknown_parameter_twice(app: Flask) -> TestResponse:
+    data = FORM | {"a-secret-perhaps": ["1", "2"], "another": ["1", "2"], "scope": ["1", "2"]}
+    return app.test_client().post("/oauth/token", data=data)
+
+
+def another_grant(app: Flask) -> TestResponse:
+    return demo(app, "demo-admin").ask(grant_type="urn:ietf:params:oauth:grant-type:token-exchange")
+
+
+def a_grant_with_a_newline(app: Flask) -> TestResponse:
+    return demo(app, "demo-admin").ask(grant_type="client_credentials\n")
+
+
+def a_scope_that_may_be_a_secret(app: Flask) -> TestResponse:
+    return demo(app, "demo-admin").ask(scope="Zm9vOmJhcmJhei1xdXV4Cg")
+
+
+def another_media_type(app: Flask) -> TestResponse:
+    return app.test_client().post("/oauth/token", data=b"x", content_type="text/plain; charset=utf-8")
+
+
+def a_media_type_that_is_none(app: Flask) -> TestResponse:
+    return app.test_client().post("/oauth/token", data=b"x", content_type="Zm9v/OmJh/cmJhei1xdXV4Cg")
+
+
 def no_credentials(app: Flask) -> TestResponse:
     return app.test_client().post("/oauth/token", data=FORM)
 
@@ -158,6 +184,15 @@ REFUSALS: dict[Callable[[Flask], TestResponse], tuple[str, str]] = {
     scopes_with_commas: ("invalid_scope", "the words of the scope are separated by commas, not by spaces"),
     a_body_that_is_not_utf8: ("invalid_request", "The body is not UTF-8."),
     a_parameter_twice: ("invalid_request", "twice: grant_type"),
+    an_unknown_parameter_twice: ("invalid_request", "twice: an unknown parameter scope"),
+    another_grant: (
+        "unsupported_grant_type",
+        "the grant type urn:ietf:params:oauth:grant-type:token-exchange is not supported",
+    ),
+    a_grant_with_a_newline: ("unsupported_grant_type", "white space stands around client_credentials"),
+    a_scope_that_may_be_a_secret: ("invalid_scope", "the scope [redacted] is unknown"),
+    another_media_type: ("invalid_request", "text/plain was sent, a form is needed"),
+    a_media_type_that_is_none: ("invalid_request", "an unknown media type was sent, a form is needed"),
     no_credentials: ("invalid_client", "neither Basic nor a secret in the form was sent"),
     a_client_without_a_grant: ("unauthorized_client", "the client was registered without a grant"),
     a_body_that_is_too_long: ("invalid_request", "the body is longer than 16384 bytes (KEYTURN_MAX_BODY_BYTES)"),
@@ -190,6 +225,36 @@ def test_the_operator_learns_the_true_reason(app: Flask, refusal: Callable[[Flas
     assert (answer.json["error"], event["error"], event["reason"]) == (error, error, reason)
     assert event["meaning"] == CODES[error].meaning
     assert answer.json["hint"] == reason  # development tells the caller too
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("demo-admin\n", "its id ends with a newline"),
+        (" demo-admin", "white space stands around its id"),
+        ('"demo-admin"', "its id is in quotes"),
+        ("'ktc_0123456789012345678901'", "its id is in quotes"),
+        ("\ufeffdemo-admin", "its id begins with a byte order mark"),
+        ("Demo-Admin", "its id is in another case than a demo client's"),
+        ("KTC_0123456789012345678901", "its id is in another case than ktc_"),
+        ("demo%2Dadmin", "its id is percent-encoded once too often"),
+        ("kts_0123456789", "its id looks like a secret"),
+        ("", "client_id is missing or empty"),
+    ],
+)
+@pytest.mark.parametrize("by", ["basic", "form"])
+def test_an_id_that_is_nearly_right_is_told_by_its_shape(app: Flask, written: str, why: str, by: str) -> None:
+    secret = demo(app, "demo-admin").secret
+    encoded = quote(written, safe="")
+    pair = b64encode(f"{encoded}:{secret}".encode()).decode()
+    form = {"client_id": written, "client_secret": secret} if by == "form" else {}
+
+    answer = app.test_client().post(
+        "/oauth/token", data=FORM | form, headers={"Authorization": f"Basic {pair}"} if by == "basic" else {}
+    )
+
+    assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
+    assert answer.json["hint"] == f"the client is unknown, {why}"
 
 
 def test_in_production_the_operator_learns_it_and_the_caller_does_not(new_app: Callable[..., Flask]) -> None:
@@ -225,7 +290,7 @@ def test_another_worker_finds_it_too(new_app: Callable[..., Flask]) -> None:
     here, there = new_app(), new_app()
     answer = a_wrong_secret(here)
     with here.app_context():
-        here.extensions["audit_batch"].write()
+        trail.current_batch().write()
 
     assert Operator(there).run("explain", answer.headers["X-Request-Id"])["events"]
 
@@ -274,4 +339,4 @@ def test_a_change_of_state_is_explained_as_it_stands(admin: Machine) -> None:
     ],
 )
 def test_a_duration_is_said_in_the_largest_fitting_unit(seconds: int, words: str) -> None:
-    assert hints.duration(seconds) == words
+    assert duration(seconds) == words

@@ -10,7 +10,7 @@ import time_machine
 from flask import Flask
 from sqlalchemy import select
 
-from app.audit.audit_event import AuditEvent
+from app.audit.event import AuditEvent
 from app.clock import now
 from app.storage.database import db
 from app.tokens.stored_token import IssuedToken

@@ -44,7 +44,7 @@ def test_R098_it_opens_the_routes_of_its_scope(shop: Machine) -> None:
     token = shop.token(scope="inventory:read inventory:write")
 
     assert shop.send("PUT", "/inventory/pallet", token, json={"quantity": 3}).status_code == 200
-    assert shop.get("/inventory", token).json == {"items": [{"sku": "pallet", "quantity": 3}]}
+    assert {"sku": "pallet", "quantity": 3} in shop.get("/inventory", token).json["items"]
 
 
 def test_R101_a_scope_that_it_lacks_is_403_with_the_same_challenge(shop: Machine) -> None:

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
 from app.clock import now
-from app.oauth.token_endpoint import FORM
+from app.request_body import FORM
 from tests import forging
 from tests.conftest import ISSUER, Machine, Operator, build_app, close
 
-INPUTS = int(os.environ.get("KEYTURN_FUZZ_INPUTS") or 4_000)
+INPUTS = int(os.environ.get("FUZZ_INPUTS") or 4_000)
 MARK = "reflected-mark"
 HTTPS = {"X-Forwarded-Proto": "https"}
 PATHS = [

@@ -74,25 +74,27 @@ def test_no_key_is_imported_for_a_token_or_a_check(work: Work, admin: Machine) -
 
 
 def test_a_secret_costs_one_digest_and_an_opaque_token_one_more(work: Work, app: Flask) -> None:
-    limits = 1  # the id in the key of a limit is a digest as well
     demo(app, "demo-admin").token()
-    assert len(work.take("digest")) == 1 + limits
+    assert len(work.take("digest")) == 1
 
     token = demo(app, "demo-opaque").token()
-    assert len(work.take("digest")) == 2 + limits
+    assert len(work.take("digest")) == 2
     demo(app, "demo-opaque").get("/inventory", token)
     assert len(work.take("digest")) == 1
 
 
-def test_a_success_asks_each_limit_that_is_switched_on_once(new_app: Callable[..., Flask]) -> None:
-    app = new_app(limit_requests="1000/minute")
+def test_a_success_counts_once_in_each_limit_of_its_own_and_in_none_of_failures(new_app: Callable[..., Flask]) -> None:
+    app = new_app(limit_requests="1000/minute", limit_api="1000/minute")
+    admin = demo(app, "demo-admin")
     with counted(app) as work:
-        demo(app, "demo-admin").token()
-        assert work.take("limit") == ["limit test", "limit test", "limit hit"]
+        token = admin.token()
+        assert work.take("limit") == ["limit hit"]
+        assert admin.get("/inventory", token).status_code == 200
+        assert work.take("limit") == ["limit hit"]
 
-    app = new_app(limit_failures="", limit_address="")
+    app = new_app()
     with counted(app) as work:
-        demo(app, "demo-admin").token()
+        demo(app, "demo-admin").get("/inventory", demo(app, "demo-admin").token())
         assert work.take("limit") == []
 
 

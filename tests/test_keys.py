@@ -16,13 +16,13 @@ from cryptography.fernet import Fernet
 from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from app.clock import now
 from app.keys import keystore, rotation
 from app.keys.keystore import current_keystore
 from app.keys.signing_key import JWKS_MAX_AGE_SECONDS, LEAD_SECONDS, LINGER_SECONDS, READ_SECONDS, SigningKey
-from app.storage.database import db
+from app.storage.database import db, transaction
 from tests import forging
 from tests.conftest import SECRET_KEY, Machine, Operator, build_app, close, demo, kid_of
 
@@ -136,20 +136,103 @@ def test_a_second_rotation_waits_for_the_first_unless_it_is_an_emergency(operato
     assert (at_once["kid"], at_once["state"]) == (waiting, "active")
 
 
-def test_a_withdrawn_key_leaves_the_jwks_and_its_tokens_are_refused_on_every_worker(
+def test_a_withdrawn_key_is_refused_by_every_worker_at_once_and_leaves_the_jwks(
     admin: Machine, new_app: Callable[..., Flask]
 ) -> None:
     other = demo(new_app(), "demo-admin")
     with time_machine.travel(now(), tick=False) as clock:
-        token = other.token()
-        Operator(admin.app).run("keys", "withdraw", kid_of(token))
+        tokens = [admin.token(), other.token()]
+        leaked = kid_of(tokens[0])
+        for worker in (admin, other):
+            assert [worker.get("/admin/logs", token).status_code for token in tokens] == [200, 200]
+
+        Operator(admin.app).run("keys", "withdraw", leaked)
+
+        for worker in (admin, other):  # not a second has gone by
+            assert [worker.get("/admin/logs", token).status_code for token in tokens] == [401, 401]
+            assert kid_of(worker.token()) != leaked
+            assert worker.get("/admin/logs", worker.token()).status_code == 200
+        clock.shift(READ_SECONDS)
+        for worker in (admin, other):
+            assert leaked not in {key["kid"] for key in jwks(worker.app)}
+
+
+def test_no_token_is_dead_on_arrival_after_an_order(admin: Machine, new_app: Callable[..., Flask]) -> None:
+    other = demo(new_app(), "demo-admin")
+    with time_machine.travel(now(), tick=False):
+        for order in (["rotate", "--now"], ["withdraw", "KID"]):
+            old = kid_of(other.token())
+            new = Operator(admin.app).run("keys", *[old if word == "KID" else word for word in order])["kid"]
+            assert kid_of(other.token()) == new
+
+
+def test_R095_a_token_of_the_new_key_is_revoked_in_the_second_of_an_emergency_rotation(
+    admin: Machine, new_app: Callable[..., Flask]
+) -> None:
+    other = demo(new_app(), "demo-admin")
+    with time_machine.travel(now(), tick=False):
+        other.get("/admin/logs", "x.y.z")  # it has just looked for a key that is unknown
+        other.token()
+        Operator(admin.app).run("keys", "rotate", "--now")
+        token = admin.token()
+
+        assert other.revoke(token).status_code == 200
+
         assert admin.get("/admin/logs", token).status_code == 401
 
-        clock.shift(READ_SECONDS)
 
-        assert other.get("/admin/logs", token).status_code == 401
-        assert kid_of(token) not in {key["kid"] for key in jwks(other.app)}
-        assert other.get("/admin/logs", other.token()).status_code == 200
+@pytest.mark.parametrize("seconds", [-3_600, 3_600])
+def test_a_key_that_was_withdrawn_by_a_wrong_clock_is_withdrawn_and_one_key_signs(
+    admin: Machine, new_app: Callable[..., Flask], seconds: int
+) -> None:
+    other = demo(new_app(), "demo-admin")
+    leaked = other.token()
+    Operator(admin.app).run("keys", "rotate")
+    with time_machine.travel(now() + seconds, tick=False):
+        Operator(admin.app).run("keys", "withdraw", kid_of(leaked))
+
+    assert other.get("/admin/logs", leaked).status_code == 401
+    assert kid_of(other.token()) != kid_of(leaked)
+    with time_machine.travel(now() + 7_200, tick=False):
+        assert kid_of(other.token()) != kid_of(leaked)
+
+
+def test_a_key_that_is_gone_by_its_plan_can_be_withdrawn_so_that_no_clock_revives_it(
+    operator: Operator, admin: Machine
+) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        token = admin.token()
+        operator.run("keys", "rotate", "--now")
+        clock.shift(LINGER_SECONDS)
+        operator.run("keys", "withdraw", kid_of(token))
+        clock.shift(-LINGER_SECONDS)
+
+        assert admin.get("/inventory", token).status_code == 401
+
+
+def test_the_list_shows_which_key_was_withdrawn(operator: Operator) -> None:
+    (kid,) = [key["kid"] for key in operator.run("keys", "list")["keys"]]
+    operator.run("keys", "withdraw", kid)
+
+    lines = operator.app.test_cli_runner().invoke(args=["keys", "list"]).stdout.splitlines()
+
+    assert [line.split()[2] for line in lines] == ["active", "withdrawn"]
+    assert lines[1].startswith(kid)
+
+
+def test_keys_that_cannot_be_read_are_tried_again_once_in_a_while_and_not_for_every_request(
+    admin: Machine, new_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture
+) -> None:
+    other = demo(new_app(), "demo-admin")
+    other.token()
+    Operator(admin.app).run("keys", "rotate")
+    with admin.app.app_context(), transaction():
+        db.session.execute(text("ALTER TABLE signing_keys RENAME TO away"))
+    with time_machine.travel(now(), tick=False):
+        for _ in range(5):
+            assert other.ask().status_code == 200
+
+    assert caplog.text.count("the signing keys cannot be read") == 1
 
 
 def test_an_unknown_kid_is_looked_for_once_a_second_and_no_more(
@@ -200,17 +283,71 @@ def test_keys_rotated_at_once_by_several_operators_leave_one_next_key(new_app: C
 
 
 def test_a_lost_secret_key_does_not_block_prepare_for_ever(new_app: Callable[..., Flask]) -> None:
-    app = new_app(secret_keys=Fernet.generate_key().decode())
+    app = new_app(secret_keys=Fernet.generate_key().decode(), env="production", issuer="https://auth.example")
     operator = Operator(app)
 
     assert "KEYTURN_SECRET_KEYS" in operator.is_refused("keys", "rotate")
     lost = operator.run("keys", "list")["keys"][0]["kid"]
-    operator.run("keys", "rotate", "--now")
-    assert "opens: 1" in app.test_cli_runner().invoke(args=["prepare"]).stdout
-    operator.run("keys", "withdraw", lost)
+    assert "--lost-secret-key" in app.test_cli_runner().invoke(args=["prepare"]).stdout
+    operator.run("keys", "rotate", "--now", "--lost-secret-key")
 
-    assert "opens" not in app.test_cli_runner().invoke(args=["prepare"]).stdout
-    assert demo(app, "demo-admin").ask().status_code == 200
+    # It is retired, and still nothing opens it: nothing needs to.
+    assert "lost" not in app.test_cli_runner().invoke(args=["prepare"]).stdout
+    operator.run("keys", "withdraw", lost)
+    with app.test_request_context():
+        assert keystore.signer().kid != lost
+
+
+@pytest.mark.parametrize("command", [["rotate"], ["rotate", "--now"], ["withdraw", "KID"]])
+def test_with_another_secret_key_than_the_servers_no_command_takes_their_signing_key_away(
+    admin: Machine, new_app: Callable[..., Flask], command: list[str]
+) -> None:
+    active = kid_of(admin.token())
+    stranger = Operator(new_app(secret_keys=Fernet.generate_key().decode()))
+
+    said = stranger.is_refused("keys", *[active if word == "KID" else word for word in command])
+
+    assert "the servers have another one" in said
+    assert ("--lost-secret-key" in said) == (command != ["rotate"])
+    assert "Traceback" not in said
+    assert [key["kid"] for key in stranger.run("keys", "list")["keys"]] == [active]
+    assert kid_of(admin.token()) == active
+
+
+def test_a_leaked_key_that_nothing_opens_is_withdrawn_if_the_operator_says_that_it_is_lost(
+    new_app: Callable[..., Flask],
+) -> None:
+    app = new_app(secret_keys=Fernet.generate_key().decode())
+    operator = Operator(app)
+    leaked = operator.run("keys", "list")["keys"][0]["kid"]
+
+    operator.run("keys", "withdraw", leaked, "--lost-secret-key")
+
+    assert kid_of(demo(app, "demo-admin").token()) != leaked
+
+
+@pytest.mark.parametrize("command", [["rotate", "--now"], ["withdraw", "KID"]])
+def test_a_waiting_key_that_nothing_opens_is_not_chosen_to_sign(
+    new_app: Callable[..., Flask], command: list[str]
+) -> None:
+    waiting = Operator(new_app()).run("keys", "rotate")["kid"]
+    app = new_app(secret_keys=Fernet.generate_key().decode())
+    (active,) = [key["kid"] for key in Operator(app).run("keys", "list")["keys"] if key["kid"] != waiting]
+
+    words = [active if word == "KID" else word for word in command]
+    Operator(app).run("keys", *words, "--lost-secret-key")
+
+    assert kid_of(demo(app, "demo-admin").token()) not in (active, waiting)
+
+
+def test_a_retired_key_is_withdrawn_without_any_secret_key(admin: Machine, new_app: Callable[..., Flask]) -> None:
+    token = admin.token()
+    Operator(admin.app).run("keys", "rotate", "--now")
+
+    Operator(new_app(secret_keys=Fernet.generate_key().decode())).run("keys", "withdraw", kid_of(token))
+
+    assert admin.get("/inventory", token).status_code == 401
+    assert admin.ask().status_code == 200
 
 
 def test_while_one_thread_reads_the_keys_the_others_go_on_with_what_they_know(admin: Machine) -> None:
@@ -221,7 +358,10 @@ def test_while_one_thread_reads_the_keys_the_others_go_on_with_what_they_know(ad
 
 
 def test_withdrawing_a_key_that_is_not_there_is_refused(operator: Operator) -> None:
-    assert "no published key" in operator.is_refused("keys", "withdraw", "nonsense")
+    assert "no key has the kid" in operator.is_refused("keys", "withdraw", "nonsense")
+    kid = operator.run("keys", "list")["keys"][0]["kid"]
+    operator.run("keys", "withdraw", kid)
+    assert "withdrawn before" in operator.is_refused("keys", "withdraw", kid)
 
 
 @settings(max_examples=15, deadline=None)
@@ -246,7 +386,7 @@ def test_exactly_one_key_signs_whatever_the_operator_does(
             except rotation.RotationError:
                 assert step == "rotate"
             begin = now()
-            for later in (0, 1, LEAD_SECONDS - 1, LEAD_SECONDS, LINGER_SECONDS, 3 * LINGER_SECONDS):
+            for later in (-DAY // 2, -60, 0, 1, LEAD_SECONDS - 1, LEAD_SECONDS, LINGER_SECONDS, 3 * LINGER_SECONDS):
                 clock.move_to(begin + later)
                 assert [key.state(now()) for key in rotation.all_keys()].count("active") == 1
             clock.move_to(begin + seconds)

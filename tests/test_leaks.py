@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -23,17 +25,56 @@ def test_the_watch_knows_the_tokens_and_secrets_and_sees_what_is_written(operato
     assert "watched-line" in written
 
 
+SECRET = "kts_0123456789abcdefghijKLMNOPQRST-_uvwxyz12345"
+BODY = SECRET.removeprefix("kts_")
+PAIRS = [f"{'c' * n}:{SECRET}" for n in (3, 4, 5)]
+
+
+def in_base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> leaks.Watch:
+    """A watch that knows two secrets, and has seen lines without either."""
+    made = leaks.Watch()
+    made.file = tmp_path / "written.txt"
+    made.remember(SECRET)
+    made.remember("kts_another-secret-of-the-tests-which-nobody-wrote")
+    made.keep("another line, with KEYTURN_LIMIT_INTROSPECTION and application/x-www-form-urlencoded")
+    assert made.leaked() == set()
+    return made
+
+
 @pytest.mark.parametrize(
     "shape", ["{}", '{{"scope": "{}"}}', "x&client_secret={}&y=1", "/{}/", "token_{}", "Bearer a.b.{}"]
 )
-def test_a_leak_would_be_found(tmp_path: Path, shape: str) -> None:
-    watch = leaks.Watch()
-    watch.file = tmp_path / "written.txt"
-    secret = "kts_0123456789012345678901234567890123456789012"
-    watch.remember(secret)
-    watch.keep("another line")
-    assert watch.leaked() == set()
+def test_a_leak_would_be_found(watch: leaks.Watch, shape: str) -> None:
+    watch.keep(shape.format(SECRET))
 
-    watch.keep(shape.format(secret))
+    assert watch.leaked() == {SECRET}
 
-    assert watch.leaked() == {secret}
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(SECRET, id="plain"),
+        pytest.param(BODY, id="without-its-prefix"),
+        pytest.param(BODY[: len(BODY) // 2], id="first-half"),
+        pytest.param(BODY[len(BODY) // 2 :], id="second-half"),
+        pytest.param(in_base64(SECRET), id="base64"),
+        pytest.param(in_base64(BODY), id="base64-without-its-prefix"),
+        *(pytest.param(in_base64(pair), id=f"base64-of-a-pair-{n}") for n, pair in enumerate(PAIRS)),
+        pytest.param(base64.urlsafe_b64encode(PAIRS[0].encode()).decode().rstrip("="), id="base64url-of-a-pair"),
+        pytest.param(in_base64(PAIRS[1])[: len(in_base64(PAIRS[1])) * 2 // 3], id="base64-of-a-pair-cut-off"),
+        pytest.param(in_base64(PAIRS[2])[-40:], id="base64-of-a-pair-its-end"),
+        pytest.param("".join(f"%{ord(c):02x}" for c in SECRET), id="percent-encoded"),
+        pytest.param("%25".join(["", *(f"{ord(c):02X}" for c in SECRET)]), id="percent-encoded-twice"),
+        pytest.param("%6b" + SECRET[1:], id="percent-encoded-in-part"),
+        pytest.param(quote(in_base64(PAIRS[0])), id="base64-percent-encoded"),
+    ],
+)
+def test_a_leak_in_another_form_would_be_found(watch: leaks.Watch, form: str) -> None:
+    watch.keep(f"x&client_secret={form}&y=1")
+
+    assert watch.leaked() == {SECRET}

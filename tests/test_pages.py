@@ -13,6 +13,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
+import config
 from app.refusals.codes import CODES
 from app.storage.database import db
 from tests import documents
@@ -160,6 +161,30 @@ def test_R060_every_error_of_every_code_names_a_page_that_is_there(app: Flask) -
         assert app.test_client().get(address.removeprefix(ISSUER)).status_code == 200
         if answer.headers.get("WWW-Authenticate", "").startswith("Bearer"):
             assert f'error_uri="{address}"' in answer.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_in_development_the_command_of_a_page_names_a_demo_client_and_in_production_none(
+    new_app: Callable[..., Flask], code: str
+) -> None:
+    production = new_app(env="production", issuer="https://auth.example.com", trusted_proxies=1)
+    https = {"X-Forwarded-Proto": "https"}
+
+    learning = html.unescape(new_app().test_client().get(f"/errors/{code}").text)
+    real = html.unescape(production.test_client().get(f"/errors/{code}", headers=https).text)
+
+    for line in re.findall(r"^(?:<pre><code>)?(\w+_(?:ID|SECRET)=.*)$", learning, re.MULTILINE):
+        assert re.search(r"=(kts_)?demo-", line), line
+        name = line.partition("=")[0]
+        assert f"{name}=kt" in real
+    assert "is-for-learning-only" not in real
+
+
+def test_the_page_on_a_wrong_client_holds_for_the_demo_clients_too(app: Flask) -> None:
+    page = text_of(app.test_client().get("/errors/invalid_client").text)
+
+    assert "an id with ktc_; those of the demo clients are names, as demo-admin" in page
+    assert all(not demo.client_id.startswith("ktc_") for demo in config.DEMO_CLIENTS)
 
 
 def test_without_a_token_there_is_no_code_and_so_no_page(app: Flask) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -11,15 +12,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from alembic.script import ScriptDirectory
+from cryptography.fernet import Fernet
+from sqlalchemy import func, select, text
 
 import config
 from app import create_app
+from app.api import stock
+from app.audit.event import AuditEvent
 from app.clients.client import Client
 from app.keys.signing_key import SigningKey
 from app.settings import read_settings
 from app.storage.database import db
-from tests.conftest import ROOT, SECRET_KEY, LiveServer, build_app, close, demo, run_on
+from app.storage.schema_revision import SchemaRevision
+from tests.conftest import ROOT, SECRET_KEY, LiveServer, Operator, build_app, close, demo, run_on
 
 PRODUCTION = {"KEYTURN_ENV": "production", "KEYTURN_ISSUER": "https://auth.example.com"}
 
@@ -166,6 +172,22 @@ def test_demo_clients_whose_scopes_are_not_declared_are_not_registered(tmp_path:
     assert "The demo clients are registered: demo-reporting." in output
 
 
+def test_the_sample_warehouse_has_something_to_show_and_keeps_what_was_changed(database_url: str) -> None:
+    app = build_app(database_url=database_url)
+    partner = demo(app, "demo-partner")
+    first = partner.get("/inventory", partner.token()).json["items"]
+    partner.send("PUT", "/inventory/pallet-4711", partner.token(), json={"quantity": 99})
+    before = partner.get("/inventory", partner.token()).json["items"]
+
+    again = app.test_cli_runner().invoke(args=["prepare"])
+
+    assert len(first) > 1
+    assert again.exit_code == 0, again.output
+    assert "warehouse" not in again.stdout
+    assert partner.get("/inventory", partner.token()).json["items"] == before != first
+    close(app)
+
+
 def test_a_command_logs_its_change_of_state(live: Callable[..., LiveServer]) -> None:
     server = live()
     command = [sys.executable, "-m", "flask", "clients", "disable", "demo-brief"]
@@ -180,6 +202,10 @@ def test_production_seeds_no_demo_clients(empty_database: str) -> None:
 
     assert "signing key" in output, errors
     assert "demo" not in output
+    app = build_app(database_url=empty_database)
+    with app.app_context():
+        assert stock.items() == []
+    close(app)
 
 
 @pytest.mark.parametrize(
@@ -227,3 +253,150 @@ def test_a_database_that_is_not_prepared_is_no_reason_not_to_start(
     server = live(**PRODUCTION, KEYTURN_DATABASE_URL=f"sqlite:///{tmp_path}/later.db")
 
     assert server.process.poll() is None
+
+
+def prepare_elsewhere(url: str, **settings: object) -> tuple[int, str]:
+    """`flask prepare` of somebody who has this database's address."""
+    app = build_app(database_url=url, **settings)
+    done = app.test_cli_runner().invoke(args=["prepare"])
+    close(app)
+    return done.exit_code, done.output
+
+
+def contents(url: str) -> tuple[list[str], list[str], int]:
+    """The ids of the clients, the kids, and how many events there are."""
+    app = build_app(database_url=url)
+    with app.app_context():
+        found = (
+            sorted(db.session.scalars(select(Client.client_id))),
+            sorted(db.session.scalars(select(SigningKey.kid))),
+            db.session.scalar(select(func.count()).select_from(AuditEvent)) or 0,
+        )
+    close(app)
+    return found
+
+
+@pytest.fixture
+def production_database(empty_database: str) -> str:
+    """The database of a server in production, with a client."""
+    app = build_app(database_url=empty_database, env="production", issuer="https://auth.example.com")
+    assert app.test_cli_runner().invoke(args=["prepare"]).exit_code == 0
+    Operator(app).run("clients", "create", "nightly", "--scope", "reports:read")
+    close(app)
+    return empty_database
+
+
+def test_development_does_not_prepare_a_database_of_production(production_database: str) -> None:
+    before = contents(production_database)
+
+    same_secret = prepare_elsewhere(production_database)
+    other_secret = prepare_elsewhere(production_database, secret_keys=Fernet.generate_key().decode())
+
+    for code, said in (same_secret, other_secret):
+        assert code == 1
+        assert "Nothing was changed" in said
+        assert "KEYTURN_ENV=production" in said
+    assert contents(production_database) == before
+
+
+def test_development_does_not_prepare_a_database_whose_keys_it_cannot_open(database_url: str) -> None:
+    before = contents(database_url)
+
+    code, said = prepare_elsewhere(database_url, secret_keys=Fernet.generate_key().decode())
+
+    assert code == 1
+    assert "does not open" in said
+    assert contents(database_url) == before
+
+
+def test_development_that_has_lost_its_secret_key_is_told_the_way_out(database_url: str) -> None:
+    app = build_app(database_url=database_url, secret_keys=Fernet.generate_key().decode())
+
+    refused = app.test_cli_runner().invoke(args=["prepare"])
+    (way_out,) = re.findall(r"`flask (keys rotate [^`]*)`", refused.stderr)
+    Operator(app).run(*way_out.split())
+
+    assert app.test_cli_runner().invoke(args=["prepare"]).exit_code == 0
+    assert demo(app, "demo-admin").ask().status_code == 200
+    close(app)
+
+
+def test_development_goes_on_with_clients_of_ones_own_beside_the_demo_clients(database_url: str) -> None:
+    app = build_app(database_url=database_url)
+    Operator(app).run("clients", "create", "nightly", "--scope", "reports:read")
+    close(app)
+
+    assert prepare_elsewhere(database_url)[0] == 0
+
+
+def test_development_goes_on_where_no_demo_client_would_be_registered(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(
+        '[resources.orders]\naudience = "https://o.example"\n[resources.orders.scopes]\n"o:read" = "Read"\n'
+    )
+    app = build_app(database_url=f"sqlite:///{tmp_path}/own.db", file=tmp_path / "own.toml")
+    for _ in range(2):
+        assert app.test_cli_runner().invoke(args=["prepare"]).exit_code == 0
+    Operator(app).run("clients", "create", "nightly", "--scope", "o:read")
+
+    assert app.test_cli_runner().invoke(args=["prepare"]).exit_code == 0
+    close(app)
+
+
+def test_prepare_advises_a_rotation_only_while_a_key_that_signs_cannot_be_opened(
+    prepared: Callable[[str], str],
+) -> None:
+    url, production = prepared("sqlite"), {"env": "production", "issuer": "https://auth.example.com"}
+    app = build_app(database_url=url, secret_keys=Fernet.generate_key().decode(), **production)
+    operator = Operator(app)
+
+    before = app.test_cli_runner().invoke(args=["prepare"])
+    operator.run("keys", "rotate", "--now", "--lost-secret-key")
+    after = app.test_cli_runner().invoke(args=["prepare"])
+
+    assert (before.exit_code, after.exit_code) == (0, 0)
+    assert "--lost-secret-key" in before.stdout
+    assert "KEYTURN_SECRET_KEYS" not in after.stdout
+    close(app)
+
+
+def pretend_a_newer_release(url: str, *, serves: str | None) -> None:
+    """As if the next release had migrated the database."""
+    app = build_app(database_url=url)
+    with app.app_context(), db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        if serves:
+            connection.execute(text("INSERT INTO schema_revisions VALUES ('9999', :serves)"), {"serves": serves})
+    close(app)
+
+
+def test_a_release_that_was_rolled_back_goes_on_with_a_newer_schema_that_serves_it(database_url: str) -> None:
+    pretend_a_newer_release(database_url, serves="0003")
+
+    code, said = prepare_elsewhere(database_url)
+
+    assert code == 0, said
+    assert "made by a newer Keyturn (its schema is 9999), which still serves this one" in said
+
+
+@pytest.mark.parametrize("serves", [None, "9998"])
+def test_a_newer_schema_that_does_not_serve_this_release_is_refused(database_url: str, serves: str | None) -> None:
+    pretend_a_newer_release(database_url, serves=serves)
+
+    code, said = prepare_elsewhere(database_url)
+
+    assert code == 1
+    assert "does not serve this one" in said
+    assert "install the newer release" in said
+    assert "Traceback" not in said
+
+
+def test_every_migration_from_0003_on_writes_down_what_it_serves(database_url: str) -> None:
+    app = build_app(database_url=database_url)
+    with app.app_context():
+        written = {row.revision: row.serves for row in db.session.scalars(select(SchemaRevision))}
+        scripts = ScriptDirectory(app.extensions["migrate"].directory)
+        migrations = [script.module for script in scripts.walk_revisions()]
+    close(app)
+
+    assert all(re.fullmatch(r"\d{4}", migration.revision) for migration in migrations)
+    assert written == {each.revision: each.serves for each in migrations if each.revision >= "0003"}

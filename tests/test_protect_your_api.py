@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import http.client
 import json
 import os
 import re
@@ -10,8 +11,11 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -347,6 +351,50 @@ def test_without_keys_and_without_an_answer_nobody_is_let_in(
     api = start(stack, silent)
 
     assert api.status(forger.make(iss=silent.url)) == (401 if stack is haproxy else 503)
+
+
+class ShowHeaders(BaseHTTPRequestHandler):
+    """An API that names what it was sent."""
+
+    def do_GET(self) -> None:
+        body = json.dumps([name.lower() for name in self.headers]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Not on the terminal."""
+
+
+@pytest.mark.parametrize("proxy", [nginx, haproxy])
+def test_attack_a_client_cannot_name_itself_to_the_api_behind_a_proxy(
+    proxy: Stack, keyturn: LiveServer, tmp_path: Path
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), ShowHeaders) as shown:
+        threading.Thread(target=shown.serve_forever, daemon=True).start()
+
+        @dataclass
+        class OurApi(Place):
+            def fill(self, text: str) -> str:
+                address = rf"((?:server api |proxy_pass http://)127\.0\.0\.1:){self.api_port}"
+                return re.sub(address, rf"\g<1>{shown.server_port}", super().fill(text))
+
+        place = OurApi(tmp_path, keyturn, free_port(), free_port())
+        with (tmp_path / "log").open("wb") as output:
+            process = subprocess.Popen(proxy(place), cwd=tmp_path, stdout=output, stderr=output)
+        api = Api(process, f"http://127.0.0.1:{place.port}", {}, tmp_path / "log", place)
+        wait_for(lambda: process.poll() is not None or answers(api.url))
+        bearer = f"Bearer {good_token(keyturn)}"
+        with closing(http.client.HTTPConnection(f"127.0.0.1:{place.port}", timeout=30)) as connection:
+            pretended = {"X_Client_Id": "victim", "x-client_id": "victim", "X-Client-Id": "victim"}
+            connection.request("GET", "/shipments", headers={"Authorization": bearer, **pretended})
+            names = json.loads(connection.getresponse().read())
+        api.stop()
+        shown.shutdown()
+
+    assert [name for name in names if "client" in name] == ["x-client-id"]
+    assert [name for name in names if "_" in name] == []
 
 
 def test_every_file_of_the_page_is_run() -> None:

@@ -10,14 +10,17 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from flask import Flask
 
 import config
+from app.audit.event import Event
+from app.database_url import PARAMETERS
 from app.operations.startup import welcome
 from app.refusals.codes import CODES
 from app.settings import read_settings
@@ -151,14 +154,25 @@ def test_make_lists_every_target_and_test_runs_every_check() -> None:
     assert all(each in planned for each in ("ruff format --check", "ruff check", "mypy", "pytest"))
 
 
-def test_every_setting_is_documented_with_its_default() -> None:
+def test_every_setting_is_documented_as_config_py_describes_it() -> None:
     spoken = {"audience": "the issuer", "secret_keys": "instance/secret-key", "resources": "keyturn.toml"}
-    spoken |= dict.fromkeys(("limit_requests", "limit_introspection", "redis_url"), "none")
+    spoken |= dict.fromkeys(("limit_requests", "limit_introspection", "limit_api", "redis_url"), "none")
     settings = [each for each in fields(config.Settings) if "variable" in each.metadata]
 
-    assert [[cell.strip("`") for cell in row[:2]] for row in table("variable")] == [
-        [each.metadata["variable"], spoken.get(each.name, str(each.default))] for each in settings
+    assert [[cell.strip("`") for cell in row[:2]] + row[2:] for row in table("variable")] == [
+        [each.metadata["variable"], spoken.get(each.name, str(each.default)), about(each)] for each in settings
     ]
+
+
+def about(setting: Field[Any]) -> str:
+    """What config.py says of a setting, with the bounds of a number."""
+    check, text = setting.metadata["check"], str(setting.metadata["about"])
+    bounds = f" {check.low:,} to {check.high:,} {check.unit}".rstrip() + "." if isinstance(check, config.Whole) else ""
+    return text + bounds
+
+
+def test_every_parameter_of_a_database_url_is_documented() -> None:
+    assert [name for name in PARAMETERS if f"`{name}`" not in README] == []
 
 
 def test_every_command_and_option_is_documented(app: Flask) -> None:
@@ -194,13 +208,10 @@ def test_every_route_is_documented(app: Flask) -> None:
     assert {each.strip("`") for row in table("address") for each in row[0].split(" and ")} == routes
 
 
-def test_every_event_is_documented(app: Flask) -> None:
-    events = set(re.findall(r'(?:(?:record|note)\(\s*|event = )"(\w+)"', SOURCES))
-    views = {rule.endpoint for rule in app.url_map.iter_rules()}
-    events |= {f"{view.removeprefix('oauth.')}_refused" for view in views if view.startswith("oauth.")}
+def test_every_event_is_documented() -> None:
+    section = README.partition("## What is recorded\n")[2].partition("\n## ")[0]
 
-    assert len(events) == 22
-    assert [event for event in events if f"`{event}`" not in README] == []
+    assert set(re.findall(r"`([a-z]+_[a-z_]+)`", section)) == {event.value for event in Event}
 
 
 @pytest.mark.parametrize("folder", sorted(path.name for path in (ROOT / "app").iterdir() if path.is_dir()))

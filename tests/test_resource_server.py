@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -217,35 +219,63 @@ def test_R069_attacks_are_refused_in_both_ways(keyturn: LiveServer, started: Cal
 
 @dataclass
 class Impostor:
-    """An authorization server that answers what a test wants, and counts how often it is asked."""
+    """An authorization server that responds what a test wants, and remembers the requests.
+
+    A document that begins with `=> ` is a redirect to the address behind it.
+    """
 
     url: str
     documents: dict[str, Any]
     asked: list[str]
+    credentials: list[str]
+    redirect: int = 302
 
 
 @pytest.fixture
 def impostor() -> Iterator[Impostor]:
+    with serving() as made:
+        yield made
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Impostor]:
+    """Where a redirect leads."""
+    with serving() as made:
+        yield made
+
+
+@contextmanager
+def serving() -> Iterator[Impostor]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             made.asked.append(self.path)
-            body = made.documents.get(self.path, b"")
-            body = body if isinstance(body, bytes) else json.dumps(body).encode()
-            self.send_response(200 if body else 404)
+            made.credentials.append(self.headers.get("Authorization", ""))
+            document = made.documents.get(self.path, b"")
+            location = document.removeprefix("=> ") if isinstance(document, str) else ""
+            body = document if isinstance(document, bytes) else json.dumps(document).encode()
+            self.send_response(made.redirect if location else 200 if body else 404)
+            if location:
+                self.send_header("Location", location)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.do_GET()
+
         def log_message(self, *_: Any) -> None: ...
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made = Impostor(f"http://127.0.0.1:{server.server_port}", {}, [])
+    made = Impostor(f"http://127.0.0.1:{server.server_port}", {}, [], [])
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield made
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 METADATA, JWKS = "/.well-known/oauth-authorization-server", "/keys"
@@ -304,6 +334,75 @@ def test_a_broken_or_foreign_description_lets_nobody_in(
         assert started(impostor.url, check).status(token) == 503
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_attack_a_redirect_of_introspection_gets_no_secret_and_is_not_believed(
+    impostor: Impostor, elsewhere: Impostor, started: Callable[..., Api], status: int
+) -> None:
+    claims = forging.claims(iss=impostor.url, aud=AUDIENCE, scope=SCOPE)
+    elsewhere.documents = {"/introspect": {"active": True, **claims}}
+    impostor.redirect = status
+    impostor.documents = {
+        METADATA: {"issuer": impostor.url, "introspection_endpoint": f"{impostor.url}/introspect"},
+        "/introspect": f"=> {elsewhere.url}/introspect",
+    }
+    api = started(impostor.url, "introspection")
+
+    assert api.status("garbage") == 503
+
+    assert elsewhere.asked == elsewhere.credentials == []
+    assert f"{impostor.url}/introspect: HTTP status {status}, a redirect, which is not followed" in api.log.read_text()
+
+
+@pytest.mark.parametrize("check", ["jwt", "introspection"])
+def test_attack_a_redirect_of_the_metadata_is_not_followed(
+    impostor: Impostor, elsewhere: Impostor, started: Callable[..., Api], check: str
+) -> None:
+    token = serve(elsewhere, jwk.ECKey.generate_key("P-256"), "one")
+    named = {"issuer": impostor.url, "jwks_uri": elsewhere.url + JWKS, "introspection_endpoint": elsewhere.url + "/i"}
+    elsewhere.documents |= {METADATA: named}
+    impostor.documents = {METADATA: f"=> {elsewhere.url}{METADATA}"}
+
+    assert started(impostor.url, check).status(token) == 503
+
+    assert elsewhere.asked == []
+
+
+def test_attack_a_redirect_of_the_keys_is_not_followed(
+    impostor: Impostor, elsewhere: Impostor, started: Callable[..., Api]
+) -> None:
+    key = jwk.ECKey.generate_key("P-256")
+    token = serve(impostor, key, "one")
+    elsewhere.documents = {JWKS: impostor.documents[JWKS]}
+    impostor.documents[JWKS] = f"=> {elsewhere.url}{JWKS}"
+
+    assert started(impostor.url, "jwt").status(token) == 503
+
+    assert elsewhere.asked == []
+
+
+@pytest.mark.parametrize("check", ["jwt", "introspection"])
+def test_its_log_names_its_issuer_its_audience_and_the_address_that_failed(
+    started: Callable[..., Api], check: str
+) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    api = started(nowhere, check)
+    token = jwt.encode({"alg": "ES256", "kid": "x"}, {}, jwk.ECKey.generate_key("P-256"))
+
+    assert api.status(token) == 503
+
+    log = api.log.read_text()
+    assert f"tokens of the issuer {nowhere} for the audience {AUDIENCE}, checked by {check}" in log
+    assert re.search(re.escape(f"{nowhere}{METADATA}: ") + ".*Connection refused", log)
+
+
+def test_its_help_names_every_setting_that_it_reads() -> None:
+    said = subprocess.run([sys.executable, str(FILE), "--help"], capture_output=True, text=True, check=True).stdout
+
+    settings = re.findall(r'os\.environ\.get\("(\w+)"', FILE.read_text())
+    assert len(settings) == 4
+    assert [name for name in settings if f"  {name} " not in said] == []
+
+
 def test_a_server_that_never_answers_is_given_up(started: Callable[..., Api]) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -319,6 +418,13 @@ def test_a_secret_of_ours_that_is_wrong_fails_closed(keyturn: LiveServer, starte
     api = started(keyturn.url, "introspection", CLIENT_SECRET="kts_wrong")
 
     assert api.status(shipments_token(keyturn)) == 503
+
+
+def test_it_needs_nothing_of_the_sample_api(live: Callable[..., LiveServer], started: Callable[..., Api]) -> None:
+    server = live(KEYTURN_SAMPLE_API="off")
+
+    for check in ("jwt", "introspection"):
+        assert started(server.url, check).status(shipments_token(server)) == 200
 
 
 def test_it_knows_nothing_of_keyturn_but_http() -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.api import stock
+from app.api import hourly_report, stock
 from tests import forging
 from tests.conftest import ISSUER, Machine
+from tests.work import counted
 
 WHERE = f'resource_metadata="{ISSUER}/.well-known/oauth-protected-resource"'
 GUARDED = [
@@ -97,10 +98,39 @@ def test_a_bad_parameter_is_named(admin: Machine, query: str) -> None:
     ],
 )
 def test_a_bad_change_of_the_stock_changes_nothing(partner: Machine, path: str, body: object) -> None:
+    before = partner.get("/inventory", partner.token()).json
+
     answer = partner.send("PUT", path, partner.token(), data=json.dumps(body), content_type="application/json")
 
     assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
-    assert partner.get("/inventory", partner.token()).json == {"items": []}
+    assert partner.get("/inventory", partner.token()).json == before
+
+
+def test_a_report_costs_a_bounded_part_of_one_thread(reporting: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the clock is a second here: a report takes one, and is used again for ten."""
+    moments = iter(range(1_000))
+    monkeypatch.setattr(hourly_report, "monotonic", lambda: next(moments))
+    token = reporting.token()
+
+    with counted(reporting.app) as work:
+        reports = [reporting.get(f"/internal/reports?hours={hours}", token).json["hours"] for hours in range(1, 25)]
+
+    read = [each for each in work.take("SELECT") if "audit_events" in each and "count" in each]
+    assert len(read) == 3
+    assert {report[0]["issued"] for report in reports} == {1}
+
+
+def test_a_report_that_takes_long_holds_no_other_thread_for_long(
+    reporting: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hourly_report, "WAIT_SECONDS", 0.01)
+    token = reporting.token()
+
+    with hourly_report.current_report.of(reporting.app)._lock:
+        refused = reporting.get("/internal/reports", token)
+
+    assert (refused.status_code, refused.json["error"]) == (503, "temporarily_unavailable")
+    assert reporting.get("/internal/reports", token).status_code == 200
 
 
 @pytest.mark.parametrize("message", ["", "x" * 1_001, 5, None, "a\x00b", "\ud800", "line\nline"])
@@ -123,8 +153,9 @@ def test_a_body_that_is_not_json_is_415(admin: Machine) -> None:
 
 
 def test_the_stock_keeps_what_was_put_and_is_bounded(partner: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stock, "MAX_ITEMS", 2)
     token = partner.token()
+    first = partner.get("/inventory", token).json["items"]
+    monkeypatch.setattr(stock, "MAX_ITEMS", len(first) + 2)
 
     statuses = [
         partner.send("PUT", f"/inventory/{sku}", token, json={"quantity": quantity}).status_code
@@ -133,4 +164,4 @@ def test_the_stock_keeps_what_was_put_and_is_bounded(partner: Machine, monkeypat
 
     assert statuses == [200, 200, 200, 400]
     expected = [{"sku": "a", "quantity": 2}, {"sku": "b", "quantity": 3}]
-    assert partner.get("/inventory", token).json == {"items": expected}
+    assert partner.get("/inventory", token).json == {"items": expected + first}

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
+from sqlalchemy.orm import Session
 
+from app.audit.event import AuditEvent
+from app.clients import registry
 from app.clock import now
-from app.storage.database import db
+from app.storage.database import db, transaction
 from app.tokens.stored_token import RevokedToken
 from tests import forging
-from tests.conftest import Machine, Operator, demo
+from tests.conftest import Machine, Operator, build_app, close, demo
 
 INACTIVE = {"active": False}
 
@@ -129,10 +133,9 @@ def test_the_operator_revokes_all_tokens_of_a_client_and_nobody_elses(
         operator.run("tokens", "revoke", "--client", machine.client_id)
 
         assert [machine.get("/inventory", token).status_code for token in tokens] == [401] * 4
-        assert machine.get("/inventory", machine.token()).status_code == 401  # issued in the same second
+        assert machine.get("/inventory", machine.token()).status_code == 200  # issued in the same second, but after it
         assert admin.get("/inventory", foreign).status_code == 200
         clock.shift(1)
-        assert machine.get("/inventory", machine.token()).status_code == 200
         assert machine.get("/inventory", tokens[0]).status_code == 401
 
 
@@ -155,8 +158,8 @@ def test_disabling_a_client_ends_its_tokens_and_enabling_it_does_not_revive_them
 
         operator.run("clients", "enable", machine.client_id)
         assert machine.get("/inventory", token).status_code == 401
-        clock.shift(1)
         assert machine.get("/inventory", machine.token()).status_code == 200
+        clock.shift(1)
         assert machine.get("/inventory", token).status_code == 401
 
 
@@ -212,3 +215,141 @@ def test_R095_why_a_revocation_did_nothing_is_in_the_trail(admin: Machine) -> No
     (event,) = Operator(admin.app).run("explain", answer.headers["X-Request-Id"])["events"]
     assert event["event"] == "token_inactive"
     assert event["reason"] == "inactive: the token is no JWT, or a part of one"
+
+
+@pytest.mark.parametrize("command", [["tokens", "revoke", "--client"], ["clients", "disable"]])
+def test_what_is_ordered_ends_tokens_of_a_second_that_is_still_to_come(
+    operator: Operator, machine: Machine, command: list[str]
+) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        token = machine.token()
+        clock.shift(-30)
+        operator.run(*command, machine.client_id)
+        assert machine.get("/inventory", token).status_code == 401
+
+        operator.run("clients", "enable", machine.client_id)
+
+        assert machine.get("/inventory", token).status_code == 401
+        assert machine.get("/inventory", machine.token()).status_code == 200
+
+
+@pytest.mark.parametrize("order", [registry.revoke_tokens, registry.disable])
+def test_a_token_that_is_issued_between_the_order_and_its_commit_is_dead(
+    app: Flask, new_app: Callable[..., Flask], order: Callable[[str], object]
+) -> None:
+    issued = []
+    machine = demo(new_app(), "demo-partner")
+    with time_machine.travel(now(), tick=False) as clock, app.app_context():
+
+        def issue(session: Session) -> None:
+            if session.dirty:  # the order, in its own transaction, is about to be committed
+                session.flush()
+                clock.shift(5)  # a standby that lags keeps the commit waiting
+                issued.append(machine.token())
+
+        event.listen(db.session, "before_commit", issue)
+        try:
+            order(machine.client_id)
+        finally:
+            event.remove(db.session, "before_commit", issue)
+        registry.enable(machine.client_id)
+
+    (token,) = issued
+    assert machine.get("/inventory", token).status_code == 401
+    assert machine.get("/inventory", machine.token()).status_code == 200
+
+
+def test_on_postgresql_an_opaque_token_that_is_stored_between_the_order_and_its_commit_is_dead(
+    prepared: Callable[[str], str],
+) -> None:
+    url = prepared("postgresql")
+    here, there = build_app(database_url=url), build_app(database_url=url)
+    machine = demo(there, "demo-opaque")
+    with time_machine.travel(now(), tick=False) as clock:
+        with here.app_context(), transaction():
+            registry.end_tokens(registry.get_client("demo-opaque"))
+            db.session.flush()
+            clock.shift(5)
+            token = machine.token()
+            assert machine.get("/inventory", token).status_code == 200
+
+        assert machine.get("/inventory", token).status_code == 401
+    close(here)
+    close(there)
+
+
+@pytest.mark.parametrize("command", ["enable", "disable"])
+def test_a_change_that_is_there_already_changes_nothing_and_says_so(
+    operator: Operator, machine: Machine, command: str
+) -> None:
+    token = machine.token()
+    if command == "disable":
+        operator.run("clients", "disable", machine.client_id)
+    before = operator.run("clients", "show", machine.client_id), len(events(operator.app))
+
+    done = operator.app.test_cli_runner().invoke(args=["clients", command, machine.client_id, "--json"])
+
+    assert done.exit_code == 0
+    assert "nothing was changed" in done.stderr
+    assert json.loads(done.stdout) == before[0]
+    assert (operator.run("clients", "show", machine.client_id), len(events(operator.app))) == before
+    if command == "enable":
+        assert machine.get("/inventory", token).status_code == 200
+
+
+def events(app: Flask) -> list[str]:
+    changes = ("client_enabled", "client_disabled")
+    with app.app_context():
+        return list(db.session.scalars(select(AuditEvent.event).where(AuditEvent.event.in_(changes))))
+
+
+def test_a_token_of_an_earlier_release_has_generation_0(app: Flask, operator: Operator, partner: Machine) -> None:
+    claims = forging.claims(sub="demo-partner", client_id="demo-partner", scope="inventory:read")
+    for generation, status in ((forging.LEFT_OUT, 200), (0, 200), (1, 401)):
+        token = forging.with_our_key(
+            app, claims | {"gen": generation} if generation is not forging.LEFT_OUT else claims
+        )
+        assert partner.get("/inventory", token).status_code == status
+
+    operator.run("tokens", "revoke", "--client", "demo-partner")
+
+    for generation, status in ((forging.LEFT_OUT, 401), (0, 401), (1, 200), (2, 401)):
+        token = forging.with_our_key(
+            app, claims | {"gen": generation} if generation is not forging.LEFT_OUT else claims
+        )
+        assert partner.get("/inventory", token).status_code == status
+
+
+@pytest.mark.parametrize("generation", ["0", 0.0, True, None, [], {}, float("nan")])
+def test_R069_attack_a_generation_that_is_no_whole_number(app: Flask, partner: Machine, generation: object) -> None:
+    claims = forging.claims(sub="demo-partner", client_id="demo-partner", scope="inventory:read", gen=generation)
+
+    assert partner.get("/inventory", forging.with_our_key(app, claims)).status_code == 401
+
+
+def test_what_the_previous_release_revoked_by_the_clock_is_revoked(app: Flask, machine: Machine) -> None:
+    """A server or a command of the previous release, beside this one or after it was rolled back."""
+    with time_machine.travel(now(), tick=False) as clock:
+        Operator(app).run("tokens", "revoke", "--client", machine.client_id)
+        clock.shift(10)
+        token = machine.token()
+        clock.shift(10)
+        with app.app_context(), transaction():
+            registry.get_client(machine.client_id).tokens_not_before = now() + 1
+        clock.shift(1)
+
+        assert machine.get("/inventory", token).status_code == 401
+        assert machine.get("/inventory", machine.token()).status_code == 200
+
+
+def test_a_demo_client_that_was_deleted_comes_back_without_its_old_tokens_whatever_the_clock(
+    operator: Operator, machine: Machine
+) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        token = machine.token()
+        operator.run("clients", "delete", machine.client_id)
+        clock.shift(-60)
+        assert operator.app.test_cli_runner().invoke(args=["prepare"]).exit_code == 0
+
+        assert machine.get("/inventory", token).status_code == 401
+        assert machine.get("/inventory", machine.token()).status_code == 200

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pytest
+from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 from flask import Flask
 
 from tests.conftest import ISSUER, Machine, demo
@@ -46,6 +47,14 @@ def test_R080_R081_R083_members_are_there_or_left_out_as_the_rfc_says(app: Flask
     assert "authorization_endpoint" not in metadata
     assert metadata["grant_types_supported"] == ["client_credentials"]
     assert [name for name, value in metadata.items() if value == []] == ["response_types_supported"]
+
+
+def test_trap_authlib_takes_the_empty_list_that_R080_wants_for_a_missing_member(app: Flask) -> None:
+    metadata = app.test_client().get(WELL_KNOWN).json
+
+    assert metadata["response_types_supported"] == []
+    with pytest.raises(ValueError, match='"response_types_supported" is required'):
+        AuthorizationServerMetadata(metadata).validate_response_types_supported()
 
 
 def test_R082_R083_R084_what_the_metadata_lists_works(admin: Machine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -14,8 +15,10 @@ from joserfc.jwk import KeySet
 
 from app.clients import registry
 from app.clock import now
+from app.storage.database import transaction
+from app.tokens import jwt_check
 from app.tokens.access_token import InvalidTokenError
-from app.tokens.jwt_check import check_jwt
+from app.tokens.checking import check
 from tests import forging
 from tests.conftest import ISSUER, Machine, Operator, kid_of
 from tests.forging import LEFT_OUT
@@ -219,7 +222,7 @@ def test_R069_a_signed_payload_that_is_no_object_is_refused(admin: Machine, payl
     token = forging.with_our_key(admin.app, payload)
 
     with admin.app.test_request_context(), pytest.raises(InvalidTokenError):
-        check_jwt(token)
+        check(token)
 
 
 def test_R069_half_a_token_and_a_changed_one_are_refused(admin: Machine) -> None:
@@ -278,3 +281,58 @@ def test_R028_a_deleted_client_gets_no_token(operator: Operator) -> None:
     assert machine.ask().status_code == 401
     with operator.app.app_context():
         assert registry.find_client(machine.client_id) is None
+
+
+def test_no_live_token_stays_in_memory_and_the_oldest_is_forgotten_first(
+    admin: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jwt_check, "REMEMBERED_TOKENS", 3)
+    tokens = [admin.token() for _ in range(5)]
+    for token in tokens:
+        assert admin.get("/inventory", token).status_code == 200
+    remembered = admin.app.extensions["verified_jwts"]
+
+    assert list(remembered._tokens) == [hashlib.sha256(token.encode()).digest() for token in tokens[2:]]
+    for token in tokens:
+        assert token not in repr(vars(remembered))
+        assert token.rpartition(".")[2] not in repr(vars(remembered))
+    assert {admin.get("/inventory", token).status_code for token in tokens} == {200}
+
+
+def test_what_a_request_does_to_the_claims_of_a_token_reaches_no_other_request(admin: Machine) -> None:
+    token = admin.token()
+    with admin.app.test_request_context():
+        checked = check(token)
+
+        with pytest.raises(TypeError):
+            checked.claims["scope"] = "everything"  # type: ignore[index]
+        with pytest.raises(AttributeError):
+            checked.scope = ("everything",)  # type: ignore[misc]
+
+    assert admin.get("/inventory", token).status_code == 200
+
+
+@pytest.mark.parametrize("token_format", ["jwt", "opaque"])
+def test_a_claim_of_a_client_never_replaces_one_of_the_server(operator: Operator, token_format: str) -> None:
+    """The rules of registration refuse such a claim: this is a row that was written past them."""
+    machine = operator.register("billing", "--scope", "read:logs", "--format", token_format)
+    said = dict.fromkeys(("iss", "aud", "sub", "client_id", "iat", "exp", "jti", "scope", "gen"), "mine")
+    with machine.app.app_context(), transaction():
+        registry.get_client("billing").claims = said | {"org_id": "acme"}
+    token = machine.token()
+
+    with machine.app.test_request_context():
+        claims = check(token).claims
+
+    assert claims["org_id"] == "acme"
+    assert "mine" not in claims.values()
+    assert "gen" in operator.is_refused("clients", "create", "b2", "--scope", "read:logs", "--claim", "gen=1")
+
+
+def test_a_token_has_its_clients_generation_once_there_was_more_than_one(operator: Operator) -> None:
+    machine = operator.register("billing", "--scope", "read:logs")
+    assert "gen" not in decoded(machine.app, machine.token()).claims
+
+    operator.run("tokens", "revoke", "--client", "billing")
+
+    assert decoded(machine.app, machine.token()).claims["gen"] == 1

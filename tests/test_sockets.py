@@ -5,18 +5,28 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
+from tests.calling import token
 from tests.conftest import LiveServer, answers
-
-FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
-START = f"POST /oauth/token HTTP/1.1\r\nHost: x\r\n{FORM}"
-STALL = 40  # seconds after which a test gives up; the server does so after REQUEST_SECONDS of gunicorn.conf.py
+from tests.hostile_clients import (
+    FORM,
+    STALL,
+    START,
+    Response,
+    chunked,
+    connect,
+    crowd,
+    everything,
+    exchange,
+    is_open,
+    read_response,
+    statuses,
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,32 +34,6 @@ def server(
     prepared: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory, live_servers: Callable[..., LiveServer]
 ) -> LiveServer:
     return live_servers(prepared("sqlite"), tmp_path_factory.mktemp("sockets"))
-
-
-def connect(server: LiveServer) -> socket.socket:
-    place = urlsplit(server.url)
-    return socket.create_connection((place.hostname, place.port), timeout=STALL)
-
-
-def exchange(server: LiveServer, sent: bytes, *, half_close: bool = False) -> bytes:
-    """Everything that the server answers until it closes the connection; a test fails if it hangs."""
-    with connect(server) as connection:
-        connection.sendall(sent)
-        if half_close:
-            connection.shutdown(socket.SHUT_WR)
-        return everything(connection)
-
-
-def everything(connection: socket.socket) -> bytes:
-    received = b""
-    with contextlib.suppress(ConnectionResetError):
-        while part := connection.recv(65_536):
-            received += part
-    return received
-
-
-def statuses(received: bytes) -> list[int]:
-    return [int(line.split()[1]) for line in received.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
 
 
 @pytest.mark.parametrize(
@@ -96,35 +80,227 @@ def test_R107_a_body_that_is_cut_off_is_refused_whole(server: LiveServer, path: 
         assert json.loads(received.partition(b"\r\n\r\n")[2])["error"] == "invalid_request"
 
 
-def test_R107_stalled_bodies_do_not_stop_the_server_for_good(server: LiveServer) -> None:
-    with ExitStack() as stack:
-        stalled = [stack.enter_context(connect(server)) for _ in range(24)]
-        for connection in stalled:
-            connection.sendall(f"{START}Content-Length: 100\r\n\r\ng".encode())
+GET = "GET /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\n"
+# What a client sends and then does not go on with, and how many of them do so.
+CROWDS = [
+    pytest.param("", 400, id="nothing"),
+    pytest.param("G", 200, id="one-byte"),
+    pytest.param(GET, 200, id="half-a-head"),
+    pytest.param(f"{START}Content-Length: 100\r\n\r\ng", 200, id="half-a-body"),
+    pytest.param(f"{START}Content-Length: 900000\r\n\r\n{'x' * 70_000}", 60, id="much-of-a-long-body"),
+    pytest.param(f"{START}Transfer-Encoding: chunked\r\n\r\n5\r\ngrant\r\n", 200, id="half-the-chunks"),
+    pytest.param(f"{START}Expect: 100-continue\r\nContent-Length: 900000\r\n\r\n", 200, id="expects-and-waits"),
+]
 
-        with connect(server) as polite:  # all threads are taken: it waits for their time-out, and is answered
-            polite.sendall(b"GET /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            assert statuses(polite.recv(65_536)) == [200]
 
-        assert statuses(stalled[0].recv(65_536)) == [400]
+@pytest.mark.parametrize(("sent", "size"), CROWDS)
+def test_R107_a_client_gets_its_token_while_others_send_a_part_and_wait(
+    server: LiveServer, sent: str, size: int
+) -> None:
+    with crowd(server, sent.encode(), size) as waiting:
+        for connection in waiting if "Expect" in sent else []:
+            assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+        tokens = [token(server) for _ in range(4)]
+
+        # The order is what counts: the tokens came before the server gave any of these up.
+        assert [is_open(connection) for connection in waiting] == [True] * size
+    assert all(tokens)
 
 
-@pytest.mark.parametrize("begin", [f"{START}Content-Length: 100\r\n\r\n", START], ids=["body", "header"])
-def test_R107_a_client_that_trickles_is_cut_off(server: LiveServer, begin: str) -> None:
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(f"{GET}Connection: close\r\n\r\n", id="close"),
+        pytest.param("NO HTTP\r\n\r\n", id="malformed"),
+        pytest.param(f"{START}Content-Length: 3000000\r\n\r\n", id="too-long"),
+    ],
+)
+def test_R107_a_client_gets_its_token_while_others_do_not_hang_up(server: LiveServer, sent: str) -> None:
+    with crowd(server, sent.encode(), 100) as silent:
+        tokens = [token(server) for _ in range(4)]
+
+        # Each has its response and the server's end of the connection, and keeps its own end open.
+        assert all(everything(connection).startswith(b"HTTP/1.1 ") for connection in silent)
+    assert all(tokens)
+
+
+def test_R107_a_client_gets_its_token_while_kept_connections_all_ask_to_close(server: LiveServer) -> None:
+    with crowd(server, f"{GET}\r\n".encode(), 200) as silent:
+        for connection in silent:
+            assert read_response(connection)
+            connection.sendall(f"{GET}Connection: close\r\n\r\n".encode())
+
+        assert token(server)
+        assert all(everything(connection).startswith(b"HTTP/1.1 200") for connection in silent)
+    assert "WORKER TIMEOUT" not in server.log.read_text()
+
+
+def test_a_connection_more_than_a_worker_has_room_for_takes_the_place_of_an_idle_one(
+    prepared: Callable[[str], str], tmp_path: Path, live_servers: Callable[..., LiveServer]
+) -> None:
+    few = live_servers(prepared("sqlite"), tmp_path, GUNICORN_CMD_ARGS="--worker-connections 20", WEB_CONCURRENCY="1")
+    with crowd(few, b"G", 30) as partial, crowd(few, f"{GET}\r\n".encode(), 30) as kept:
+        assert token(few)
+
+        assert not is_open(partial[0])
+        assert len(kept) == 30
+    assert few.stop() == 0
+
+
+def test_a_client_that_does_not_read_its_response_ends_with_its_time(server: LiveServer) -> None:
+    with connect(server) as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1_024)
+        with contextlib.suppress(TimeoutError, OSError):
+            deaf.settimeout(1)
+            for _ in range(2_000):
+                deaf.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
+
+        assert token(server)
+
+
+def test_a_client_that_waits_for_permission_to_send_its_body_gets_it_once(server: LiveServer) -> None:
+    with connect(server) as careful:
+        careful.sendall(f"{START}Expect: 100-continue\r\nContent-Length: 12\r\n\r\n".encode())
+        assert careful.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+        careful.sendall(b"grant_type=x")
+
+        response = read_response(careful)
+        assert response
+        assert response.status == 400
+        assert_connection_is_as_announced(careful, response)
+
+
+def assert_connection_is_as_announced(connection: socket.socket, response: Response | None) -> None:
+    """Whether the next request is served, or the response said that it would not be (RFC 9112, section 9.6)."""
+    if response is None or response.announces_the_end:
+        assert connection.recv(1) == b""
+        return
+    connection.sendall(f"{GET}\r\n".encode())
+    following = read_response(connection)
+    assert following
+    assert following.status == 200
+
+
+LENGTHS = [0, 10, 16_384, 16_385, 65_535, 65_536, 100_000, 1_048_577, 3_000_000]
+TARGETS = ["POST /oauth/token", "POST /oauth/introspect", "PUT /inventory/a", "GET /.well-known/jwks.json", "PUT /x"]
+CREDENTIALS = ["", "Authorization: Basic ZGVtby1hZG1pbjprdHNfd3Jvbmc=\r\n", "Authorization: Bearer x\r\n"]
+
+
+@pytest.mark.parametrize("credentials", CREDENTIALS, ids=["nobody", "wrong-secret", "bearer"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_response_to_a_body_of_any_length_tells_whether_the_connection_goes_on(
+    server: LiveServer, target: str, credentials: str
+) -> None:
+    head = f"{target} HTTP/1.1\r\nHost: x\r\n{FORM}{credentials}"
+    for length in LENGTHS:
+        body = b"x" * length
+        for framed in (
+            f"{head}Content-Length: {length}\r\n\r\n".encode() + body,
+            f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + chunked(body),
+        ):
+            with connect(server) as connection:
+                connection.sendall(framed)
+                assert_connection_is_as_announced(connection, read_response(connection))
+
+
+CHUNKED = "Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("ending", ["stays", "half-close"])
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(f"{CHUNKED}zz\r\nabc\r\n0\r\n\r\n", id="no-chunk-size"),
+        pytest.param(f"{CHUNKED}3\r\nabcdef\r\n0\r\n\r\n", id="chunk-longer-than-its-size"),
+        pytest.param(f"{CHUNKED}3;=\r\nabc\r\n0\r\n\r\n", id="bad-extension"),
+        pytest.param(f"{CHUNKED}3\r\nabc\r\n0\r\nno trailer\r\n\r\n", id="bad-trailer"),
+        pytest.param(f"{CHUNKED}fffffffff\r\nabc", id="endless-chunk"),
+        pytest.param(f"{CHUNKED}{'1' * 40_000}", id="endless-size"),
+        pytest.param(f"{CHUNKED}0\r\n{'x: y' * 100_000}", id="endless-trailer"),
+        pytest.param("Content-Length: 5\r\nExpect: x\r\n\r\n", id="unknown-expectation"),
+        pytest.param(f"X: {'y' * 50_000}\r\n\r\n", id="endless-header"),
+    ],
+)
+def test_a_response_to_a_broken_body_tells_that_the_connection_ends(
+    server: LiveServer, target: str, body: str, ending: str
+) -> None:
     with connect(server) as connection:
-        connection.sendall(begin.encode())
-        connection.settimeout(1)
-        for _ in range(STALL):
-            try:
-                connection.sendall(b"x")
-                connection.recv(65_536)
-            except TimeoutError:
-                continue  # a second later, the next byte
-            except OSError:
-                pass
-            return  # refused, or closed
+        connection.sendall(f"{target} HTTP/1.1\r\nHost: x\r\n{FORM}{body}".encode())
+        if ending == "half-close":
+            connection.shutdown(socket.SHUT_WR)
 
-    pytest.fail("it was never cut off")
+        response = read_response(connection)
+
+        assert response
+        assert 400 <= response.status < 500
+        assert response.announces_the_end
+        assert json.loads(response.body)["error"]
+        assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("body", ["Content-Length: 100000\r\n\r\n", CHUNKED], ids=["length", "chunks"])
+def test_a_response_to_a_body_that_is_cut_short_tells_that_the_connection_ends(
+    server: LiveServer, target: str, body: str
+) -> None:
+    with connect(server) as connection:
+        connection.sendall(f"{target} HTTP/1.1\r\nHost: x\r\n{FORM}{body}5\r\nabc".encode())
+        connection.shutdown(socket.SHUT_WR)
+
+        response = read_response(connection)
+
+        assert response
+        assert response.announces_the_end
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        pytest.param("GET /kts_reflected\r\n\r\n", 400, id="no-version"),
+        pytest.param(f"GET /{'kts_reflected' * 400} HTTP/1.1\r\nHost: x\r\n\r\n", 414, id="line-too-long"),
+        pytest.param(f"{GET}X: {'kts_reflected' * 700}\r\n\r\n", 431, id="header-too-long"),
+        pytest.param(f"{GET}Expect: kts_reflected\r\n\r\n", 417, id="expectation"),
+        pytest.param(f"{START}Transfer-Encoding: kts_reflected\r\n\r\n", 501, id="transfer-coding"),
+        pytest.param(f"{GET}kts_reflected\r\n\r\n", 400, id="no-colon"),
+    ],
+)
+def test_R059_R061_what_gunicorn_refuses_is_refused_in_json_and_nothing_of_it_comes_back(
+    server: LiveServer, sent: str, status: int
+) -> None:
+    head, _, body = exchange(server, sent.encode()).partition(b"\r\n\r\n")
+
+    assert statuses(head) == [status]
+    assert b"Content-Type: application/json" in head
+    assert b"Cache-Control: no-store" in head
+    assert json.loads(body)["error"] == "invalid_request"
+    assert b"kts_reflected" not in head + body
+    assert "kts_reflected" not in server.log.read_text()
+
+
+def test_R107_clients_that_stall_or_trickle_are_cut_off(server: LiveServer) -> None:
+    with contextlib.ExitStack() as stack:
+        stalled, in_body, in_head = (stack.enter_context(connect(server)) for _ in range(3))
+        stalled.sendall(f"{START}Content-Length: 100\r\n\r\ng".encode())
+        in_body.sendall(f"{START}Content-Length: 100\r\n\r\n".encode())
+        in_head.sendall(START.encode())
+        trickling = {in_body, in_head}
+        for _ in range(STALL):
+            for connection in list(trickling):
+                if is_open(connection):
+                    connection.sendall(b"x")
+                else:
+                    trickling.discard(connection)
+            if not trickling:
+                break
+            time.sleep(1)  # a second later, the next byte
+
+        assert not trickling
+        stalled.settimeout(STALL)
+        in_body.settimeout(STALL)
+        assert statuses(everything(stalled)) == statuses(everything(in_body)) == [400]
 
 
 def test_R107_pipelined_requests_are_answered_in_their_order_or_not_at_all(server: LiveServer) -> None:

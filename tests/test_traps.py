@@ -53,7 +53,19 @@ def test_trap_a_key_that_is_not_parsed_is_imported_again_for_every_token(admin: 
 
 
 def test_trap_the_default_audience_is_the_clients_own_id(admin: Machine) -> None:
-    client = RegisteredClient("someone", "", "", None, None, "", "{}", "jwt", None, None, [])
+    client = RegisteredClient(
+        client_id="someone",
+        scope="",
+        default_scope="",
+        access_token_seconds=None,
+        token_endpoint_auth_method=None,
+        grant_types="",
+        claims_json="{}",
+        token_format="jwt",
+        resource_server=None,
+        disabled_at=None,
+        secrets=[],
+    )
     assert JWTBearerTokenGenerator.get_audiences(None, client, None, "") == "someone"
 
     payload = json.loads(jwk_payload(admin.token()))

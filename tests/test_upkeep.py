@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import InstrumentedAttribute
 
 from app.audit import trail
-from app.audit.audit_event import AuditEvent
+from app.audit.event import AuditEvent
 from app.clients.secret import ClientSecret
-from app.clock import now
-from app.keys.signing_key import LEEWAY_SECONDS, LINGER_SECONDS, SigningKey
+from app.clock import LEEWAY_SECONDS, now
+from app.keys.signing_key import LINGER_SECONDS, SigningKey
 from app.operations import cleanup
 from app.storage import database
 from app.storage.database import Base, db, transaction
 from app.tokens.stored_token import IssuedToken, RevokedToken
 from tests.conftest import Machine, Operator, demo
 
-WEEK = 7 * 86_400
+DAY = 86_400
+WEEK = 7 * DAY
 
 
 def counted(app: Flask, model: type[Base]) -> int:
@@ -33,67 +37,102 @@ def removed(operator: Operator) -> dict[str, int]:
     return dict(operator.run("cleanup")["removed"])
 
 
+def age(app: Flask, column: InstrumentedAttribute[Any], seconds: int) -> None:
+    """Let a moment be longer ago, in every row: a cleanup needs a clock that is right."""
+    with app.app_context(), transaction():
+        db.session.execute(update(column.class_).values({column: column - seconds}))
+
+
 def test_a_token_is_removed_a_minute_after_it_expired_and_not_before(operator: Operator) -> None:
-    machine = demo(operator.app, "demo-opaque")
-    with time_machine.travel(now(), tick=False) as clock:
-        machine.revoke(machine.token())
-        clock.shift(10)
-        living = machine.token()
-        clock.shift(3_600 + LEEWAY_SECONDS - 11)
-        assert removed(operator)["opaque tokens"] == 0
-        clock.shift(1)
-        assert removed(operator)["opaque tokens"] == 1
-        clock.shift(-LEEWAY_SECONDS)
-        assert machine.get("/inventory", living).status_code == 200
+    demo(operator.app, "demo-opaque").token()
+
+    age(operator.app, IssuedToken.expires_at, 3_600 + LEEWAY_SECONDS - 20)
+    assert removed(operator)["opaque tokens"] == 0
+    age(operator.app, IssuedToken.expires_at, 40)
+    assert removed(operator)["opaque tokens"] == 1
 
 
-def test_a_revocation_is_kept_until_the_token_would_have_expired(operator: Operator, partner: Machine) -> None:
-    with time_machine.travel(now(), tick=False) as clock:
-        token = partner.token()
-        partner.revoke(token)
-        clock.shift(3_600 - 1)
-        assert removed(operator)["revocations"] == 0
-        assert partner.get("/inventory", token).status_code == 401
-        clock.shift(1 + LEEWAY_SECONDS)
-        assert removed(operator)["revocations"] == 1
-        assert partner.get("/inventory", token).status_code == 401
+def test_a_revocation_is_kept_until_a_day_after_its_token_expired(operator: Operator, partner: Machine) -> None:
+    partner.revoke(partner.token())
+
+    age(operator.app, RevokedToken.expires_at, 3_600 + DAY - 20)
+    assert removed(operator)["revocations"] == 0
+    age(operator.app, RevokedToken.expires_at, 40)
+    assert removed(operator)["revocations"] == 1
+
+
+def test_attack_a_cleanup_with_a_clock_ahead_revives_no_revoked_token(operator: Operator, partner: Machine) -> None:
+    token = partner.token()
+    partner.revoke(token)
+
+    for ahead in (3_600, 23 * 3_600):
+        with time_machine.travel(now() + ahead):
+            operator.app.test_cli_runner().invoke(args=["cleanup"])
+
+    assert partner.get("/inventory", token).status_code == 401
+
+
+def test_postgresqls_clock_stops_a_cleanup(operator: Operator, database_url: str) -> None:
+    fill(operator.app, 3)
+    if database_url.startswith("sqlite"):
+        assert removed(operator)["opaque tokens"] == 3  # SQLite has no clock of its own
+        return
+
+    for shift, words in ((70, "70 seconds ahead of"), (-70, "70 seconds behind")):
+        with time_machine.travel(now() + shift, tick=False):
+            said = operator.is_refused("cleanup")
+        assert re.search(f"clock is (69|70|71) {words[3:]} the database's: nothing is deleted by age", said)
+
+    assert counted(operator.app, IssuedToken) == 3
+    assert removed(operator)["opaque tokens"] == 3
 
 
 def test_a_secret_is_kept_for_a_week_after_its_end(operator: Operator) -> None:
-    with time_machine.travel(now(), tick=False) as clock:
-        operator.run("clients", "rotate-secret", "demo-admin", "--overlap", "60")
-        clock.shift(60 + WEEK - 1)
-        assert removed(operator)["secrets"] == 0
-        clock.shift(1)
-        assert removed(operator)["secrets"] == 1
+    operator.run("clients", "rotate-secret", "demo-admin", "--overlap", "60")
+
+    age(operator.app, ClientSecret.not_after, 60 + WEEK - 20)
+    assert removed(operator)["secrets"] == 0
+    age(operator.app, ClientSecret.not_after, 40)
+    assert removed(operator)["secrets"] == 1
 
     assert [each["name"] for each in operator.run("clients", "show", "demo-admin")["secrets"]] == ["secret-2"]
 
 
-def test_a_key_is_removed_when_it_is_gone_and_never_the_one_that_signs(operator: Operator, admin: Machine) -> None:
-    with time_machine.travel(now(), tick=False) as clock:
-        operator.run("keys", "rotate", "--now")
-        assert removed(operator)["signing keys"] == 0
-        clock.shift(LINGER_SECONDS)
-        assert removed(operator)["signing keys"] == 1
-        operator.run("keys", "withdraw", operator.run("keys", "list")["keys"][0]["kid"])
-        assert removed(operator)["signing keys"] == 1
+def test_a_key_is_removed_a_day_after_it_is_gone_and_never_the_one_that_signs(
+    operator: Operator, admin: Machine
+) -> None:
+    operator.run("keys", "rotate", "--now")
 
-        assert admin.get("/admin/logs", admin.token()).status_code == 200
-        assert counted(operator.app, SigningKey) == 1
+    age(operator.app, SigningKey.gone_at, LINGER_SECONDS + DAY - 20)
+    assert removed(operator)["signing keys"] == 0
+    age(operator.app, SigningKey.gone_at, 40)
+    assert removed(operator)["signing keys"] == 1
+
+    assert admin.get("/admin/logs", admin.token()).status_code == 200
+    assert counted(operator.app, SigningKey) == 1
 
 
-def test_the_trail_keeps_the_days_and_rows_of_its_settings(new_app: Callable[..., Flask]) -> None:
+def test_the_trail_keeps_the_rows_of_its_setting_and_old_events_until_they_are_asked_away(
+    new_app: Callable[..., Flask],
+) -> None:
     app = new_app(audit_days=2, audit_rows=1_000)
-    operator, rows = Operator(app), [{"at": now(), "event": "token_issued"}] * 1_500
+    operator, row = Operator(app), {"at": now(), "event": "token_issued", "budget": "issued", "count": 1}
     with app.app_context():
         trail.current_batch().close()
         with transaction():
-            db.session.execute(insert(AuditEvent), [{**row, "count": 1} for row in rows])
-            db.session.add(AuditEvent(at=now() - 2 * 86_400 - 1, event="client_created"))
+            db.session.add(AuditEvent(at=now() - 2 * DAY - 20, event="client_created", budget="changes"))
+            db.session.add(AuditEvent(at=now() - 2 * DAY + 20, event="client_created", budget="changes"))
+            db.session.execute(insert(AuditEvent), [row] * 1_500)
 
-    assert removed(operator)["audit events"] == 501
+    first, said, last = (
+        operator.run("cleanup"),
+        app.test_cli_runner().invoke(args=["cleanup"]).stdout,
+        operator.run("cleanup", "--old-events"),
+    )
 
+    assert (first["removed"]["audit events"], first["old_events_left"]) == (500, 1)
+    assert "1 audit events are older than KEYTURN_AUDIT_DAYS." in said
+    assert (last["removed"]["audit events"], last["old_events_left"]) == (1, 0)
     with app.app_context():
         assert db.session.scalar(select(func.count()).where(AuditEvent.event == "token_issued")) == 1_000
 

@@ -59,7 +59,6 @@ def counted(app: Flask) -> Iterator[Work]:
     count(hmac, "compare_digest", lambda *_: "compare")
     count(jwk, "import_key", lambda *_: "import")
     count(authlib._joserfc_helpers, "import_key", lambda *_: "import")
-    count(Limits, "test", lambda *_: "limit test")
     count(Limits, "hit", lambda *_: "limit hit")
 
     def execute(*arguments: Any) -> None:

@@ -1,4 +1,4 @@
-"""This file is the sample API: five routes, each behind a scope.
+"""The sample API: five routes, each behind a scope.
 
 `GET /admin/logs` is the guide's guarded route, and shows the real audit trail of this server.
 `read:all_data` opens every GET.
@@ -14,7 +14,9 @@ from flask import Blueprint
 
 from app.api import request_values, stock
 from app.api.guard import require_oauth
-from app.audit import trail
+from app.api.hourly_report import MAX_HOURS, current_report
+from app.audit import reports, trail
+from app.audit.event import Event
 from app.storage.database import transaction
 
 SKU = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -28,7 +30,7 @@ blueprint = Blueprint("samples", __name__)
 def read_logs() -> dict[str, Any]:
     """The newest events first; `next_before` is the `before` of the next page."""
     limit = request_values.whole_number("limit", default=50, high=200)
-    found = trail.recent(
+    found = reports.recent(
         limit=limit,
         before=request_values.whole_number("before", default=MAX_ID, high=MAX_ID),
         client_id=request_values.text("client_id"),
@@ -46,7 +48,7 @@ def write_log() -> tuple[dict[str, Any], int]:
     if not isinstance(message, str) or not 1 <= len(message) <= 1_000 or not message.isprintable():
         raise request_values.bad_request("The member message must be 1 to 1000 printable characters.")
     with transaction():
-        event = trail.record("entry_added", client_id=current_token.client_id, reason=message)
+        event = trail.record(Event.ENTRY_ADDED, client_id=current_token.client_id, reason=message)
     return event.as_dict(), 201
 
 
@@ -54,7 +56,8 @@ def write_log() -> tuple[dict[str, Any], int]:
 @require_oauth(["reports:read", "read:all_data"])
 def read_reports() -> dict[str, Any]:
     """Tokens issued and refused, per client and hour."""
-    return {"hours": trail.tokens_per_hour(hours=request_values.whole_number("hours", default=24, high=168))}
+    hours = request_values.whole_number("hours", default=24, high=MAX_HOURS)
+    return {"hours": current_report().last(hours)}
 
 
 @blueprint.get("/inventory")

@@ -1,4 +1,4 @@
-"""This file is the stock of the sample warehouse: how many there are of what."""
+"""The stock of the sample warehouse: how many there are of what."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from app.storage.database import Base, db, transaction
 
 MAX_ITEMS = 1_000
 MAX_QUANTITY = 1_000_000_000
+# What the warehouse has on a first start in development, so that there is something to read.
+FIRST_STOCK = {"pallet-4711": 12, "pallet-4712": 3, "crate-0815": 40}
 
 
 class StockItem(Base):
@@ -27,6 +29,19 @@ class StockFullError(Exception):
 def items() -> Sequence[StockItem]:
     # Sorted here: a database sorts as its locale says.
     return sorted(db.session.scalars(select(StockItem)), key=lambda item: item.sku)
+
+
+def fill_if_empty() -> int:
+    """Put the first stock into an empty warehouse; one with any article stays as it is.
+
+    Returns:
+        How many articles were put.
+    """
+    if db.session.scalar(select(func.count(StockItem.sku))):
+        return 0
+    for sku, quantity in FIRST_STOCK.items():
+        put(sku, quantity)
+    return len(FIRST_STOCK)
 
 
 def put(sku: str, quantity: int) -> None:

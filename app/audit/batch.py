@@ -1,27 +1,43 @@
-"""This file is what a worker has noted and not yet written, in bounded memory."""
+"""What a worker has to write and has not yet written, in bounded memory.
+
+Each budget has room of its own, so that a flood of refusals takes none from issued tokens.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any, NamedTuple
 
 from sqlalchemy.orm import InstrumentedAttribute
 
+from app.audit.event import Budget, Event
 from app.clock import now
 
-MAX_ROWS = 1_000
-MAX_SINGLE_ROWS = 50
+MAX_ROWS = 1_000  # of each budget
+MAX_SINGLE_ROWS = 50  # of each budget
+MAX_MARKS = 10_000  # of each column
 HOUR = 3_600
 
 
 class Noted(NamedTuple):
     """What equal events have in common."""
 
-    event: str
+    event: Event
+    budget: Budget
     client_id: str | None = None
     scope: str | None = None
     reason: str | None = None
+
+    def without_words(self) -> Noted:
+        """The event without anything that a caller can vary at will: the reason's code, and no claimed client id."""
+        code = self.reason.partition(":")[0] if self.reason else None
+        client_id = None if self.budget is Budget.ANONYMOUS else self.client_id
+        return self._replace(client_id=client_id, reason=code)
+
+    def as_row(self) -> dict[str, Any]:
+        # Plain text: each driver has ideas of its own about an enum.
+        return self._asdict() | {"event": self.event.value, "budget": self.budget.value}
 
 
 class RowKey(NamedTuple):
@@ -43,49 +59,54 @@ class Batch:
         self._lock = threading.Lock()
         self._rows: Rows = {}
         self._marks: Marks = defaultdict(dict)
-        self._singles = 0
+        self._sizes: Counter[Budget] = Counter()
+        self._singles: Counter[Budget] = Counter()
         self._dropped = 0
 
     def note(self, noted: Noted, request_id: str | None) -> None:
         """Add an event: counted with its equals, or, if it has a reason, in a row of its own.
 
-        There are MAX_SINGLE_ROWS of those in a batch. Whoever sends more of them has them counted
-        by the code that the reason begins with: what a caller writes into a reason fills no table.
+        A budget has MAX_SINGLE_ROWS of those in a batch. The events past them are counted by the code
+        that the reason begins with: what a caller invents makes no more rows than that.
         """
         moment = now()
         with self._lock:
-            single = noted.reason is not None and self._singles < MAX_SINGLE_ROWS
-            self._singles += single
-            if noted.reason and not single:
-                noted = noted._replace(reason=noted.reason.partition(":")[0])
-            key = RowKey(noted, moment // HOUR, request_id if single else None)
+            single = noted.reason is not None and self._singles[noted.budget] < MAX_SINGLE_ROWS
+            self._singles[noted.budget] += single
+            key = RowKey(noted if single else noted.without_words(), moment // HOUR, request_id if single else None)
             self._add(key, {"at": moment, "request_id": request_id, "count": 1})
 
     def mark(self, column: InstrumentedAttribute[Any], row_id: int, moment: int) -> None:
         """Set a column of one row to a moment; the newest moment wins."""
         with self._lock:
-            self._marks[column][row_id] = moment
+            marks = self._marks[column]
+            if row_id in marks or len(marks) < MAX_MARKS:
+                marks[row_id] = moment
 
     def take(self) -> tuple[Rows, Marks, int]:
         """Everything, and how many events found no room; the batch is empty afterwards."""
         with self._lock:
             taken = self._rows, self._marks, self._dropped
-            self._rows, self._marks, self._singles, self._dropped = {}, defaultdict(dict), 0, 0
+            self._rows, self._marks, self._dropped = {}, defaultdict(dict), 0
+            self._sizes, self._singles = Counter(), Counter()
             return taken
 
     def give_back(self, rows: Rows, marks: Marks) -> None:
         """Keep what was taken and not written, with what has come meanwhile."""
         with self._lock:
             newer, self._rows = self._rows, rows
+            self._sizes = Counter(key.noted.budget for key in rows)
             for key, row in newer.items():
                 self._add(key, row)
-            self._singles = sum(key.request_id is not None for key in self._rows)
+            self._singles = Counter(key.noted.budget for key in self._rows if key.request_id is not None)
             for column, moments in marks.items():
-                self._marks[column] = moments | self._marks[column]
+                self._marks[column] = dict(list((moments | self._marks[column]).items())[-MAX_MARKS:])
 
     def _add(self, key: RowKey, row: dict[str, Any]) -> None:
-        if key not in self._rows and len(self._rows) >= MAX_ROWS:
-            self._dropped += row["count"]
-            return
+        if key not in self._rows:
+            if self._sizes[key.noted.budget] >= MAX_ROWS:
+                self._dropped += row["count"]
+                return
+            self._sizes[key.noted.budget] += 1
         counted = self._rows.get(key, {"count": 0})["count"]
         self._rows[key] = row | {"count": counted + row["count"]}

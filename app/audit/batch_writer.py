@@ -1,8 +1,8 @@
-"""This file is how a worker writes its batch: by a thread of its own, half a second after the first event.
+"""The writer of a worker's batch: a thread of its own, half a second after the first event.
 
 No request waits for it. It is also written before this worker reads the trail, and when the worker
-ends. What the database does not take is kept and tried again; what no longer fits is dropped,
-counted and logged.
+ends. What the database does not take stays in memory and is tried again; what no longer fits is
+dropped, and the log says how many events that were.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from sqlalchemy import bindparam, insert, update
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.audit import retention
-from app.audit.audit_event import AuditEvent
 from app.audit.batch import Batch, Marks, Noted, Rows
-from app.clock import now
+from app.audit.event import AuditEvent
+from app.audit.retention import Trimmer
 from app.logs import log
 from app.settings import current_settings
 from app.storage.database import WRITES, db
@@ -114,7 +113,7 @@ class BatchWriter:
                 change = update(model).where(model.id == bindparam("row")).values({column: bindparam("moment")})
                 connection.execute(change, [{"row": row, "moment": at} for row, at in moments.items()])
             if rows:
-                connection.execute(insert(AuditEvent), [key.noted._asdict() | row for key, row in rows.items()])
+                connection.execute(insert(AuditEvent), [key.noted.as_row() | row for key, row in rows.items()])
             connection.commit()
 
     def _insert_singly(self, rows: Rows) -> None:
@@ -146,7 +145,7 @@ class BatchWriter:
             self._filled.set()
 
     def _run(self) -> None:
-        trimmed = now()
+        trimmer, trimmed = Trimmer(current_settings.of(self._app)), time.monotonic()
         while not self._closed.is_set():
             self._filled.wait(TRIM_SECONDS)
             self._closed.wait(WRITE_SECONDS)
@@ -154,10 +153,10 @@ class BatchWriter:
             try:
                 if not self.write():
                     self._filled.set()
-                elif now() >= trimmed + TRIM_SECONDS:
+                elif time.monotonic() >= trimmed + TRIM_SECONDS:
                     with self._app.app_context():
                         # A step each time, so that no event waits for it; the next one soon if there is more.
-                        if not retention.trim(current_settings(), steps=1):
-                            trimmed = now()
+                        if not trimmer.step():
+                            trimmed = time.monotonic()
             except Exception as error:  # whatever it is, the next batch is written
                 log.error("the audit trail's thread failed", exc_info=error)

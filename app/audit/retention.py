@@ -1,33 +1,108 @@
-"""This file is how long the audit trail is kept: KEYTURN_AUDIT_DAYS, and KEYTURN_AUDIT_ROWS of what happens often."""
+"""How long the audit trail is kept: KEYTURN_AUDIT_ROWS of each budget, and KEYTURN_AUDIT_DAYS.
+
+A clock may be wrong. So deleting by age needs this machine's clock and the database's to agree, and a
+server deletes no more than a day of the trail in a day that it runs; more is done by hand, with
+`flask cleanup`. The newest row is never deleted: SQLite would give its id once more.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+import time
+
+from sqlalchemy import ColumnElement, extract, func, select
 
 import config
-from app.audit.audit_event import AuditEvent
+from app.audit.event import AuditEvent, Budget
 from app.clock import now
-from app.storage.database import delete_in_steps
+from app.logs import log
+from app.storage.database import db, delete_in_steps
 
 DAY_SECONDS = 86_400
-# What a client can cause as often as it likes. All else is bounded by age only: no flood washes it out.
-FREQUENT = (
-    *("token_issued", "token_refused", "access_refused", "entry_added", "token_revoked", "token_inactive"),
-    *("introspection_refused", "revocation_refused", "request_refused", "request_failed", "limits_not_shared"),
-)
+HOUR_SECONDS = 3_600
+MAX_CLOCK_SECONDS = 60  # by how much two clocks that agree may differ
 
 
-def trim(settings: config.Settings, *, steps: int | None = None) -> int:
-    """Remove the rows past the bounds.
+class ClocksDifferError(Exception):
+    """This machine's clock and the database's differ: one of them is wrong."""
+
+
+def check_clock() -> None:
+    """Compare this machine's clock with the database's; SQLite has none of its own.
+
+    Raises:
+        ClocksDifferError: If they differ by more than MAX_CLOCK_SECONDS.
+    """
+    if db.engine.dialect.name != "postgresql":
+        return
+    ahead = now() - int(db.session.scalar(select(extract("epoch", func.clock_timestamp()))) or 0)
+    if abs(ahead) > MAX_CLOCK_SECONDS:
+        direction = "ahead of" if ahead > 0 else "behind"
+        sentence = f"this machine's clock is {abs(ahead)} seconds {direction} the database's"
+        raise ClocksDifferError(f"{sentence}: nothing is deleted by age")
+
+
+def too_old(settings: config.Settings) -> ColumnElement[bool]:
+    """The rows past KEYTURN_AUDIT_DAYS, but for the newest row of all."""
+    newest = db.session.scalar(select(func.max(AuditEvent.id))) or 0
+    return (AuditEvent.at < now() - settings.audit_days * DAY_SECONDS) & (AuditEvent.id < newest)
+
+
+def trim_rows(settings: config.Settings, *, steps: int | None = None) -> int:
+    """Remove the rows past KEYTURN_AUDIT_ROWS of each budget; the newest of each stay.
 
     Args:
-        settings: What the bounds are.
-        steps: How many steps to take at the most; None for all that there are.
+        settings: What the bound is.
+        steps: How many steps to take in each budget at the most; None for all that there are.
 
     Returns:
         How many rows.
     """
-    newest = select(func.max(AuditEvent.id)).scalar_subquery()
-    too_old = AuditEvent.at < now() - settings.audit_days * DAY_SECONDS
-    too_many = AuditEvent.event.in_(FREQUENT) & (AuditEvent.id <= newest - settings.audit_rows)
-    return delete_in_steps(AuditEvent, too_old, steps=steps) + delete_in_steps(AuditEvent, too_many, steps=steps)
+    removed = 0
+    for budget in (*Budget, None):
+        of_budget = AuditEvent.budget == (budget and budget.value)
+        # Found before the first step, by the index alone: no writer waits while rows are counted.
+        newest_first = select(AuditEvent.id).where(of_budget).order_by(AuditEvent.id.desc())
+        last = db.session.scalar(newest_first.offset(settings.audit_rows).limit(1))
+        if last is not None:
+            removed += delete_in_steps(AuditEvent, of_budget & (AuditEvent.id <= last), steps=steps)
+    return removed
+
+
+class Trimmer:
+    """Trims for a server, in small steps: one per process, as it measures how long this process runs."""
+
+    def __init__(self, settings: config.Settings) -> None:
+        self._settings = settings
+        self._started = time.monotonic()
+        self._oldest: int | None = None
+        self._clock_is_right = True
+
+    def step(self) -> int:
+        """Remove some of the rows past the bounds.
+
+        Returns:
+            How many; 0 if nothing is left to do now.
+        """
+        return trim_rows(self._settings, steps=1) + self._trim_by_age()
+
+    def _trim_by_age(self) -> int:
+        try:
+            check_clock()
+        except ClocksDifferError as error:
+            if self._clock_is_right:
+                log.error("%s", error)
+            self._clock_is_right = False
+            return 0
+        self._clock_is_right = True
+        return delete_in_steps(AuditEvent, too_old(self._settings) & (AuditEvent.at < self._reach()), steps=1)
+
+    def _reach(self) -> int:
+        """Up to which moment rows may go: a day past the oldest row after an hour, and another one each 24 hours.
+
+        The monotonic clock measures them. All workers of a server begin with the same oldest row, so that
+        they have these days together; a server that restarts again and again has none.
+        """
+        if self._oldest is None:
+            self._oldest = db.session.scalar(select(func.min(AuditEvent.at)))
+        days = int(time.monotonic() - self._started + DAY_SECONDS - HOUR_SECONDS) // DAY_SECONDS
+        return (self._oldest or 0) + days * DAY_SECONDS

@@ -1,7 +1,8 @@
-"""This file is client authentication: with a secret, by HTTP Basic or in the form (RFC 6749, section 2.3.1).
+"""Client authentication with a secret, by HTTP Basic or in the form (RFC 6749, section 2.3.1).
 
-Authlib asks one method after the other. None means "not mine"; an exception means "mine, and bad".
-An unknown client and a wrong secret cost the same work and get the same answer.
+Authlib tries one method after the other. None means "not mine"; an exception means "mine, and bad".
+Every failure costs the same work and gets the same response, whether or not the client exists and whether
+or not the secret was right once.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import config
 from app.audit import trail
 from app.authentication import limits
 from app.clients.client import RegisteredClient
-from app.clients.secret import PREFIX, ClientSecret, KnownSecret, find_matching, has_ended
-from app.clock import now
+from app.clients.secret import ClientSecret, KnownSecret, find_matching, has_ended
+from app.clock import duration, now
 from app.refusals import hints
 from app.refusals.errors import RefusedError
 from app.settings import current_settings
@@ -29,6 +30,7 @@ FindClient = Callable[[str], RegisteredClient | None]
 DEMO_IDS = {demo.client_id for demo in config.DEMO_CLIENTS}
 GENERATED_ID = re.compile(r"ktc_[A-Za-z0-9_-]{22}")
 SENT = {"client_secret_basic": "Basic", "client_secret_post": "a secret in the form"}
+UNKNOWN, WRONG_SECRET = "the client is unknown", "the secret is wrong"
 ONE_MECHANISM = "Send the client's credentials in one way only: HTTP Basic or the form."
 
 
@@ -39,8 +41,8 @@ def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> Regi
         return None
     try:
         client_id, plaintext = parse_basic(header)
-    except RefusedError:
-        limits.count_wrong(limits.allow_guess(""))  # what cannot be read is a guess as well
+    except RefusedError as error:
+        limits.count_failure("", error.reason)  # what cannot be read is a guess as well
         raise
     if request.form.get("client_id", client_id) != client_id:
         description = "The client_id in the form is not the one in the Authorization header."
@@ -93,42 +95,53 @@ def prove(find_client: FindClient, client_id: str, plaintext: str, *, method: st
     """The client that these credentials prove.
 
     Raises:
-        RefusedError: `invalid_client`, in the same words whatever is wrong; the reason tells.
+        RefusedError: `invalid_client`, in the same words whatever is wrong; the reason tells. Past a limit of
+            failures, `temporarily_unavailable` with 429.
     """
-    # What was sent as an id may be a secret in the wrong field: only what is certainly an id is kept.
-    g.client_id = client_id if GENERATED_ID.fullmatch(client_id) else None
-    guess = limits.allow_guess(client_id)
+    # What was sent as an id may be a secret in the wrong field: only what is certainly an id is recorded.
+    g.claimed_client_id = client_id if GENERATED_ID.fullmatch(client_id) else None
     # PostgreSQL raises for a NUL byte; no id has one.
     client = find_client(client_id.replace("\x00", "?"))
     known = client.secrets if client else []
     secret = find_matching(known, plaintext)
-    if client is None or secret is None:
-        g.client_id = client.client_id if client else g.client_id
-        limits.count_wrong(guess)
-        refuse_wrong(client_id, plaintext, known, is_known=client is not None)
-    g.client_id = client.client_id
-    refuse_unfit(client, secret, method)
-    trail.current_batch().mark(ClientSecret.last_used_at, secret.id, now())
-    return client
+    fault = find_fault(client, secret, method)
+    if client and secret:
+        g.client_id = client.client_id
+    elif client:
+        g.claimed_client_id = client.client_id
+    if client and secret and not fault:
+        trail.current_batch().mark(ClientSecret.last_used_at, secret.id, now())
+        return client
+    raise failure(client_id, plaintext, known, fault or WRONG_SECRET)
 
 
-def refuse_wrong(client_id: str, plaintext: str, known: Sequence[KnownSecret], *, is_known: bool) -> NoReturn:
-    """Say what is wrong with the credentials, after the same work for an unknown client as for a wrong secret."""
+def failure(client_id: str, plaintext: str, known: Sequence[KnownSecret], fault: str) -> RefusedError:
+    """Count a failure, after the same work whatever was wrong (R024)."""
     nearly = [why for meant, why in hints.nearly_the_secret(plaintext) if find_matching(known, meant)]
-    if not is_known:
-        refuse("the client is unknown" + (", its id looks like a secret" if client_id.startswith(PREFIX) else ""))
-    refuse(nearly[0] if nearly else "the secret is wrong")
+    if fault == WRONG_SECRET and nearly:
+        fault = nearly[0]
+    elif fault == UNKNOWN:
+        fault = UNKNOWN + hints.odd_id(client_id)
+    limits.count_failure(client_id, fault)
+    return RefusedError("invalid_client", reason=fault)
 
 
-def refuse_unfit(client: RegisteredClient, secret: KnownSecret, method: str) -> None:
+def find_fault(client: RegisteredClient | None, secret: KnownSecret | None, method: str) -> str | None:
+    """Why these do not authenticate; None if they do."""
+    if client is None:
+        return UNKNOWN
+    if secret is None:
+        return WRONG_SECRET
     if secret.not_after is not None and has_ended(secret):
-        refuse(f"the secret {secret.name} expired {hints.duration(now() - secret.not_after)} ago")
+        # An end that an operator ordered may lie ahead on this machine's clock.
+        return f"the secret {secret.name} expired {duration(max(0, now() - secret.not_after))} ago"
     if current_settings().is_production and client.client_id in DEMO_IDS:
-        refuse("demo clients are refused in production")
+        return "demo clients are refused in production"
     if client.is_disabled():
-        refuse("the client is disabled")
+        return "the client is disabled"
     if not client.check_endpoint_auth_method(method, "token"):
-        refuse(f"the client is registered for {client.token_endpoint_auth_method}, {SENT[method]} was sent")
+        return f"the client is registered for {client.token_endpoint_auth_method}, {SENT[method]} was sent"
+    return None
 
 
 def refuse(reason: str) -> NoReturn:

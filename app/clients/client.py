@@ -1,4 +1,4 @@
-"""This file is a client: its row in the register, and what a request knows of it."""
+"""A client: its row in the register, and what a request knows of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ class Client(Base):
     `token_endpoint_auth_method` is None for a client that may use any method of `SECRET_METHODS`;
     `grant_types` is a list of words, `claims` are added to its tokens, `token_format` is one of
     `TOKEN_FORMATS`. `resource_server` is the audience of the API that this client is, if it is one.
-    Tokens that were issued before `tokens_not_before` do not count.
+    That `disabled_at` is there is the fact; its value is for people. `generation` is written into the
+    client's tokens, and those of an earlier one are refused, whatever a clock says (`registry.end_tokens`).
+    The previous release knows `tokens_not_before` instead: tokens issued before it are refused, unless it
+    equals `ended_until`, which says that the generation covers them.
     """
 
     __tablename__ = "clients"
@@ -44,6 +47,8 @@ class Client(Base):
     tokens_not_before: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[int] = mapped_column(default=now)
     disabled_at: Mapped[int | None]
+    generation: Mapped[int] = mapped_column(default=0)
+    ended_until: Mapped[int] = mapped_column(default=0)
 
     secrets: Mapped[list[ClientSecret]] = relationship(
         order_by=ClientSecret.id, cascade="all, delete-orphan", passive_deletes=True
@@ -67,6 +72,7 @@ class RegisteredClient(ClientMixin):
     token_format: str
     resource_server: str | None
     disabled_at: int | None
+    generation: int
     secrets: Sequence[KnownSecret]
 
     @property

@@ -1,10 +1,11 @@
-"""This file is what a registration may say; whatever else it says is refused, with the reason."""
+"""The rules of a registration: each `checked_…` returns the value as it is stored, or says what is wrong."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import config
 from app.clients import scope as scopes
@@ -17,10 +18,27 @@ CLAIM_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 # A token travels in a header: with these bounds it stays below 6,144 characters (RFC 6749, section 5.1).
 MAX_SCOPE_CHARACTERS = 1_024
 MAX_CLAIMS_CHARACTERS = 2_048
-# What the server itself says in a token or of one (RFC 7519, 7662, 7800, 8693, 9068).
+# What the server itself says in a token or of one (RFC 7519, 7662, 7800, 8693, 9068); `gen` is its own.
 RESERVED_CLAIMS = {
-    *("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "auth_time", "acr", "amr"),
-    *("cnf", "act", "may_act", "token_type", "active", "username"),
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "client_id",
+    "scope",
+    "auth_time",
+    "acr",
+    "amr",
+    "cnf",
+    "act",
+    "may_act",
+    "token_type",
+    "active",
+    "username",
+    "gen",
 }
 
 
@@ -43,18 +61,39 @@ def checked_client_name(name: str) -> str:
 
 
 def checked_scope(scope: str) -> str:
+    if not scope:
+        raise RegistrationError(f"--scope is missing; {what_is_declared()}")
     if len(scope) > MAX_SCOPE_CHARACTERS:
         raise RegistrationError(f"a scope is at most {MAX_SCOPE_CHARACTERS} characters")
     try:
         scopes.audiences(scope)  # raises for a word that is declared nowhere
         return " ".join(scopes.words(scope))
+    except scopes.UndeclaredScopeError as error:
+        restart = "a server that runs reads it when it is restarted"
+        raise RegistrationError(f"{error}. {what_is_declared()}; {restart}".replace("?. ", "? ")) from error
     except ValueError as error:
         raise RegistrationError(str(error)) from error
 
 
+def what_is_declared() -> str:
+    declared = scopes.current_scopes()
+    return f"{declared.file} declares {listed(declared.audiences)}"
+
+
+def listed(names: Iterable[str], *, most: int = 20) -> str:
+    """Some names in a sentence, and how many more there are."""
+    found = list(names)
+    more = f" and {len(found) - most} more" if len(found) > most else ""
+    return ", ".join(found[:most]) + more
+
+
 def checked_default(default: str | None, scope: str) -> str:
+    if default == "":
+        raise RegistrationError("--default-scope is empty")
     if default is None and len(scopes.audiences(scope)) > 1:
-        raise RegistrationError("the scope belongs to more than one resource: name a default scope")
+        raise RegistrationError(
+            "the scope belongs to more than one resource: name a default scope with --default-scope"
+        )
     chosen = checked_scope(scope if default is None else default)
     if not set(chosen.split()) <= set(scope.split()):
         raise RegistrationError("the default scope is more than the scope")
@@ -63,16 +102,20 @@ def checked_default(default: str | None, scope: str) -> str:
     return chosen
 
 
-def checked_lifetime(seconds: int | None) -> int | None:
-    if seconds is not None and not 1 <= seconds <= config.MAX_ACCESS_TOKEN_SECONDS:
-        raise RegistrationError(f"a lifetime is 1 to {config.MAX_ACCESS_TOKEN_SECONDS} seconds")
+def checked_lifetime(seconds: int | Literal["default"] | None) -> int | None:
+    if seconds is None or seconds == "default":
+        return None
+    if not 1 <= seconds <= config.MAX_ACCESS_TOKEN_SECONDS:
+        raise RegistrationError(f"a lifetime is 1 to {config.MAX_ACCESS_TOKEN_SECONDS} seconds, or `default`")
     return seconds
 
 
 def checked_method(method: str | None) -> str | None:
+    if method is None or method == "any":
+        return None
     # `none` would be a public client, and those never get this grant (RFC 6749, section 4.4).
-    if method is not None and method not in SECRET_METHODS:
-        raise RegistrationError(f"an authentication method is one of {', '.join(SECRET_METHODS)}")
+    if method not in SECRET_METHODS:
+        raise RegistrationError(f"an authentication method is one of {', '.join(SECRET_METHODS)}, or `any`")
     return method
 
 
@@ -83,9 +126,13 @@ def checked_format(token_format: str) -> str:
 
 
 def checked_resource_server(audience: str | None) -> str | None:
+    if audience is None or audience == "none":
+        return None
     known = [each.audience for each in current_settings().resources]
-    if audience is not None and audience not in known:
-        raise RegistrationError(f"a resource server is one of the audiences of keyturn.toml: {', '.join(known)}")
+    if audience not in known:
+        raise RegistrationError(
+            f"a resource server is one of the audiences of keyturn.toml, {', '.join(known)}, or `none`"
+        )
     return audience
 
 

@@ -1,36 +1,72 @@
-"""This file is scope: how it is written, and which resource it opens."""
+"""Scope: how it is written, which resource each word belongs to, and which scope a token gets."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from flask import Flask
 
 import config
+from app.keyturn_file import SCOPE_TOKEN
 from app.per_app import PerApp
-from app.refusals.errors import RefusedError
 from app.refusals.hints import unknown_scope
-from app.settings import SCOPE_TOKEN
 
 SCOPE = re.compile(f"{SCOPE_TOKEN.pattern}( {SCOPE_TOKEN.pattern})*")
 
 
-current_audiences = PerApp[dict[str, str]]("audiences")  # of each scope
+class ScopeError(ValueError):
+    """A scope that cannot be granted; the text says why."""
 
 
-def init_app(app: Flask, resources: Sequence[config.Resource]) -> None:
-    current_audiences.set(app, {word: each.audience for each in resources for word in each.scopes})
+@dataclass(frozen=True, slots=True)
+class DeclaredScopes:
+    """What keyturn.toml declared when this process started: the audience of each scope."""
+
+    audiences: dict[str, str]
+    file: Path
+    changed_at: int | None  # of the file, in nanoseconds; None if there was none
+
+    def file_has_changed(self) -> bool:
+        return changed_at(self.file) != self.changed_at
+
+
+class UndeclaredScopeError(ScopeError):
+    """A well-formed word that no resource declares."""
+
+    def __init__(self, word: str, declared: DeclaredScopes) -> None:
+        self.word = word
+        text = unknown_scope(word, declared.audiences)
+        if declared.file_has_changed():
+            text += f"; {declared.file.name} changed since this server started: restart it"
+        super().__init__(text)
+
+
+current_scopes = PerApp[DeclaredScopes]("declared_scopes")
+
+
+def init_app(app: Flask, settings: config.Settings) -> None:
+    audiences = {word: each.audience for each in settings.resources for word in each.scopes}
+    file = Path(settings.resources_file)
+    current_scopes.set(app, DeclaredScopes(audiences, file, changed_at(file)))
+
+
+def changed_at(file: Path) -> int | None:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def words(scope: str) -> list[str]:
     """The words of a scope, each once, in their order (RFC 6749, section 3.3).
 
     Raises:
-        ValueError: For a character that the RFC does not allow, or a space too many.
+        ScopeError: For a character that the RFC does not allow, or a space too many.
     """
     if not SCOPE.fullmatch(scope):
-        raise ValueError("a scope is words of printable ASCII without quotes or backslashes, single spaces between")
+        raise ScopeError("a scope is words of printable ASCII without quotes or backslashes, single spaces between")
     return list(dict.fromkeys(scope.split(" ")))
 
 
@@ -38,13 +74,14 @@ def audiences(scope: str) -> set[str]:
     """The audiences of the resources that a scope belongs to.
 
     Raises:
-        ValueError: If a word of it is declared nowhere.
+        UndeclaredScopeError: If a word of it is declared nowhere.
+        ScopeError: If it is malformed.
     """
-    declared, wanted = current_audiences(), words(scope)
-    unknown = [word for word in wanted if word not in declared]
-    if unknown:
-        raise ValueError(unknown_scope(unknown[0], declared))
-    return {declared[word] for word in wanted}
+    declared, wanted = current_scopes(), words(scope)
+    for word in wanted:
+        if word not in declared.audiences:
+            raise UndeclaredScopeError(word, declared)
+    return {declared.audiences[word] for word in wanted}
 
 
 def choose(asked: str, *, allowed: str, default: str) -> str:
@@ -56,16 +93,24 @@ def choose(asked: str, *, allowed: str, default: str) -> str:
         default: What it gets if it asks for nothing.
 
     Raises:
-        RefusedError: `invalid_scope`. Nothing is ever dropped silently.
+        ScopeError: If it cannot be granted. Nothing is ever dropped silently.
     """
+    chosen = words(asked or default)
     try:
-        chosen = words(asked or default)
         opened = audiences(" ".join(chosen))
-        foreign = [word for word in chosen if word not in allowed.split(" ")]
-        if foreign:
-            raise ValueError(f"the client is not registered for the scope {foreign[0]}")
-        if len(opened) > 1:
-            raise ValueError("the scope belongs to more than one resource; ask for one token each")
-    except ValueError as error:
-        raise RefusedError("invalid_scope", reason=str(error)) from error
+    except UndeclaredScopeError as error:
+        raise ScopeError(undeclared_reason(error, allowed)) from error
+    foreign = [word for word in chosen if word not in allowed.split(" ")]
+    if foreign:
+        raise ScopeError(f"the client is not registered for the scope {foreign[0]}")
+    if len(opened) > 1:
+        raise ScopeError("the scope belongs to more than one resource; ask for one token each")
     return " ".join(chosen)
+
+
+def undeclared_reason(error: UndeclaredScopeError, allowed: str) -> str:
+    """A client may be registered for what keyturn.toml declared once: then nothing is misspelt."""
+    file = current_scopes().file.name
+    if error.word not in allowed.split(" ") or current_scopes().file_has_changed():
+        return str(error)
+    return f"{file} no longer declares the scope {error.word}, for which the client is registered"

@@ -1,6 +1,6 @@
-"""This file is client secrets: how they are made, kept and compared.
+"""Client secrets: how they are made, stored and compared.
 
-A secret is 256 random bits, so one round of SHA-256 keeps it: there is nothing to guess. A slow
+A secret is 256 random bits, so it is stored as one round of SHA-256: there is nothing to guess. A slow
 hash protects guessable secrets, and makes a token cost a hundred times what it costs here.
 """
 
@@ -24,7 +24,10 @@ NO_DIGEST = bytes(32)
 
 
 class ClientSecret(Base):
-    """One of a client's secrets, as a digest. All moments are in whole seconds since the epoch."""
+    """One of a client's secrets, as a digest. All moments are in whole seconds since the epoch.
+
+    `not_after` is its planned end. That `ended_at` is there says that an operator ended it: no clock undoes that.
+    """
 
     __tablename__ = "client_secrets"
 
@@ -35,6 +38,16 @@ class ClientSecret(Base):
     created_at: Mapped[int] = mapped_column(default=now)
     not_after: Mapped[int | None]
     last_used_at: Mapped[int | None]
+    ended_at: Mapped[int | None]
+
+    def end(self, moment: int) -> None:
+        """End it now, for good."""
+        self.ended_at = moment if self.ended_at is None else self.ended_at
+        self.end_by(moment)
+
+    def end_by(self, moment: int) -> None:
+        """Let it end then, unless it ends earlier."""
+        self.not_after = moment if self.not_after is None else min(self.not_after, moment)
 
 
 class KnownSecret(NamedTuple):
@@ -44,11 +57,12 @@ class KnownSecret(NamedTuple):
     name: str
     digest: bytes
     not_after: int | None
+    ended_at: int | None
 
 
 def has_ended(secret: ClientSecret | KnownSecret) -> bool:
     # Authlib lets a secret past its end authenticate; RFC 7591, section 3.2.1 does not.
-    return secret.not_after is not None and secret.not_after <= now()
+    return secret.ended_at is not None or (secret.not_after is not None and secret.not_after <= now())
 
 
 def generate() -> str:
@@ -70,6 +84,6 @@ def find_matching(known: Sequence[KnownSecret], plaintext: str) -> KnownSecret |
     The work is the same for any number of secrets, none included: always MAX_SECRETS comparisons.
     """
     presented = digest(plaintext)
-    kept = [each.digest for each in known] + [NO_DIGEST] * (MAX_SECRETS - len(known))
-    matches = [hmac.compare_digest(presented, each) for each in kept]
+    digests = [each.digest for each in known] + [NO_DIGEST] * (MAX_SECRETS - len(known))
+    matches = [hmac.compare_digest(presented, each) for each in digests]
     return known[matches.index(True)] if True in matches[: len(known)] else None

@@ -1,10 +1,11 @@
-"""This file is how a client gets a new secret while the old ones run out."""
+"""How a client gets a new secret while the old ones run out."""
 
 from __future__ import annotations
 
 from itertools import count
 
 from app.audit import trail
+from app.audit.event import Event
 from app.clients import registration_rules
 from app.clients.client import Client
 from app.clients.registration_rules import RegistrationError
@@ -22,10 +23,11 @@ def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0)
     Args:
         id_or_name: Whose secret.
         name: What to call the new one; otherwise `secret-N`.
-        overlap: Seconds for which the old secrets still work, 0 to 604800; 0 ends them now.
+        overlap: Seconds for which the old secrets still work, 0 to 604800; 0 ends them now, whatever the clock
+            of a server says.
 
     Returns:
-        The new secret in plaintext: shown once, kept only as a digest.
+        The new secret in plaintext: shown once, stored only as a digest.
 
     Raises:
         RegistrationError: If the overlap or the name is not acceptable.
@@ -35,21 +37,23 @@ def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0)
     plaintext = generate()
     with transaction():
         client = get_client(id_or_name)
-        end = now() + overlap
         for old in client.secrets:
-            old.not_after = end if old.not_after is None else min(old.not_after, end)
+            if overlap:
+                old.end_by(now() + overlap)
+            else:
+                old.end(now())
         make_room(client)
         taken = {old.name for old in client.secrets}
         if name in taken:
             raise RegistrationError(f"the client has a secret named {name}")
         new_name = name or next(free for n in count(1) if (free := f"secret-{n}") not in taken)
         client.secrets.append(ClientSecret(name=registration_rules.checked_name(new_name), digest=digest(plaintext)))
-        trail.record("secret_rotated", client_id=client.client_id, reason=f"overlap {overlap} seconds")
+        trail.record(Event.SECRET_ROTATED, client_id=client.client_id, reason=f"overlap {overlap} seconds")
     return plaintext
 
 
 def make_room(client: Client) -> None:
-    """Forget secrets that have ended, oldest first, until one more fits."""
+    """Remove secrets that have ended, oldest first, until one more fits."""
     for old in [each for each in client.secrets if has_ended(each)]:
         if len(client.secrets) >= MAX_SECRETS:
             client.secrets.remove(old)

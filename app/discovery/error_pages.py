@@ -1,6 +1,6 @@
-"""This file is `/errors/` and `/errors/<code>`: the pages that every `error_uri` leads to (RFC 6749, section 5.2).
+"""`/errors/` and `/errors/<code>`: the pages that every `error_uri` leads to (RFC 6749, section 5.2).
 
-Plain HTML without scripts, the only answers of this server that are not JSON. docs/errors.md is made
+Plain HTML without scripts, the only responses of this server that are not JSON. docs/errors.md is made
 from the same table.
 """
 
@@ -14,12 +14,14 @@ from pathlib import Path
 from flask import Blueprint, Response, abort, current_app, make_response, render_template
 from markupsafe import Markup, escape
 
+import config
+from app.operations.demo_clients import usable_demos
 from app.refusals.codes import CODES, Code
 from app.settings import current_settings
 
 PATH = "/errors/"
 MAX_AGE_SECONDS = 3_600
-STYLE = (Path(__file__).parent / "templates" / "style.css").read_text()
+STYLE = (Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
 # Nothing is loaded and nothing runs; the one style sheet is named by its digest.
 STYLE_DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 HEADERS = {
@@ -29,7 +31,7 @@ HEADERS = {
 }
 
 METADATA = "METADATA"  # the address of the server's metadata, in `app.config`
-# What the commands use, and what a reader puts in its place.
+# What the commands use, and what a reader puts in its place; in development a demo client, so that it can be pasted.
 VARIABLES = {
     "ISSUER": "{issuer}",
     "METADATA": "{metadata}",
@@ -72,13 +74,13 @@ def markdown() -> str:
 
 @blueprint.app_template_filter("code")
 def with_code(text: str) -> Markup:
-    """What stands in backticks, as code."""
+    """What is in backticks, as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704, escaped above
 
 
 @blueprint.app_template_filter("statuses")
 def statuses(code: Code) -> str:
-    """The statuses that a code is answered with, the usual one first."""
+    """The statuses that a code has, the usual one first."""
     return ", ".join(map(str, (code.status, *code.other_statuses)))
 
 
@@ -86,5 +88,19 @@ def statuses(code: Code) -> str:
 def variables(command: str) -> list[str]:
     """The lines that set what a command uses."""
     known = {"issuer": current_settings().issuer, "metadata": current_app.config[METADATA]}
-    used = [name for name in VARIABLES if re.search(rf"\${name}\b", command)]
-    return [f"{name}={VARIABLES[name].format(**known)}" for name in used]
+    values = VARIABLES | demo_values(current_settings())
+    used = [name for name in values if re.search(rf"\${name}\b", command)]
+    return [f"{name}={values[name].format(**known)}" for name in used]
+
+
+def demo_values(settings: config.Settings) -> dict[str, str]:
+    """Two demo clients of a development server, one that requests tokens and one that introspects them."""
+    demos = [] if settings.is_production else usable_demos(settings)
+    client = next((demo for demo in demos if demo.scope), None)
+    api = next((demo for demo in demos if demo.resource_server), None)
+    values: dict[str, str] = {}
+    if client:
+        values |= {"CLIENT_ID": client.client_id, "CLIENT_SECRET": client.secret, "SCOPE": client.scope.split()[0]}
+    if api:
+        values |= {"API_ID": api.client_id, "API_SECRET": api.secret}
+    return values

@@ -1,4 +1,4 @@
-"""This file is `GET /.well-known/jwks.json`: the public keys (RFC 7517), for whoever checks a token."""
+"""`GET /.well-known/jwks.json`: the public keys (RFC 7517), for anyone who checks a token."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""This file is `GET /openapi.json`: every route in OpenAPI 3.1, with the addresses and scopes of this server.
+"""`GET /openapi.json`: every route in OpenAPI 3.1, with the addresses and scopes of this server.
 
-`openapi.json` beside it says what holds everywhere; tests compare it with the routes and their answers.
+`openapi.json` beside it says what holds everywhere; tests compare it with the routes and their responses.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def openapi() -> Response:
 
 def description(settings: config.Settings) -> dict[str, Any]:
     """The description of a server with these settings."""
-    described: dict[str, Any] = json.loads(FILE.read_text())
+    described: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     described["servers"] = [{"url": settings.issuer}]
     schemes, schemas = (described["components"][name] for name in ("securitySchemes", "schemas"))
     schemes["token"]["flows"]["clientCredentials"] = {
@@ -41,13 +41,25 @@ def description(settings: config.Settings) -> dict[str, Any]:
         "scopes": {scope: about for resource in settings.resources for scope, about in resource.scopes.items()},
     }
     schemas["ErrorCode"]["enum"] = list(CODES)
+    if not settings.has_sample_api:
+        remove(described, "samples")
     move(described["paths"], server_metadata.WELL_KNOWN, current_app.config[METADATA])
     move(described["paths"], resource_metadata.WELL_KNOWN, current_app.config.get(RESOURCE_METADATA))
     return described
 
 
+def remove(described: dict[str, Any], tag: str) -> None:
+    """Leave out a tag and the paths that have it."""
+    described["tags"] = [each for each in described["tags"] if each["name"] != tag]
+    described["paths"] = {
+        path: item
+        for path, item in described["paths"].items()
+        if not any(tag in operation["tags"] for operation in item.values() if "tags" in operation)
+    }
+
+
 def move(paths: dict[str, Any], path: str, address: str | None) -> None:
-    """Say where a document lies: these two do not lie below the issuer's path (RFC 8414, RFC 9728, section 3.1)."""
+    """Say where a document is: these two are not below the issuer's path (RFC 8414, RFC 9728, section 3.1)."""
     item = paths.pop(path)
     if address:
         parts = urlsplit(address)

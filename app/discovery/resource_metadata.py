@@ -1,4 +1,4 @@
-"""This file is the sample API's description of itself (RFC 9728): which authorization server its tokens come from.
+"""The sample API's description of itself (RFC 9728): which authorization server its tokens come from.
 
 A client that knows the API and nothing else finds it by the `resource_metadata` of a 401.
 """
@@ -12,7 +12,8 @@ from flask import Flask, Response
 
 from app.discovery.public_document import public
 from app.refusals.errors import RESOURCE_METADATA
-from app.settings import ISSUER, current_settings
+from app.setting_forms import ISSUER
+from app.settings import current_settings
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 MAX_AGE_SECONDS = 300

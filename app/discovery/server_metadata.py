@@ -1,4 +1,4 @@
-"""This file is the server's description of itself (RFC 8414): what it says is what it does."""
+"""The server's description of itself (RFC 8414): what it says is what it does."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def metadata() -> Response:
         "jwks_uri": settings.issuer + jwks.PATH,
         "service_documentation": settings.issuer + error_pages.PATH,
         "scopes_supported": [scope for resource in settings.resources for scope in resource.scopes],
-        # Required by section 2, and empty: no response type, as there is no authorization endpoint.
+        # Empty, as there is no authorization endpoint. Section 3.2 wants empty lists left out, but section 2 requires
+        # this member, and readers check for it. Authlib's `validate()` takes an empty list for a missing one.
         "response_types_supported": [],
         # Its default would claim two grants of browsers.
         "grant_types_supported": [ClientCredentialsGrant.GRANT_TYPE],

@@ -1,7 +1,7 @@
-"""This file is the encryption of signing keys at rest, by Fernet.
+"""The encryption of signing keys at rest, by Fernet.
 
 The keys come from KEYTURN_SECRET_KEYS, the newest first: the newest encrypts, any of them
-decrypts. Development keeps one in `instance/secret-key`, which `flask prepare` makes.
+decrypts. Development has one in `instance/secret-key`, which `flask prepare` makes.
 """
 
 from __future__ import annotations
@@ -38,6 +38,14 @@ def decrypt(sealed: str) -> bytes:
         raise SealedKeyError("no key in KEYTURN_SECRET_KEYS opens this signing key") from error
 
 
+def opens(sealed: str) -> bool:
+    """Whether one of this process's secret keys decrypts this."""
+    try:
+        return bool(decrypt(sealed))
+    except SealedKeyError:
+        return False
+
+
 def is_newest(sealed: str) -> bool:
     """Whether the newest of the secret keys encrypted this."""
     try:
@@ -48,6 +56,6 @@ def is_newest(sealed: str) -> bool:
 
 def fernets() -> list[Fernet]:
     try:
-        return [Fernet(key) for key in current_settings().secret_keys or (secret_file().read_text(),)]
+        return [Fernet(key) for key in current_settings().secret_keys or (secret_file().read_text(encoding="ascii"),)]
     except (OSError, ValueError) as error:
         raise SealedKeyError("there is no secret key: run `flask prepare`, or set KEYTURN_SECRET_KEYS") from error

@@ -1,13 +1,15 @@
-"""This file is the keys as a worker knows them: which one signs, which ones are published.
+"""The keys as a worker knows them: which one signs, which ones are published.
 
-They are read from the database at most every 5 seconds, and once more for an unknown `kid`. Parsed
-keys are kept: importing an RSA key costs 40 ms, a signature a quarter of one.
+They are read from the database at most every 5 seconds, once more for an unknown `kid`, and before the next
+use after somebody has changed them. Parsed keys are reused: to import an RSA key costs 40 ms, a signature a
+quarter of one.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from flask import Flask
 from joserfc import jwk
@@ -18,11 +20,20 @@ from sqlalchemy.orm import Session
 from app.clock import now
 from app.keys import cipher
 from app.keys.signer import Signer
-from app.keys.signing_key import READ_SECONDS, SigningKey
+from app.keys.signing_key import READ_SECONDS, KeyGeneration, SigningKey
 from app.logs import log
 from app.per_app import PerApp
-from app.refusals.errors import RefusedError
 from app.storage.database import db
+from app.storage.waiting import at_most
+
+REREAD_SECONDS = 2
+
+# The number of the present keys, for the statements that every token needs.
+GENERATION = select(KeyGeneration.number).scalar_subquery().label("key_generation")
+
+
+class NoSigningKeyError(Exception):
+    """There is no key to sign with, or it cannot be opened; the text says which."""
 
 
 class Keystore:
@@ -32,16 +43,18 @@ class Keystore:
         self._lock = threading.Lock()
         self._rows: Sequence[SigningKey] = ()
         self._read_at: int | None = None
+        self._generation = 0  # which has been read
+        self._newest = 0  # which is known to be there
         self._public: dict[str, jwk.Key] = {}
         self._signers: dict[str, Signer] = {}
 
     def rows(self, *, max_age: int = READ_SECONDS, wait: int = 0) -> Sequence[SigningKey]:
         """The keys that are not gone, as they were at most `max_age` seconds ago.
 
-        One thread reads them again; the others wait for it `wait` seconds and then go on with what
-        they know. Only while there are no keys at all do they wait as long as it takes.
+        One thread reads them again; the others wait for it `wait` seconds and then go on with what they have.
+        They wait longer if a change was noticed, and as long as it takes if there are no keys at all.
         """
-        if self._is_older(max_age) and self._lock.acquire(timeout=wait if self._rows else -1):
+        if self._is_older(max_age) and self._lock.acquire(timeout=self._patience(wait)):
             try:
                 if self._is_older(max_age):
                     self._read()
@@ -50,10 +63,22 @@ class Keystore:
         return self._rows
 
     def _is_older(self, seconds: int) -> bool:
-        return self._read_at is None or not 0 <= now() - self._read_at < seconds
+        if self._generation < self._newest or self._read_at is None:
+            return True
+        return not 0 <= now() - self._read_at < seconds
+
+    def _patience(self, wait: int) -> int:
+        if not self._rows:
+            return -1
+        return READ_SECONDS if self._generation < self._newest else wait
+
+    def notice(self, generation: int | None) -> None:
+        """Read the keys again before the next use if these are not the newest."""
+        if generation is not None and generation > self._newest:
+            self._newest = generation
 
     def forget(self) -> None:
-        """Read again before the next answer: this process has changed a key itself."""
+        """Read the keys again before the next use: this process has changed one itself."""
         self._read_at = None
 
     def public(self, row: SigningKey) -> jwk.Key:
@@ -68,16 +93,24 @@ class Keystore:
         return self._signers[row.kid]
 
     def _read(self) -> None:
-        query = select(SigningKey).where(or_(SigningKey.gone_at.is_(None), SigningKey.gone_at > now()))
+        still = or_(SigningKey.gone_at.is_(None), SigningKey.gone_at > now())
+        query = select(SigningKey).where(SigningKey.withdrawn_at.is_(None), still).order_by(SigningKey.id.desc())
+        noticed = self._newest
         try:
-            with Session(db.engine) as session:
-                self._rows = session.scalars(query.order_by(SigningKey.id.desc())).all()
+            # Nobody waits long for keys that are known: while the database is frozen the JWKS has them.
+            with at_most(REREAD_SECONDS) if self._rows else nullcontext(), Session(db.engine) as session:
+                # The number first: a change between the two reads makes it too low, and they are read again.
+                generation = session.scalar(select(KeyGeneration.number)) or 0
+                self._rows = session.scalars(query).all()
                 session.expunge_all()
+            if generation < noticed:  # the database was restored from a backup
+                self._newest = generation
         except SQLAlchemyError as error:
             if not self._rows:
                 raise
             log.error("the signing keys cannot be read, and stay as they were: %s", type(error).__name__)
-        self._read_at = now()
+            generation = noticed  # or every request would try again, and not one in READ_SECONDS
+        self._generation, self._read_at = generation, now()
 
 
 current_keystore = PerApp[Keystore]("keystore")
@@ -91,18 +124,18 @@ def signer() -> Signer:
     """The one key that signs now.
 
     Raises:
-        RefusedError: `temporarily_unavailable`, if there is none or it cannot be decrypted.
+        NoSigningKeyError: If there is none or it cannot be decrypted.
     """
     moment = now()
     active = next((row for row in current_keystore().rows() if row.state(moment) == "active"), None)
     if active is None:
         log.error("there is no signing key: run `flask prepare`")
-        raise RefusedError("temporarily_unavailable", reason="there is no signing key")
+        raise NoSigningKeyError("there is no signing key")
     try:
         return current_keystore().signer(active)
     except cipher.SealedKeyError as error:
         log.error("the signing key cannot be opened: %s", error)
-        raise RefusedError("temporarily_unavailable", reason="the signing key cannot be opened") from error
+        raise NoSigningKeyError("the signing key cannot be opened") from error
 
 
 def published() -> list[SigningKey]:

@@ -1,23 +1,31 @@
-"""This file is every change of the signing keys: the first one, rotation, withdrawal.
+"""Every change of the signing keys: the first one, rotation, withdrawal.
 
-Each is one transaction with its audit event, and leaves exactly one key that signs, now and at
-any later moment.
+Each is one transaction with its audit event and the number by which every worker notices it, and leaves
+exactly one key that signs, now and at any later moment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from joserfc import jwk
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.audit import trail
+from app.audit.event import Event
 from app.clock import now
 from app.keys import cipher
 from app.keys.keystore import current_keystore
-from app.keys.signing_key import LEAD_SECONDS, SigningKey
+from app.keys.signing_key import AT_ONCE, LEAD_SECONDS, KeyGeneration, SigningKey
 from app.settings import current_settings
 from app.storage.database import db, transaction
+
+OTHER_SECRET = (
+    "KEYTURN_SECRET_KEYS of this command does not open the key that signs now ({kid}): the servers have another one, "
+    "and could not open a key that is made here. Nothing was changed. Run the command with the servers' "
+    "KEYTURN_SECRET_KEYS; check the variable, and in development instance/secret-key."
+)
+LOST = " Only if that secret key is lost, on the servers too: add --lost-secret-key."
 
 
 class RotationError(ValueError):
@@ -30,74 +38,105 @@ def make_first() -> SigningKey | None:
         return None
     key = generate()
     with transaction():
-        publish(key, signs_from=now())
-        trail.record("key_created", reason=f"kid {key.kid}, the first")
+        publish(key, signs_from=AT_ONCE)
+        record(Event.KEY_CREATED, reason=f"kid {key.kid}, the first")
     return changed(key)
 
 
-def rotate(*, at_once: bool = False) -> SigningKey:
+def rotate(*, at_once: bool = False, lost_secret_key: bool = False) -> SigningKey:
     """Publish the next key, and let it sign once every cache of the JWKS has seen it.
 
     Args:
-        at_once: Sign with it now. Who has cached the JWKS refuses its tokens until they fetch it
-            again; our own workers do so within a second.
+        at_once: Sign with it at once: each worker does so from its next request on. An API that has cached
+            the JWKS refuses its tokens until it fetches the JWKS again.
+        lost_secret_key: With `at_once`, also if nothing opens the key that signs now.
 
     Returns:
         The key that signs next, with the moment from which on.
 
     Raises:
-        RotationError: If a key is published already and waits, unless it shall sign at once.
-        SealedKeyError: If no secret key opens the key that signs now, unless the new one shall at once.
+        RotationError: If a key is published already and waits, unless `at_once`; if this command's secret
+            keys do not open the key that signs now, unless `lost_secret_key`.
     """
     made = generate()
     with transaction():
         keys, moment = all_keys(), now()
-        waiting = next((key for key in keys if key.state(moment) == "next"), None)
+        active, waiting = in_state("active", keys, moment), in_state("next", keys, moment)
         if waiting and not at_once:
             raise RotationError(f"the key {waiting.kid} is published and waits; --now lets it sign at once")
+        if not lost_secret_key:
+            refuse_another_secret(active, hint=LOST if at_once else "")
+        if waiting and not cipher.opens(waiting.private_pem):
+            waiting.withdraw(moment)
+            waiting = None
         key = waiting or publish(made, signs_from=moment + LEAD_SECONDS)
+        if active:
+            active.retire(moment if at_once else key.signs_from)
         if at_once:
-            key.signs_from = moment
-        for active in [each for each in keys if each.state(moment) == "active" and each is not key]:
-            if not at_once:
-                cipher.decrypt(active.private_pem)  # raises if the servers have another secret key than this command
-            active.retire(key.signs_from)
-        trail.record("key_rotated", reason=f"kid {key.kid} signs from {key.signs_from}")
+            let_sign_at_once(key, keys, moment)
+        record(Event.KEY_ROTATED, reason=f"kid {key.kid} signs {'at once' if at_once else f'from {key.signs_from}'}")
     return changed(key)
 
 
-def withdraw(kid: str) -> SigningKey:
-    """Take a leaked key out of the JWKS: its tokens are refused within READ_SECONDS.
+def withdraw(kid: str, *, lost_secret_key: bool = False) -> SigningKey:
+    """Take a leaked key out of use, for good: its tokens are refused, and the JWKS drops it within READ_SECONDS.
+
+    A key that is gone by its plan can be withdrawn too: then no clock that moves back revives it.
+
+    Args:
+        kid: Its id.
+        lost_secret_key: Also if nothing opens the key that signs now.
 
     Returns:
         The key that signs from now on, a new one if it was the leaked one that did.
 
     Raises:
-        RotationError: If there is no such key.
+        RotationError: If there is no such key, or it was withdrawn before; if another key has to sign, and
+            this command's secret keys do not open the one that does, unless `lost_secret_key`.
     """
     made = generate()  # before it is known whether it is needed: nobody waits for it with the database locked
     with transaction():
         keys, moment = all_keys(), now()
-        leaked = next((key for key in keys if key.kid == kid and key.state(moment) != "gone"), None)
+        leaked = next((key for key in keys if key.kid == kid and key.withdrawn_at is None), None)
         if leaked is None:
-            raise RotationError(f"no published key has the kid {kid}")
+            raise RotationError(f"no key has the kid {kid}, or it was withdrawn before")
         was = leaked.state(moment)
+        if was == "active" and not lost_secret_key:
+            refuse_another_secret(leaked, hint=LOST)
         leaked.withdraw(moment)
-        others = {key.state(moment): key for key in keys if key is not leaked}
-        successor = others.get("active") or others.get("next") or publish(made, signs_from=moment)
-        if was == "active":
-            successor.signs_from = moment
+        successor = choose_successor([key for key in keys if key is not leaked], moment)
+        successor = successor or publish(made, signs_from=AT_ONCE)
+        let_sign_at_once(successor, keys, moment)
         if was == "next":
-            successor.retired_at = successor.gone_at = None
-        trail.record("key_withdrawn", reason=f"kid {kid} was {was}; {successor.kid} signs")
+            successor.stay()
+        record(Event.KEY_WITHDRAWN, reason=f"kid {kid} was {was}; {successor.kid} signs")
     return changed(successor)
+
+
+def let_sign_at_once(chosen: SigningKey, keys: Iterable[SigningKey], moment: int) -> None:
+    """Let it be the key that signs whatever the clock of a machine says, and none before it."""
+    chosen.signs_from = AT_ONCE
+    for key in keys:
+        if key is not chosen and key.state(moment) in ("retired", "gone"):
+            key.retired_at = AT_ONCE
+
+
+def choose_successor(keys: Sequence[SigningKey], moment: int) -> SigningKey | None:
+    """The key that signs when another one is withdrawn; one that waits is withdrawn too if it cannot be opened."""
+    waiting = in_state("next", keys, moment)
+    if active := in_state("active", keys, moment):
+        return active
+    if waiting and not cipher.opens(waiting.private_pem):
+        waiting.withdraw(moment)
+        return None
+    return waiting
 
 
 def reseal() -> tuple[int, int]:
     """Encrypt the private keys with the newest secret key.
 
     Returns:
-        How many were encrypted again, and how many no secret key opens.
+        How many were encrypted again, and how many of those that sign or will sign no secret key opens.
     """
     resealed, closed = 0, 0
     with transaction():
@@ -106,18 +145,28 @@ def reseal() -> tuple[int, int]:
             try:
                 plaintext = cipher.decrypt(key.private_pem)
             except cipher.SealedKeyError:
-                closed += 1
+                closed += key.state(moment) in ("active", "next")
                 continue
             if not cipher.is_newest(key.private_pem):
                 key.private_pem = cipher.encrypt(plaintext)
                 resealed += 1
         if resealed:
-            trail.record("keys_resealed", reason=f"{resealed} keys")
+            trail.record(Event.KEYS_RESEALED, reason=f"{resealed} keys")
     return resealed, closed
 
 
 def all_keys() -> Sequence[SigningKey]:
     return db.session.scalars(select(SigningKey).order_by(SigningKey.id.desc())).all()
+
+
+def in_state(state: str, keys: Iterable[SigningKey], moment: int) -> SigningKey | None:
+    return next((key for key in keys if key.state(moment) == state), None)
+
+
+def refuse_another_secret(active: SigningKey | None, *, hint: str) -> None:
+    """A key made with another secret key than the servers' would stop every one of them."""
+    if active and not cipher.opens(active.private_pem):
+        raise RotationError(OTHER_SECRET.format(kid=active.kid) + hint)
 
 
 def generate() -> SigningKey:
@@ -137,6 +186,12 @@ def publish(key: SigningKey, *, signs_from: int) -> SigningKey:
     key.published_at, key.signs_from = now(), signs_from
     db.session.add(key)
     return key
+
+
+def record(event: Event, *, reason: str) -> None:
+    """Write the event, and the number by which every worker notices the change."""
+    db.session.execute(update(KeyGeneration).values(number=KeyGeneration.number + 1))
+    trail.record(event, reason=reason)
 
 
 def changed(key: SigningKey) -> SigningKey:

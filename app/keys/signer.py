@@ -1,4 +1,4 @@
-"""This file is how a JWT is signed: with a key that is parsed once, and a header that is written once.
+"""A JWT signed with a key that is parsed once, under a header that is written once.
 
 joserfc would check the key, look for its algorithm and write the same header for every token: twice the
 work of an ES256 signature.

@@ -1,33 +1,36 @@
-"""This file is a signing key and its life: next, active, retired, gone.
+"""A signing key and its life: next, active, retired, gone.
 
-The state is never stored: it follows from four moments, so every worker of every machine sees a
-key begin and end in the same second, without being told.
+What is planned is derived from stored moments, so every worker of every machine sees a key begin and end
+in the same second, without being told. What is ordered is a stored fact that no clock can undo: a key
+that was withdrawn is gone (`withdrawn_at`), and a key that must sign at once does (`AT_ONCE`), also on a
+machine whose clock is behind the operator's.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Text
+from sqlalchemy import JSON, ColumnElement, Text, and_, or_
 from sqlalchemy.orm import Mapped, mapped_column
 
 import config
+from app.clock import LEEWAY_SECONDS
 from app.storage.database import Base
 
 JWKS_MAX_AGE_SECONDS = 300
-READ_SECONDS = 5  # a worker may know the keys as they were so long ago
-LEEWAY_SECONDS = 60
-# A key is published this long before it signs: whoever cached the JWKS has fetched it again by then.
+READ_SECONDS = 5  # how old a worker's copy of the keys may be
+# A key is published this long before it signs: by then every cache of the JWKS has been renewed.
 LEAD_SECONDS = JWKS_MAX_AGE_SECONDS + READ_SECONDS
-# And this long after it last signed: its last token has expired by then.
+# And this long after it last signed: by then its last token has expired.
 LINGER_SECONDS = config.MAX_ACCESS_TOKEN_SECONDS + LEEWAY_SECONDS + READ_SECONDS
+AT_ONCE = 0  # a moment that has passed on every clock
 
 
 class SigningKey(Base):
     """A key pair. Moments are in whole seconds since the epoch; None is not decided yet.
 
     `kid` is the RFC 7638 thumbprint; `public_jwk` is what the JWKS shows; `private_pem` is
-    encrypted with Fernet.
+    encrypted with Fernet. That `withdrawn_at` is there is the fact; its value is for people.
     """
 
     __tablename__ = "signing_keys"
@@ -41,24 +44,52 @@ class SigningKey(Base):
     signs_from: Mapped[int]
     retired_at: Mapped[int | None]
     gone_at: Mapped[int | None]
+    withdrawn_at: Mapped[int | None]
 
     def state(self, moment: int) -> str:
         """`next`, `active`, `retired` or `gone`.
 
-        Whoever compares keys asks all of them about one moment: the second may turn in between.
+        To compare keys, pass the same moment for all of them: the second may turn in between.
         """
-        if self.gone_at is not None and self.gone_at <= moment:
+        if self.withdrawn_at is not None or (self.gone_at is not None and self.gone_at <= moment):
             return "gone"
         if self.retired_at is not None and self.retired_at <= moment:
             return "retired"
         return "active" if self.signs_from <= moment else "next"
 
     def retire(self, moment: int) -> None:
-        """Sign until then, be published until the last token has expired."""
+        """Sign until then, and be published until the last token has expired."""
         self.retired_at = moment
         self.gone_at = moment + LINGER_SECONDS
 
+    def stay(self) -> None:
+        """Go on signing: what should have followed does not."""
+        self.retired_at = self.gone_at = None
+
     def withdraw(self, moment: int) -> None:
         """Sign no more, and be published no more."""
-        self.retired_at = moment if self.retired_at is None else min(self.retired_at, moment)
-        self.gone_at = moment
+        self.withdrawn_at = self.gone_at = moment  # the previous release knows `gone_at` only
+        self.retired_at = AT_ONCE
+
+    @classmethod
+    def is_of_no_use(cls, moment: int) -> ColumnElement[bool]:
+        """Which rows `flask cleanup` may remove: a day late, as a clock that is ahead must not cost a living token.
+
+        That of a withdrawn key stays until the last token that it signed has expired, so that `flask keys
+        list` shows it meanwhile. Its removal revives nothing, whatever the clock: an unknown `kid` is refused.
+        """
+        planned = and_(cls.withdrawn_at.is_(None), cls.gone_at <= moment - config.MAX_ACCESS_TOKEN_SECONDS)
+        return or_(planned, cls.withdrawn_at <= moment - LINGER_SECONDS)
+
+
+class KeyGeneration(Base):
+    """How often the keys have been changed: one row.
+
+    The statement that finds a client, and the one that checks a token, read it as well, so that each worker
+    notices a change at its next request and reads the keys again.
+    """
+
+    __tablename__ = "key_generation"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int]

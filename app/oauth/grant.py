@@ -1,4 +1,4 @@
-"""This file is the one grant of this server: client credentials (RFC 6749, section 4.4)."""
+"""The one grant of this server: client credentials (RFC 6749, section 4.4)."""
 
 from __future__ import annotations
 

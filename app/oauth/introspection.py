@@ -1,6 +1,6 @@
-"""This file is `POST /oauth/introspect` (RFC 7662): an API asks whether a token is good, and what it says.
+"""`POST /oauth/introspect` (RFC 7662): an API introspects a token.
 
-Only a client that is registered as a resource server may ask, and only about tokens for its own API.
+Only a client that is registered as a resource server may do so, and only with tokens for its own API.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ from authlib.oauth2 import rfc7662
 from flask import Flask, Response, g
 
 from app.audit import trail
+from app.audit.event import Event
 from app.authentication import limits
 from app.clients.client import SECRET_METHODS, RegisteredClient
-from app.oauth.server import FormRequest, current_server
-from app.oauth.token_endpoint import blueprint, required
+from app.oauth.form_request import FormRequest
+from app.oauth.request_rules import required
+from app.oauth.server import current_server
+from app.oauth.token_endpoint import blueprint
 from app.refusals.errors import RefusedError
+from app.refusals.rendering import refused_as
 from app.tokens import checking
 from app.tokens.access_token import AccessToken, InvalidTokenError
 
@@ -30,7 +34,7 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
         # Authlib refuses a token_type_hint that it does not know; RFC 7662, section 2.1 lets it be ignored.
         if client.resource_server is None:
             raise RefusedError("unauthorized_client", NO_RESOURCE_SERVER, status=403)
-        limits.count_question(client.client_id)
+        limits.count_introspection(client.client_id)
         required("token")
 
     def query_token(self, text: str, _: str | None) -> AccessToken | None:
@@ -52,8 +56,8 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
 
 
 def note_inactive(reason: str) -> None:
-    """The answer does not say why; the audit trail does."""
-    trail.note("token_inactive", client_id=g.get("client_id"), reason=f"inactive: {reason}")
+    """The response does not say why; the audit trail does."""
+    trail.note(Event.TOKEN_INACTIVE, client_id=g.get("client_id"), reason=f"inactive: {reason}")
 
 
 def init_app(app: Flask) -> None:
@@ -61,6 +65,7 @@ def init_app(app: Flask) -> None:
 
 
 @blueprint.post("/oauth/introspect")
+@refused_as(Event.INTROSPECTION_REFUSED)
 def introspection() -> Response:
-    answer: Response = current_server().create_endpoint_response(IntrospectionEndpoint.ENDPOINT_NAME)
-    return answer
+    response: Response = current_server().create_endpoint_response(IntrospectionEndpoint.ENDPOINT_NAME)
+    return response

@@ -1,6 +1,6 @@
-"""This file is `POST /oauth/revoke` (RFC 7009): a client gives a token back before it expires.
+"""`POST /oauth/revoke` (RFC 7009): a client revokes a token before it expires.
 
-From the answer on it is refused by every worker: each check asks the database.
+From the response on every worker refuses it: each check reads the database.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from flask import Flask, Response
 from sqlalchemy import update
 
 from app.audit import trail
+from app.audit.event import Event
 from app.clients.client import SECRET_METHODS, RegisteredClient
 from app.clients.secret import digest
 from app.clock import now
-from app.keys.signing_key import LEEWAY_SECONDS
-from app.oauth.server import FormRequest, current_server
-from app.oauth.token_endpoint import blueprint, required
+from app.oauth.form_request import FormRequest
+from app.oauth.request_rules import required
+from app.oauth.server import current_server
+from app.oauth.token_endpoint import blueprint
 from app.refusals.errors import RefusedError
+from app.refusals.rendering import refused_as
 from app.storage.database import db, transaction
 from app.tokens import checking, stored_token
 from app.tokens.access_token import AccessToken, InvalidTokenError
@@ -30,13 +33,13 @@ class RevocationEndpoint(rfc7009.RevocationEndpoint):
     CLIENT_AUTH_METHODS = SECRET_METHODS
 
     def authenticate_token(self, request: FormRequest, client: RegisteredClient) -> AccessToken | None:
-        """The token, if it is ours and lives on any machine; RFC 7009, section 2.2 wants 200 for any other."""
+        """The token, if it is ours and may live on any machine; RFC 7009, section 2.2 wants 200 for any other."""
         try:
             token = checking.identify(required("token"))
         except InvalidTokenError as error:
-            trail.note("token_inactive", client_id=client.client_id, reason=f"inactive: {error}")
+            trail.note(Event.TOKEN_INACTIVE, client_id=client.client_id, reason=f"inactive: {error}")
             return None
-        if token.expires_at <= now() - LEEWAY_SECONDS:  # another machine's clock may be behind this one's
+        if token.expires_at <= now() - stored_token.REVOKED_SECONDS:  # this machine's clock may be ahead of another's
             return None
         # Authlib would answer invalid_grant, which is about codes and refresh tokens.
         if token.client_id != client.client_id:
@@ -56,7 +59,7 @@ def revoke(text: str, token: AccessToken) -> None:
         elif is_new := db.session.get(RevokedToken, token.jti) is None:
             db.session.add(RevokedToken(jti=token.jti, expires_at=token.expires_at))
         if is_new:
-            trail.record("token_revoked", client_id=token.client_id, reason=f"jti {token.jti}")
+            trail.record(Event.TOKEN_REVOKED, client_id=token.client_id, reason=f"jti {token.jti}")
 
 
 def init_app(app: Flask) -> None:
@@ -64,6 +67,7 @@ def init_app(app: Flask) -> None:
 
 
 @blueprint.post("/oauth/revoke")
+@refused_as(Event.REVOCATION_REFUSED)
 def revocation() -> Response:
-    answer: Response = current_server().create_endpoint_response(RevocationEndpoint.ENDPOINT_NAME)
-    return answer
+    response: Response = current_server().create_endpoint_response(RevocationEndpoint.ENDPOINT_NAME)
+    return response

@@ -1,57 +1,80 @@
-"""This file is `flask cleanup`: it removes what has expired, and nothing that is still of use.
+"""`flask cleanup`: it removes what has expired, and nothing that is still of use.
 
 Run it from time to time, by cron or a timer. It may run beside the servers, twice at once, and again:
 each step is a transaction of a few milliseconds, with a pause behind it in which others write.
+
+A clock may be wrong, and what this command removes does not come back. So what a clock could still need
+is removed a day late, and the old events of the trail only when that is asked for.
 """
 
 from __future__ import annotations
 
 import click
-from flask.cli import with_appcontext
+from sqlalchemy import func, select
 
 from app.audit import retention, trail
+from app.audit.event import AuditEvent, Event
 from app.clients.secret import ClientSecret
-from app.clock import now
-from app.keys.signing_key import LEEWAY_SECONDS, SigningKey
-from app.operations.command_group import as_json, checked, print_json
+from app.clock import LEEWAY_SECONDS, now
+from app.keys.signing_key import SigningKey
+from app.operations.command_group import as_json, operator_command, print_json
 from app.settings import current_settings
-from app.storage.database import delete_in_steps, transaction
+from app.storage.database import db, delete_in_steps, transaction
 from app.tokens.stored_token import IssuedToken, RevokedToken
 
 # A refusal can be explained for so long: "the secret blue ended 3 days ago".
 ENDED_SECRET_SECONDS = 7 * 86_400
+OLD_EVENTS_LEFT = (
+    "{} audit events are older than KEYTURN_AUDIT_DAYS. The servers remove at most a day of the trail in 24 hours;\n"
+    "`flask cleanup --old-events` removes all of these now."
+)
 
 
-def remove_expired() -> dict[str, int]:
-    """Remove what no check asks for any more.
+def remove_expired(*, old_events: bool = False) -> dict[str, int]:
+    """Remove what no check needs any more.
+
+    Args:
+        old_events: Whether to remove all events that are older than KEYTURN_AUDIT_DAYS too.
 
     Returns:
         What was removed, and how many rows of it.
+
+    Raises:
+        ClocksDifferError: If this machine's clock and the database's differ; then nothing was removed.
     """
-    # Another machine's clock may be a little behind: for it these tokens still live.
+    retention.check_clock()
+    # An opaque token that is removed too early is refused, and its client requests another.
     expired = now() - LEEWAY_SECONDS
     removed = {
         "opaque tokens": delete_in_steps(IssuedToken, IssuedToken.expires_at <= expired),
-        "revocations": delete_in_steps(RevokedToken, RevokedToken.expires_at <= expired),
+        "revocations": delete_in_steps(RevokedToken, RevokedToken.is_of_no_use(now())),
         "secrets": delete_in_steps(ClientSecret, ClientSecret.not_after <= now() - ENDED_SECRET_SECONDS),
-        "signing keys": delete_in_steps(SigningKey, SigningKey.gone_at <= now()),
-        "audit events": retention.trim(current_settings()),
+        "signing keys": delete_in_steps(SigningKey, SigningKey.is_of_no_use(now())),
+        "audit events": retention.trim_rows(current_settings()),
     }
+    if old_events:
+        removed["audit events"] += delete_in_steps(AuditEvent, retention.too_old(current_settings()))
     if any(removed.values()):
         with transaction():
-            trail.record("cleaned_up", reason=", ".join(f"{n} {what}" for what, n in removed.items() if n))
+            trail.record(Event.CLEANED_UP, reason=", ".join(f"{n} {what}" for what, n in removed.items() if n))
     return removed
 
 
+@operator_command("cleanup", refusals=(retention.ClocksDifferError,))
+@click.option("--old-events", is_flag=True, help="Also remove all audit events older than KEYTURN_AUDIT_DAYS.")
 @as_json
-def cleanup(as_json: bool) -> None:
-    """Remove what has expired: tokens, revocations, secrets, keys, and old rows of the audit trail."""
-    removed = remove_expired()
+def cleanup(old_events: bool, as_json: bool) -> None:
+    """Remove what has expired: tokens, revocations, secrets, keys, and audit events past KEYTURN_AUDIT_ROWS.
+
+    The servers remove old audit events, at most a day of the trail in 24 hours; --old-events removes them
+    all. Where PostgreSQL's clock and this machine's differ by more than a minute, nothing is removed.
+    """
+    removed = remove_expired(old_events=old_events)
+    left = db.session.scalar(select(func.count()).where(retention.too_old(current_settings()))) or 0
     if as_json:
-        print_json({"removed": removed})
+        print_json({"removed": removed, "old_events_left": left})
         return
     for what, count in removed.items():
         click.echo(f"{what:14} {count:9} removed")
-
-
-command = click.command("cleanup")(with_appcontext(checked(cleanup, refusals=())))
+    if left:
+        click.echo(OLD_EVENTS_LEFT.format(left))

@@ -1,41 +1,107 @@
-"""This file is `flask clients …`: the operator's hand on the register."""
+"""`flask clients …`: register, show, change and delete clients, and rotate their secrets."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Literal
 
 import click
 
-from app.clients import registry, secret_rotation
-from app.clients.client import SECRET_METHODS, TOKEN_FORMATS, Client
+from app.clients import registration, registration_update, registry, secret_rotation
+from app.clients.client import SECRET_METHODS, TOKEN_FORMATS
+from app.clients.registration import GRANT
 from app.clients.registration_rules import RegistrationError
-from app.clients.secret import ClientSecret
-from app.operations.command_group import CommandGroup, as_json, moment, print_json
+from app.clients.registration_update import Wanted
+from app.operations.client_report import describe, describe_changes, show, show_changes
+from app.operations.command_group import CommandGroup, as_json, print_json
 
 clients = CommandGroup("clients", help="Register clients, and rotate their secrets.", refusals=(RegistrationError,))
 which = click.argument("client")
-SHOWN = (
-    *("client_id", "name", "scope", "default_scope", "access_token_seconds", "token_endpoint_auth_method"),
-    *("grant_types", "token_format", "resource_server", "claims", "created_at", "disabled_at", "tokens_not_before"),
-)
 
 
 @clients.command()
 @click.argument("name")
-@click.option("--scope", default="", help="What it may ever ask for: words with spaces between.")
-@click.option("--default-scope", help="What it gets if it asks for nothing; otherwise all of its scope.")
+@click.option("--scope", default="", help="What it may ever request: words with spaces between.")
+@click.option("--default-scope", help="What it gets if it requests none; otherwise all of its scope.")
 @click.option("--lifetime", "access_token_seconds", type=int, metavar="SECONDS", help="How long its tokens live.")
 @click.option("--auth-method", help=f"The only way it may authenticate: {' or '.join(SECRET_METHODS)}.")
 @click.option("--format", "token_format", default="jwt", help=f"What its tokens are: {' or '.join(TOKEN_FORMATS)}.")
-@click.option("--resource-server", metavar="URL", help="It is the API of this audience, and may ask about tokens.")
+@click.option("--resource-server", metavar="URL", help="It is the API of this audience, and may introspect tokens.")
 @click.option("--claim", "claims", multiple=True, metavar="KEY=VALUE", help="A claim for its tokens; may be repeated.")
 @click.option("--no-grant", is_flag=True, help="A client that never gets a token.")
 @as_json
-def create(name: str, claims: tuple[str, ...], no_grant: bool, as_json: bool, **asked: Any) -> None:
+def create(
+    name: str,
+    scope: str,
+    default_scope: str | None,
+    access_token_seconds: int | None,
+    auth_method: str | None,
+    token_format: str,
+    resource_server: str | None,
+    claims: tuple[str, ...],
+    no_grant: bool,
+    as_json: bool,
+) -> None:
     """Register a client and show its secret, once."""
-    grant_types = "" if no_grant or (asked["resource_server"] and not asked["scope"]) else "client_credentials"
-    client, plaintext = registry.register(name, grant_types=grant_types, claims=parse_claims(claims), **asked)
+    client, plaintext = registration.register(
+        name,
+        scope=scope,
+        default_scope=default_scope,
+        access_token_seconds=access_token_seconds,
+        auth_method=auth_method,
+        grant_types="" if no_grant or (resource_server not in (None, "none") and not scope) else GRANT,
+        token_format=token_format,
+        resource_server=resource_server,
+        claims=parse_claims(claims),
+    )
     show({**describe(client), "client_secret": plaintext}, as_json)
+
+
+@clients.command()
+@which
+@click.option("--name", help="A new name; the id never changes.")
+@click.option("--scope", help="What it may ever request. A default scope that was all of it stays all of it.")
+@click.option("--default-scope", help="What it gets if it requests none.")
+@click.option("--lifetime", metavar="SECONDS", help="How long its tokens live; `default` for the server's setting.")
+@click.option("--auth-method", help=f"The only way it may authenticate: {' or '.join(SECRET_METHODS)}; or `any`.")
+@click.option("--format", "token_format", help=f"What its tokens are: {' or '.join(TOKEN_FORMATS)}.")
+@click.option("--resource-server", metavar="URL", help="It is the API of this audience; `none` if of none.")
+@click.option("--claim", "claims", multiple=True, metavar="KEY=VALUE", help="Add or replace a claim; may be repeated.")
+@click.option("--no-claims", is_flag=True, help="Remove its claims, before any --claim is added.")
+@click.option("--grant/--no-grant", "has_grant", default=None, help="Whether it gets tokens at all.")
+@as_json
+def update(
+    client: str,
+    name: str | None,
+    scope: str | None,
+    default_scope: str | None,
+    lifetime: str | None,
+    auth_method: str | None,
+    token_format: str | None,
+    resource_server: str | None,
+    claims: tuple[str, ...],
+    no_claims: bool,
+    has_grant: bool | None,
+    as_json: bool,
+) -> None:
+    """Change what is registered of a client; what is not named stays."""
+    wanted = Wanted(
+        name=name,
+        scope=scope,
+        default_scope=default_scope,
+        access_token_seconds=parse_lifetime(lifetime),
+        auth_method=auth_method,
+        has_grant=has_grant,
+        token_format=token_format,
+        resource_server=resource_server,
+        claims=parse_claims(claims),
+        drops_claims=no_claims,
+    )
+    updated, changes = registration_update.update(client, wanted)
+    if as_json:
+        print_json({**describe(updated), "changed": describe_changes(changes)})
+    else:
+        show_changes(updated, changes)
 
 
 @clients.command("list")
@@ -64,7 +130,9 @@ def show_one(client: str, as_json: bool) -> None:
 @as_json
 def disable(client: str, as_json: bool) -> None:
     """Refuse a client from now on."""
-    show(describe(registry.disable(client)), as_json)
+    if not registry.disable(client):
+        click.echo("It was disabled before: nothing was changed.", err=True)
+    show(describe(registry.get_client(client)), as_json)
 
 
 @clients.command()
@@ -72,7 +140,9 @@ def disable(client: str, as_json: bool) -> None:
 @as_json
 def enable(client: str, as_json: bool) -> None:
     """Let a disabled client in again."""
-    show(describe(registry.enable(client)), as_json)
+    if not registry.enable(client):
+        click.echo("It was enabled before: nothing was changed, and its tokens live on.", err=True)
+    show(describe(registry.get_client(client)), as_json)
 
 
 @clients.command()
@@ -94,6 +164,16 @@ def rotate_secret(client: str, name: str | None, overlap: int, as_json: bool) ->
     show({**describe(registry.get_client(client)), "client_secret": plaintext}, as_json)
 
 
+def parse_lifetime(text: str | None) -> int | Literal["default"] | None:
+    if text is None:
+        return None
+    if text == "default":
+        return "default"
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise RegistrationError("a lifetime is a whole number of seconds, or `default`")
+    return int(text)
+
+
 def parse_claims(pairs: tuple[str, ...]) -> dict[str, str]:
     claims: dict[str, str] = {}
     for pair in pairs:
@@ -102,35 +182,3 @@ def parse_claims(pairs: tuple[str, ...]) -> dict[str, str]:
             raise RegistrationError("a claim is written KEY=VALUE, each key once")
         claims[name] = value
     return claims
-
-
-def describe(client: Client) -> dict[str, Any]:
-    """A client as the commands show it; its secrets by name and times only."""
-    described = {name: getattr(client, name) for name in SHOWN} | {"grant_types": client.grant_types.split()}
-    return described | {"secrets": [describe_secret(secret) for secret in client.secrets]}
-
-
-def describe_secret(secret: ClientSecret) -> dict[str, Any]:
-    names = ("name", "created_at", "not_after", "last_used_at")
-    return {name: getattr(secret, name) for name in names}
-
-
-def show(shown: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(shown)
-        return
-    for name, value in shown.items():
-        if name == "secrets":
-            for secret in value:
-                times = [f"{what} {moment(at)}" for what, at in secret.items() if what != "name" and at]
-                click.echo(f"{'secret':28}{secret['name']}: {', '.join(times)}")
-        elif value not in (None, [], {}, 0):
-            click.echo(f"{name:28}{moment(value) if name.endswith(('_at', '_before')) else readable(value)}")
-    if "client_secret" in shown:
-        click.echo("The secret is shown this once: keep it where your other secrets are.")
-
-
-def readable(value: object) -> str:
-    if isinstance(value, dict):
-        return " ".join(f"{name}={text}" for name, text in value.items())
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,7 +1,7 @@
-"""This file is what all `flask` commands of ours have in common.
+"""What all `flask` commands of Keyturn have in common: `CommandGroup` and `@operator_command`.
 
 They refuse to work with settings at fault, print one JSON document with --json, and end with one
-sentence and exit code 1 where something is refused.
+sentence and exit code 1 when something is refused.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from functools import wraps
 from typing import Any
 
 import click
-from flask.cli import AppGroup
+from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.settings import current_settings
-from app.storage.database import cause
+from app.storage.failures import cause, meaning
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -38,6 +38,17 @@ class CommandGroup(AppGroup):
         return decorator
 
 
+def operator_command(
+    name: str, *, refusals: tuple[type[Exception], ...] = ()
+) -> Callable[[Callable[..., None]], click.Command]:
+    """A command directly under `flask`, in the same way: `@operator_command("explain")`."""
+
+    def decorator(function: Callable[..., None]) -> click.Command:
+        return click.command(name)(with_appcontext(checked(function, refusals)))
+
+    return decorator
+
+
 def checked(function: Callable[..., None], refusals: tuple[type[Exception], ...]) -> Callable[..., None]:
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -47,7 +58,7 @@ def checked(function: Callable[..., None], refusals: tuple[type[Exception], ...]
         except refusals as error:
             raise click.ClickException(str(error)) from error
         except SQLAlchemyError as error:
-            raise click.ClickException(f"the database failed: {cause(error)}. Was `flask prepare` run?") from error
+            raise click.ClickException(f"the database failed: {cause(error)}. {meaning(error)}".rstrip()) from error
         except OSError as error:
             raise click.ClickException(str(error)) from error
 

@@ -1,29 +1,30 @@
-"""This file is `flask explain REQUEST_ID`: what really happened to a request, and what to do about it."""
+"""`flask explain REQUEST_ID`: what really happened to a request, and what to do about it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import click
-from flask.cli import with_appcontext
 
-from app.audit import trail
-from app.operations.command_group import as_json, checked, moment, print_json
+from app.audit import reports
+from app.audit.event import Budget, Event
+from app.operations.command_group import as_json, moment, operator_command, print_json
 from app.refusals.codes import CODES
 from app.settings import current_settings
 
 UNKNOWN = (
-    "The audit trail has no event with this request id. An event is there a second after its answer. What is not\n"
-    "at any address (404) is only in the log, under this id; and of tokens that were issued, and of refusals in a\n"
-    "flood, only the last id is kept."
+    "The audit trail has no event with this request id. An event is there within a second. A 404 is only in the\n"
+    "log, with its path. Of issued tokens, and of refusals in a flood, the trail has the last request id only."
 )
+REFUSALS = {event.value for event in Event if event.budget is Budget.REFUSED}
 
 
+@operator_command("explain")
 @click.argument("request_id")
 @as_json
-def run(request_id: str, as_json: bool) -> None:
+def explain(request_id: str, as_json: bool) -> None:
     """Tell what really happened to a request, by the X-Request-Id of its answer."""
-    found = [explanation(event.as_dict()) for event in trail.of_request(request_id)]
+    found = [explanation(event.as_dict()) for event in reports.of_request(request_id)]
     if not found:
         raise click.ClickException(UNKNOWN)
     if as_json:
@@ -36,7 +37,7 @@ def run(request_id: str, as_json: bool) -> None:
 def explanation(event: dict[str, Any]) -> dict[str, Any]:
     """The event, with its reason taken apart and what is known about its error code."""
     code, colon, reason = str(event.get("reason", "")).partition(": ")
-    if not event["event"].endswith(("_refused", "_failed")) or not colon or code not in CODES:
+    if event["event"] not in REFUSALS or not colon or code not in CODES:
         return event
     page = f"{current_settings().issuer}/errors/{code}"
     return event | {"reason": reason, "error": code, "meaning": CODES[code].meaning, "error_uri": page}
@@ -53,6 +54,3 @@ def readable(event: dict[str, Any]) -> list[tuple[str, Any]]:
         ("page", event.get("error_uri")),
         ("counted", event["count"] if event["count"] > 1 else None),
     ]
-
-
-explain = click.command("explain")(with_appcontext(checked(run, refusals=())))

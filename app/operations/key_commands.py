@@ -1,4 +1,4 @@
-"""This file is `flask keys …`: the operator's hand on the signing keys."""
+"""`flask keys …`: what an operator does with the signing keys."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from cryptography.fernet import Fernet
 from app.clock import now
 from app.keys import rotation
 from app.keys.cipher import SealedKeyError
-from app.keys.signing_key import SigningKey
+from app.keys.signing_key import JWKS_MAX_AGE_SECONDS, READ_SECONDS, SigningKey
 from app.operations.command_group import CommandGroup, as_json, print_json
+
+PUBLISHED = (
+    f"\nThe JWKS shows it within {READ_SECONDS} seconds. An API that caches the JWKS, for up to "
+    f"{JWKS_MAX_AGE_SECONDS} seconds, may not know it before."
+)
 
 keys = CommandGroup(
     "keys",
@@ -29,29 +34,41 @@ def list_all(as_json: bool) -> None:
         print_json({"keys": found})
         return
     for key in found:
-        click.echo(f"{key['kid']}  {key['alg']}  {key['state']}")
+        click.echo(f"{key['kid']}  {key['alg']}  {'withdrawn' if key['withdrawn_at'] else key['state']}")
+
+
+lost_secret_key = click.option(
+    "--lost-secret-key",
+    is_flag=True,
+    help="Nothing opens the key that signs now, on the servers neither: make one with this KEYTURN_SECRET_KEYS.",
+)
 
 
 @keys.command()
 @click.option("--now", "at_once", is_flag=True, help="Sign with the new key at once: for an emergency.")
+@lost_secret_key
 @as_json
-def rotate(at_once: bool, as_json: bool) -> None:
+def rotate(at_once: bool, lost_secret_key: bool, as_json: bool) -> None:
     """Publish the next key; it signs after one max-age of the JWKS."""
-    key = rotation.rotate(at_once=at_once)
-    show(key, f"{key.kid} ({key.alg}) signs {when(key)}; tokens of the old key stay valid.", as_json)
+    if lost_secret_key and not at_once:
+        raise rotation.RotationError("--lost-secret-key goes with --now: until then no server could sign")
+    key = rotation.rotate(at_once=at_once, lost_secret_key=lost_secret_key)
+    show(key, f"{key.kid} ({key.alg}) signs {when(key)}; tokens of the old key stay valid.{PUBLISHED}", as_json)
 
 
 @keys.command(context_settings={"ignore_unknown_options": True})  # a kid may begin with a dash
 @click.argument("kid")
+@lost_secret_key
 @as_json
-def withdraw(kid: str, as_json: bool) -> None:
-    """Take a leaked key out of use: its tokens are refused within seconds."""
-    key = rotation.withdraw(kid)
-    show(key, f"{kid} is withdrawn, its tokens are refused; {key.kid} ({key.alg}) signs.", as_json)
+def withdraw(kid: str, lost_secret_key: bool, as_json: bool) -> None:
+    """Take a leaked key out of use, for good: its tokens are refused."""
+    key = rotation.withdraw(kid, lost_secret_key=lost_secret_key)
+    said = f"{kid} is withdrawn: each server refuses its tokens from its next request on. {key.kid} ({key.alg}) signs."
+    show(key, said + PUBLISHED, as_json)
 
 
 def describe(key: SigningKey) -> dict[str, Any]:
-    names = ("kid", "alg", "published_at", "signs_from", "retired_at", "gone_at")
+    names = ("kid", "alg", "published_at", "signs_from", "retired_at", "gone_at", "withdrawn_at")
     return {"state": key.state(now()), **{name: getattr(key, name) for name in names}}
 
 
@@ -64,7 +81,7 @@ def show(key: SigningKey, sentence: str, as_json: bool) -> None:
 
 def when(key: SigningKey) -> str:
     seconds = key.signs_from - now()
-    return f"in {seconds} seconds" if seconds > 0 else "from now on"
+    return f"in {seconds} seconds" if seconds > 0 else "from the next request on"
 
 
 @click.command("new-secret")

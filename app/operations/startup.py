@@ -1,8 +1,11 @@
-"""This file is what a server looks for when it starts, and what it tells a newcomer then."""
+"""What a server checks when it starts, and what it prints for a newcomer then."""
 
 from __future__ import annotations
 
+import ipaddress
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 
 import click
 from flask import Flask
@@ -10,38 +13,90 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 import config
+from app.clients import undeclared
 from app.clients.client import Client
 from app.keys import keystore
 from app.logs import log
-from app.operations.prepare import usable_demos
-from app.refusals.errors import RefusedError
-from app.settings import current_settings
-from app.storage.database import cause, db
+from app.operations.demo_clients import usable_demos
+from app.settings import current_settings, sign_of_production
+from app.storage.database import db
+from app.storage.failures import cause
 
 ASKS = "(an API: it asks about tokens)"
+ROOT = Path(__file__).parent.parent.parent
+WITHOUT_CONFIGURATION = (
+    "gunicorn runs without Keyturn's configuration, in which its worker and its time-outs are, and believes headers "
+    f"that it should not: start it in {ROOT}, or with --config {ROOT}/gunicorn.conf.py --chdir {ROOT}."
+)
 
 
 def refuse_to_start(app: Flask) -> None:
     """End the process of a server that must not start, and say why."""
-    if faults := faults_at_start(app):
-        click.echo("\n  ".join(["Keyturn does not start:", *faults]), err=True)
-        sys.exit(3)  # what gunicorn reads as "failed to boot": after any other code it would try again, for ever
+    faults = faults_at_start(app)
+    if is_gunicorn_without_our_worker():
+        if current_settings.of(app).is_production:
+            faults.append(WITHOUT_CONFIGURATION)
+        else:
+            log.warning(WITHOUT_CONFIGURATION)
+    if faults:
+        refuse(faults)
+
+
+def refuse(faults: Iterable[str]) -> None:
+    click.echo("\n  ".join(["Keyturn does not start:", *faults]), err=True)
+    sys.exit(3)  # what gunicorn reads as "failed to boot": after any other code it would try again, for ever
+
+
+def check_hosts(settings: config.Settings, hosts: Iterable[str]) -> None:
+    """End the process of a development server that others can reach, unless KEYTURN_ENV says that this is meant.
+
+    Args:
+        settings: Of this server.
+        hosts: The addresses that it listens at, names or numbers; the path of a unix socket is none.
+    """
+    outside = next((host for host in hosts if not is_loopback(host)), None)
+    sign = sign_of_production(settings) or (outside and f"this server listens at {outside}, beyond loopback")
+    if settings.is_production or not sign:
+        return
+    if not settings.env_is_set:
+        refuse([f"KEYTURN_ENV must be set to production, or to development if that is meant, because {sign}."])
+    log.warning("KEYTURN_ENV is development, and %s: anyone who reaches it can use the demo clients", sign)
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def is_gunicorn_without_our_worker() -> bool:
+    """Whether this process is gunicorn's, and gunicorn has not read our gunicorn.conf.py.
+
+    gunicorn looks for it in the directory in which it is started, and not in that of `--chdir`. It has
+    loaded its worker before it loads an app.
+    """
+    return "gunicorn.arbiter" in sys.modules and "app.serving.gunicorn_worker" not in sys.modules
 
 
 def faults_at_start(app: Flask) -> list[str]:
     """Why this server must not start; a database that does not answer is no reason, it may come."""
     with app.app_context():
         faults = list(current_settings().faults)
-        if faults or not current_settings().is_production:
+        if faults:
             return faults
         try:
+            for sentence in undeclared.sentences():
+                log.warning("%s", sentence)
+            if not current_settings().is_production:
+                return faults
             ids = [demo.client_id for demo in config.DEMO_CLIENTS]
             for found in db.session.scalars(select(Client.client_id).where(Client.client_id.in_(ids))):
                 faults.append(f"The demo client {found} must not exist in production: `flask clients delete {found}`.")
             if keystore.current_keystore().rows():
                 keystore.signer()
-        except RefusedError as error:
-            faults.append(f"No token could be signed: {error.reason}. Is the right key in KEYTURN_SECRET_KEYS?")
+        except keystore.NoSigningKeyError as error:
+            faults.append(f"No token could be signed: {error}. Is the right key in KEYTURN_SECRET_KEYS?")
         except SQLAlchemyError as error:
             log.warning("the database does not answer yet: %s", cause(error))
         finally:
@@ -61,19 +116,20 @@ def welcome(settings: config.Settings) -> str:
     ask = f"curl -s -u {demo.client_id}:{demo.secret} -d grant_type=client_credentials {settings.issuer}/oauth/token"
     pick = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])'"
     clients = "\n".join(f"  {each.client_id:16} {each.secret:42} {each.scope or ASKS}" for each in demos)
-    return f"""
-Keyturn answers at {settings.issuer}. The demo clients, with their secrets and scopes:
-{clients}
-
-Ask for a token:
-  {ask}
-
+    call = f"""
 Call the guarded route with one:
   TOKEN=$({ask} | {pick})
   curl -s -H "Authorization: Bearer $TOKEN" {settings.issuer}/admin/logs
 
 Be refused, without one:
   curl -i {settings.issuer}/admin/logs
+"""
+    return f"""
+Keyturn answers at {settings.issuer}. The demo clients, with their secrets and scopes:
+{clients}
 
+Ask for a token:
+  {ask}
+{call if settings.has_sample_api else ""}
 Ctrl-C stops the server.
 """

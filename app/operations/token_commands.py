@@ -1,4 +1,4 @@
-"""This file is `flask tokens …`: the operator's hand on tokens that are out there."""
+"""`flask tokens …`: what an operator does about tokens that are out there."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def revoke(client: str, as_json: bool) -> None:
     """Revoke all tokens that a client has now, of either format; its secrets still work."""
     found = registry.revoke_tokens(client)
     if as_json:
-        print_json({"client_id": found.client_id, "tokens_not_before": found.tokens_not_before})
+        print_json({"client_id": found.client_id, "generation": found.generation})
     else:
-        click.echo(f"No token that {found.client_id} was given until now counts any more.")
+        click.echo(f"All tokens issued to {found.client_id} so far are revoked.")

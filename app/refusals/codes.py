@@ -23,7 +23,7 @@ class Code:
         causes: What usually leads here, each with what to do about it.
         command: A curl command that does it right, with `error_pages.VARIABLES`.
         source: Where it is defined.
-        other_statuses: Those that it is answered with beside the usual one.
+        other_statuses: Those that it has beside the usual one.
     """
 
     status: int
@@ -43,14 +43,14 @@ CODES = {
         "The description names what.",
         (
             ("The parameters were sent as JSON.", "Send a form: `Content-Type: application/x-www-form-urlencoded`."),
-            ("A parameter stands in the URL.", "Send it in the body: what stands in a URL ends in logs."),
+            ("A parameter is in the URL.", "Send it in the body: URLs end up in logs."),
             ("A parameter was sent twice.", "Send each once; an HTTP library may add what you also add by hand."),
             (
                 "Credentials were sent in two ways, such as Basic and `client_secret`.",
                 "Choose one. Many libraries send Basic by themselves.",
             ),
             ("The body is not UTF-8.", "Encode it as UTF-8, and percent-encode what is not ASCII."),
-            ("GET was used.", "The endpoints below `/oauth/` answer POST only."),
+            ("GET was used.", "The endpoints below `/oauth/` take POST only."),
             ("Plain http was used in production.", "Use https; the operator checks `KEYTURN_TRUSTED_PROXIES`."),
         ),
         ASK,
@@ -60,16 +60,19 @@ CODES = {
     "invalid_client": Code(
         401,
         "Client authentication failed. Check the client id, the secret and the method.",
-        "The client did not prove who it is. Unknown client and wrong secret get the same answer, "
-        "so that nobody learns which clients exist; the operator sees the true reason with `flask explain`.",
+        "The client did not prove who it is. Unknown client and wrong secret get the same response, "
+        "so that nobody can find out which clients exist; the operator sees the true reason with `flask explain`.",
         (
             ("No secret was sent at all.", "Send the id and the secret, with Basic or in the form."),
             (
-                "A space or a newline stands at an end of the secret.",
+                "The secret starts or ends with a space or newline.",
                 "Trim it: `--data-urlencode client_secret@secret.txt` brings the newline of the file.",
             ),
             ("The secret is percent-encoded twice, or is in quotes.", "Send it as it was shown."),
-            ("The id and the secret are swapped.", "An id begins with `ktc_`, a secret with `kts_`."),
+            (
+                "The id and the secret are swapped.",
+                "A secret begins with `kts_`, an id with `ktc_`; those of the demo clients are names, as `demo-admin`.",
+            ),
             ("The secret has ended after a rotation.", "Use the newest; `flask clients show CLIENT` lists their ends."),
             (
                 "The client is registered for another method.",
@@ -89,11 +92,11 @@ CODES = {
         "The client has proved who it is, and may not do this.",
         (
             (
-                "It asks for a token, and was registered without a grant.",
+                "It requests a token, and was registered without a grant.",
                 "Register a client with `--scope`; an API registered with `--resource-server` alone gets no tokens.",
             ),
             (
-                "It asks about a token, and is not registered as a resource server.",
+                "It introspects a token, and is not registered as a resource server.",
                 "Use the credentials of the API: `flask clients create NAME --resource-server AUDIENCE`.",
             ),
             ("It revokes a token of another client.", "Only the client that a token was issued to can revoke it."),
@@ -107,8 +110,8 @@ CODES = {
         "This server supports one grant type: client_credentials.",
         "This server is for machines and has one grant.",
         (
-            ("A library asks for `password` or `authorization_code`.", "Those are for people: choose another flow."),
-            ("It asks for `refresh_token`.", "There is none: ask for a new token with the id and the secret."),
+            ("A library requests `password` or `authorization_code`.", "Those are for people: choose another flow."),
+            ("It requests `refresh_token`.", "There is none: request a new token with the id and the secret."),
             ("The value is misspelt.", "It is `client_credentials`, with an underscore."),
         ),
         ASK,
@@ -117,27 +120,31 @@ CODES = {
     "invalid_scope": Code(
         400,
         "The scope is malformed, unknown, or more than this client is registered for.",
-        "The scope that was asked for cannot be granted, and nothing is ever dropped silently.",
+        "The requested scope cannot be granted, and nothing is ever dropped silently.",
         (
             ("A word is misspelt; case counts.", "The metadata lists all: `scopes_supported`."),
             ("The client is not registered for one of the words.", "`flask clients show CLIENT` lists its scope."),
-            ("The words belong to two APIs.", "One token opens one API: ask for a token each."),
-            ("Commas, or two spaces, stand between the words.", "Put exactly one space between them."),
+            (
+                "keyturn.toml declares the word only since the server started, or no longer.",
+                "Restart the server; `flask prepare` names clients whose scope is not declared.",
+            ),
+            ("The words belong to two APIs.", "One token opens one API: request a token for each."),
+            ("Commas, or two spaces, are between the words.", "Put exactly one space between them."),
         ),
         ASK_FOR_SCOPE,
         "RFC 6749, sections 3.3 and 5.2",
     ),
     "invalid_token": Code(
         401,
-        "The access token is expired, malformed, or not meant for this API. Ask for a new one.",
+        "The access token is expired, malformed, or not meant for this API. Request a new one.",
         "The API does not accept the access token.",
         (
-            ("It has expired.", "Ask for a new one when `expires_in` seconds are over, or after this answer."),
-            ("It was revoked, or its client was disabled or deleted.", "Ask for a new one."),
-            ("It is for another API.", "Ask with a scope of this API; the `aud` of the token follows from it."),
+            ("It has expired.", "Request a new one when `expires_in` seconds are over, or after this response."),
+            ("It was revoked, or its client was disabled or deleted.", "Request a new one."),
+            ("It is for another API.", "Request one with a scope of this API; the `aud` of the token follows from it."),
             ("It was cut off, or has quotes around it.", "Send it whole, and bare."),
             ("The clocks of two machines differ.", "Synchronize them: more than 60 seconds are too many."),
-            ("It was signed with a key that was withdrawn.", "Ask for a new one."),
+            ("It was signed with a key that was withdrawn.", "Request a new one."),
         ),
         'curl -s -H "Authorization: Bearer $TOKEN" "$ISSUER/inventory"',
         "RFC 6750, section 3.1",
@@ -166,7 +173,9 @@ CODES = {
         "There is nothing at this address.",
         "There is nothing at this address.",
         (
-            ("A slash stands at the end, or twice.", "An address is written in one way; nobody is redirected."),
+            ("The path has a trailing or double slash.", "Paths are exact; there are no redirects."),
+            ("A word of it is misspelt.", "In development the member `hint` names the nearest address."),
+            ("The client is one for OpenID.", "Let it read the OAuth metadata (RFC 8414) at the address below."),
             ("The issuer has a path, and the address lacks it.", "Take the addresses from the metadata."),
         ),
         'curl -s "$METADATA"',
@@ -174,14 +183,14 @@ CODES = {
     ),
     "temporarily_unavailable": Code(
         503,
-        "The server cannot answer right now. Try again in a few seconds.",
-        "The server cannot answer right now, or has been asked too often. `Retry-After` says when to try again.",
+        "The server cannot respond right now. Try again in a few seconds.",
+        "The server cannot respond right now, or got too many requests. `Retry-After` says when to try again.",
         (
             (
                 "With 429: too many wrong secrets, or more requests than the client may make.",
-                "Keep a token until it expires instead of asking for one each time; mend the secret before you go on.",
+                "Use a token until it expires instead of requesting one each time; fix the secret before you retry.",
             ),
-            ("With 503: the database does not answer.", "The log names it; the server recovers by itself."),
+            ("With 503: the database does not respond.", "The log names it; the server recovers by itself."),
             ("With 503: `flask prepare` was not run, or there is no signing key.", "Run `flask prepare`."),
         ),
         f'curl -s --retry 5 {CREDENTIALS} {GRANT} "$ISSUER/oauth/token"',
@@ -190,9 +199,9 @@ CODES = {
     ),
     "server_error": Code(
         500,
-        "The server failed. Its log has the cause, under the request id of this answer.",
+        "The server failed. Its log has the cause, under the request id of this response.",
         "The server failed in a way that nobody foresaw. That is a fault of the server's, not the caller's.",
-        (("The log has the cause.", "Look there for the `X-Request-Id` of the answer, and report it."),),
+        (("The log has the cause.", "Look there for the `X-Request-Id` of the response, and report it."),),
         'curl -s "$METADATA"',
         "RFC 6749, section 4.1.2.1",
     ),

@@ -1,8 +1,23 @@
-"""This file is refusals: what the caller reads, and what only the log reads.
+"""The exceptions that end a request: what the caller reads, and what only the log reads.
 
-A refusal has two texts. The description is constant: nothing of the request is reflected.
-The reason is the truth; it goes to the log and the audit trail, and in development also to the
-caller, as `hint`. Whoever refuses raises `RefusedError`; `answers.py` renders it, and nothing else does.
+A refusal has two texts. The description is constant: nothing of the request is reflected. The reason is
+the truth; it goes to the log and the audit trail, and in development also to the caller, as `hint`.
+
+    OAuth2Error                     Authlib's
+    └── RefusedError                a request that is not granted
+        └── AccessRefusedError      at a guarded route: with a Bearer challenge
+            └── NoTokenError        without any token
+
+Other rooms know nothing of HTTP and raise errors of their own:
+
+    ScopeError                      clients/scope: a scope that cannot be granted
+    RegistrationError               clients: what the operator asked for is wrong
+    NoSigningKeyError               keys/keystore: nothing can be signed
+    SealedKeyError, RotationError   keys: a key that cannot be opened, or not be rotated
+    InvalidTokenError               tokens: a token that is not one of ours, or no longer
+    StockFullError                  api/stock: one article too many
+
+`app/refusals/rendering.py` translates what reaches it into a response, and nothing else does.
 """
 
 from __future__ import annotations
@@ -32,7 +47,7 @@ class RefusedError(OAuth2Error):
         description: What the caller reads: constant, in the characters of RFC 6749, section 5.2.
         reason: What the log and the audit trail read, where the description is not the whole truth.
         status: The HTTP status, where it is not the code's usual one.
-        retry_after: Seconds after which it is worth to try again.
+        retry_after: Seconds to wait before retrying.
     """
 
     def __init__(

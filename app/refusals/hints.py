@@ -1,21 +1,26 @@
-"""This file is what may be behind a refusal: a secret that is nearly right, a word that is nearly known.
+"""What may be behind a refusal: a secret that is nearly right, a word or an address that is nearly known.
 
 Nothing here decides anything. What is found goes into the reason of a refusal, for the operator, and in
-development for the caller.
+development for the caller. A word of the request is part of it only as `shown` leaves it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from urllib.parse import unquote_plus
 
+import config
+from app.logs import REDACTED, shown, shown_path
+
+DEMO_IDS = {demo.client_id for demo in config.DEMO_CLIENTS}
 MEDIA_TYPES = {
     "application/json": "JSON was sent",
     "multipart/form-data": "a multipart form was sent",
     "": "no media type was sent",
 }
-UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+MAX_COMPARED_CHARACTERS = 100
 
 
 def nearly_the_secret(sent: str) -> tuple[tuple[str, str], ...]:
@@ -28,20 +33,63 @@ def nearly_the_secret(sent: str) -> tuple[tuple[str, str], ...]:
     )
 
 
+def odd_id(sent: str) -> str:
+    """What is wrong with the shape of a client id that is unknown, behind a comma; nothing of it is repeated.
+
+    By its shape alone: whether another spelling is a client's is never looked up, for equal work (R024).
+    """
+    meant = sent.strip().strip("\"'\ufeff")
+    shapes = (
+        (not sent, "client_id is missing or empty"),
+        (meant.lower().startswith("kts_"), "its id looks like a secret"),
+        (sent.startswith("\ufeff"), "its id begins with a byte order mark"),
+        (sent.endswith("\n"), "its id ends with a newline"),
+        (sent != sent.strip(), "white space stands around its id"),
+        (sent != meant, "its id is in quotes"),
+        (unquote_plus(sent, errors="replace") != sent, "its id is percent-encoded once too often"),
+        (meant.lower().startswith("ktc_") and not meant.startswith("ktc_"), "its id is in another case than ktc_"),
+        (meant != meant.lower() and meant.lower() in DEMO_IDS, "its id is in another case than a demo client's"),
+    )
+    return next((f", {why}" for is_so, why in shapes if is_so), "")
+
+
 def unknown_scope(word: str, known: Iterable[str]) -> str:
     """What is wrong with a word of a scope that is not declared."""
     if "," in word:
         return "the words of the scope are separated by commas, not by spaces"
     found = get_close_matches(word, list(known), n=1)
-    return f"the scope {word} is unknown" + (f"; did you mean {found[0]}?" if found else "")
+    return f"the scope {shown(word)} is unknown" + (f"; did you mean {found[0]}?" if found else "")
+
+
+def unknown_address(path: str, known: Iterable[str]) -> str:
+    """What is wrong with an address that no route has, by the rules of the routes that there are."""
+    rules = list(known)
+    is_shown = shown_path(path) == path and len(path) <= MAX_COMPARED_CHARACTERS
+    nothing = f"there is nothing at {path}" if is_shown else "there is nothing at this address"
+    metadata = next((rule for rule in rules if rule.startswith("/.well-known/oauth-authorization-server")), "/")
+    if "openid-configuration" in path:
+        return f"{nothing}: this is not an OpenID provider, and its metadata is at {metadata}"
+    exact = re.sub("/+", "/", path).rstrip("/")
+    if exact in rules:
+        return f"{nothing}, which has a slash too many; did you mean {exact}?"
+    found = get_close_matches(path.lower()[:MAX_COMPARED_CHARACTERS], rules, n=1)
+    return f"{nothing}; " + (f"did you mean {found[0]}?" if found else f"the metadata is at {metadata}")
 
 
 def sent_instead(media_type: str) -> str:
-    return MEDIA_TYPES.get(media_type, f"{media_type} was sent")
+    """What was sent in the place of a form."""
+    form, slash, variety = media_type.partition("/")
+    is_one = slash and "/" not in variety and REDACTED not in (shown(form), shown(variety))
+    return MEDIA_TYPES.get(media_type, f"{media_type if is_one else 'an unknown media type'} was sent")
 
 
-def duration(seconds: int) -> str:
-    """3 days, 70 seconds: the largest unit of which there are at least two, or one second."""
-    size, unit = next((pair for pair in UNITS if seconds >= 2 * pair[0]), UNITS[-1])
-    count = seconds // size
-    return f"{count} {unit}{'' if count == 1 else 's'}"
+def sent_twice(names: Iterable[str], known: Collection[str]) -> str:
+    """Which parameters were sent twice: a name that OAuth does not know may be a secret in the wrong place."""
+    return f"twice: {' '.join(dict.fromkeys(name if name in known else 'an unknown parameter' for name in names))}"
+
+
+def unsupported_grant(sent: str, supported: str) -> str:
+    """What is wrong with a grant type that is not the one there is."""
+    if sent.strip() == supported:
+        return f"white space stands around {supported}"
+    return f"the grant type {shown(sent)} is not supported"

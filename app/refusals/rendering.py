@@ -1,138 +1,197 @@
-"""This file is how whatever is raised in a request becomes its answer: in JSON, and never with a cause that is ours."""
+"""Error handlers: any exception becomes a JSON response that never exposes a cause of ours.
+
+What `app/refusals/errors.py` draws is translated and rendered here, and nowhere else.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from authlib.oauth2 import OAuth2Error
-from flask import Flask, Response, g, json, request
+from flask import Flask, Response, current_app, g, json, request
 from sqlalchemy import exc
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, SecurityError
 
 from app.audit import trail
-from app.logs import log
+from app.audit.event import Budget, Event
+from app.logs import log, shown, shown_path
 from app.refusals.codes import CODES
 from app.refusals.errors import AccessRefusedError, RefusedError
+from app.refusals.hints import unknown_address, unsupported_grant
 from app.settings import current_settings
-from app.storage.database import cause
+from app.storage.failures import cause, meaning
 
-# Whatever else may be wrong with a client we say ourselves.
+View = TypeVar("View", bound=Callable[..., Any])
+# All other client errors are raised by our own code.
 LEFT_TO_AUTHLIB = {
     "invalid_client": "neither Basic nor a secret in the form was sent",
     "unauthorized_client": "the client was registered without a grant",
 }
+# What Werkzeug and a view refuse with a status alone: codes by our own choice, no RFC names any.
+CODES_OF_STATUS = {
+    401: "invalid_token",
+    403: "access_denied",
+    404: "not_found",
+    429: "temporarily_unavailable",
+    503: "temporarily_unavailable",
+}
+DESCRIPTIONS = {
+    400: "The request is malformed, or its body is incomplete or not what was announced.",
+    405: "This address does not answer this method. The Allow header names those it answers.",
+    413: "The request body is too long.",
+    415: "The request body has the wrong media type.",
+}
+SAID_BY_WERKZEUG = (405, 413, 415)  # it fills in texts of its own
+WERKZEUG_KNOWS = ("Allow", "Retry-After", "WWW-Authenticate")
+NOT_IN_ERRORS = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")  # RFC 6749, section 5.2
+MAX_DESCRIPTION_CHARACTERS = 200
 
 
 def as_refused(error: OAuth2Error) -> RefusedError:
-    """An error that Authlib raised itself: its description may repeat the request, so it becomes the reason."""
+    """An error that Authlib raised itself, without its description: that may repeat the request."""
     if isinstance(error, RefusedError):
         return error
     code = error.error if error.error in CODES else "invalid_request"
-    return RefusedError(code, reason=LEFT_TO_AUTHLIB.get(code) or error.get_error_description() or error.error)
-
-
-def render(error: RefusedError) -> Response:
-    """The answer to a refused request, in JSON (RFC 6749, section 5.2)."""
-    body = {"error": error.error, "error_description": error.description, "error_uri": error.page()}
-    if not current_settings().is_production:
-        body["hint"] = re.sub(r"[^\x20\x21\x23-\x5b\x5d-\x7e]", "?", error.reason)
-    answer = Response(json.dumps({k: v for k, v in body.items() if v}), error.status_code, mimetype="application/json")
-    answer.headers.update({"Cache-Control": "no-store", "Pragma": "no-cache"})
-    if challenge := error.challenge():
-        answer.headers["WWW-Authenticate"] = challenge
-    if error.retry_after:
-        answer.headers["Retry-After"] = str(error.retry_after)
-    return answer
-
-
-def note_refusal(error: RefusedError) -> None:
-    """Note why a request was refused, or failed; what is not at any address is a log line only."""
-    reason = f"{error.error or 'no token'}: {error.reason}"
-    if error.status_code == 404:
-        trail.log_line("request_refused", reason=reason)
-        return
-    if error.status_code >= 500:
-        event = "request_failed"
-    elif isinstance(error, AccessRefusedError):
-        event = "access_refused"
-    elif request.blueprint == "oauth" and request.endpoint:
-        event = f"{request.endpoint.removeprefix('oauth.')}_refused"
-    else:
-        event = "request_refused"
-    trail.note(event, client_id=g.get("client_id"), reason=reason)
-
-
-def init_app(app: Flask) -> None:
-    """Render whatever is raised in a request, and note it."""
-    app.before_request(lambda: request.read_body())  # type: ignore[attr-defined]
-
-    def recorded(refusal: RefusedError) -> Response:
-        note_refusal(refusal)
-        return render(refusal)
-
-    @app.errorhandler(OAuth2Error)
-    def refused(error: OAuth2Error) -> Response:
-        return recorded(as_refused(error))
-
-    @app.errorhandler(HTTPException)
-    def refused_by_flask(error: HTTPException) -> Response:
-        answer = recorded(from_http(error))
-        # What Werkzeug knows better, `Allow` above all (RFC 9110, section 15.5.6), which it writes in any order.
-        known = [(name, value) for name, value in error.get_headers() if name in ("Allow", "Retry-After")]
-        answer.headers.extend([(name, ", ".join(sorted(value.split(", ")))) for name, value in known])
-        return answer
-
-    @app.errorhandler(exc.DBAPIError)
-    @app.errorhandler(exc.TimeoutError)
-    def database_failed(error: exc.DBAPIError | exc.TimeoutError) -> Response:
-        if isinstance(error, exc.IntegrityError | exc.DataError):
-            return failed(error)  # the database is well: the statement was not
-        # Any other error may mean that a table is missing, and each driver says so in its own way.
-        log.error("the database does not answer, or `flask prepare` was not run: %s", cause(error))
-        reason = "the database does not answer or is not prepared"
-        return recorded(RefusedError("temporarily_unavailable", reason=reason))
-
-    @app.errorhandler(Exception)
-    def failed(error: Exception) -> Response:
-        log.error("unexpected failure at %s %s", request.method, request.url_rule, exc_info=error)
-        return recorded(RefusedError("server_error", reason=type(error).__name__))
+    if code == "unsupported_grant_type":
+        return RefusedError(code, reason=unsupported_grant(request.form.get("grant_type", ""), "client_credentials"))
+    return RefusedError(code, reason=LEFT_TO_AUTHLIB.get(code, type(error).__name__))
 
 
 def from_http(error: HTTPException) -> RefusedError:
-    """What Flask and Werkzeug refuse by themselves, or a route by `abort`; the codes are our own choice."""
-    known: dict[int | None, Any] = {
-        400: ("invalid_request", "The request is malformed, or its body is incomplete or not what was announced."),
-        403: ("access_denied", None),
-        404: ("not_found", None),
-        405: ("invalid_request", "This address does not answer this method. The Allow header names those it answers."),
-        413: ("invalid_request", "The request body is too long."),
-        415: ("invalid_request", "The request body has the wrong media type."),
-        503: ("temporarily_unavailable", None),
-    }
-    # Whatever else is 500 or more is a failure of the server, and no fault of the request.
-    is_ours = (error.code or 500) >= 500
-    code, description = known.get(error.code, ("server_error", None) if is_ours else ("invalid_request", error.name))
-    reason = f"{error.code} {error.name}"
-    if error.code == 413:
-        reason = f"the body is longer than {current_settings().max_body_bytes} bytes (KEYTURN_MAX_BODY_BYTES)"
-    if said := said_by_route(error):
-        description = reason = said
-    if failure := getattr(error, "original_exception", None):
-        reason = of_failure(failure)
-    if error.code == 401:  # at an API, so the challenge is for a token
-        return AccessRefusedError("invalid_token", description, reason=reason)
-    return RefusedError(code, description, reason=reason, status=error.code)
+    """What Flask and Werkzeug refuse by themselves, and what a view refuses with `abort`."""
+    status = error.code or 500
+    text = said_by_view(error)
+    reason = text or f"{status} {error.name}"
+    if status == 404 and not text:
+        rules = (rule.rule for rule in current_app.url_map.iter_rules())
+        reason = unknown_address(request.environ.get("PATH_INFO", ""), rules)
+    elif status == 413:
+        parts = ", or has too many parts" if request.mimetype == "multipart/form-data" else ""
+        reason = f"the body is longer than {current_settings().max_body_bytes} bytes (KEYTURN_MAX_BODY_BYTES){parts}"
+    code = CODES_OF_STATUS.get(status) or ("server_error" if status >= 500 else "invalid_request")
+    description = text or DESCRIPTIONS.get(status) or (error.name if code == "invalid_request" else None)
+    kind = AccessRefusedError if status == 401 else RefusedError  # at an API: the challenge is for a token
+    return kind(code, description, reason=reason, status=status)
 
 
-def said_by_route(error: HTTPException) -> str | None:
+def said_by_view(error: HTTPException) -> str | None:
     """The text of `abort(404, "…")`, in the characters of RFC 6749, section 5.2; None where Werkzeug speaks."""
-    if error.code in (405, 413, 415) or error.description in (None, type(error).description):
+    if isinstance(error, SecurityError) or error.code in SAID_BY_WERKZEUG:  # the first repeats the Host header
         return None
-    return re.sub(r"[^\x20\x21\x23-\x5b\x5d-\x7e]", "'", str(error.description))
+    if error.description in (None, type(error).description):
+        return None
+    return NOT_IN_ERRORS.sub("'", str(error.description))[:MAX_DESCRIPTION_CHARACTERS]
 
 
-def of_failure(failure: BaseException) -> str:
+def render(error: RefusedError) -> Response:
+    """The response to a refused request, in JSON (RFC 6749, section 5.2)."""
+    body = {"error": error.error, "error_description": error.description, "error_uri": error.page()}
+    if not current_settings().is_production:
+        body["hint"] = NOT_IN_ERRORS.sub("?", error.reason)
+    text = json.dumps({name: value for name, value in body.items() if value})
+    response = Response(text, error.status_code, mimetype="application/json")
+    response.headers.update({"Cache-Control": "no-store", "Pragma": "no-cache"})
+    if challenge := error.challenge():
+        response.headers["WWW-Authenticate"] = challenge
+    if error.retry_after:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def refused_as(event: Event) -> Callable[[View], View]:
+    """Name the event of a refusal at a route, below its `route` decorator."""
+
+    def name(view: View) -> View:
+        vars(view)["refused_as"] = event
+        return view
+
+    return name
+
+
+def event_of(error: RefusedError) -> Event:
+    if error.status_code >= 500:
+        return Event.REQUEST_FAILED
+    if isinstance(error, AccessRefusedError):
+        return Event.ACCESS_REFUSED
+    view = current_app.view_functions.get(request.endpoint or "")
+    event: Event = getattr(view, "refused_as", Event.REQUEST_REFUSED)
+    return event
+
+
+def note_refusal(error: RefusedError) -> None:
+    """Note why a request was refused, or failed; of what is not at any address there is a log line only.
+
+    `g.client_id` is a client that has authenticated, or whose token was checked; `g.claimed_client_id`
+    one that somebody claims to be.
+    """
+    reason = f"{error.error or 'no token'}: {error.reason}"
+    if error.status_code == 404:
+        where = {"method": shown(request.method), "path": shown_path(request.path)}
+        trail.log_line(Event.REQUEST_REFUSED, reason=reason, **where)
+    elif "client_id" in g:
+        trail.note(event_of(error), client_id=g.client_id, reason=reason)
+    else:
+        client_id = g.get("claimed_client_id")
+        trail.note(event_of(error), client_id=client_id, reason=reason, budget=Budget.ANONYMOUS)
+
+
+def recorded(refusal: RefusedError) -> Response:
+    note_refusal(refusal)
+    return render(refusal)
+
+
+def refused(error: OAuth2Error) -> Response:
+    return recorded(as_refused(error))
+
+
+def refused_by_flask(error: HTTPException) -> Response:
+    if original := getattr(error, "original_exception", None):
+        return failed(original)  # it failed after the view, as when a view returns None
+    response = recorded(from_http(error))
+    # What Werkzeug knows better, `Allow` above all (RFC 9110, section 15.5.6), which it writes in any order.
+    for name, value in error.get_headers():
+        if name in WERKZEUG_KNOWS:
+            response.headers[name] = ", ".join(sorted(value.split(", "))) if name == "Allow" else value
+    return response
+
+
+def database_failed(error: exc.SQLAlchemyError) -> Response:
+    if isinstance(error, exc.IntegrityError | exc.DataError):
+        return failed(error)  # the database is well: the statement was not
+    log.error("the database failed: %s", f"{cause(error)}. {meaning(error)}".rstrip())
+    return recorded(RefusedError("temporarily_unavailable", reason="the database does not answer or is not prepared"))
+
+
+def failed(error: BaseException) -> Response:
+    log.error("unexpected failure at %s %s", request.method, request.url_rule, exc_info=error)
+    return recorded(RefusedError("server_error", reason=of_failure(error)))
+
+
+def of_failure(error: BaseException) -> str:
     """What a failure was; of its text only what Flask says of a route that returns nothing."""
-    text = str(failure)
-    return text if text.startswith("The view function") else type(failure).__name__
+    text = str(error)
+    return text if text.startswith("The view function") else type(error).__name__
+
+
+def forbid_sniffing(response: Response) -> Response:
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    return response
+
+
+def init_app(app: Flask, translations: Mapping[type[Exception], str]) -> None:
+    """Render whatever is raised in a request, and note it.
+
+    Args:
+        app: The app.
+        translations: The code of each error of another room, which knows nothing of HTTP.
+    """
+    for kind, code in translations.items():
+        app.register_error_handler(kind, lambda error, code=code: recorded(RefusedError(code, reason=str(error))))
+    app.register_error_handler(OAuth2Error, refused)
+    app.register_error_handler(HTTPException, refused_by_flask)
+    for kind in (exc.DBAPIError, exc.TimeoutError):
+        app.register_error_handler(kind, database_failed)
+    app.register_error_handler(Exception, failed)
+    app.after_request(forbid_sniffing)

@@ -1,4 +1,4 @@
-"""This file is the database: one handle, one base class for models, one way to write.
+"""The database: one handle, one base class for models, one way to write.
 
 Reading needs no ceremony: `db.session` reads. Whoever writes does it inside `transaction()`.
 A request for a token, and the check of one, do neither: each is one `Statement`.
@@ -18,32 +18,24 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Connection,
-    Engine,
     Integer,
     MetaData,
     NullPool,
     create_engine,
     delete,
-    event,
     func,
     inspect,
     make_url,
     select,
 )
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import DeclarativeBase
 
-from app.logs import one_line
-from app.storage import fast_statement
+from app.storage import fast_statement, postgresql, sqlite
+from app.storage.waiting import writers
 
-CONNECT_SECONDS = 5
-STATEMENT_SECONDS = 10
-LOCK_SECONDS = 5
-# A server that has gone without a word is noticed by TCP, within STATEMENT_SECONDS or so.
-WATCHED = {"keepalives_idle": 4, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
-WRITES = {"keyturn_writes": True}
+WRITES = {"keyturn_writes": True}  # execution options: a transaction begins, with its time-outs
 ONE_WRITER = 6749  # PostgreSQL names advisory locks by number
+POOL_SECONDS = 5
 STEP_ROWS = 500
 
 
@@ -72,39 +64,24 @@ def init_app(app: Flask, text: str) -> None:
     options: dict[str, Any] = {"hide_parameters": True}
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
-        settings = f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={STATEMENT_SECONDS}s"
-        options["connect_args"] = {"connect_timeout": CONNECT_SECONDS, "options": settings, **WATCHED}
+        # To look for a type that no table of ours has costs each process a transaction.
+        options |= {"connect_args": dict(postgresql.CONNECT_ARGUMENTS), "use_native_hstore": False}
     else:
         # Joined here: Flask-SQLAlchemy would make the folder, and fail where nothing may be written.
         url = url.set(database=str(Path(app.instance_path) / (url.database or "")))
-        options["connect_args"] = {"timeout": LOCK_SECONDS}
+        options["connect_args"] = dict(sqlite.CONNECT_ARGUMENTS)
     app.config["SQLALCHEMY_DATABASE_URI"] = url
-    # A connection that the server dropped is noticed before it is used, and replaced.
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options | {"pool_pre_ping": url.drivername != "sqlite"}
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options | {"pool_timeout": POOL_SECONDS}
     db.init_app(app)
     alone = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", **options)
-    fast_statement.init_app(app, alone)
     with app.app_context():
         if url.drivername == "sqlite":
-            prepare_sqlite(db.engine)
-            prepare_sqlite(alone)
-
-
-def prepare_sqlite(engine: Engine) -> None:
-    @event.listens_for(engine, "connect")
-    def configure(connection: DBAPIConnection, _: object) -> None:
-        # Python's sqlite3 begins transactions when it thinks best; `begin` below knows better.
-        connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA foreign_keys = ON")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # In WAL mode a transaction that reads and then writes fails at once with "database is
-        # locked", whatever the time-out: who writes asks for the lock at the beginning, and waits.
-        # Who only reads needs no transaction.
-        if connection.get_execution_options().get("keyturn_writes"):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            sqlite.configure(db.engine)
+            sqlite.configure(alone)
+        else:
+            postgresql.configure(db.engine)
+            postgresql.configure(alone, response_seconds=postgresql.FAST_RESPONSE_SECONDS)
+    fast_statement.init_app(app, alone)
 
 
 @contextmanager
@@ -113,17 +90,21 @@ def transaction() -> Iterator[None]:
 
     There is one at a time, on both databases, and what the session read before is read again: a
     decision is made on what is there now, and nobody else makes another one meanwhile.
+
+    Raises:
+        TooManyWaitError: If half of this process's threads wait for other writers already.
     """
     db.session.rollback()
-    try:
-        connection = db.session.connection(execution_options=WRITES)
-        if connection.dialect.name == "postgresql":
-            connection.execute(select(func.pg_advisory_xact_lock(ONE_WRITER)))
-        yield
-        db.session.commit()
-    except BaseException:
-        db.session.rollback()
-        raise
+    with writers:
+        try:
+            connection = db.session.connection(execution_options=WRITES)
+            if connection.dialect.name == "postgresql":
+                connection.execute(select(func.pg_advisory_xact_lock(ONE_WRITER)))
+            yield
+            db.session.commit()
+        except BaseException:
+            db.session.rollback()
+            raise
 
 
 def delete_in_steps(model: type[Base], condition: ColumnElement[bool], *, steps: int | None = None) -> int:
@@ -150,8 +131,3 @@ def delete_in_steps(model: type[Base], condition: ColumnElement[bool], *, steps:
             break
         time.sleep(time.monotonic() - begin)  # as long for the others as for us
     return total
-
-
-def cause(error: Exception) -> str:
-    """What a database's driver said, in one line; it names hosts and users, never passwords or values."""
-    return one_line(str(getattr(error, "orig", None) or error).strip().partition("\n")[0])

@@ -1,1 +1,1 @@
-"""How a token is issued and described, and how the server knows its own again."""
+"""What a token is: how it is issued, stored and checked."""

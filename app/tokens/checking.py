@@ -1,8 +1,8 @@
-"""This file is what is asked of every token wherever it is shown: is it ours, and has nobody withdrawn it?
+"""The check of a token of either kind: is it ours, and has nobody revoked it?
 
-The prefix says which kind it is. For either kind one statement asks what can change after a token was
-issued: its revocation, that of all its client's tokens, and whether there is the client. Only that its
-signing key was withdrawn is known from the keystore, within seconds.
+The prefix says which kind it is. For either kind one statement reads what can change after a token was
+issued: its revocation, its client's generation, whether there is the client, and the number of the present
+keys: if they have changed, they are read again, so the withdrawal of a key counts at once.
 """
 
 from __future__ import annotations
@@ -14,18 +14,23 @@ from sqlalchemy import Text, bindparam, cast, select
 
 from app.clients.client import Client
 from app.clients.secret import digest
-from app.clock import now
-from app.refusals.hints import duration
+from app.clock import duration, now
+from app.keys import keystore
 from app.settings import current_settings
 from app.storage.fast_statement import Statement
 from app.tokens import stored_token
-from app.tokens.access_token import AccessToken, InvalidTokenError
-from app.tokens.jwt_check import check_jwt, current_verify
+from app.tokens.access_token import AccessToken, InvalidTokenError, with_generation
+from app.tokens.jwt_check import check_moments, current_verified_jwts
 from app.tokens.stored_token import IssuedToken, RevokedToken
 
-CLIENT = (Client.tokens_not_before, Client.disabled_at)
+CLIENT = (
+    Client.disabled_at,
+    Client.generation.label("client_generation"),
+    Client.tokens_not_before,
+    Client.ended_until,
+)
 FIND_CLIENT_OF_JWT = Statement(
-    select(*CLIENT, RevokedToken.jti.is_not(None).label("is_revoked"))
+    select(*CLIENT, RevokedToken.jti.is_not(None).label("is_revoked"), keystore.GENERATION)
     .outerjoin(RevokedToken, RevokedToken.jti == bindparam("jti"))
     .where(Client.client_id == bindparam("client_id"))
 )
@@ -33,8 +38,14 @@ FIND_OPAQUE = Statement(
     select(
         *CLIENT,
         IssuedToken.revoked_at.is_not(None).label("is_revoked"),
-        *(IssuedToken.digest, IssuedToken.client_id, IssuedToken.scope, IssuedToken.audience),
-        *(IssuedToken.issued_at, IssuedToken.expires_at, cast(IssuedToken.claims, Text).label("claims")),
+        IssuedToken.digest,
+        IssuedToken.client_id,
+        IssuedToken.scope,
+        IssuedToken.audience,
+        IssuedToken.issued_at,
+        IssuedToken.expires_at,
+        IssuedToken.generation,
+        cast(IssuedToken.claims, Text).label("claims"),
     )
     .join(Client, Client.client_id == IssuedToken.client_id)
     .where(IssuedToken.digest == bindparam("digest"))
@@ -42,34 +53,45 @@ FIND_OPAQUE = Statement(
 
 
 def check(text: str) -> AccessToken:
-    """Check everything about a token but whether its audience is the one who asks.
+    """Check everything except the audience.
 
     Raises:
         InvalidTokenError: If it is not ours, or no longer.
     """
-    if text.startswith(stored_token.PREFIX):
-        row = find_opaque(text)
-        if row.expires_at <= now():
-            raise InvalidTokenError(f"the token expired {duration(now() - row.expires_at)} ago")
-        refuse_revoked(row, row.issued_at)
-        return AccessToken.from_claims(as_claims(row))
-    token = check_jwt(text)
-    found = FIND_CLIENT_OF_JWT.run(jti=token.jti, client_id=token.client_id)
-    if not found:
-        raise InvalidTokenError("the client of the token does not exist")
-    refuse_revoked(found[0], token.issued_at)
-    return token
+    return check_opaque(text) if text.startswith(stored_token.PREFIX) else check_jwt(text)
 
 
 def identify(text: str) -> AccessToken:
-    """What a token of ours says, whether it lives or not; only a revocation asks that way.
+    """What a token of ours says, whether it lives or not; only a revocation needs that.
 
     Raises:
         InvalidTokenError: If it is not ours.
     """
     if text.startswith(stored_token.PREFIX):
         return AccessToken.from_claims(as_claims(find_opaque(text)))
-    return current_verify()(text)[1]
+    return current_verified_jwts().verify(text)
+
+
+def check_jwt(text: str) -> AccessToken:
+    token = current_verified_jwts().verify(text)
+    check_moments(token.claims)
+    found = FIND_CLIENT_OF_JWT.run(jti=token.jti, client_id=token.client_id)
+    if not found:
+        raise InvalidTokenError("the client of the token does not exist")
+    refuse_revoked(found[0], token)
+    keystore.current_keystore().notice(found[0].key_generation)
+    if token.kid is None or keystore.find_public(token.kid) is None:
+        raise InvalidTokenError("the token's key was withdrawn")
+    return token
+
+
+def check_opaque(text: str) -> AccessToken:
+    row = find_opaque(text)
+    token = AccessToken.from_claims(as_claims(row))
+    if token.expires_at <= now():
+        raise InvalidTokenError(f"the token expired {duration(now() - token.expires_at)} ago")
+    refuse_revoked(row, token)
+    return token
 
 
 def find_opaque(text: str) -> Any:
@@ -79,18 +101,22 @@ def find_opaque(text: str) -> Any:
     return found[0]
 
 
-def refuse_revoked(row: Any, issued_at: int) -> None:
+def refuse_revoked(row: Any, token: AccessToken) -> None:
     if row.is_revoked:
         raise InvalidTokenError("the token was revoked")
     if row.disabled_at is not None:
         raise InvalidTokenError("the client of the token is disabled")
-    if issued_at < row.tokens_not_before:
-        raise InvalidTokenError("the client's tokens of that time were revoked, all of them")
+    if token.generation != row.client_generation:
+        raise InvalidTokenError("all the client's tokens of that time were revoked")
+    # What the previous release revoked, it revoked by the clock.
+    if row.tokens_not_before != row.ended_until and token.issued_at < row.tokens_not_before:
+        raise InvalidTokenError("all the client's tokens of that time were revoked")
 
 
 def as_claims(row: Any) -> dict[str, Any]:
     """The row in the words of a JWT (RFC 9068, section 2.2)."""
-    return {
+    claims = {
+        **json.loads(row.claims),
         "iss": current_settings().issuer,
         "aud": row.audience,
         "sub": row.client_id,
@@ -99,5 +125,5 @@ def as_claims(row: Any) -> dict[str, Any]:
         "exp": row.expires_at,
         "jti": stored_token.jti(row.digest),
         "scope": row.scope,
-        **json.loads(row.claims),
     }
+    return with_generation(claims, row.generation)

@@ -1,6 +1,6 @@
-"""This file is how an access token is made: a JWT as RFC 9068 describes it, or an opaque one.
+"""How an access token is made: a JWT as RFC 9068 describes it, or an opaque one.
 
-Which one it is stands in the client's registration; all else about it is the same.
+The client's registration says which of the two; all else about it is the same.
 """
 
 from __future__ import annotations
@@ -16,11 +16,16 @@ from app.clock import now
 from app.keys import keystore
 from app.settings import current_settings
 from app.tokens import stored_token
+from app.tokens.access_token import with_generation
 
 
 def sign(client: RegisteredClient, grant_type: str, scope: str, **_: None) -> str:
-    """A JWT that says what RFC 9068, section 2.2 wants; in Authlib's own the audience is the client's id."""
-    # `scopes.choose` has seen to it that there is one audience (section 3).
+    """A JWT with the claims of RFC 9068, section 2.2; in Authlib's own the audience is the client's id.
+
+    Raises:
+        NoSigningKeyError: If there is no key, or it cannot be opened.
+    """
+    # `scopes.choose` has checked that there is one audience (section 3).
     (audience,) = scopes.audiences(scope)
     moment = now()
     claims = {
@@ -34,7 +39,7 @@ def sign(client: RegisteredClient, grant_type: str, scope: str, **_: None) -> st
         "jti": secrets.token_urlsafe(16),
         "scope": scope,
     }
-    return keystore.signer().sign(claims)
+    return keystore.signer().sign(with_generation(claims, client.generation))
 
 
 def lifetime(client: RegisteredClient, _: str) -> int:
@@ -50,5 +55,5 @@ GENERATORS = {
 
 
 def generate(*, client: RegisteredClient, **asked: Any) -> dict[str, Any]:
-    """The token answer (RFC 6749, section 5.1)."""
+    """The token response (RFC 6749, section 5.1)."""
     return GENERATORS[client.token_format](client=client, **asked)  # type: ignore[no-any-return]

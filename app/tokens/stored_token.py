@@ -1,4 +1,4 @@
-"""This file is what is kept of tokens: of an opaque one a row, of a JWT nothing, unless it is revoked.
+"""What is stored of tokens: of an opaque one a row, of a JWT nothing, unless it is revoked.
 
 A row holds what a JWT would say of itself, and in the token's place its SHA-256: whoever steals the
 table has no token.
@@ -10,9 +10,10 @@ import base64
 import secrets
 from typing import Any
 
-from sqlalchemy import JSON, LargeBinary, Text, insert
+from sqlalchemy import JSON, ColumnElement, LargeBinary, Text, insert
 from sqlalchemy.orm import Mapped, mapped_column
 
+import config
 from app.clients import scope as scopes
 from app.clients.client import RegisteredClient
 from app.clients.secret import digest
@@ -21,10 +22,15 @@ from app.storage.database import Base
 from app.storage.fast_statement import Statement
 
 PREFIX = "kta_"
+# A revocation outlives its token by this, so that no clock which is less wrong than a day revives the token.
+REVOKED_SECONDS = config.MAX_ACCESS_TOKEN_SECONDS
 
 
 class IssuedToken(Base):
-    """An opaque token. All moments are in whole seconds since the epoch."""
+    """An opaque token. All moments are in whole seconds since the epoch.
+
+    That `revoked_at` is there is the fact; `generation` is the client's when the token was issued.
+    """
 
     __tablename__ = "issued_tokens"
 
@@ -36,18 +42,24 @@ class IssuedToken(Base):
     issued_at: Mapped[int]
     expires_at: Mapped[int] = mapped_column(index=True)
     revoked_at: Mapped[int | None]
+    generation: Mapped[int] = mapped_column(default=0)
 
 
 class RevokedToken(Base):
-    """A JWT that was revoked, until it would have expired by itself."""
+    """A JWT that was revoked, until REVOKED_SECONDS after it would have expired by itself."""
 
     __tablename__ = "revoked_tokens"
 
     jti: Mapped[str] = mapped_column(Text, primary_key=True)
     expires_at: Mapped[int] = mapped_column(index=True)
 
+    @classmethod
+    def is_of_no_use(cls, moment: int) -> ColumnElement[bool]:
+        """Which rows `flask cleanup` may remove."""
+        return cls.expires_at <= moment - REVOKED_SECONDS
 
-KEEP = Statement(insert(IssuedToken))
+
+STORE = Statement(insert(IssuedToken))
 
 
 def generate(**_: Any) -> str:
@@ -61,10 +73,10 @@ def jti(token_digest: bytes) -> str:
 
 
 def keep(answer: dict[str, Any], client: RegisteredClient) -> None:
-    """Write down the token of an answer (RFC 6749, section 5.1), in one statement that nothing else is part of."""
+    """Store the token of a response (RFC 6749, section 5.1), in a single autocommitted statement."""
     (audience,) = scopes.audiences(answer["scope"])
     moment = now()
-    KEEP.run(
+    STORE.run(
         digest=digest(answer["access_token"]),
         client_id=client.client_id,
         scope=answer["scope"],
@@ -73,4 +85,5 @@ def keep(answer: dict[str, Any], client: RegisteredClient) -> None:
         issued_at=moment,
         expires_at=moment + answer["expires_in"],
         revoked_at=None,
+        generation=client.generation,
     )

@@ -1,29 +1,36 @@
-"""This file is how Alembic meets the database: `flask db upgrade`, `flask db migrate`, `flask db check`.
+"""How Alembic meets the database: `flask db upgrade`, `flask db migrate`, `flask db check`.
 
 Alembic's own template calls `fileConfig`, which silences every logger that exists: this one does not.
 """
 
 from alembic import context
 from flask import current_app
-from sqlalchemy import text
+from sqlalchemy import func, select
 
 from app.api import stock
-from app.audit import audit_event
+from app.audit import event
 from app.clients import client, secret
 from app.keys import signing_key
 from app.operations.command_group import refuse_faults
+from app.storage import schema_revision
 from app.storage.database import WRITES, Base, db
+from app.storage.postgresql import without_time_outs
 from app.tokens import stored_token
 
 # Imported, so that Base knows their tables.
-MODELS = (audit_event, client, stored_token, secret, signing_key, stock)
+MODELS = (event, client, stored_token, secret, signing_key, stock, schema_revision)
+ONE_MIGRATES = 9069  # PostgreSQL names advisory locks by number
 
 refuse_faults()
 arguments = current_app.extensions["migrate"].configure_args
 
-with db.engine.connect().execution_options(**WRITES) as connection, connection.begin():
-    if connection.dialect.name == "postgresql":  # a migration may take its time
-        connection.execute(text("SET LOCAL statement_timeout = 0"))
+with (
+    db.engine.connect().execution_options(**WRITES) as connection,
+    connection.begin(),
+    without_time_outs(connection),
+):
+    if connection.dialect.name == "postgresql":  # `flask db upgrade` may run beside `flask prepare`
+        connection.execute(select(func.pg_advisory_xact_lock(ONE_MIGRATES)))
     # One transaction, on SQLite too: a migration that fails leaves nothing behind.
     context.configure(connection=connection, target_metadata=Base.metadata, transactional_ddl=True, **arguments)
     with context.begin_transaction():

@@ -1,0 +1,91 @@
+"""Events: the name of everything that is recorded, the budget that bounds its rows, and the row itself.
+
+What anyone can cause without credentials never pushes out what was issued, revoked or changed: each
+budget has KEYTURN_AUDIT_ROWS rows of its own in the table, and room of its own in a worker's memory.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import Index, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.storage.database import Base
+
+
+class Budget(StrEnum):
+    """Whose rows share a bound."""
+
+    CHANGES = "changes"  # by the operator
+    REVOKED = "revoked"  # by clients: one that revokes all day must not push out the operator's changes
+    ENTRIES = "entries"  # by services, through POST /admin/logs
+    ISSUED = "issued"
+    REFUSED = "refused"  # to clients that have authenticated
+    ANONYMOUS = "anonymous"  # by anyone
+
+
+class Event(StrEnum):
+    """What can happen, each with its budget; a refusal to a client that has not authenticated is ANONYMOUS."""
+
+    budget: Budget
+
+    def __new__(cls, name: str, budget: Budget) -> Event:
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.budget = budget
+        return member
+
+    CLIENT_CREATED = "client_created", Budget.CHANGES
+    CLIENT_UPDATED = "client_updated", Budget.CHANGES
+    CLIENT_DISABLED = "client_disabled", Budget.CHANGES
+    CLIENT_ENABLED = "client_enabled", Budget.CHANGES
+    CLIENT_DELETED = "client_deleted", Budget.CHANGES
+    SECRET_ROTATED = "secret_rotated", Budget.CHANGES
+    TOKENS_REVOKED = "tokens_revoked", Budget.CHANGES
+    KEY_CREATED = "key_created", Budget.CHANGES
+    KEY_ROTATED = "key_rotated", Budget.CHANGES
+    KEY_WITHDRAWN = "key_withdrawn", Budget.CHANGES
+    KEYS_RESEALED = "keys_resealed", Budget.CHANGES
+    CLEANED_UP = "cleaned_up", Budget.CHANGES
+    TOKEN_REVOKED = "token_revoked", Budget.REVOKED
+    ENTRY_ADDED = "entry_added", Budget.ENTRIES
+    TOKEN_ISSUED = "token_issued", Budget.ISSUED
+    TOKEN_REFUSED = "token_refused", Budget.REFUSED
+    INTROSPECTION_REFUSED = "introspection_refused", Budget.REFUSED
+    REVOCATION_REFUSED = "revocation_refused", Budget.REFUSED
+    ACCESS_REFUSED = "access_refused", Budget.REFUSED
+    REQUEST_REFUSED = "request_refused", Budget.REFUSED
+    REQUEST_FAILED = "request_failed", Budget.REFUSED
+    # Anyone can make an API introspect garbage.
+    TOKEN_INACTIVE = "token_inactive", Budget.ANONYMOUS
+    # At most one in 5 seconds and worker, and nobody outside can cause it.
+    LIMITS_NOT_SHARED = "limits_not_shared", Budget.REFUSED
+
+
+class AuditEvent(Base):
+    """Something that happened, or `count` equal things that happened within a second.
+
+    `at` is in whole seconds since the epoch; `request_id` is the last request's. `budget` is None in
+    rows of releases that knew none: those share a bound of their own.
+    """
+
+    __tablename__ = "audit_events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[int] = mapped_column(index=True)
+    event: Mapped[str] = mapped_column(Text, index=True)
+    budget: Mapped[str | None] = mapped_column(Text)
+    client_id: Mapped[str | None] = mapped_column(Text, index=True)
+    scope: Mapped[str | None] = mapped_column(Text)
+    reason: Mapped[str | None] = mapped_column(Text)
+    request_id: Mapped[str | None] = mapped_column(Text)
+    count: Mapped[int] = mapped_column(default=1)
+
+    # The newest rows of a budget are counted in it, and in nothing else.
+    __table_args__ = (Index("ix_audit_events_budget_id", "budget", "id"),)
+
+    def as_dict(self) -> dict[str, str | int]:
+        """The event as `GET /admin/logs` shows it; what it does not have is left out."""
+        names = ("id", "at", "event", "client_id", "scope", "reason", "request_id", "count")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}

@@ -1,0 +1,57 @@
+"""How the audit trail is read.
+
+Each reading function first writes what this worker has noted; what another worker has noted is
+there within a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+
+from app.audit.batch import HOUR
+from app.audit.event import AuditEvent, Event
+from app.audit.trail import current_batch
+from app.clock import now
+from app.storage.database import db
+
+COUNTED = {Event.TOKEN_ISSUED.value: "issued", Event.TOKEN_REFUSED.value: "refused"}
+
+
+def recent(*, limit: int, before: int, client_id: str | None = None, event: str | None = None) -> Sequence[AuditEvent]:
+    """The newest events first, `limit` of them, with an id below `before`."""
+    current_batch().write_before_reading()
+    query = select(AuditEvent).where(AuditEvent.id < before).order_by(AuditEvent.id.desc()).limit(limit)
+    if client_id is not None:
+        query = query.where(AuditEvent.client_id == client_id)
+    if event is not None:
+        query = query.where(AuditEvent.event == event)
+    return db.session.scalars(query).all()
+
+
+def of_request(request_id: str) -> Sequence[AuditEvent]:
+    """The events of a request, in their order."""
+    current_batch().write_before_reading()
+    query = select(AuditEvent).where(AuditEvent.request_id == request_id).order_by(AuditEvent.id)
+    return db.session.scalars(query).all() if request_id.isprintable() else []
+
+
+def tokens_per_hour(*, hours: int) -> list[dict[str, str | int | None]]:
+    """Tokens issued and refused per client and hour, the newest hour first.
+
+    Args:
+        hours: How far to look back; the present hour is the first.
+    """
+    current_batch().write_before_reading()
+    hour = AuditEvent.at - AuditEvent.at % HOUR
+    query = (
+        select(hour.label("hour"), AuditEvent.client_id, AuditEvent.event, func.sum(AuditEvent.count))
+        .where(AuditEvent.event.in_(COUNTED), AuditEvent.at >= now() - now() % HOUR - (hours - 1) * HOUR)
+        .group_by("hour", AuditEvent.client_id, AuditEvent.event)
+    )
+    rows: dict[tuple[int, str | None], dict[str, str | int | None]] = {}
+    for at, client_id, event, count in db.session.execute(query):
+        row = rows.setdefault((at, client_id), {"hour": at, "client_id": client_id, "issued": 0, "refused": 0})
+        row[COUNTED[event]] = int(count)
+    return sorted(rows.values(), key=lambda row: (-int(row["hour"] or 0), str(row["client_id"] or "")))

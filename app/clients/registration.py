@@ -1,0 +1,85 @@
+"""The registration of a new client (`registration_update.py` changes one): a transaction with its audit event."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+
+from sqlalchemy import or_, select
+
+from app.audit import trail
+from app.audit.event import Event
+from app.clients import registration_rules as rules
+from app.clients.client import Client
+from app.clients.registration_rules import RegistrationError
+from app.clients.secret import ClientSecret, digest, generate
+from app.storage.database import db, transaction
+
+GRANT = "client_credentials"
+
+
+def register(
+    name: str,
+    *,
+    scope: str,
+    default_scope: str | None = None,
+    access_token_seconds: int | None = None,
+    auth_method: str | None = None,
+    grant_types: str = GRANT,
+    token_format: str = "jwt",
+    resource_server: str | None = None,
+    claims: Mapping[str, str] | None = None,
+) -> tuple[Client, str]:
+    """Register a client.
+
+    Args:
+        name: 1 to 64 letters, digits, dots, dashes and underscores; unique.
+        scope: What it may ever request; empty for a client without a grant.
+        default_scope: What it gets if it requests none; all of `scope` if that is one resource's.
+        access_token_seconds: How long its tokens live; None for the server's setting.
+        auth_method: The only method by which it may authenticate; None: Basic or form.
+        grant_types: `client_credentials`, or empty for a client that never gets a token.
+        token_format: `jwt` or `opaque`.
+        resource_server: The audience of the API that it is, which may then introspect its tokens (RFC 7662).
+        claims: Added to its tokens as they are.
+
+    Returns:
+        The client, and its secret in plaintext: shown once, kept only as a digest.
+
+    Raises:
+        RegistrationError: Naming what is wrong.
+    """
+    scope = rules.checked_scope(scope) if scope or grant_types else ""
+    client = Client(
+        client_id=f"ktc_{secrets.token_urlsafe(16)}",  # made here, so it can never be a user's sub (RFC 9700, 4.15.1)
+        name=rules.checked_client_name(name),
+        scope=scope,
+        default_scope=rules.checked_default(default_scope, scope) if scope else "",
+        access_token_seconds=rules.checked_lifetime(access_token_seconds),
+        token_endpoint_auth_method=rules.checked_method(auth_method),
+        grant_types=grant_types,
+        token_format=rules.checked_format(token_format),
+        resource_server=rules.checked_resource_server(resource_server),
+        claims=rules.checked_claims(claims or {}),
+    )
+    return client, add(client, generate())
+
+
+def add(client: Client, plaintext: str) -> str:
+    """Write down a client with its first secret, which is returned.
+
+    Raises:
+        RegistrationError: If its name is taken.
+    """
+    client.secrets = [ClientSecret(name="secret-1", digest=digest(plaintext))]
+    with transaction():
+        refuse_taken(client.name)
+        db.session.add(client)
+        trail.record(Event.CLIENT_CREATED, client_id=client.client_id)
+    return plaintext
+
+
+def refuse_taken(name: str) -> None:
+    """Refuse a name that is another client's name or id. Only a transaction, of which there is one, may rely on it."""
+    if db.session.scalar(select(Client.id).where(or_(Client.name == name, Client.client_id == name))) is not None:
+        raise RegistrationError(f"the name {name} is taken")

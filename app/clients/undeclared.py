@@ -1,0 +1,66 @@
+"""Clients that are registered for a scope or an audience that keyturn.toml no longer declares.
+
+Nothing refuses to run because of them: the rest of such a client's scope still works if it is named, and
+`flask clients update` mends it. `flask prepare` and the start of a server name them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlalchemy import Row, select
+
+from app.clients.client import Client
+from app.clients.registration_rules import listed
+from app.clients.scope import current_scopes
+from app.settings import current_settings
+from app.storage.database import db
+
+MAX_SENTENCES = 10
+MAX_NAMES = 10
+PAGE_ROWS = 1_000
+
+
+def sentences() -> Iterator[str]:
+    """A sentence for each scope and audience, at most MAX_SENTENCES of each, with the clients and how to mend them."""
+    scopes, audiences = find()
+    file = current_scopes().file.name
+    for word, clients in list(scopes.items())[:MAX_SENTENCES]:
+        name, scope = clients[0]
+        left = " ".join(each for each in scope.split() if each in current_scopes().audiences)
+        option = f"--scope '{left}'" if left else "--no-grant"
+        yield (
+            f"{file} does not declare the scope {word} of {listed([name for name, _ in clients], most=MAX_NAMES)}:"
+            f" declare it, or take it away with `flask clients update {name} {option}`."
+        )
+    for audience, names in list(audiences.items())[:MAX_SENTENCES]:
+        yield (
+            f"{file} does not declare the audience {audience} of {listed(names, most=MAX_NAMES)}:"
+            f" declare it, or take it away with `flask clients update {names[0]} --resource-server none`."
+        )
+    if max(len(scopes), len(audiences)) > MAX_SENTENCES:
+        yield f"In all {file} does not declare {len(scopes)} scopes and {len(audiences)} audiences of clients."
+
+
+def find() -> tuple[dict[str, list[tuple[str, str]]], dict[str, list[str]]]:
+    """What is not declared: each scope with the names and scopes of its clients, each audience with their names."""
+    declared = current_scopes().audiences
+    known = {each.audience for each in current_settings().resources}
+    scopes: dict[str, list[tuple[str, str]]] = {}
+    audiences: dict[str, list[str]] = {}
+    for client in all_clients():
+        for word in client.scope.split():
+            if client.grant_types and word not in declared:
+                scopes.setdefault(word, []).append((client.name, client.scope))
+        if client.resource_server is not None and client.resource_server not in known:
+            audiences.setdefault(client.resource_server, []).append(client.name)
+    return scopes, audiences
+
+
+def all_clients() -> Iterator[Row[int, str, str, str, str | None]]:
+    """The clients, PAGE_ROWS at a time: a cursor in the server needs a transaction, and reading has none."""
+    columns = (Client.id, Client.name, Client.scope, Client.grant_types, Client.resource_server)
+    query, last = select(*columns).order_by(Client.id).limit(PAGE_ROWS), 0
+    while page := db.session.execute(query.where(Client.id > last)).all():
+        yield from page
+        last = page[-1].id

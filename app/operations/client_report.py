@@ -1,0 +1,102 @@
+"""What `flask clients …` prints of a client: its registration, its secrets by name and times, and changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from app.clients.client import Client
+from app.clients.registration_update import Change
+from app.clients.secret import ClientSecret
+from app.operations.command_group import moment, print_json
+from app.settings import current_settings
+
+SHOWN = (
+    "client_id",
+    "name",
+    "scope",
+    "default_scope",
+    "access_token_seconds",
+    "token_endpoint_auth_method",
+    "grant_types",
+    "token_format",
+    "resource_server",
+    "claims",
+    "created_at",
+    "disabled_at",
+    "tokens_not_before",
+)
+# What a token says or is, in the words of a sentence: a change reaches only tokens that are issued later.
+IN_A_TOKEN = {
+    "scope": "scope",
+    "claims": "claims",
+    "token_format": "format",
+    "access_token_seconds": "lifetime",
+}
+
+
+def describe(client: Client) -> dict[str, Any]:
+    """A client as the commands show it; its secrets by name and times only."""
+    described = {name: getattr(client, name) for name in SHOWN} | {"grant_types": client.grant_types.split()}
+    return described | {"secrets": [describe_secret(secret) for secret in client.secrets]}
+
+
+def describe_secret(secret: ClientSecret) -> dict[str, Any]:
+    names = ("name", "created_at", "not_after", "last_used_at")
+    return {name: getattr(secret, name) for name in names}
+
+
+def describe_changes(changes: list[Change]) -> dict[str, Any]:
+    """What changed, in the words of `describe`."""
+    found: dict[str, Any] = {each.what: {"old": each.old, "new": each.new} for each in changes}
+    if grant := found.get("grant_types"):
+        found["grant_types"] = {when: words.split() for when, words in grant.items()}
+    return found
+
+
+def show(shown: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(shown)
+        return
+    for name, value in shown.items():
+        if name == "secrets":
+            for secret in value:
+                times = [f"{what} {moment(at)}" for what, at in secret.items() if what != "name" and at]
+                click.echo(f"{'secret':28}{secret['name']}: {', '.join(times)}")
+        elif value not in (None, [], {}, 0):
+            click.echo(f"{name:28}{moment(value) if name.endswith(('_at', '_before')) else readable(value)}")
+    if "client_secret" in shown:
+        click.echo("The secret is shown this once: keep it where your other secrets are.")
+
+
+def show_changes(client: Client, changes: list[Change]) -> None:
+    """What changed, and what that means for the tokens that were issued before."""
+    if not changes:
+        click.echo("Nothing to change: the client is registered so already.")
+        return
+    for change in changes:
+        click.echo(f"{change.what}: {readable(change.old) or 'none'} -> {readable(change.new) or 'none'}")
+    changed = {each.what: each.old for each in changes}
+    if stays := [word for what, word in IN_A_TOKEN.items() if what in changed]:
+        seconds = changed.get("access_token_seconds", client.access_token_seconds)
+        seconds = seconds or current_settings().access_token_seconds
+        click.echo(
+            f"Tokens that were issued before keep their {' and '.join(stays)} until they expire"
+            f" (their lifetime: {seconds} seconds); `flask tokens revoke --client {client.name}` ends them now."
+        )
+    if changed.get("grant_types"):
+        click.echo(
+            "It gets no token any more. Those that were issued before are valid until they expire;"
+            f" `flask tokens revoke --client {client.name}` ends them now."
+        )
+    elif client.scope and not client.grant_types:
+        click.echo("It gets no token, as it was registered without a grant: --grant gives it one.")
+
+
+def readable(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name}={text}" for name, text in value.items())
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return "" if value is None else str(value)

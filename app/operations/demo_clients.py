@@ -1,0 +1,92 @@
+"""The demo clients of `config.py` in the database: in development they are what `config.py` says.
+
+A learner edits them there, as the guide's `config.js`, and the next `flask prepare` brings the database in line.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator
+
+import config
+from app.clients import registration, registration_rules, registry
+from app.clients.client import Client, RegisteredClient
+from app.clients.registration_rules import RegistrationError
+from app.clients.secret import digest
+
+
+def usable_demos(settings: config.Settings) -> list[config.DemoClient]:
+    """The demo clients whose scopes and APIs keyturn.toml declares; with a file of one's own there may be none."""
+    return [demo for demo in config.DEMO_CLIENTS if not undeclared(demo, settings)]
+
+
+def undeclared(demo: config.DemoClient, settings: config.Settings) -> list[str]:
+    """The scopes, and the audience, of a demo client that keyturn.toml does not declare."""
+    scopes = {scope for resource in settings.resources for scope in resource.scopes}
+    apis = {None, *(resource.audience for resource in settings.resources)}
+    wanted = [scope for scope in demo.scope.split() if scope not in scopes]
+    return wanted if demo.resource_server in apis else [*wanted, str(demo.resource_server)]
+
+
+def seed_all(settings: config.Settings, *, is_new: bool) -> Iterator[str]:
+    """Register the demo clients, bring those in line that differ from config.py, and say it.
+
+    Raises:
+        RegistrationError: If config.py says what no client can be.
+    """
+    for demo in config.DEMO_CLIENTS:
+        if missing := undeclared(demo, settings):
+            yield f"The demo client {demo.client_id} is left out: keyturn.toml does not declare {' '.join(missing)}."
+        elif changed := seed(demo, is_new=is_new):
+            yield f"The demo client {demo.client_id} is as config.py says again: {', '.join(changed)}."
+    ids = ", ".join(demo.client_id for demo in usable_demos(settings))
+    yield f"The demo clients are registered: {ids or 'none'}."
+
+
+def seed(demo: config.DemoClient, *, is_new: bool) -> list[str]:
+    """Register a demo client; the only client whose secret a person chose.
+
+    Returns:
+        What differed, if another one was there: it is registered anew, and its tokens are dead.
+    """
+    client = as_declared(demo)
+    # Its id may have been there before: unless the database is new, it begins at a generation that no token of
+    # an earlier demo client has, so that those stay dead.
+    client.generation = 0 if is_new else 1 + secrets.randbelow(2**31)
+    found = registry.find_client(demo.client_id)
+    changed = differences(found, client, demo.secret) if found else []
+    if changed:
+        registry.delete(demo.client_id)
+    if changed or not found:
+        registration.add(client, demo.secret)
+    return changed
+
+
+def as_declared(demo: config.DemoClient) -> Client:
+    """The client that config.py describes, by the rules that hold for every client."""
+    try:
+        if not re.fullmatch(r"[A-Za-z0-9._~-]+", demo.secret):
+            raise RegistrationError("a secret is letters, digits and . _ ~ -, which no client percent-encodes")
+        scope = registration_rules.checked_scope(demo.scope) if demo.scope else ""
+        return Client(
+            client_id=demo.client_id,
+            name=demo.client_id,
+            scope=scope,
+            default_scope=registration_rules.checked_default(demo.default_scope, scope) if scope else "",
+            access_token_seconds=registration_rules.checked_lifetime(demo.access_token_seconds),
+            grant_types="client_credentials" if scope else "",
+            token_format=registration_rules.checked_format(demo.token_format),
+            resource_server=registration_rules.checked_resource_server(demo.resource_server),
+            claims={},
+        )
+    except RegistrationError as error:
+        raise RegistrationError(f"config.py, {demo.client_id}: {error}") from error
+
+
+def differences(found: RegisteredClient, client: Client, secret: str) -> list[str]:
+    """The names of what differs. That a client is disabled does not count: config.py says nothing of it."""
+    names = ("scope", "default_scope", "access_token_seconds", "token_format", "resource_server")
+    differing = [name for name in names if getattr(found, name) != getattr(client, name)]
+    is_good = any(each.digest == digest(secret) and each.not_after is None for each in found.secrets)
+    return differing if is_good else [*differing, "secret"]

@@ -1,0 +1,97 @@
+"""How many threads of a process may wait for the database: some are left for what needs none.
+
+Keys, metadata and pages respond while the database is frozen, and tokens while writers wait for each other.
+While the database is quick, a thread that finds no place waits for one. Where somebody has been inside for
+SLOW_SECONDS, a thread that finds no place is refused at once: `temporarily_unavailable`, with `Retry-After`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from sqlalchemy import exc
+
+SLOW_SECONDS = 1.0
+# What `gunicorn.conf.py` has; its `post_worker_init` calls `serve_with` with what the worker really has.
+THREADS = 8
+SPARE_THREADS = 2
+
+
+class TooManyWaitError(exc.TimeoutError):
+    """As many threads as may wait for the database do so already."""
+
+
+class Places:
+    """At most `count` threads are inside at once."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._left = threading.Condition(threading.Lock())
+        self._since: dict[int, float] = {}  # by thread; the first has been inside the longest
+
+    def enter(self, *, always: bool = False) -> None:
+        """Take a place.
+
+        Args:
+            always: Whether or not one is free: this thread has begun what it can no longer leave.
+
+        Raises:
+            TooManyWaitError: If none is free, and none will be soon.
+        """
+        moment = time.monotonic()
+        end = moment + SLOW_SECONDS
+        with self._left:
+            while len(self._since) >= self.count and not always:
+                slow_at = min(end, next(iter(self._since.values())) + SLOW_SECONDS)
+                if moment >= slow_at:
+                    raise TooManyWaitError(f"{len(self._since)} threads wait for the database already")
+                self._left.wait(slow_at - moment)
+                moment = time.monotonic()
+            self._since[threading.get_ident()] = moment
+
+    def leave(self) -> None:
+        with self._left:
+            self._since.pop(threading.get_ident(), None)
+            self._left.notify()
+
+    def __enter__(self) -> None:
+        self.enter()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.leave()
+
+
+# Of one process, whatever apps it has: threads are the process's.
+on_the_network = Places(THREADS - SPARE_THREADS)
+writers = Places(THREADS // 2)
+
+
+def serve_with(threads: int) -> None:
+    """Set how many threads this process serves requests with."""
+    on_the_network.count = max(1, threads - SPARE_THREADS)
+    writers.count = max(1, threads // 2)
+
+
+_patience = threading.local()
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Let no statement of this thread wait longer than that for PostgreSQL."""
+    _patience.seconds = seconds
+    try:
+        yield
+    finally:
+        del _patience.seconds
+
+
+def patience(seconds: float | None) -> float | None:
+    """What a statement may wait that may otherwise wait so many seconds; None is without a bound."""
+    own: float | None = getattr(_patience, "seconds", None)
+    if own is None or seconds is None:
+        return seconds
+    return min(own, seconds)

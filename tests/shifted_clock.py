@@ -1,0 +1,27 @@
+"""Runs a Python module as `python -m` does, in a process whose wall clock is wrong by the seconds that a file names.
+
+    python -m tests.shifted_clock FILE gunicorn wsgi:app
+
+The file is read again and again: who writes another number into it moves the clock of the running process and of
+its children. Only `time.time` is moved, as an administrator or NTP would move it: no monotonic clock.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+import time
+from pathlib import Path
+
+real = time.time
+file = Path(sys.argv[1])
+
+
+def shifted() -> float:
+    return real() + float(file.read_text() or 0)
+
+
+if __name__ == "__main__":
+    time.time = shifted
+    sys.argv = sys.argv[2:]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -1,0 +1,122 @@
+"""The demo clients: what config.py says is what the database has after `flask prepare`, in development."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from flask import Flask
+
+import config
+from tests.conftest import Machine, Operator, demo
+
+MINE = "kts_my-own-secret"
+
+
+def edit(monkeypatch: pytest.MonkeyPatch, client_id: str, **changes: object) -> None:
+    """Change config.py as a learner does, for a process that starts later."""
+    edited = [replace(each, **changes) if each.client_id == client_id else each for each in config.DEMO_CLIENTS]  # type: ignore[arg-type]
+    monkeypatch.setattr(config, "DEMO_CLIENTS", tuple(edited))
+
+
+def prepare(app: Flask) -> str:
+    done = app.test_cli_runner().invoke(args=["prepare"])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_a_demo_client_that_was_edited_takes_effect_at_the_next_prepare(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = demo(app, "demo-reporting")
+    old_token = before.token()
+    edit(monkeypatch, "demo-reporting", secret=MINE, scope="reports:read inventory:read", access_token_seconds=77)
+
+    said = prepare(app)
+    issued = Machine(app, "demo-reporting", MINE).ask().json
+
+    assert "demo-reporting is as config.py says again: scope, default_scope, access_token_seconds, secret." in said
+    assert (issued["scope"], issued["expires_in"]) == ("reports:read inventory:read", 77)
+    assert before.ask().status_code == 401
+    assert before.get("/internal/reports", old_token).status_code == 401
+    assert "again" not in prepare(app)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"token_format": "opaque"}, {"default_scope": "inventory:read"}, {"resource_server": "http://127.0.0.1:8001"}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_whatever_was_edited_is_named(app: Flask, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]) -> None:
+    edit(monkeypatch, "demo-partner", **changes)
+
+    assert f"demo-partner is as config.py says again: {next(iter(changes))}." in prepare(app)
+    assert demo(app, "demo-partner").ask().status_code == 200
+    assert "again" not in prepare(app)
+
+
+@pytest.mark.parametrize("overlap", ["0", "3600"])
+def test_the_secret_that_is_printed_works_after_a_rotation(app: Flask, operator: Operator, overlap: str) -> None:
+    operator.run("clients", "rotate-secret", "demo-admin", "--overlap", overlap)
+
+    said = prepare(app)
+
+    assert "demo-admin is as config.py says again: secret." in said
+    assert demo(app, "demo-admin").ask().status_code == 200
+
+
+def test_an_untouched_demo_client_is_left_alone_and_one_that_was_disabled_stays_so(
+    app: Flask, operator: Operator
+) -> None:
+    token = demo(app, "demo-admin").token()
+    operator.run("clients", "disable", "demo-brief")
+
+    said = prepare(app)
+
+    assert "again" not in said
+    assert demo(app, "demo-brief").ask().status_code == 401
+    assert demo(app, "demo-admin").get("/admin/logs", token).status_code == 200
+
+
+def test_a_scope_that_is_declared_nowhere_is_named(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit(monkeypatch, "demo-reporting", scope="reports:read invoices:read")
+
+    said = prepare(app)
+
+    assert "The demo client demo-reporting is left out: keyturn.toml does not declare invoices:read." in said
+    assert "demo-reporting" not in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"token_format": "JWT"}, "a token's format is one of jwt, opaque"),
+        ({"access_token_seconds": 0}, "a lifetime is 1 to 86400 seconds"),
+        ({"default_scope": "read:logs"}, "the default scope is more than the scope"),
+        ({"scope": "reports:read shipments:read"}, "name a default scope"),
+        ({"secret": "two words"}, "a secret is letters, digits and . _ ~ -"),
+        ({"secret": ""}, "a secret is letters, digits and . _ ~ -"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_no_client_can_be_is_refused_with_the_clients_name(
+    monkeypatch: pytest.MonkeyPatch, operator: Operator, changes: dict[str, object], sentence: str
+) -> None:
+    edit(monkeypatch, "demo-reporting", **changes)
+
+    said = operator.is_refused("prepare")
+
+    assert "config.py, demo-reporting: " in said
+    assert sentence in said
+
+
+def test_production_neither_registers_nor_changes_a_demo_client(
+    new_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit(monkeypatch, "demo-reporting", secret=MINE)
+    app = new_app(env="production", issuer="https://auth.example.com", trusted_proxies=1)
+
+    said = prepare(app)
+
+    assert "demo" not in said

@@ -1,0 +1,77 @@
+"""Hints for an address where there is nothing: a newcomer's first error names what was meant."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+
+from tests.conftest import ISSUER
+
+METADATA = "/.well-known/oauth-authorization-server"
+
+
+@pytest.fixture
+def database_url(prepared: Callable[[str], str]) -> str:
+    """One kind is enough: nothing here touches the database."""
+    return prepared("sqlite")
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("/oauth/token/", "there is nothing at /oauth/token/, which has a slash too many; did you mean /oauth/token?"),
+        ("/oauth//token", "there is nothing at /oauth//token, which has a slash too many; did you mean /oauth/token?"),
+        ("/token", "there is nothing at /token; did you mean /oauth/token?"),
+        ("/oauth2/token", "there is nothing at /oauth2/token; did you mean /oauth/token?"),
+        ("/OAuth/Token", "there is nothing at /OAuth/Token; did you mean /oauth/token?"),
+        ("/oauth/introspection", "there is nothing at /oauth/introspection; did you mean /oauth/introspect?"),
+        ("/jwks.json", "there is nothing at /jwks.json; did you mean /.well-known/jwks.json?"),
+        ("/", f"there is nothing at /; the metadata is at {METADATA}"),
+        ("/health", f"there is nothing at /health; the metadata is at {METADATA}"),
+        (
+            "/.well-known/openid-configuration",
+            "there is nothing at /.well-known/openid-configuration: "
+            f"this is not an OpenID provider, and its metadata is at {METADATA}",
+        ),
+    ],
+)
+def test_a_404_names_the_address_and_the_one_that_was_meant(
+    app: Flask, caplog: pytest.LogCaptureFixture, path: str, hint: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    response = app.test_client().get(path)
+
+    assert (response.status_code, response.json["error"], response.json["hint"]) == (404, "not_found", hint)
+    assert response.json["error_description"] == "There is nothing at this address."
+    assert f"not_found: {hint}" in [record.fields["reason"] for record in caplog.records if hasattr(record, "fields")]
+
+
+def test_below_the_path_of_an_issuer_the_metadata_is_named_where_it_is(new_app: Callable[..., Flask]) -> None:
+    app = new_app(issuer=f"{ISSUER}/auth/eu")
+
+    hints = [app.test_client().get(path).json["hint"] for path in ("/oauth/token", "/auth/eu/openid-configuration")]
+
+    assert hints[0].endswith("did you mean /auth/eu/oauth/token?")
+    assert hints[1].endswith(f"its metadata is at {METADATA}/auth/eu")
+
+
+@pytest.mark.parametrize("path", ["/nothing/kts_half-a-secret", "/" + "x" * 3_000, "/a/b/c/d/e/f", "/%22%5C%0A", "/ä"])
+def test_a_path_of_another_shape_is_not_repeated(app: Flask, caplog: pytest.LogCaptureFixture, path: str) -> None:
+    caplog.set_level(logging.INFO)
+
+    response = app.test_client().get(path)
+
+    assert response.status_code == 404
+    assert "half-a-secret" not in response.text + caplog.text
+    assert "x" * 33 not in response.text + caplog.text
+
+
+def test_production_gives_no_hint(new_app: Callable[..., Flask]) -> None:
+    app = new_app(env="production", issuer="https://auth.example.com", trusted_proxies=1)
+
+    response = app.test_client().get("/oauth/token/", headers={"X-Forwarded-Proto": "https"})
+
+    assert (response.status_code, sorted(response.json)) == (404, ["error", "error_description", "error_uri"])

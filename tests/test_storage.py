@@ -1,0 +1,230 @@
+"""What is kept, and how: files that only their owner reads, statements of the driver's own, a name that is taken."""
+
+from __future__ import annotations
+
+import gc
+import os
+import stat
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import JSON, bindparam, cast, column, insert, select, text
+from sqlalchemy import Enum as SqlEnum
+from sqlalchemy.exc import IntegrityError
+
+from app.clients import registry
+from app.clients.client import Client
+from app.clients.registration_rules import RegistrationError
+from app.clients.secret import ClientSecret
+from app.storage.database import db, transaction
+from app.storage.fast_statement import Statement, current_connections
+from app.storage.waiting import SPARE_THREADS, THREADS, on_the_network, serve_with, writers
+from tests.conftest import ROOT, Machine, build_app, close, wait_for
+
+
+@pytest.fixture
+def open_umask() -> Callable[[], None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*")}
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_sqlite_s_files_and_their_folder_are_their_owner_s_alone_whatever_the_umask(tmp_path: Path) -> None:
+    app = build_app(database_url=f"sqlite:///{tmp_path}/instance/keyturn.db")
+
+    prepared = app.test_cli_runner().invoke(args=["prepare"])
+    with app.app_context():
+        db.session.execute(select(Client)).all()  # while a connection is open, its -wal and -shm are there
+        found = modes(tmp_path)
+        db.session.remove()
+    close(app)
+
+    assert prepared.exit_code == 0, prepared.output
+    files = ("keyturn.db", "keyturn.db-wal", "keyturn.db-shm", "keyturn.db.lock")
+    assert found == {"instance": 0o700} | dict.fromkeys(files, 0o600)
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_the_folder_of_the_secret_key_is_its_owner_s_alone(tmp_path: Path) -> None:
+    from app import create_app
+    from app.settings import read_settings
+
+    app = create_app(read_settings({"KEYTURN_DATABASE_URL": f"sqlite:///{tmp_path}/keyturn.db"}))
+    app.instance_path = str(tmp_path / "instance")
+
+    app.test_cli_runner().invoke(args=["prepare"])
+
+    assert modes(tmp_path)["instance"] == 0o700
+    close(app)
+
+
+def test_a_link_in_the_place_of_the_lock_is_refused_and_what_it_names_is_kept(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    (tmp_path / "keyturn.db.lock").symlink_to(precious)
+    app = build_app(database_url=f"sqlite:///{tmp_path}/keyturn.db")
+
+    refused = app.test_cli_runner().invoke(args=["prepare"])
+
+    assert refused.exit_code == 1
+    assert "keyturn.db.lock" in refused.stderr
+    assert precious.read_text() == "kept"
+    close(app)
+
+
+def test_a_lock_file_is_not_emptied(tmp_path: Path) -> None:
+    (tmp_path / "keyturn.db.lock").write_text("kept")
+    app = build_app(database_url=f"sqlite:///{tmp_path}/keyturn.db")
+
+    assert app.test_cli_runner().invoke(args=["prepare"]).exit_code == 0
+
+    assert (tmp_path / "keyturn.db.lock").read_text() == "kept"
+    close(app)
+
+
+def new_client(name: str, **more: object) -> Client:
+    return Client(
+        name=name,
+        scope="read:logs",
+        default_scope="read:logs",
+        grant_types="client_credentials",
+        token_format="jwt",
+        claims={},
+        **more,
+    )
+
+
+def test_only_a_name_that_is_taken_is_called_so(app: Flask) -> None:
+    with app.app_context():
+        registry.add(new_client("one", client_id="first"), "kts_a")
+
+        with pytest.raises(RegistrationError, match="the name one is taken"):
+            registry.add(new_client("one", client_id="second"), "kts_a")
+        with pytest.raises(IntegrityError):
+            registry.add(new_client("two", client_id="first"), "kts_a")
+        with pytest.raises(IntegrityError):
+            registry.add(new_client("three", client_id="third", id=1), "kts_a")
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        pytest.param(lambda: select(Client.claims), id="json"),
+        pytest.param(lambda: select(cast(Client.name, SqlEnum("a", "b", name="letters")).label("letter")), id="enum"),
+        pytest.param(lambda: select(column("nothing_is_known_of_it")), id="no-type"),
+        pytest.param(lambda: select(cast(Client.claims, JSON).label("claims")), id="cast-to-json"),
+    ],
+)
+def test_a_statement_whose_columns_need_a_conversion_is_refused_when_it_is_made(
+    wanted: Callable[[], object],
+) -> None:
+    with pytest.raises(TypeError, match="needs a conversion"):
+        Statement(wanted())
+
+
+def test_a_statement_with_two_columns_of_one_name_is_refused_when_it_is_made() -> None:
+    with pytest.raises(ValueError, match="name"):
+        Statement(select(Client.name, ClientSecret.name))
+
+
+def open_connections(app: Flask, database_url: str) -> int:
+    """How many the database, or this process, has open."""
+    if database_url.startswith("postgresql"):
+        with app.app_context():
+            count = (
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            return int(db.session.scalar(text(count)) or 0)
+    file = database_url.removeprefix("sqlite:///")
+    return sum(os.path.realpath(each) == file for each in Path("/proc/self/fd").iterdir())
+
+
+def test_close_closes_the_connections_of_every_thread(new_app: Callable[..., Flask], database_url: str) -> None:
+    app, watcher = new_app(), new_app()
+    before = open_connections(watcher, database_url)
+    is_done, may_end = threading.Barrier(4), threading.Event()
+
+    def use() -> None:
+        with app.app_context():
+            registry.find_client("demo-admin")
+        is_done.wait()
+        may_end.wait()
+
+    threads = [threading.Thread(target=use) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    is_done.wait()
+    try:
+        assert open_connections(watcher, database_url) == before + 3
+
+        with app.app_context():
+            current_connections().close()
+
+        wait_for(lambda: open_connections(watcher, database_url) == before)
+    finally:
+        may_end.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_the_connection_of_a_thread_that_ended_is_closed(new_app: Callable[..., Flask], database_url: str) -> None:
+    app, watcher = new_app(), new_app()
+    before = open_connections(watcher, database_url)
+
+    def use() -> None:
+        with app.app_context():
+            registry.find_client("demo-admin")
+
+    for _ in range(5):
+        thread = threading.Thread(target=use)
+        thread.start()
+        thread.join()
+    gc.collect()
+
+    wait_for(lambda: open_connections(watcher, database_url) == before)
+
+
+def test_a_statement_works_again_after_close(app: Flask, admin: Machine) -> None:
+    assert admin.ask().status_code == 200
+    with app.app_context():
+        current_connections().close()
+
+    assert admin.ask().status_code == 200
+
+
+def test_an_insert_that_is_refused_leaves_a_connection_that_works(app: Flask) -> None:
+    keep = Statement(insert(ClientSecret).values(client_row=bindparam("client_row")))
+    with app.app_context():
+        with pytest.raises(Exception, match="client_secrets"):
+            keep.run(client_row=1, id=1, name="x", digest=None, created_at=0, not_after=None, last_used_at=None)
+
+        assert registry.find_client("demo-admin") is not None
+
+
+def test_two_threads_of_gunicorn_never_wait_for_the_database() -> None:
+    configuration = {}
+    exec((ROOT / "gunicorn.conf.py").read_text(), configuration)
+
+    assert configuration["threads"] == THREADS
+    assert on_the_network.count == THREADS - SPARE_THREADS
+    for threads, network, writing in ((32, 30, 16), (2, 1, 1), (1, 1, 1)):
+        serve_with(threads)
+        assert (on_the_network.count, writers.count) == (network, writing)
+    serve_with(THREADS)
+
+
+def test_a_transaction_inside_of_which_something_fails_gives_its_place_back(app: Flask) -> None:
+    with app.app_context():
+        for _ in range(THREADS + 1):
+            with pytest.raises(ZeroDivisionError), transaction():
+                1 / 0  # noqa: B018
+        with transaction():
+            assert db.session.scalar(select(Client.id).limit(1)) is not None

@@ -1,0 +1,172 @@
+"""A scope or an audience that disappears from keyturn.toml while clients have it: who names it, and what mends it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from tests.conftest import LiveServer, Machine, Operator
+
+BOTH = """[resources.samples.scopes]
+"read:logs" = "Read the audit trail"
+"read:all_data" = "Read all"
+[resources.orders]
+audience = "https://orders.example"
+[resources.orders.scopes]
+"orders:read" = "Read orders"
+"orders:write" = "Change orders"
+"""
+ONE = BOTH.replace('"orders:write" = "Change orders"\n', "")
+NONE = BOTH.partition("[resources.orders]")[0]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "own.toml").write_text(BOTH)
+    return tmp_path / "own.toml"
+
+
+@pytest.fixture
+def operator(new_app: Callable[..., Flask], file: Path) -> Operator:
+    """With a register that is empty: the demo clients have scopes that the file does not declare."""
+    operator = Operator(new_app(file=file))
+    for demo in operator.run("clients", "list")["clients"]:
+        operator.run("clients", "delete", demo["name"])
+    return operator
+
+
+@pytest.fixture
+def shop(operator: Operator) -> Machine:
+    """A client with both scopes, on a server that has read both."""
+    operator.register("api", "--resource-server", "https://orders.example")
+    return operator.register("shop", "--scope", "orders:read orders:write")
+
+
+def prepared_sentences(app: Flask) -> list[str]:
+    done = app.test_cli_runner().invoke(args=["prepare"])
+    assert done.exit_code == 0, done.output
+    return [line for line in done.stdout.splitlines() if "does not declare" in line]
+
+
+def test_a_scope_that_is_gone_is_named_by_prepare_with_its_clients_until_it_is_taken_away(
+    new_app: Callable[..., Flask], file: Path, shop: Machine
+) -> None:
+    assert prepared_sentences(new_app(file=file)) == []
+    file.write_text(ONE)
+    app = new_app(file=file)
+
+    assert prepared_sentences(app) == [
+        "own.toml does not declare the scope orders:write of shop: declare it, or take it away with"
+        " `flask clients update shop --scope 'orders:read'`."
+    ]
+
+    Operator(app).run("clients", "update", "shop", "--scope", "orders:read")
+    assert prepared_sentences(app) == []
+    assert Machine(app, shop.client_id, shop.secret).ask().json["scope"] == "orders:read"
+
+
+def test_a_resource_that_is_gone_is_named_with_its_scopes_and_its_api(
+    new_app: Callable[..., Flask], file: Path, shop: Machine
+) -> None:
+    file.write_text(NONE)
+    app = new_app(file=file)
+
+    assert prepared_sentences(app) == [
+        "own.toml does not declare the scope orders:read of shop: declare it, or take it away with"
+        " `flask clients update shop --no-grant`.",
+        "own.toml does not declare the scope orders:write of shop: declare it, or take it away with"
+        " `flask clients update shop --no-grant`.",
+        "own.toml does not declare the audience https://orders.example of api: declare it, or take it away with"
+        " `flask clients update api --resource-server none`.",
+    ]
+
+    Operator(app).run("clients", "update", shop.client_id, "--no-grant")
+    Operator(app).run("clients", "update", "api", "--resource-server", "none")
+    assert prepared_sentences(app) == []
+
+
+def test_of_many_clients_and_scopes_some_are_named(
+    new_app: Callable[..., Flask], operator: Operator, file: Path
+) -> None:
+    assert operator.run("clients", "list") == {"clients": []}
+    words = [f"word:{number:02}" for number in range(12)]
+    declared = "\n".join(f'"{word}" = "A scope"' for word in words)
+    file.write_text(f"{BOTH}{declared}\n")
+    started = Operator(new_app(file=file))
+    for number in range(13):
+        started.register(f"shop-{number:02}", "--scope", " ".join(words))
+    file.write_text(BOTH)
+
+    said = prepared_sentences(new_app(file=file))
+
+    assert len(said) == 11
+    assert "shop-08, shop-09 and 3 more: declare it" in said[0]
+    assert said[-1] == "In all own.toml does not declare 12 scopes and 0 audiences of clients."
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    "environment",
+    [
+        pytest.param({}, id="development"),
+        pytest.param({"KEYTURN_ENV": "production", "KEYTURN_ISSUER": "https://auth.example.com"}, id="production"),
+    ],
+)
+def test_a_server_that_starts_names_it_and_starts(
+    live: Callable[..., LiveServer],
+    database_url: str,
+    file: Path,
+    environment: dict[str, str],
+) -> None:
+    file.write_text(ONE)
+
+    server = live(KEYTURN_DATABASE_URL=database_url, KEYTURN_FILE=str(file), **environment)
+
+    assert server.process.poll() is None
+    (warning,) = [line for line in server.log.read_text().splitlines() if "does not declare" in line]
+    assert json.loads(warning)["level"] == "WARNING"
+    assert "the scope orders:write of shop" in warning
+
+
+def test_a_request_for_a_scope_that_is_gone_is_refused_with_that_reason(
+    new_app: Callable[..., Flask], file: Path, shop: Machine
+) -> None:
+    file.write_text(ONE)
+    here = Machine(new_app(file=file), shop.client_id, shop.secret)
+
+    for form in ({}, {"scope": "orders:write"}):
+        answer = here.ask(**form)
+
+        assert (answer.status_code, answer.json["error"]) == (400, "invalid_scope")
+        assert answer.json["hint"] == (
+            "own.toml no longer declares the scope orders:write, for which the client is registered"
+        )
+    assert here.ask(scope="orders:read").status_code == 200
+
+
+def test_a_scope_declared_after_the_start_is_refused_with_the_advice_to_restart(
+    new_app: Callable[..., Flask], file: Path, shop: Machine
+) -> None:
+    file.write_text(BOTH + '"invoices:read" = "Read invoices"\n')
+    Operator(new_app(file=file)).run("clients", "update", shop.client_id, "--scope", "invoices:read")
+
+    for form in ({}, {"scope": "invoices:read"}, {"scope": "nonsense"}):
+        answer = shop.ask(**form)
+
+        assert answer.json["error"] == "invalid_scope"
+        assert answer.json["hint"].endswith("; own.toml changed since this server started: restart it")
+
+    restarted = Machine(new_app(file=file), shop.client_id, shop.secret)
+    assert restarted.ask().json["scope"] == "invoices:read"
+    assert restarted.ask(scope="nonsense").json["hint"] == "the scope nonsense is unknown"
+
+
+def test_a_file_that_is_gone_after_the_start_is_a_change_too(file: Path, shop: Machine) -> None:
+    file.unlink()
+
+    assert shop.ask(scope="nonsense").json["hint"].endswith("restart it")
+    assert shop.ask().status_code == 200

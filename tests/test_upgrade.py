@@ -1,0 +1,141 @@
+"""An upgrade at noon: the previous release's code serves on the schema of this one.
+
+By its own statements, word by word, and with its own code, which git has: a server of it that runs on a
+database which this release has prepared.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+
+from app.clients.secret import digest
+from app.clock import now
+from app.storage.database import db
+from tests import calling, forging
+from tests.conftest import (
+    ISSUER,
+    ROOT,
+    SECRET_KEY,
+    LiveServer,
+    Machine,
+    Operator,
+    answers,
+    free_port,
+    missing,
+    wait_for,
+)
+
+MIGRATION = "app/storage/migrations/versions/0003_facts.py"
+# What the code of schema 0002 writes: `:name` as its models name their columns.
+INSERTS = {
+    "clients": "client_id name scope default_scope access_token_seconds token_endpoint_auth_method grant_types claims "
+    "token_format resource_server tokens_not_before created_at disabled_at",
+    "client_secrets": "client_row name digest created_at not_after last_used_at",
+    "signing_keys": "kid alg public_jwk private_pem published_at signs_from retired_at gone_at",
+    "issued_tokens": "digest client_id scope audience claims issued_at expires_at revoked_at",
+    "revoked_tokens": "jti expires_at",
+}
+
+
+def insert(table: str, **values: object) -> None:
+    columns = INSERTS[table].split()
+    assert values.keys() <= set(columns)
+    statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join(f':{name}' for name in columns)})"
+    db.session.execute(text(statement), dict.fromkeys(columns) | values)
+
+
+def test_what_the_previous_release_writes_counts(app: Flask) -> None:
+    token, ended = f"kta_{secrets.token_urlsafe(32)}", f"kta_{secrets.token_urlsafe(32)}"
+    machine = Machine(app, "ktc_of-the-release-before", "kts_" + secrets.token_urlsafe(32))
+    told = {"client_id": machine.client_id, "scope": "inventory:read", "claims": "{}"}
+    issued = told | {"audience": ISSUER, "issued_at": now() - 10, "expires_at": now() + 60}
+    with app.app_context():
+        insert(
+            "clients", name="before", default_scope="inventory:read", grant_types="client_credentials",
+            token_format="jwt", tokens_not_before=now() - 20, created_at=now(), **told,
+        )  # fmt: skip
+        row = db.session.scalar(text("SELECT id FROM clients WHERE name = 'before'"))
+        insert("client_secrets", client_row=row, name="secret-1", digest=digest(machine.secret), created_at=now())
+        insert("issued_tokens", digest=digest(token), **issued)
+        insert("issued_tokens", digest=digest(ended), **issued | {"issued_at": now() - 21})
+        insert("revoked_tokens", jti="revoked", expires_at=now() + 60)
+        db.session.commit()
+
+    assert machine.ask().status_code == 200
+    assert [machine.get("/inventory", each).status_code for each in (token, ended)] == [200, 401]
+    for jti, status in (("other", 200), ("revoked", 401)):
+        claims = forging.claims(jti=jti, client_id=machine.client_id, sub=machine.client_id, scope="inventory:read")
+        assert machine.get("/inventory", forging.with_our_key(app, claims)).status_code == status
+    Operator(app).run("tokens", "revoke", "--client", "before")
+    assert machine.get("/inventory", token).status_code == 401
+    assert machine.get("/inventory", machine.token()).status_code == 200
+
+
+def git(*command: str) -> bytes:
+    return subprocess.run(["git", *command], cwd=ROOT, check=True, capture_output=True).stdout
+
+
+@pytest.fixture
+def release_before(tmp_path: Path) -> Path:
+    """The code of the last commit that knew nothing of schema 0003."""
+    if not shutil.which("git") or not (ROOT / ".git").exists():
+        missing("git", install="this drill runs in a clone of the repository")
+    added = git("log", "--diff-filter=A", "--format=%H", "--", MIGRATION).split()
+    if not added:
+        pytest.skip("this clone does not have the commit that added schema 0003")
+    archive = git("archive", f"{added[-1].decode()}~1")
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        opened.extractall(tmp_path / "before", filter="data")
+    return tmp_path / "before"
+
+
+def test_a_server_of_the_previous_release_serves_on_this_releases_schema(
+    release_before: Path, prepared: Callable[[str], str], live: Callable[..., LiveServer], tmp_path: Path
+) -> None:
+    kind = "postgresql" if os.environ.get("DRILLS") else "sqlite"
+    url, port = prepared(kind), free_port()
+    new = live(KEYTURN_DATABASE_URL=url, KEYTURN_ISSUER="http://127.0.0.1:8000")
+    environment = new.environment | {"PORT": str(port), "KEYTURN_SECRET_KEYS": SECRET_KEY}
+    with (tmp_path / "before.log").open("wb") as log:
+        command = [sys.executable, "-m", "gunicorn", "wsgi:app"]
+        process = subprocess.Popen(command, cwd=release_before, env=environment, stdout=log, stderr=log)
+    old = LiveServer(process, f"http://127.0.0.1:{port}", environment, tmp_path / "before.log")
+    try:
+        wait_for(lambda: process.poll() is not None or answers(old.url))
+        tokens = [calling.ask(server, name) for server in (old, new) for name in ("demo-partner", "demo-opaque")]
+        assert statuses(old, tokens) == statuses(new, tokens) == [200] * 4
+
+        calling.ask(old, "demo-partner", "/oauth/revoke", token=tokens[0])
+        calling.ask(new, "demo-opaque", "/oauth/revoke", token=tokens[3])
+        assert statuses(old, tokens) == statuses(new, tokens) == [401, 200, 200, 401]
+        # An order of this release's command is obeyed by both; the new server's client has its tokens at once.
+        new.flask("clients", "disable", "demo-partner")
+        new.flask("tokens", "revoke", "--client", "demo-opaque")
+        assert statuses(old, tokens) == statuses(new, tokens) == [401] * 4
+        assert statuses(new, [calling.ask(new, "demo-opaque")]) == [200]
+        # And of a command of the previous release, on a token that has a generation.
+        token, moment = calling.ask(new, "demo-opaque"), now()
+        wait_for(lambda: now() > moment)  # that release's moments are whole seconds
+        run = [sys.executable, "-m", "flask", "tokens", "revoke", "--client", "demo-opaque", "--json"]
+        said = subprocess.run(run, cwd=release_before, env=environment, check=True, capture_output=True)
+        assert json.loads(said.stdout)["tokens_not_before"] > 0
+        assert statuses(new, [token]) == [401]
+    finally:
+        old.stop()
+
+
+def statuses(server: LiveServer, tokens: list[str]) -> list[int]:
+    return [calling.call(server, "GET", "/inventory", Authorization=f"Bearer {token}")[0] for token in tokens]
