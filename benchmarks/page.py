@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.charts import bars
 from benchmarks.server import ROOT
 
 FIGURES = ROOT / "benchmarks" / "figures.json"
@@ -124,36 +125,19 @@ def text(figures: Figures) -> str:
 
 
 def charts(figures: Figures) -> dict[str, str]:
-    by_clients = chart("CPU time of an ES256 token", "clients", "µs")
-    by_clients.x_labels = [f"{int(count):,}" for count in figures["clients"]]
-    by_clients.add("token, ES256", [round(each["cpu"]) for each in figures["clients"].values()])
-    by_workers = chart("Requests per second", "workers", "per second")
-    counts = dict.fromkeys(name.partition(": ")[0] for name in figures["workers"])
-    by_workers.x_labels = list(counts)
-    for asked in ("token, ES256", "guarded route, JWT"):
-        by_workers.add(asked, [round(figures["workers"][f"{count}: {asked}"]["rate"]) for count in counts])
-    drawn = {"cost-by-clients.svg": by_clients, "throughput-by-workers.svg": by_workers}
-    return {name: each.render(is_unicode=True) + "\n" for name, each in drawn.items()}
-
-
-def chart(title: str, x_title: str, y_title: str) -> Any:
-    import pygal.style  # here, as it puts itself between Python and every later import
-
-    style = pygal.style.Style(
-        background="#ffffff",
-        plot_background="#ffffff",
-        font_family="system-ui, sans-serif",
-        colors=("#2b6cb0", "#c05621"),
-        guide_stroke_color="#dddddd",
-        major_guide_stroke_color="#dddddd",
-        value_font_size=13,
-        opacity=1,
-        value_colors=("#ffffff", "#ffffff"),
-    )
-    # No script, and the same bytes for the same figures.
-    plain = {"js": (), "disable_xml_declaration": True, "no_prefix": True}
-    frame = {"width": 720, "height": 340, "legend_at_bottom": True, "print_values": True}
-    return pygal.Bar(style=style, title=title, x_title=x_title, y_title=y_title, include_x_axis=True, **plain, **frame)
+    by_clients = [round(each["cpu"]) for each in figures["clients"].values()]
+    counts = list(dict.fromkeys(name.partition(": ")[0] for name in figures["workers"]))
+    by_workers = {
+        asked: [round(figures["workers"][f"{count}: {asked}"]["rate"]) for count in counts]
+        for asked in ("token, ES256", "guarded route, JWT")
+    }
+    clients = [f"{int(count):,}" for count in figures["clients"]]
+    return {
+        "cost-by-clients.svg": bars(
+            "CPU time of an ES256 token", "clients", "µs", clients, {"token, ES256": by_clients}
+        ),
+        "throughput-by-workers.svg": bars("Requests per second", "workers", "per s", counts, by_workers),
+    }
 
 
 def documents() -> dict[Path, str]:
