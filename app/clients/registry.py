@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from operator import attrgetter
 
 from sqlalchemy import Text, bindparam, cast, or_, select
 from sqlalchemy.exc import IntegrityError
@@ -26,7 +28,7 @@ from app.storage.fast_statement import Statement
 FIND_CLIENT = Statement(
     select(
         *(Client.client_id, Client.scope, Client.default_scope, Client.access_token_seconds),
-        *(Client.token_endpoint_auth_method, Client.grant_types, cast(Client.claims, Text).label("claims")),
+        *(Client.token_endpoint_auth_method, Client.grant_types, cast(Client.claims, Text).label("claims_json")),
         *(Client.token_format, Client.resource_server, Client.disabled_at),
         *(ClientSecret.id.label("secret_id"), ClientSecret.name.label("secret_name")),
         *(ClientSecret.digest, ClientSecret.not_after),
@@ -34,14 +36,16 @@ FIND_CLIENT = Statement(
     .outerjoin(ClientSecret, ClientSecret.client_row == Client.id)
     .where(Client.client_id == bindparam("client_id"))
 )
-OF_CLIENT, OF_SECRET = slice(10), slice(10, None)
+# By the names of the columns, in the order of the fields.
+OF_CLIENT = attrgetter(*(each.name for each in fields(RegisteredClient) if each.name != "secrets"))
+OF_SECRET = attrgetter("secret_id", "secret_name", "digest", "not_after")
 
 
 def find_client(client_id: str) -> RegisteredClient | None:
     """The client with this id, and its secrets, by one statement."""
     rows = FIND_CLIENT.run(client_id=client_id)
-    secrets = [KnownSecret(*row[OF_SECRET]) for row in rows]
-    return RegisteredClient(*rows[0][OF_CLIENT], secrets) if rows else None
+    secrets = [KnownSecret(*OF_SECRET(row)) for row in rows]
+    return RegisteredClient(*OF_CLIENT(rows[0]), secrets) if rows else None
 
 
 def get_client(id_or_name: str) -> Client:
