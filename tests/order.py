@@ -15,6 +15,7 @@ LONGEST = (
     "test_protect_your_api",
     "test_resource_server",
     "test_documents",
+    "test_clocks",
     "test_sockets",
     "test_prepare",
     "test_start",
