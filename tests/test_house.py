@@ -17,6 +17,7 @@ APP = ROOT / "app"
 FILES = [file for file in APP.rglob("*.py") if "versions" not in file.parts]
 # A part may import the parts above it. `app/__init__.py` may import every part, and a migration every model.
 ORDER = [
+    "serving",
     "clock",
     "per_app",
     "setting_forms",
