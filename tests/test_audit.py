@@ -259,7 +259,7 @@ def test_memory_is_bounded_and_what_is_dropped_is_counted(
     with app.test_request_context():
         trail.current_batch().close()
         for n in range(25):
-            trail.note(Event.TOKEN_ISSUED, client_id=f"client-{n}")
+            trail.record_soon(Event.TOKEN_ISSUED, client_id=f"client-{n}")
         trail.current_batch().write()
 
     assert len([row for row in rows(app) if row.event == "token_issued"]) == 10
@@ -348,9 +348,9 @@ def test_each_budget_has_rows_of_its_own(app: Flask, monkeypatch: pytest.MonkeyP
         batch.close()
         before = [row.event for row in rows(app)]
         for n in range(4):
-            batch.note(issued(f"client-{n}"), None)
+            batch.add(issued(f"client-{n}"), None)
         for n in range(40):
-            batch.note(refused(f"invalid_client: {n}"), f"request-{n}")
+            batch.add(refused(f"invalid_client: {n}"), f"request-{n}")
         batch.write()
 
         assert retention.trim_rows(replace(current_settings(), audit_rows=5)) == 35 + len(before) - 5
@@ -410,10 +410,10 @@ def test_a_full_budget_leaves_room_in_memory_for_the_others(app: Flask, monkeypa
         rename("audit_events", "elsewhere")
         for _ in range(2):  # twice: what is given back counts too
             for n in range(25):
-                batch.note(refused(f"code-{n}: {n}"), f"request-{n}")
+                batch.add(refused(f"code-{n}: {n}"), f"request-{n}")
             assert not batch.write()
         for n in range(10):
-            batch.note(issued(f"client-{n}"), None)
+            batch.add(issued(f"client-{n}"), None)
         rename("elsewhere", "audit_events")
         assert batch.write()
 
@@ -427,11 +427,11 @@ def test_the_moments_of_last_use_are_bounded_too(monkeypatch: pytest.MonkeyPatch
     column = ClientSecret.last_used_at
 
     for n in range(25):
-        batch.mark(column, n, 1)
+        batch.touch(column, n, 1)
     _, marks, _ = batch.take()
     assert len(marks[column]) == 10
     for n in range(100, 125):
-        batch.mark(column, n, 2)
+        batch.touch(column, n, 2)
     batch.give_back({}, marks)
 
     assert len(batch.take()[1][column]) == 10
@@ -444,7 +444,7 @@ def test_the_previous_releases_rows_are_a_budget_of_their_own(app: Flask) -> Non
             old = [{"at": now(), "event": "client_created", "count": 1}] * 8
             db.session.execute(text("INSERT INTO audit_events (at, event, count) VALUES (:at, :event, :count)"), old)
         for n in range(30):
-            trail.current_batch().note(refused(f"x: {n}"), f"request-{n}")
+            trail.current_batch().add(refused(f"x: {n}"), f"request-{n}")
         trail.current_batch().write()
         retention.trim_rows(replace(current_settings(), audit_rows=5))
 
@@ -578,7 +578,7 @@ def test_a_row_that_no_database_takes_costs_no_other(app: Flask, lines: list[str
         batch = trail.current_batch()
         batch.close()
         for client_id in ("good", "bad\ud800", "better"):
-            batch.note(issued(client_id), None)
+            batch.add(issued(client_id), None)
         assert batch.write()
 
     assert [row.client_id for row in rows(app) if row.event == "token_issued"] == ["good", "better"]
@@ -592,7 +592,7 @@ def test_refusals_in_an_outage_leave_room_for_other_events(app: Flask, admin: Ma
         rename("audit_events", "elsewhere")
         for n in range(30):
             for m in range(60):
-                batch.note(refused(f"invalid_scope: {n} {m}"), f"request-{n}-{m}")
+                batch.add(refused(f"invalid_scope: {n} {m}"), f"request-{n}-{m}")
             assert not batch.write()
         rename("elsewhere", "audit_events")
         admin.token()

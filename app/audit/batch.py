@@ -63,7 +63,7 @@ class Batch:
         self._singles: Counter[Budget] = Counter()
         self._dropped = 0
 
-    def note(self, noted: Noted, request_id: str | None) -> None:
+    def add(self, noted: Noted, request_id: str | None) -> None:
         """Add an event: counted with its equals, or, if it has a reason, in a row of its own.
 
         A budget has MAX_SINGLE_ROWS of those in a batch. The events past them are counted by the code
@@ -76,7 +76,7 @@ class Batch:
             key = RowKey(noted if single else noted.without_words(), moment // HOUR, request_id if single else None)
             self._add(key, {"at": moment, "request_id": request_id, "count": 1})
 
-    def mark(self, column: InstrumentedAttribute[Any], row_id: int, moment: int) -> None:
+    def touch(self, column: InstrumentedAttribute[Any], row_id: int, moment: int) -> None:
         """Set a column of one row to a moment; the newest moment wins."""
         with self._lock:
             marks = self._marks[column]

@@ -45,14 +45,14 @@ class BatchWriter:
         self._thread: threading.Thread | None = None
         self._is_failing = False
 
-    def note(self, noted: Noted, request_id: str | None) -> None:
+    def add(self, noted: Noted, request_id: str | None) -> None:
         """Add an event; it is in the table at most a second later."""
-        self._batch.note(noted, request_id)
+        self._batch.add(noted, request_id)
         self._wake()
 
-    def mark(self, column: InstrumentedAttribute[Any], row_id: int, moment: int) -> None:
+    def touch(self, column: InstrumentedAttribute[Any], row_id: int, moment: int) -> None:
         """Set a column of one row, with the next batch: for moments such as a secret's last use."""
-        self._batch.mark(column, row_id, moment)
+        self._batch.touch(column, row_id, moment)
         self._wake()
 
     def write(self, *, wait: float = -1) -> bool:

@@ -1,7 +1,7 @@
 """How the audit trail is written; `reports.py` reads it.
 
 A change of state is written with its event, in one transaction: `record`. Tokens and refusals are
-noted, and written in batches: `note`. Either way there is one log line, at once.
+recorded in batches, within a second: `record_soon`. Either way there is one log line, at once.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def forget_recorded(session: Session) -> None:
     session.info.pop("recorded", None)
 
 
-def note(
+def record_soon(
     event: Event,
     *,
     client_id: str | None,
@@ -72,7 +72,7 @@ def note(
     """
     client_id = one_line(client_id) if client_id else None
     log_line(event, client_id=client_id, scope=scope, reason=reason)
-    current_batch().note(Noted(event, budget or event.budget, client_id, scope, reason), request_id())
+    current_batch().add(Noted(event, budget or event.budget, client_id, scope, reason), request_id())
 
 
 def log_line(event: Event, **fields: str | None) -> None:

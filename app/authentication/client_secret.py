@@ -110,7 +110,7 @@ def prove(find_client: FindClient, client_id: str, plaintext: str, *, method: st
     elif client:
         g.claimed_client_id = client.client_id
     if client and secret and not fault:
-        trail.current_batch().mark(ClientSecret.last_used_at, secret.id, now())
+        trail.current_batch().touch(ClientSecret.last_used_at, secret.id, now())
         return client
     raise failure(client_id, plaintext, known, fault or WRONG_SECRET)
 

@@ -94,7 +94,7 @@ class Limits:
             return  # another thread waited for it too, and has said so
         self._alone_until = time.monotonic() + ALONE_SECONDS
         log.error("Redis does not answer: for %d seconds this worker counts for itself: %s", ALONE_SECONDS, cause)
-        trail.note(Event.LIMITS_NOT_SHARED, client_id=None, reason=f"limits_not_shared: {cause}")
+        trail.record_soon(Event.LIMITS_NOT_SHARED, client_id=None, reason=f"limits_not_shared: {cause}")
 
 
 def shared(url: str) -> FixedWindowRateLimiter:

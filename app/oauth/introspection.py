@@ -41,13 +41,13 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
         try:
             return checking.check(text)
         except InvalidTokenError as error:
-            note_inactive(str(error))
+            record_inactive(str(error))
             return None
 
     def check_permission(self, token: AccessToken, client: RegisteredClient, request: FormRequest) -> bool:
         if client.resource_server in token.audience:
             return True
-        note_inactive("the token is meant for another API than the one that asks")
+        record_inactive("the token is meant for another API than the one that asks")
         return False
 
     def create_introspection_payload(self, token: AccessToken | None) -> dict[str, Any]:
@@ -55,9 +55,9 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
         return {"active": False} if token is None else {"active": True, "token_type": "Bearer", **token.claims}
 
 
-def note_inactive(reason: str) -> None:
+def record_inactive(reason: str) -> None:
     """The response does not say why; the audit trail does."""
-    trail.note(Event.TOKEN_INACTIVE, client_id=g.get("client_id"), reason=f"inactive: {reason}")
+    trail.record_soon(Event.TOKEN_INACTIVE, client_id=g.get("client_id"), reason=f"inactive: {reason}")
 
 
 def init_app(app: Flask) -> None:

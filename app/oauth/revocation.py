@@ -37,7 +37,7 @@ class RevocationEndpoint(rfc7009.RevocationEndpoint):
         try:
             token = checking.identify(required("token"))
         except InvalidTokenError as error:
-            trail.note(Event.TOKEN_INACTIVE, client_id=client.client_id, reason=f"inactive: {error}")
+            trail.record_soon(Event.TOKEN_INACTIVE, client_id=client.client_id, reason=f"inactive: {error}")
             return None
         if token.expires_at <= now() - stored_token.REVOKED_SECONDS:  # this machine's clock may be ahead of another's
             return None

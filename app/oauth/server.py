@@ -39,7 +39,7 @@ def save_token(token: dict[str, Any], request: FormRequest) -> None:
     """A JWT leaves only an audit event: it needs no row to be checked. An opaque token is stored as a row."""
     if request.client.token_format == "opaque":
         stored_token.keep(token, request.client)
-    trail.note(Event.TOKEN_ISSUED, client_id=request.client.client_id, scope=token["scope"])
+    trail.record_soon(Event.TOKEN_ISSUED, client_id=request.client.client_id, scope=token["scope"])
 
 
 class KeyturnServer(AuthorizationServer):

@@ -120,7 +120,7 @@ def event_of(error: RefusedError) -> Event:
     return event
 
 
-def note_refusal(error: RefusedError) -> None:
+def record_refusal(error: RefusedError) -> None:
     """Note why a request was refused, or failed; of what is not at any address there is a log line only.
 
     `g.client_id` is a client that has authenticated, or whose token was checked; `g.claimed_client_id`
@@ -131,14 +131,14 @@ def note_refusal(error: RefusedError) -> None:
         where = {"method": shown(request.method), "path": shown_path(request.path)}
         trail.log_line(Event.REQUEST_REFUSED, reason=reason, **where)
     elif "client_id" in g:
-        trail.note(event_of(error), client_id=g.client_id, reason=reason)
+        trail.record_soon(event_of(error), client_id=g.client_id, reason=reason)
     else:
         client_id = g.get("claimed_client_id")
-        trail.note(event_of(error), client_id=client_id, reason=reason, budget=Budget.ANONYMOUS)
+        trail.record_soon(event_of(error), client_id=client_id, reason=reason, budget=Budget.ANONYMOUS)
 
 
 def recorded(refusal: RefusedError) -> Response:
-    note_refusal(refusal)
+    record_refusal(refusal)
     return render(refusal)
 
 
