@@ -16,6 +16,8 @@ LONGEST = (
     "test_documents",
     "test_sockets",
     "test_prepare",
+    "test_ways_to_start",
+    "test_proxies",
     "test_pages",
     "test_live",
 )
