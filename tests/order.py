@@ -18,13 +18,9 @@ LONGEST = (
     "test_clocks",
     "test_sockets",
     "test_prepare",
-<<<<<<< HEAD
     "test_start",
-||||||| 7dcb0ff
-=======
     "test_ways_to_start",
     "test_proxies",
->>>>>>> serving
     "test_pages",
     "test_live",
 )
