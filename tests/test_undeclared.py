@@ -117,10 +117,12 @@ def test_of_many_clients_and_scopes_some_are_named(new_app: Callable[..., Flask]
 )
 def test_a_server_that_starts_names_it_and_starts(
     live: Callable[..., LiveServer],
+    operator: Operator,
     database_url: str,
     file: Path,
     environment: dict[str, str],
 ) -> None:
+    operator.run("clients", "delete", "demo-brief")  # production starts beside no demo client
     file.write_text(ONE)
 
     server = live(KEYTURN_DATABASE_URL=database_url, KEYTURN_FILE=str(file), **environment)
