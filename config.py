@@ -140,7 +140,8 @@ class Settings:
         "KEYTURN_DATABASE_URL",
         "sqlite:///keyturn.db",
         Form.DATABASE,
-        "A SQLite file, relative to `instance/`, or `postgresql://USER:PASSWORD@HOST/DATABASE`; see below.",
+        "A SQLite file, relative to `instance/`, or `postgresql://USER:PASSWORD@HOST/DATABASE`; see below, "
+        "and [docs/postgresql.md](docs/postgresql.md).",
     )
     secret_keys: tuple[str, ...] = setting(
         "KEYTURN_SECRET_KEYS",

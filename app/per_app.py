@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from flask import Flask, current_app
 
@@ -22,7 +22,9 @@ class PerApp(Generic[T]):
         app.extensions[self._name] = value
 
     def of(self, app: Flask) -> T:
-        return cast(T, app.extensions[self._name])
+        found: T = app.extensions[self._name]
+        return found
 
     def __call__(self) -> T:
-        return self.of(current_app)
+        found: T = current_app.extensions[self._name]
+        return found

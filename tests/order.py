@@ -15,9 +15,12 @@ LONGEST = (
     "test_protect_your_api",
     "test_resource_server",
     "test_documents",
+    "test_clocks",
     "test_sockets",
     "test_prepare",
     "test_start",
+    "test_ways_to_start",
+    "test_proxies",
     "test_pages",
     "test_live",
 )

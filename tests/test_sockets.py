@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.calling import token
@@ -146,6 +148,24 @@ def test_a_connection_more_than_a_worker_has_room_for_takes_the_place_of_an_idle
         assert not is_open(partial[0])
         assert len(kept) == 30
     assert few.stop() == 0
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")
+def test_a_worker_that_may_open_no_more_files_closes_an_idle_connection_and_goes_on(
+    prepared: Callable[[str], str], tmp_path: Path, live_servers: Callable[..., LiveServer]
+) -> None:
+    server = live_servers(prepared("sqlite"), tmp_path, WEB_CONCURRENCY="1")
+    (worker,) = psutil.Process(server.process.pid).children()
+    assert token(server)  # what it needs for the database is open
+    most = worker.num_fds() + 20
+    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (most, most))
+
+    with crowd(server, b"", 60) as idle:
+        assert token(server)
+
+        assert not is_open(idle[0])
+    assert worker.is_running()
+    assert server.stop() == 0
 
 
 def test_a_client_that_does_not_read_its_response_ends_with_its_time(server: LiveServer) -> None:

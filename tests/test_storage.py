@@ -8,6 +8,7 @@ import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -21,8 +22,10 @@ from app.clients.registration_rules import RegistrationError
 from app.clients.secret import ClientSecret
 from app.storage.database import db, transaction
 from app.storage.fast_statement import Statement, current_connections
+from app.storage.postgresql import BoundedConnection
 from app.storage.waiting import SPARE_THREADS, THREADS, on_the_network, serve_with, writers
-from tests.conftest import ROOT, Machine, build_app, close, wait_for
+from app.tokens import checking
+from tests.conftest import ROOT, Machine, build_app, close, demo, wait_for
 
 
 @pytest.fixture
@@ -228,3 +231,32 @@ def test_a_transaction_inside_of_which_something_fails_gives_its_place_back(app:
                 1 / 0  # noqa: B018
         with transaction():
             assert db.session.scalar(select(Client.id).limit(1)) is not None
+
+
+def test_on_postgresql_a_jwt_and_its_check_cost_one_round_trip_each_and_a_change_four(
+    prepared: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = build_app(database_url=prepared("postgresql"))
+    admin = demo(app, "demo-admin")
+    admin.get("/internal/reports", admin.token())  # keys are read, connections are there
+    app.extensions["audit_batch"].close()
+    trips, wait = [], BoundedConnection.wait
+
+    def counting(*args: Any, **named: Any) -> Any:
+        trips.append(1)
+        return wait(*args, **named)
+
+    monkeypatch.setattr(BoundedConnection, "wait", counting)
+    token = admin.token()
+    assert len(trips) == 1
+    assert admin.get("/unknown", token).status_code == 404
+    assert admin.introspect(token).status_code == 403
+    assert len(trips) == 2  # the caller's credentials
+    with app.app_context():
+        checking.check(token)
+        assert len(trips) == 3
+        with transaction():
+            db.session.execute(text("SELECT 1"))
+
+    assert len(trips) == 3 + 4  # BEGIN with its time-outs, the lock, the statement, COMMIT
+    close(app)

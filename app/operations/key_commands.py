@@ -40,7 +40,7 @@ def list_all(as_json: bool) -> None:
 lost_secret_key = click.option(
     "--lost-secret-key",
     is_flag=True,
-    help="Nothing opens the key that signs now, on the servers neither: make one with this KEYTURN_SECRET_KEYS.",
+    help="Nothing opens the key that signs now, not on the servers either: make one with this KEYTURN_SECRET_KEYS.",
 )
 
 

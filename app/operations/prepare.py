@@ -34,7 +34,7 @@ from app.storage.postgresql import missing_time_outs, without_time_outs
 
 ONE_PREPARES = 9068  # PostgreSQL names advisory locks by number
 LOST_KEY = (
-    "No key in KEYTURN_SECRET_KEYS opens the key that signs: set the one that it was encrypted with. "
+    "No key in KEYTURN_SECRET_KEYS opens the key that signs, or the next one: set the one that encrypted it. "
     "If that is lost, `flask keys rotate --now --lost-secret-key` makes a new signing key."
 )
 RETRY_SECONDS = 0.2

@@ -8,6 +8,7 @@ main thread itself.
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import time
 from collections.abc import Callable
@@ -50,7 +51,11 @@ class WaitingRoom(ThreadWorker):
             time.sleep(min(self.nr_conns, 5) / 10_000)
         try:
             sock, address = listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):  # gunicorn's worker ends of it
+                self.make_room()
+            elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
+                raise
             return
         if self.cfg.is_ssl:
             sock.setblocking(False)  # the handshake is a part of reading, and is not waited for either

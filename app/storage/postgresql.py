@@ -60,7 +60,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     response_seconds: float | None = RESPONSE_SECONDS
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        on_the_network.enter(always=self.pgconn.transaction_status != TransactionStatus.IDLE)
+        on_the_network.enter(always=self.is_in_transaction())
         seconds = patience(self.response_seconds)
         try:
             return super().wait(gen, interval, seconds)
@@ -69,6 +69,17 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise NoResponseError(f"PostgreSQL has not responded within {seconds:g} seconds") from error
         finally:
             on_the_network.leave()
+
+    def commit(self) -> None:
+        if self.is_in_transaction():  # else nobody waits, and nobody needs a place for it
+            super().commit()
+
+    def rollback(self) -> None:
+        if self.is_in_transaction():
+            super().rollback()
+
+    def is_in_transaction(self) -> bool:
+        return self.pgconn.transaction_status != TransactionStatus.IDLE
 
 
 def is_closed(connection: Any) -> bool:
