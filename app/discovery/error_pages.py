@@ -16,7 +16,8 @@ from markupsafe import Markup, escape
 
 import config
 from app.operations.demo_clients import usable_demos
-from app.refusals.codes import CODES, Code
+from app.refusals.codes import CODES
+from app.refusals.error_code import Code
 from app.settings import current_settings
 
 PATH = "/errors/"
