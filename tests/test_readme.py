@@ -27,8 +27,9 @@ from app.settings import read_settings
 from tests.conftest import ROOT, LiveServer, answers, curl, free_port, wait_for
 from tests.test_start import outside
 
-# As the scripts of an environment, which cannot start where a space is in their path.
-FLASK = f"{shlex.quote(sys.executable)} -m flask"
+# In the place of a script, which cannot start where a space is in its path.
+FLASK = '"$PYTHON" -m flask'
+PYTHON = {"PYTHON": sys.executable}
 README = (ROOT / "README.md").read_text()
 SOURCES = "\n".join(file.read_text() for file in (ROOT / "app").rglob("*.py"))
 
@@ -67,7 +68,7 @@ def test_every_command_runs_and_prints_what_is_shown(live: Callable[..., LiveSer
     text = text.replace(".venv/bin/flask", FLASK)
 
     run = subprocess.run(
-        ["bash", "-c", text], cwd=ROOT, env=server.environment, capture_output=True, text=True, check=False
+        ["bash", "-c", text], cwd=ROOT, env=server.environment | PYTHON, capture_output=True, text=True, check=False
     )
 
     outputs = run.stdout.split("----\n")[:-1]
@@ -98,7 +99,12 @@ class Machine:
     def type(self, command: str) -> subprocess.CompletedProcess[str]:
         """Type a command into a new terminal."""
         return subprocess.run(
-            ["sh", "-c", self.moved(command)], cwd=ROOT, env=outside(), capture_output=True, text=True, check=True
+            ["sh", "-c", self.moved(command)],
+            cwd=ROOT,
+            env=outside() | PYTHON,
+            capture_output=True,
+            text=True,
+            check=True,
         )
 
     def environment(self) -> dict[str, str]:

@@ -16,8 +16,8 @@ from markupsafe import Markup, escape
 
 import config
 from app.operations.demo_clients import usable_demos
-from app.refusals.code import Code
 from app.refusals.codes import CODES
+from app.refusals.error_code import Code
 from app.settings import current_settings
 
 PATH = "/errors/"

@@ -1,8 +1,8 @@
-"""Every error code: one table for responses, pages, docs/errors.md and `flask explain`. In the texts `…` is code."""
+"""Every error code: one table for responses, pages, docs/errors.md and `flask explain`."""
 
 from __future__ import annotations
 
-from app.refusals.code import Code
+from app.refusals.error_code import Code
 
 CREDENTIALS = '-u "$CLIENT_ID:$CLIENT_SECRET"'
 IN_FORM = '-d "client_id=$CLIENT_ID" --data-urlencode "client_secret=$CLIENT_SECRET"'
