@@ -36,8 +36,9 @@ secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
 # X_Forwarded_For and X-Forwarded-For would be one variable of WSGI.
 header_map = "drop"
-# The worker reads HTTP/1.1.
+# The worker reads HTTP/1.1, and sends what it has in memory.
 http_protocols = "h1"
+sendfile = False
 # A socket in the home directory, which two servers of one user would share.
 control_socket_disable = True
 # The app is loaded once, before the workers are forked from it: they start at once and share its memory,

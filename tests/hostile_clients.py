@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ def exchange(server: LiveServer, sent: bytes, *, half_close: bool = False) -> by
 
 
 def statuses(received: bytes) -> list[int]:
-    return [int(line.split()[1]) for line in received.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
+    return [int(found) for found in re.findall(rb"HTTP/1\.1 ([0-9]{3}) ", received)]
 
 
 @dataclass

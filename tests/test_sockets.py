@@ -168,15 +168,41 @@ def test_a_worker_that_may_open_no_more_files_closes_an_idle_connection_and_goes
     assert server.stop() == 0
 
 
-def test_a_client_that_does_not_read_its_response_ends_with_its_time(server: LiveServer) -> None:
-    with connect(server) as deaf:
-        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1_024)
-        with contextlib.suppress(TimeoutError, OSError):
-            deaf.settimeout(1)
-            for _ in range(2_000):
-                deaf.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
+def test_a_client_gets_its_token_while_others_do_not_read_their_responses(server: LiveServer) -> None:
+    many = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 1_200  # much more than the buffers of a socket
+    with crowd(server, many, 24) as deaf:
+        tokens = [token(server) for _ in range(4)]
 
-        assert token(server)
+        assert all(is_unread(connection) for connection in deaf)
+    assert all(tokens)
+
+
+def is_unread(connection: socket.socket) -> bool:
+    """Whether something waits to be read, and the connection was not reset."""
+    connection.setblocking(False)
+    return len(connection.recv(1, socket.MSG_PEEK)) == 1
+
+
+def test_a_client_that_reads_slowly_gets_all_responses_in_their_order(server: LiveServer) -> None:
+    with connect(server) as slow:
+        slow.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 600)
+        time.sleep(1)  # so that the buffers are full before it begins to read
+        slow.sendall(b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+        assert statuses(everything(slow)) == [200] * 600 + [404]
+
+
+def test_a_connection_goes_on_after_requests_that_came_in_parts(server: LiveServer) -> None:
+    get, post = (GET, "\r\n"), (f"{START}Content-Length: 12\r\n\r\n", "grant_type=x")
+    with connect(server) as connection:
+        for parts in (get, post, get, post):
+            for part in parts:
+                time.sleep(0.1)  # longer than a thread lingers
+                connection.sendall(part.encode())
+
+            response = read_response(connection)
+            assert response
+            assert not response.announces_the_end
 
 
 def test_a_client_that_waits_for_permission_to_send_its_body_gets_it_once(server: LiveServer) -> None:

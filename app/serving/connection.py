@@ -17,11 +17,60 @@ RECEIVE_BYTES = 65_536
 NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
+class PatientSocket:
+    """A socket on which nothing waits for the client, whatever gunicorn sets it to.
+
+    What cannot be sent yet is in `unsent`.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self.unsent = bytearray()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def setblocking(self, _: bool) -> None:
+        """It never blocks."""
+
+    def settimeout(self, _: float | None) -> None:
+        """It never waits."""
+
+    def sendall(self, data: bytes) -> None:
+        self.unsent += data
+        if len(self.unsent) == len(data):  # otherwise the client has not read what was sent before
+            self.send_unsent()
+
+    def send_unsent(self) -> None:
+        try:
+            del self.unsent[: self._sock.send(self.unsent)]
+        except NOTHING_YET:
+            return
+        except OSError:
+            self.unsent.clear()  # nobody reads it any more
+            raise
+
+    def receive(self) -> bytes | None:
+        """What is there; empty if the client has ended its side, and None if nothing is there yet."""
+        try:
+            data = self._sock.recv(RECEIVE_BYTES)
+            while data and isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
+                data += self._sock.recv(RECEIVE_BYTES)  # what is decrypted already wakes no poller
+        except NOTHING_YET:
+            return None
+        except OSError:
+            return b""
+        return data
+
+
 class Connection(TConn):
     """gunicorn's connection, with the bytes that no request has used yet, and the time until it is waited for."""
 
+    sock: PatientSocket
+
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
-        super().__init__(cfg, sock, client, server)
+        super().__init__(cfg, PatientSocket(sock), client, server)
         # Its source is empty: the parser reads what the worker has put before it, and never the socket.
         self.parser = http.get_parser(cfg, [], client)
         self.data_ready = True
@@ -29,19 +78,16 @@ class Connection(TConn):
         self.has_ended = False  # the client has sent its last byte
         self.deadline = 0.0
 
+    def size(self) -> int:
+        """The bytes that are held for it."""
+        return len(self.received.data) + len(self.sock.unsent)
+
     def receive(self) -> None:
         """Read what is there, without waiting."""
-        self.sock.setblocking(False)
-        try:
-            data = self.sock.recv(RECEIVE_BYTES)
-            while data and isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():
-                data += self.sock.recv(RECEIVE_BYTES)  # what is decrypted already wakes no poller
-        except NOTHING_YET:
-            return
-        except OSError:
-            data = b""
-        self.received.add(data)
-        if not data:
+        data = self.sock.receive()
+        if data:
+            self.received.add(data)
+        elif data is not None:
             self.has_ended = self.received.is_final = True
 
     def is_ready(self) -> bool:
@@ -58,12 +104,7 @@ class Connection(TConn):
 
     def discard(self) -> bool:
         """Read and forget what is there, without waiting; whether the client has hung up."""
-        try:
-            return not self.sock.recv(RECEIVE_BYTES)
-        except NOTHING_YET:
-            return False
-        except OSError:
-            return True
+        return self.sock.receive() == b""
 
 
 class BrokenBody:

@@ -9,18 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import socket
 from concurrent.futures import Future
 from typing import Any
 
 from gunicorn.http.errors import LimitRequestHeaders
 
-from app.serving.connection import Connection, reads_body
+from app.serving.connection import Connection, PatientSocket, reads_body
 from app.serving.refusal import is_ours, response_to
 from app.serving.waiting_room import WaitingRoom
 
-# Seconds that a client has to read a response.
-RESPONSE_SECONDS = 10
 # How long a thread waits for the next request of its connection, while no other connection wants the thread.
 LINGER_SECONDS = 0.05
 
@@ -86,34 +83,36 @@ class DeadlineWorker(WaitingRoom):
         """Respond, with `Connection: close` if the connection cannot go on (RFC 9112, section 9.6).
 
         gunicorn promises the connection first, and finds out afterwards that it cannot read the body away.
-        And it waits without end for a client that does not read its response.
         """
         req._expected_100_continue = False  # `Connection.is_ready` has met it
         if not reads_body(req):
             req.force_close()
-        conn.sock.settimeout(RESPONSE_SECONDS)
-        try:
-            return bool(super().handle_request(req, conn))
-        except TimeoutError:
-            return False
+        return bool(super().handle_request(req, conn))
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
         """Skip a body that the app has not read, whatever its length: gunicorn gives up at 64 KiB."""
         return bool(keepalive and conn.parser.finish_body())
 
     def finish_request(self, conn: Connection, fs: Future[bool]) -> None:
-        """Wait for the next request of a connection, or for its client to hang up."""
+        """Wait until the client has read its response, and then for its next request or for it to hang up."""
         goes_on = not fs.cancelled() and not fs.exception() and fs.result()
-        if not goes_on or (conn.has_ended and not conn.received.data):
-            self.leave(conn)
-        elif not conn.received.data:
-            super().finish_request(conn, fs)
-        elif conn.is_ready():
-            super(WaitingRoom, self).enqueue_req(conn)
-        else:
-            self.wait_for_rest(conn)
 
-    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
+        def go_on(conn: Connection) -> None:
+            if not goes_on or (conn.has_ended and not conn.received.data):
+                self.leave(conn)
+            elif not conn.received.data:
+                super(DeadlineWorker, self).finish_request(conn, fs)
+            elif conn.is_ready():
+                super(WaitingRoom, self).enqueue_req(conn)
+            else:
+                self.wait_for_rest(conn)
+
+        if conn.sock.unsent:
+            self.send_rest(conn, go_on)
+        else:
+            go_on(conn)
+
+    def handle_error(self, req: Any, client: PatientSocket, addr: Any, exc: Exception) -> None:
         """Refuse what is no request, in JSON.
 
         gunicorn sends a page that repeats a part of it, and logs that, with whatever secret is in it.
@@ -123,12 +122,13 @@ class DeadlineWorker(WaitingRoom):
         else:
             self.log.warning("Invalid request, refused by gunicorn: %s", type(exc).__name__)
         with contextlib.suppress(OSError):
-            client.settimeout(RESPONSE_SECONDS)
             client.sendall(response_to(exc))
 
 
 def has_next(conn: Connection) -> bool:
-    """Whether the next request of a connection is whole, or becomes so at once."""
+    """Whether the next request of a connection is whole, or becomes so at once, and its response would be read."""
+    if conn.sock.unsent:
+        return False
     if not conn.received.data:
         poll = select.poll()
         poll.register(conn.sock, select.POLLIN)

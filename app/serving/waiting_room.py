@@ -1,8 +1,8 @@
 """The poller of a worker's main thread, where everything waits that waits for a client.
 
-For its next byte, for the rest of its request, for it to hang up: none of these costs a thread or the
-main thread's time. Written for gunicorn 27.0, whose worker waits for each of them in a thread, or on the
-main thread itself.
+For its next byte, for the rest of its request, for it to read a response or to hang up: none of these costs
+a thread, or time of the main thread. Written for gunicorn 27.0, whose worker waits for each of them in a
+thread or on the main thread.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import errno
 import socket
 import time
 from collections.abc import Callable
-from selectors import EVENT_READ
+from selectors import EVENT_READ, EVENT_WRITE
 from typing import Any
 
 from gunicorn.sock import ssl_context
@@ -20,14 +20,17 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from app.serving.connection import Connection
 
-# Seconds for a request, from its first byte to its last.
+# Seconds for a request, from its first byte to its last, and for a client to read a response.
 REQUEST_SECONDS = 10
+RESPONSE_SECONDS = 10
 # Seconds that a client has to hang up after a response that said `Connection: close`.
 HANG_UP_SECONDS = 2
 # How often time-outs are looked for.
 SWEEP_SECONDS = 0.25
-# Of all requests of a worker that are not whole yet.
-UNFINISHED_BYTES = 67_108_864
+# Of all requests of a worker that are not whole yet, and all responses that are not read yet.
+WAITING_BYTES = 67_108_864
+
+Step = Callable[[Connection], None]
 
 
 class WaitingRoom(ThreadWorker):
@@ -35,10 +38,25 @@ class WaitingRoom(ThreadWorker):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Sets in the order of arrival, both in the poller and touched by the main thread only.
-        self.arriving: dict[Connection, None] = {}  # with a part of a request, or nothing yet
-        self.leaving: dict[Connection, None] = {}  # answered, until the client hangs up
+        # All that are in the poller but gunicorn's idle ones, in the order in which they came there, and
+        # what is done when their time is over. Touched by the main thread only.
+        self.waiting: dict[Connection, Step] = {}
         self.next_sweep = 0.0
+
+    def watch(self, conn: Connection, then: Step, *, seconds: float, too_late: Step, event: int = EVENT_READ) -> None:
+        conn.deadline = time.monotonic() + seconds
+        self.waiting[conn] = too_late
+        self.poller.register(conn.sock, event, lambda _: then(conn))
+
+    def unwatch(self, conn: Connection) -> None:
+        del self.waiting[conn]
+        self.poller.unregister(conn.sock)
+
+    def drop(self, conn: Connection) -> None:
+        if conn in self.waiting:
+            self.unwatch(conn)
+        self.nr_conns -= 1
+        conn.close()
 
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection, and read what it has sent.
@@ -57,9 +75,9 @@ class WaitingRoom(ThreadWorker):
             elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
                 raise
             return
+        sock.setblocking(False)
         if self.cfg.is_ssl:
-            sock.setblocking(False)  # the handshake is a part of reading, and is not waited for either
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the handshake is a part of reading, and is not waited for either
                 sock = ssl_context(self.cfg).wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         self.nr_conns += 1
         self.enqueue_req(Connection(self.cfg, sock, address, listener.getsockname()))
@@ -78,15 +96,10 @@ class WaitingRoom(ThreadWorker):
             self.wait_for_rest(conn)
 
     def wait_for_rest(self, conn: Connection) -> None:
-        conn.deadline = time.monotonic() + (REQUEST_SECONDS if conn.received.data else self.cfg.keepalive)
-        self.arriving[conn] = None
-        self.watch(conn, self.on_arriving_readable)
+        seconds = REQUEST_SECONDS if conn.received.data else self.cfg.keepalive
+        self.watch(conn, self.on_arriving, seconds=seconds, too_late=self.give_up)
 
-    def watch(self, conn: Connection, callback: Callable[[Connection], None]) -> None:
-        conn.sock.setblocking(False)
-        self.poller.register(conn.sock, EVENT_READ, lambda _: callback(conn))
-
-    def on_arriving_readable(self, conn: Connection) -> None:
+    def on_arriving(self, conn: Connection) -> None:
         if not conn.received.data:
             conn.deadline = time.monotonic() + REQUEST_SECONDS
         conn.receive()
@@ -94,13 +107,30 @@ class WaitingRoom(ThreadWorker):
             self.stop_waiting(conn)
 
     def stop_waiting(self, conn: Connection) -> None:
-        """Take a connection out of the poller: its request is whole, or its client or its time has ended."""
-        del self.arriving[conn]
-        self.poller.unregister(conn.sock)
+        """Give what has come of a request to a thread."""
         if conn.received.data:
+            self.unwatch(conn)
             super().enqueue_req(conn)
         else:
             self.drop(conn)
+
+    def give_up(self, conn: Connection) -> None:
+        conn.received.is_final = True  # what there is of a request is refused
+        self.stop_waiting(conn)
+
+    def send_rest(self, conn: Connection, then: Step) -> None:
+        """Send what a client has not read of a response yet, and go on then.
+
+        gunicorn waits for the client in a thread, without end.
+        """
+
+        def on_writable(conn: Connection) -> None:
+            conn.sock.send_unsent()
+            if not conn.sock.unsent:
+                self.unwatch(conn)
+                then(conn)
+
+        self.watch(conn, on_writable, seconds=RESPONSE_SECONDS, too_late=self.drop, event=EVENT_WRITE)
 
     def leave(self, conn: Connection) -> None:
         """End our side of a connection, and close it once the client has ended its own.
@@ -111,27 +141,15 @@ class WaitingRoom(ThreadWorker):
         try:
             if not conn.has_ended:
                 conn.sock.shutdown(socket.SHUT_WR)
-                self.watch(conn, self.on_leaving_readable)
-        except (OSError, ValueError):
+                self.watch(conn, self.on_leaving, seconds=HANG_UP_SECONDS, too_late=self.drop)
+        except (OSError, ValueError):  # it is broken, or closed
             conn.has_ended = True
         if conn.has_ended:
             self.drop(conn)
-            return
-        conn.deadline = time.monotonic() + HANG_UP_SECONDS
-        self.leaving[conn] = None
 
-    def on_leaving_readable(self, conn: Connection) -> None:
+    def on_leaving(self, conn: Connection) -> None:
         if conn.discard():
-            self.stop_leaving(conn)
-
-    def stop_leaving(self, conn: Connection) -> None:
-        del self.leaving[conn]
-        self.poller.unregister(conn.sock)
-        self.drop(conn)
-
-    def drop(self, conn: Connection) -> None:
-        self.nr_conns -= 1
-        conn.close()
+            self.drop(conn)
 
     def murder_pending(self) -> None:
         """End what has waited too long, and what is too much; gunicorn calls this after every event."""
@@ -141,31 +159,22 @@ class WaitingRoom(ThreadWorker):
         if now < self.next_sweep:
             return
         self.next_sweep = now + SWEEP_SECONDS
-        for conn in [each for each in self.leaving if each.deadline < now]:
-            self.stop_leaving(conn)
-        for conn in [each for each in self.arriving if each.deadline < now]:
-            conn.received.is_final = True  # the app refuses what there is of it
-            self.stop_waiting(conn)
-        unfinished = sum(len(each.received.data) for each in self.arriving)
-        while unfinished > UNFINISHED_BYTES:
-            unfinished -= self.give_up_oldest()
-
-    def give_up_oldest(self) -> int:
-        """Close the connection whose request has been arriving for longest; returns how many bytes that frees."""
-        conn = next(iter(self.arriving))
-        dropped = len(conn.received.take())
-        self.stop_waiting(conn)
-        return dropped
+        for conn, too_late in list(self.waiting.items()):
+            if conn.deadline < now:
+                too_late(conn)
+        size = sum(each.size() for each in self.waiting)
+        while size > WAITING_BYTES:
+            oldest = next(iter(self.waiting))
+            size -= oldest.size()
+            self.drop(oldest)
 
     def make_room(self) -> None:
-        """Close the connection that has been idle for longest, so that one more can be accepted.
+        """Close the connection that has waited for longest, so that one more can be accepted.
 
         gunicorn accepts none once it is full, until one ends by itself.
         """
-        if self.leaving:
-            self.stop_leaving(next(iter(self.leaving)))
-        elif self.arriving:
-            self.give_up_oldest()
+        if self.waiting:
+            self.drop(next(iter(self.waiting)))
         elif self.keepalived_conns:
             self.keepalived_conns[0].timeout = 0
             self.murder_keepalived()
@@ -173,6 +182,6 @@ class WaitingRoom(ThreadWorker):
     def _cap_keepalive(self, deadline: float) -> None:
         """At a stop, give a connection that has sent nothing yet as little time as gunicorn gives a used one."""
         super()._cap_keepalive(deadline)
-        for conn in self.arriving:
-            if not conn.received.data:
+        for conn in self.waiting:
+            if not conn.size():
                 conn.deadline = min(conn.deadline, deadline)
