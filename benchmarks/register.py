@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import func, insert, select
 
 from app import create_app
-from app.clients.client import Client
+from app.clients.client_row import ClientRow
 from app.clients.secret import ClientSecret, digest
 from app.settings import read_settings
 from app.storage.database import Base, db, transaction
@@ -64,10 +64,10 @@ def asking(kind: str, count: int) -> list[str]:
 def register(environment: Mapping[str, str], count: int) -> None:
     """Register so many clients of each format, and an API, in a database that `flask prepare` has made."""
     with create_app(read_settings(environment)).app_context():
-        put(Client, ({"token_format": "jwt", **client(f"jwt-{number}")} for number in range(count)))
-        put(Client, ({"token_format": "opaque", **client(f"opaque-{number}")} for number in range(count)))
-        put(Client, [client("api") | {"token_format": "jwt", "resource_server": AUDIENCE, "scope": ""}])
-        first = db.session.scalar(select(func.min(Client.id))) or 0
+        put(ClientRow, ({"token_format": "jwt", **client(f"jwt-{number}")} for number in range(count)))
+        put(ClientRow, ({"token_format": "opaque", **client(f"opaque-{number}")} for number in range(count)))
+        put(ClientRow, [client("api") | {"token_format": "jwt", "resource_server": AUDIENCE, "scope": ""}])
+        first = db.session.scalar(select(func.min(ClientRow.id))) or 0
         secret = {"name": "secret-1", "digest": digest(SECRET), "created_at": int(time.time())}
         put(ClientSecret, ({"client_row": first + number, **secret} for number in range(2 * count + 1)))
 

@@ -15,7 +15,7 @@ from types import FrameType
 from sqlalchemy.orm import Session
 
 from app import create_app
-from app.clients.client import Client
+from app.clients.client_row import ClientRow
 from app.clients.registry import FIND_CLIENT
 from app.clients.secret import ClientSecret
 from app.settings import read_settings
@@ -71,7 +71,7 @@ def main() -> None:
             with Session(db.engine) as session:
                 words = {"scope": "a b", "default_scope": "a", "grant_types": "x", "token_format": "jwt"}
                 secret = ClientSecret(name="secret-1", digest=bytes(32))
-                session.add(Client(client_id="measured", name="measured", claims={}, secrets=[secret], **words))
+                session.add(ClientRow(client_id="measured", name="measured", claims={}, secrets=[secret], **words))
                 session.commit()
             compare("a client's secrets", FIND_CLIENT, {"client_id": "measured"})
             compare("a JWT's client", FIND_CLIENT_OF_JWT, {"client_id": "measured", "jti": "none"})

@@ -17,7 +17,7 @@ import config
 from app import create_app
 from app.audit.event import AuditEvent
 from app.clients import secret_rotation
-from app.clients.client import Client
+from app.clients.client_row import ClientRow
 from app.clients.secret import MAX_SECRETS, ClientSecret
 from app.clock import now
 from app.setting_forms import fernet_keys
@@ -28,7 +28,7 @@ from tests.conftest import ROOT, Machine, Operator, build_app, close
 
 def counted(operator: Operator) -> list[int | None]:
     with operator.app.app_context():
-        return [db.session.scalar(select(func.count()).select_from(m)) for m in (Client, ClientSecret, AuditEvent)]
+        return [db.session.scalar(select(func.count()).select_from(m)) for m in (ClientRow, ClientSecret, AuditEvent)]
 
 
 def test_create_shows_the_secret_once_and_keeps_its_digest(operator: Operator) -> None:
@@ -126,7 +126,7 @@ def test_of_many_scopes_some_are_listed(tmp_path: Path, new_app: Callable[..., F
 def test_a_name_that_is_an_id_is_taken(operator: Operator) -> None:
     operator.run("clients", "update", "demo-brief", "--name", "short")
     with operator.app.app_context(), transaction():
-        db.session.execute(update(Client).where(Client.name == "short").values(client_id="brief"))
+        db.session.execute(update(ClientRow).where(ClientRow.name == "short").values(client_id="brief"))
 
     assert "the name brief is taken" in operator.is_refused("clients", "create", "brief", "--scope", "read:logs")
 

@@ -20,7 +20,7 @@ import config
 from app import create_app
 from app.api import stock
 from app.audit.event import AuditEvent
-from app.clients.client import Client
+from app.clients.client_row import ClientRow
 from app.keys.signing_key import SigningKey
 from app.settings import read_settings
 from app.storage.database import db
@@ -58,7 +58,7 @@ def test_eight_at_once_end_with_one_schema_one_key_and_one_set_of_demo_clients(e
     app = build_app(database_url=empty_database)
     with app.app_context():
         assert db.session.scalar(select(func.count()).select_from(SigningKey)) == 1
-        assert db.session.scalar(select(func.count()).select_from(Client)) == len(config.DEMO_CLIENTS)
+        assert db.session.scalar(select(func.count()).select_from(ClientRow)) == len(config.DEMO_CLIENTS)
     assert sum("The first signing key" in output for output, _ in said) == 1
     close(app)
 
@@ -83,14 +83,14 @@ def test_clients_of_an_older_schema_are_kept_with_what_they_did_not_say(database
         return done.stdout
 
     with app.app_context():
-        before = db.session.scalars(select(Client.client_id).where(Client.token_format == "jwt")).all()
+        before = db.session.scalars(select(ClientRow.client_id).where(ClientRow.token_format == "jwt")).all()
     run("db", "downgrade", "0001")
     run("db", "upgrade")
 
     assert {each["token_format"] for each in json.loads(run("clients", "list", "--json"))["clients"]} == {"jwt"}
     assert demo(app, "demo-admin").ask().status_code == 200
     with app.app_context():
-        assert set(before) <= set(db.session.scalars(select(Client.client_id)))
+        assert set(before) <= set(db.session.scalars(select(ClientRow.client_id)))
         db.session.remove()
     close(app)
 
@@ -268,7 +268,7 @@ def contents(url: str) -> tuple[list[str], list[str], int]:
     app = build_app(database_url=url)
     with app.app_context():
         found = (
-            sorted(db.session.scalars(select(Client.client_id))),
+            sorted(db.session.scalars(select(ClientRow.client_id))),
             sorted(db.session.scalars(select(SigningKey.kid))),
             db.session.scalar(select(func.count()).select_from(AuditEvent)) or 0,
         )

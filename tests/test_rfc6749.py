@@ -23,7 +23,7 @@ from werkzeug.test import TestResponse
 from app.authentication.client_secret import parse_basic
 from app.clients import scope as scopes
 from app.clients import secret
-from app.clients.client import Client
+from app.clients.client_row import ClientRow
 from app.clock import now
 from app.oauth.request_rules import OAUTH_PARAMETERS
 from app.refusals import hints
@@ -207,7 +207,7 @@ def test_R010_a_client_without_the_grant_is_unauthorized(operator: Operator) -> 
 
 def test_R011_a_public_client_gets_no_token_whatever_its_row_says(app: Flask, admin: Machine) -> None:
     with app.app_context(), transaction():
-        db.session.execute(update(Client).values(token_endpoint_auth_method="none"))
+        db.session.execute(update(ClientRow).values(token_endpoint_auth_method="none"))
     without_secret = {"grant_type": "client_credentials", "client_id": admin.client_id}
 
     answers = [admin.ask(), ask_in_form(admin), app.test_client().post("/oauth/token", data=without_secret)]

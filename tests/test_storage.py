@@ -17,7 +17,7 @@ from sqlalchemy import Enum as SqlEnum
 from sqlalchemy.exc import IntegrityError
 
 from app.clients import registry
-from app.clients.client import Client
+from app.clients.client_row import ClientRow
 from app.clients.registration_rules import RegistrationError
 from app.clients.secret import ClientSecret
 from app.storage.database import db, transaction
@@ -45,7 +45,7 @@ def test_sqlite_s_files_and_their_folder_are_their_owner_s_alone_whatever_the_um
 
     prepared = app.test_cli_runner().invoke(args=["prepare"])
     with app.app_context():
-        db.session.execute(select(Client)).all()  # while a connection is open, its -wal and -shm are there
+        db.session.execute(select(ClientRow)).all()  # while a connection is open, its -wal and -shm are there
         found = modes(tmp_path)
         db.session.remove()
     close(app)
@@ -93,8 +93,8 @@ def test_a_lock_file_is_not_emptied(tmp_path: Path) -> None:
     close(app)
 
 
-def new_client(name: str, **more: object) -> Client:
-    return Client(
+def new_client(name: str, **more: object) -> ClientRow:
+    return ClientRow(
         name=name,
         scope="read:logs",
         default_scope="read:logs",
@@ -120,10 +120,12 @@ def test_only_a_name_that_is_taken_is_called_so(app: Flask) -> None:
 @pytest.mark.parametrize(
     "wanted",
     [
-        pytest.param(lambda: select(Client.claims), id="json"),
-        pytest.param(lambda: select(cast(Client.name, SqlEnum("a", "b", name="letters")).label("letter")), id="enum"),
+        pytest.param(lambda: select(ClientRow.claims), id="json"),
+        pytest.param(
+            lambda: select(cast(ClientRow.name, SqlEnum("a", "b", name="letters")).label("letter")), id="enum"
+        ),
         pytest.param(lambda: select(column("nothing_is_known_of_it")), id="no-type"),
-        pytest.param(lambda: select(cast(Client.claims, JSON).label("claims")), id="cast-to-json"),
+        pytest.param(lambda: select(cast(ClientRow.claims, JSON).label("claims")), id="cast-to-json"),
     ],
 )
 def test_a_statement_whose_columns_need_a_conversion_is_refused_when_it_is_made(
@@ -135,7 +137,7 @@ def test_a_statement_whose_columns_need_a_conversion_is_refused_when_it_is_made(
 
 def test_a_statement_with_two_columns_of_one_name_is_refused_when_it_is_made() -> None:
     with pytest.raises(ValueError, match="name"):
-        Statement(select(Client.name, ClientSecret.name))
+        Statement(select(ClientRow.name, ClientSecret.name))
 
 
 def open_connections(app: Flask, database_url: str) -> int:
@@ -230,7 +232,7 @@ def test_a_transaction_inside_of_which_something_fails_gives_its_place_back(app:
             with pytest.raises(ZeroDivisionError), transaction():
                 1 / 0  # noqa: B018
         with transaction():
-            assert db.session.scalar(select(Client.id).limit(1)) is not None
+            assert db.session.scalar(select(ClientRow.id).limit(1)) is not None
 
 
 def test_on_postgresql_a_jwt_and_its_check_cost_one_round_trip_each_and_a_change_four(

@@ -19,7 +19,7 @@ from joserfc import jwk, jwt
 
 from app.api.guard import AccessTokenValidator, require_oauth
 from app.clients import secret
-from app.clients.client import RegisteredClient
+from app.clients.client import Client
 from app.oauth.grant import ClientCredentialsGrant
 from app.storage.database import db
 from tests import forging
@@ -53,7 +53,7 @@ def test_trap_a_key_that_is_not_parsed_is_imported_again_for_every_token(admin: 
 
 
 def test_trap_the_default_audience_is_the_clients_own_id(admin: Machine) -> None:
-    client = RegisteredClient(
+    client = Client(
         client_id="someone",
         scope="",
         default_scope="",

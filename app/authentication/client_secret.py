@@ -19,14 +19,14 @@ from flask import g
 import config
 from app.audit import trail
 from app.authentication import limits
-from app.clients.client import RegisteredClient
+from app.clients.client import Client
 from app.clients.secret import ClientSecret, KnownSecret, find_matching, has_ended
 from app.clock import duration, now
 from app.refusals import hints
 from app.refusals.errors import RefusedError
 from app.settings import current_settings
 
-FindClient = Callable[[str], RegisteredClient | None]
+FindClient = Callable[[str], Client | None]
 DEMO_IDS = {demo.client_id for demo in config.DEMO_CLIENTS}
 GENERATED_ID = re.compile(r"ktc_[A-Za-z0-9_-]{22}")
 SENT = {"client_secret_basic": "Basic", "client_secret_post": "a secret in the form"}
@@ -34,7 +34,7 @@ UNKNOWN, WRONG_SECRET = "the client is unknown", "the secret is wrong"
 ONE_MECHANISM = "Send the client's credentials in one way only: HTTP Basic or the form."
 
 
-def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> RegisteredClient | None:
+def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> Client | None:
     refuse_two_mechanisms(request)
     header = request.headers.get("Authorization", "")
     if not header:
@@ -50,7 +50,7 @@ def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> Regi
     return prove(find_client, client_id, plaintext, method="client_secret_basic")
 
 
-def client_secret_post(find_client: FindClient, request: OAuth2Request) -> RegisteredClient | None:
+def client_secret_post(find_client: FindClient, request: OAuth2Request) -> Client | None:
     refuse_two_mechanisms(request)
     if "client_secret" not in request.form:
         return None
@@ -91,7 +91,7 @@ def parse_basic(header: str) -> tuple[str, str]:
     return pair
 
 
-def prove(find_client: FindClient, client_id: str, plaintext: str, *, method: str) -> RegisteredClient:
+def prove(find_client: FindClient, client_id: str, plaintext: str, *, method: str) -> Client:
     """The client that these credentials prove.
 
     Raises:
@@ -126,7 +126,7 @@ def failure(client_id: str, plaintext: str, known: Sequence[KnownSecret], fault:
     return RefusedError("invalid_client", reason=fault)
 
 
-def find_fault(client: RegisteredClient | None, secret: KnownSecret | None, method: str) -> str | None:
+def find_fault(client: Client | None, secret: KnownSecret | None, method: str) -> str | None:
     """Why these do not authenticate; None if they do."""
     if client is None:
         return UNKNOWN

@@ -10,7 +10,7 @@ from sqlalchemy import or_, select
 from app.audit import trail
 from app.audit.event import Event
 from app.clients import registration_rules as rules
-from app.clients.client import Client
+from app.clients.client_row import ClientRow
 from app.clients.registration_rules import RegistrationError
 from app.clients.secret import ClientSecret, digest, generate
 from app.storage.database import db, transaction
@@ -29,7 +29,7 @@ def register(
     token_format: str = "jwt",
     resource_server: str | None = None,
     claims: Mapping[str, str] | None = None,
-) -> tuple[Client, str]:
+) -> tuple[ClientRow, str]:
     """Register a client.
 
     Args:
@@ -50,7 +50,7 @@ def register(
         RegistrationError: Naming what is wrong.
     """
     scope = rules.checked_scope(scope) if scope or grant_types else ""
-    client = Client(
+    client = ClientRow(
         client_id=f"ktc_{secrets.token_urlsafe(16)}",  # made here, so it can never be a user's sub (RFC 9700, 4.15.1)
         name=rules.checked_client_name(name),
         scope=scope,
@@ -65,7 +65,7 @@ def register(
     return client, add(client, generate())
 
 
-def add(client: Client, plaintext: str) -> str:
+def add(client: ClientRow, plaintext: str) -> str:
     """Write down a client with its first secret, which is returned.
 
     Raises:
@@ -81,5 +81,8 @@ def add(client: Client, plaintext: str) -> str:
 
 def refuse_taken(name: str) -> None:
     """Refuse a name that is another client's name or id. Only a transaction, of which there is one, may rely on it."""
-    if db.session.scalar(select(Client.id).where(or_(Client.name == name, Client.client_id == name))) is not None:
+    if (
+        db.session.scalar(select(ClientRow.id).where(or_(ClientRow.name == name, ClientRow.client_id == name)))
+        is not None
+    ):
         raise RegistrationError(f"the name {name} is taken")

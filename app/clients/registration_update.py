@@ -9,7 +9,7 @@ from typing import Any, Literal
 from app.audit import trail
 from app.audit.event import Event
 from app.clients import registration_rules as rules
-from app.clients.client import Client
+from app.clients.client_row import ClientRow
 from app.clients.registration import GRANT, refuse_taken
 from app.clients.registry import get_client
 from app.storage.database import transaction
@@ -61,7 +61,7 @@ class Wanted:
     claims: Mapping[str, str] | None = None
     drops_claims: bool = False
 
-    def checked(self, client: Client) -> dict[str, Any]:
+    def checked(self, client: ClientRow) -> dict[str, Any]:
         """The columns that are named, as they should be."""
         wanted: dict[str, Any] = {"claims": next_claims(client, self.claims or {}, drops=self.drops_claims)}
         wanted["scope"], wanted["default_scope"] = next_scopes(client, self.scope, self.default_scope)
@@ -80,7 +80,7 @@ class Wanted:
         return wanted
 
 
-def update(id_or_name: str, wanted: Wanted) -> tuple[Client, list[Change]]:
+def update(id_or_name: str, wanted: Wanted) -> tuple[ClientRow, list[Change]]:
     """Change what a registration says.
 
     Returns:
@@ -101,14 +101,14 @@ def update(id_or_name: str, wanted: Wanted) -> tuple[Client, list[Change]]:
     return client, changes
 
 
-def free_name(client: Client, name: str) -> str:
+def free_name(client: ClientRow, name: str) -> str:
     if name != client.name:
         rules.checked_client_name(name)
         refuse_taken(name)
     return name
 
 
-def next_scopes(client: Client, scope: str | None, default: str | None) -> tuple[str, str]:
+def next_scopes(client: ClientRow, scope: str | None, default: str | None) -> tuple[str, str]:
     """The scope and the default scope after a change.
 
     A default scope that is not given stays the whole scope if it was that, and otherwise keeps the words that
@@ -126,7 +126,7 @@ def next_grant(has_grant: bool, scope: str) -> str:
     return GRANT if has_grant and rules.checked_scope(scope) else ""
 
 
-def next_claims(client: Client, claims: Mapping[str, str], *, drops: bool) -> dict[str, str]:
+def next_claims(client: ClientRow, claims: Mapping[str, str], *, drops: bool) -> dict[str, str]:
     if not claims:
         return {} if drops else client.claims
     return rules.checked_claims(claims if drops else {**client.claims, **claims})

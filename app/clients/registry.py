@@ -13,7 +13,8 @@ from sqlalchemy.orm import joinedload
 
 from app.audit import trail
 from app.audit.event import Event
-from app.clients.client import Client, RegisteredClient
+from app.clients.client import Client
+from app.clients.client_row import ClientRow
 from app.clients.registration_rules import RegistrationError
 from app.clients.secret import ClientSecret, KnownSecret
 from app.clock import now
@@ -26,17 +27,17 @@ MAX_NAMES_COMPARED = 5_000
 
 FIND_CLIENT = Statement(
     select(
-        Client.client_id,
-        Client.scope,
-        Client.default_scope,
-        Client.access_token_seconds,
-        Client.token_endpoint_auth_method,
-        Client.grant_types,
-        cast(Client.claims, Text).label("claims_json"),
-        Client.token_format,
-        Client.resource_server,
-        Client.disabled_at,
-        Client.generation,
+        ClientRow.client_id,
+        ClientRow.scope,
+        ClientRow.default_scope,
+        ClientRow.access_token_seconds,
+        ClientRow.token_endpoint_auth_method,
+        ClientRow.grant_types,
+        cast(ClientRow.claims, Text).label("claims_json"),
+        ClientRow.token_format,
+        ClientRow.resource_server,
+        ClientRow.disabled_at,
+        ClientRow.generation,
         ClientSecret.id.label("secret_id"),
         ClientSecret.name.label("secret_name"),
         ClientSecret.digest.label("secret_digest"),
@@ -44,12 +45,12 @@ FIND_CLIENT = Statement(
         ClientSecret.ended_at.label("secret_ended_at"),
         keystore.GENERATION,
     )
-    .outerjoin(ClientSecret, ClientSecret.client_row == Client.id)
-    .where(Client.client_id == bindparam("client_id"))
+    .outerjoin(ClientSecret, ClientSecret.client_row == ClientRow.id)
+    .where(ClientRow.client_id == bindparam("client_id"))
 )
 
 
-def find_client(client_id: str) -> RegisteredClient | None:
+def find_client(client_id: str) -> Client | None:
     """The client with this id, and its secrets, by one statement: a row for each secret.
 
     It also tells whether the signing keys have changed.
@@ -59,7 +60,7 @@ def find_client(client_id: str) -> RegisteredClient | None:
         return None
     client = rows[0]
     keystore.current_keystore().notice(client.key_generation)
-    return RegisteredClient(
+    return Client(
         client_id=client.client_id,
         scope=client.scope,
         default_scope=client.default_scope,
@@ -85,8 +86,8 @@ def find_client(client_id: str) -> RegisteredClient | None:
     )
 
 
-def get_client(id_or_name: str) -> Client:
-    query = select(Client).where(or_(Client.client_id == id_or_name, Client.name == id_or_name))
+def get_client(id_or_name: str) -> ClientRow:
+    query = select(ClientRow).where(or_(ClientRow.client_id == id_or_name, ClientRow.name == id_or_name))
     found = db.session.scalars(query).one_or_none() if id_or_name.isprintable() else None
     if found is None:
         near = nearest(id_or_name)
@@ -97,15 +98,19 @@ def get_client(id_or_name: str) -> Client:
 
 def nearest(name: str) -> list[str]:
     """Up to three names of clients that are spelt nearly like this one; ids are random, so none resembles another."""
-    names = db.session.scalars(select(Client.name).order_by(Client.id.desc()).limit(MAX_NAMES_COMPARED))
+    names = db.session.scalars(select(ClientRow.name).order_by(ClientRow.id.desc()).limit(MAX_NAMES_COMPARED))
     return get_close_matches(name[:64], list(names), n=3, cutoff=0.7)
 
 
-def list_clients() -> Sequence[Client]:
-    return db.session.scalars(select(Client).options(joinedload(Client.secrets)).order_by(Client.id)).unique().all()
+def list_clients() -> Sequence[ClientRow]:
+    return (
+        db.session.scalars(select(ClientRow).options(joinedload(ClientRow.secrets)).order_by(ClientRow.id))
+        .unique()
+        .all()
+    )
 
 
-def revoke_tokens(id_or_name: str) -> Client:
+def revoke_tokens(id_or_name: str) -> ClientRow:
     """Revoke every token issued to the client so far, of either format."""
     with transaction():
         client = get_client(id_or_name)
@@ -146,7 +151,7 @@ def enable(id_or_name: str) -> bool:
     return True
 
 
-def end_tokens(client: Client) -> None:
+def end_tokens(client: ClientRow) -> None:
     """Refuse every token that the client has been given, of either format.
 
     Also one that is being issued now: it has the generation that was read, and not the new one.

@@ -7,7 +7,7 @@ from itertools import count
 from app.audit import trail
 from app.audit.event import Event
 from app.clients import registration_rules
-from app.clients.client import Client
+from app.clients.client_row import ClientRow
 from app.clients.registration_rules import RegistrationError
 from app.clients.registry import get_client
 from app.clients.secret import MAX_SECRETS, ClientSecret, digest, generate, has_ended
@@ -52,7 +52,7 @@ def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0)
     return plaintext
 
 
-def make_room(client: Client) -> None:
+def make_room(client: ClientRow) -> None:
     """Remove secrets that have ended, oldest first, until one more fits."""
     for old in [each for each in client.secrets if has_ended(each)]:
         if len(client.secrets) >= MAX_SECRETS:

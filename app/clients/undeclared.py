@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Row, select
 
-from app.clients.client import Client
+from app.clients.client_row import ClientRow
 from app.clients.registration_rules import listed
 from app.clients.scope import current_scopes
 from app.settings import current_settings
@@ -59,8 +59,8 @@ def find() -> tuple[dict[str, list[tuple[str, str]]], dict[str, list[str]]]:
 
 def all_clients() -> Iterator[Row[int, str, str, str, str | None]]:
     """The clients, PAGE_ROWS at a time: a cursor in the server needs a transaction, and reading has none."""
-    columns = (Client.id, Client.name, Client.scope, Client.grant_types, Client.resource_server)
-    query, last = select(*columns).order_by(Client.id).limit(PAGE_ROWS), 0
-    while page := db.session.execute(query.where(Client.id > last)).all():
+    columns = (ClientRow.id, ClientRow.name, ClientRow.scope, ClientRow.grant_types, ClientRow.resource_server)
+    query, last = select(*columns).order_by(ClientRow.id).limit(PAGE_ROWS), 0
+    while page := db.session.execute(query.where(ClientRow.id > last)).all():
         yield from page
         last = page[-1].id

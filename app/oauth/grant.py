@@ -5,14 +5,14 @@ from __future__ import annotations
 from authlib.oauth2.rfc6749 import grants
 
 from app.authentication import limits
-from app.clients.client import SECRET_METHODS, RegisteredClient
+from app.clients.client import SECRET_METHODS, Client
 
 
 class ClientCredentialsGrant(grants.ClientCredentialsGrant):
     # Authlib allows Basic only, unless told otherwise.
     TOKEN_ENDPOINT_AUTH_METHODS = SECRET_METHODS
 
-    def authenticate_token_endpoint_client(self) -> RegisteredClient:
-        client: RegisteredClient = super().authenticate_token_endpoint_client()
+    def authenticate_token_endpoint_client(self) -> Client:
+        client: Client = super().authenticate_token_endpoint_client()
         limits.count_request(client.client_id)
         return client

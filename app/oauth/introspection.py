@@ -13,7 +13,7 @@ from flask import Flask, Response, g
 from app.audit import trail
 from app.audit.event import Event
 from app.authentication import limits
-from app.clients.client import SECRET_METHODS, RegisteredClient
+from app.clients.client import SECRET_METHODS, Client
 from app.oauth.form_request import FormRequest
 from app.oauth.request_rules import required
 from app.oauth.server import current_server
@@ -30,7 +30,7 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
     # Authlib allows Basic only, unless told otherwise.
     CLIENT_AUTH_METHODS = SECRET_METHODS
 
-    def check_params(self, request: FormRequest, client: RegisteredClient) -> None:
+    def check_params(self, request: FormRequest, client: Client) -> None:
         # Authlib refuses a token_type_hint that it does not know; RFC 7662, section 2.1 lets it be ignored.
         if client.resource_server is None:
             raise RefusedError("unauthorized_client", NO_RESOURCE_SERVER, status=403)
@@ -44,7 +44,7 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
             record_inactive(str(error))
             return None
 
-    def check_permission(self, token: AccessToken, client: RegisteredClient, request: FormRequest) -> bool:
+    def check_permission(self, token: AccessToken, client: Client, request: FormRequest) -> bool:
         if client.resource_server in token.audience:
             return True
         record_inactive("the token is meant for another API than the one that asks")

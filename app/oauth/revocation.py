@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from app.audit import trail
 from app.audit.event import Event
-from app.clients.client import SECRET_METHODS, RegisteredClient
+from app.clients.client import SECRET_METHODS, Client
 from app.clients.secret import digest
 from app.clock import now
 from app.oauth.form_request import FormRequest
@@ -32,7 +32,7 @@ class RevocationEndpoint(rfc7009.RevocationEndpoint):
     # Authlib allows Basic only, unless told otherwise.
     CLIENT_AUTH_METHODS = SECRET_METHODS
 
-    def authenticate_token(self, request: FormRequest, client: RegisteredClient) -> AccessToken | None:
+    def authenticate_token(self, request: FormRequest, client: Client) -> AccessToken | None:
         """The token, if it is ours and may live on any machine; RFC 7009, section 2.2 wants 200 for any other."""
         try:
             token = checking.identify(required("token"))

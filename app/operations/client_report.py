@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from app.clients.client import Client
+from app.clients.client_row import ClientRow
 from app.clients.registration_update import Change
 from app.clients.secret import ClientSecret
 from app.operations.command_group import moment, print_json
@@ -36,7 +36,7 @@ IN_A_TOKEN = {
 }
 
 
-def describe(client: Client) -> dict[str, Any]:
+def describe(client: ClientRow) -> dict[str, Any]:
     """A client as the commands show it; its secrets by name and times only."""
     described = {name: getattr(client, name) for name in SHOWN} | {"grant_types": client.grant_types.split()}
     return described | {"secrets": [describe_secret(secret) for secret in client.secrets]}
@@ -70,7 +70,7 @@ def show(shown: dict[str, Any], as_json: bool) -> None:
         click.echo("The secret is shown this once: keep it where your other secrets are.")
 
 
-def show_changes(client: Client, changes: list[Change]) -> None:
+def show_changes(client: ClientRow, changes: list[Change]) -> None:
     """What changed, and what that means for the tokens that were issued before."""
     if not changes:
         click.echo("Nothing to change: the client is registered so already.")

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import config
 from app.clients import registration, registration_rules, registry
-from app.clients.client import Client, RegisteredClient
+from app.clients.client import Client
+from app.clients.client_row import ClientRow
 from app.clients.registration_rules import RegistrationError
 from app.clients.secret import digest
 
@@ -63,13 +64,13 @@ def seed(demo: config.DemoClient, *, is_new: bool) -> list[str]:
     return changed
 
 
-def as_declared(demo: config.DemoClient) -> Client:
+def as_declared(demo: config.DemoClient) -> ClientRow:
     """The client that config.py describes, by the rules that hold for every client."""
     try:
         if not re.fullmatch(r"[A-Za-z0-9._~-]+", demo.secret):
             raise RegistrationError("a secret is letters, digits and . _ ~ -, which no client percent-encodes")
         scope = registration_rules.checked_scope(demo.scope) if demo.scope else ""
-        return Client(
+        return ClientRow(
             client_id=demo.client_id,
             name=demo.client_id,
             scope=scope,
@@ -84,7 +85,7 @@ def as_declared(demo: config.DemoClient) -> Client:
         raise RegistrationError(f"config.py, {demo.client_id}: {error}") from error
 
 
-def differences(found: RegisteredClient, client: Client, secret: str) -> list[str]:
+def differences(found: Client, client: ClientRow, secret: str) -> list[str]:
     """The names of what differs. That a client is disabled does not count: config.py says nothing of it."""
     names = ("scope", "default_scope", "access_token_seconds", "token_format", "resource_server")
     differing = [name for name in names if getattr(found, name) != getattr(client, name)]

@@ -9,7 +9,7 @@ from collections.abc import Sequence, Set
 
 from sqlalchemy import Select, inspect, or_, select
 
-from app.clients.client import Client
+from app.clients.client_row import ClientRow
 from app.clock import now
 from app.keys import cipher
 from app.keys.signing_key import SigningKey
@@ -46,8 +46,8 @@ def refuse_foreign_clients(demos: Set[str]) -> None:
     Args:
         demos: The ids of the demo clients that would be registered.
     """
-    if demos and inspect(db.engine).has_table(Client.__tablename__):
-        registered = set(read(select(Client.client_id)))
+    if demos and inspect(db.engine).has_table(ClientRow.__tablename__):
+        registered = set(read(select(ClientRow.client_id)))
         if registered and not registered & demos:
             raise ForeignDatabaseError(FOREIGN_CLIENTS)
 

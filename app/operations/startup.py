@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import config
 from app.clients import undeclared
-from app.clients.client import Client
+from app.clients.client_row import ClientRow
 from app.keys import keystore
 from app.logs import log
 from app.operations.demo_clients import usable_demos
@@ -91,7 +91,7 @@ def faults_at_start(app: Flask) -> list[str]:
             if not current_settings().is_production:
                 return faults
             ids = [demo.client_id for demo in config.DEMO_CLIENTS]
-            for found in db.session.scalars(select(Client.client_id).where(Client.client_id.in_(ids))):
+            for found in db.session.scalars(select(ClientRow.client_id).where(ClientRow.client_id.in_(ids))):
                 faults.append(f"The demo client {found} must not exist in production: `flask clients delete {found}`.")
             if keystore.current_keystore().rows():
                 keystore.signer()

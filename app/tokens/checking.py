@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Text, bindparam, cast, select
 
-from app.clients.client import Client
+from app.clients.client_row import ClientRow
 from app.clients.secret import digest
 from app.clock import duration, now
 from app.keys import keystore
@@ -24,15 +24,15 @@ from app.tokens.jwt_check import check_moments, current_verified_jwts
 from app.tokens.stored_token import IssuedToken, RevokedToken
 
 CLIENT = (
-    Client.disabled_at,
-    Client.generation.label("client_generation"),
-    Client.tokens_not_before,
-    Client.ended_until,
+    ClientRow.disabled_at,
+    ClientRow.generation.label("client_generation"),
+    ClientRow.tokens_not_before,
+    ClientRow.ended_until,
 )
 FIND_CLIENT_OF_JWT = Statement(
     select(*CLIENT, RevokedToken.jti.is_not(None).label("is_revoked"), keystore.GENERATION)
     .outerjoin(RevokedToken, RevokedToken.jti == bindparam("jti"))
-    .where(Client.client_id == bindparam("client_id"))
+    .where(ClientRow.client_id == bindparam("client_id"))
 )
 FIND_OPAQUE = Statement(
     select(
@@ -47,7 +47,7 @@ FIND_OPAQUE = Statement(
         IssuedToken.generation,
         cast(IssuedToken.claims, Text).label("claims"),
     )
-    .join(Client, Client.client_id == IssuedToken.client_id)
+    .join(ClientRow, ClientRow.client_id == IssuedToken.client_id)
     .where(IssuedToken.digest == bindparam("digest"))
 )
 

@@ -11,7 +11,7 @@ from typing import Any
 from authlib.oauth2.rfc6750 import BearerTokenGenerator
 
 from app.clients import scope as scopes
-from app.clients.client import RegisteredClient
+from app.clients.client import Client
 from app.clock import now
 from app.keys import keystore
 from app.settings import current_settings
@@ -19,7 +19,7 @@ from app.tokens import stored_token
 from app.tokens.access_token import with_generation
 
 
-def sign(client: RegisteredClient, grant_type: str, scope: str, **_: None) -> str:
+def sign(client: Client, grant_type: str, scope: str, **_: None) -> str:
     """A JWT with the claims of RFC 9068, section 2.2; in Authlib's own the audience is the client's id.
 
     Raises:
@@ -42,7 +42,7 @@ def sign(client: RegisteredClient, grant_type: str, scope: str, **_: None) -> st
     return keystore.signer().sign(with_generation(claims, client.generation))
 
 
-def lifetime(client: RegisteredClient, _: str) -> int:
+def lifetime(client: Client, _: str) -> int:
     """Seconds for which a token of this client lives."""
     return client.access_token_seconds or current_settings().access_token_seconds
 
@@ -54,6 +54,6 @@ GENERATORS = {
 }
 
 
-def generate(*, client: RegisteredClient, **asked: Any) -> dict[str, Any]:
+def generate(*, client: Client, **asked: Any) -> dict[str, Any]:
     """The token response (RFC 6749, section 5.1)."""
     return GENERATORS[client.token_format](client=client, **asked)  # type: ignore[no-any-return]

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 import config
 from app.clients import scope as scopes
-from app.clients.client import RegisteredClient
+from app.clients.client import Client
 from app.clients.secret import digest
 from app.clock import now
 from app.storage.database import Base
@@ -72,7 +72,7 @@ def jti(token_digest: bytes) -> str:
     return base64.urlsafe_b64encode(token_digest[:16]).rstrip(b"=").decode()
 
 
-def keep(answer: dict[str, Any], client: RegisteredClient) -> None:
+def keep(answer: dict[str, Any], client: Client) -> None:
     """Store the token of a response (RFC 6749, section 5.1), in a single autocommitted statement."""
     (audience,) = scopes.audiences(answer["scope"])
     moment = now()

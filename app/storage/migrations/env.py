@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from app.api import stock
 from app.audit import event
-from app.clients import client, secret
+from app.clients import client_row, secret
 from app.keys import signing_key
 from app.operations.command_group import refuse_faults
 from app.storage import schema_revision
@@ -18,7 +18,7 @@ from app.storage.postgresql import without_time_outs
 from app.tokens import stored_token
 
 # Imported, so that Base knows their tables.
-MODELS = (event, client, stored_token, secret, signing_key, stock, schema_revision)
+MODELS = (event, client_row, stored_token, secret, signing_key, stock, schema_revision)
 ONE_MIGRATES = 9069  # PostgreSQL names advisory locks by number
 
 refuse_faults()
