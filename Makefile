@@ -57,7 +57,7 @@ format: .venv/ready-dev ## Format the code, and fix what the linter can fix.
 	@$(RUN) ruff check --fix
 
 docs: .venv/ready-dev ## Write what is made from tables: two pages of docs/, and the Postman collection.
-	@$(RUN) tests.documents
+	@$(RUN) tests.support.documents
 
 LOCK := $(RUN) uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 lock: .venv/ready-dev ## Write both locks from pyproject.toml: names, versions, hashes.

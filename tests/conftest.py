@@ -35,14 +35,14 @@ from app.operations.prepare import know_migrations
 from app.settings import read_settings
 from app.storage.database import db
 from app.storage.fast_statement import current_connections
-from tests import guardian
-from tests.clause_outcomes import (  # noqa: F401, hooks of pytest
+from tests.support import guardian
+from tests.support.clause_outcomes import (  # noqa: F401, hooks of pytest
     pytest_addoption,
     pytest_collection_modifyitems,
     pytest_runtest_logreport,
     pytest_terminal_summary,
 )
-from tests.leaks import no_secret_is_written_anywhere, suite  # noqa: F401, the first is a fixture
+from tests.support.leaks import no_secret_is_written_anywhere, suite  # noqa: F401, the first is a fixture
 
 ROOT = Path(__file__).parent.parent
 IN_CI = os.environ.get("CI") == "true"

@@ -28,8 +28,8 @@ from app.logs import JsonLine, log
 from app.settings import current_settings
 from app.storage import database
 from app.storage.database import db, transaction
-from tests import leaks
 from tests.conftest import ROOT, Machine, Operator, build_app, close, demo, wait_for
+from tests.support import leaks
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import pytest
 from flask import Flask
 
 from conformance.cases import CASES, Case
-from tests import collection
 from tests.conftest import LiveServer, missing
-from tests.runner import Runner
+from tests.support import collection
+from tests.support.runner import Runner
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.title.replace(" ", "-")) for case in CASES])

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.calling import FORM, call
 from tests.conftest import ROOT, SECRET_KEY, LiveServer, answers, free_port, kid_of, wait_for
-from tests.leaks import suite
+from tests.support.calling import FORM, call
+from tests.support.leaks import suite
 
-WRONG_CLOCK = [sys.executable, "-m", "tests.shifted_clock"]
+WRONG_CLOCK = [sys.executable, "-m", "tests.support.shifted_clock"]
 HOUR = 3_600
 
 

@@ -13,8 +13,8 @@ import pytest
 from conformance import server_runner, table
 from conformance.cases import CASES
 from conformance.clauses import CLAUSES, NOT_SUPPORTED
-from tests import documents
 from tests.conftest import ROOT, LiveServer, free_port
+from tests.support import documents
 
 
 def test_the_clauses_are_numbered_without_a_gap_and_each_is_one_sentence() -> None:

@@ -11,8 +11,8 @@ import sys
 from benchmarks import page
 from benchmarks.measure import FULL, SHORT_CUT, Bench
 from benchmarks.scenes import Site
-from tests import documents
 from tests.conftest import ROOT, missing
+from tests.support import documents
 
 
 def test_every_claim_names_a_test_that_is_there() -> None:

@@ -23,9 +23,9 @@ from sqlalchemy import make_url, text
 import config
 from app.storage.database import db, transaction
 from app.storage.postgresql import CONNECT_SECONDS, IDLE_SECONDS, LOCK_SECONDS, STATEMENT_SECONDS
-from tests import guardian
-from tests.calling import BASIC, FORM, call, events, token
 from tests.conftest import ROOT, SECRET_KEY, LiveServer, answers, build_app, close, free_port, kid_of, run_on, wait_for
+from tests.support import guardian
+from tests.support.calling import BASIC, FORM, call, events, token
 
 ASK = "grant_type=client_credentials&scope=read:logs"
 

@@ -16,8 +16,8 @@ from app.audit import trail
 from app.clock import duration, now
 from app.refusals.codes import CODES
 from app.storage.database import db
-from tests import forging
 from tests.conftest import Machine, Operator, demo
+from tests.support import forging
 
 DAY = 86_400
 FORM = {"grant_type": "client_credentials"}

@@ -12,9 +12,9 @@ from flask import Flask, abort, make_response, redirect, url_for
 from werkzeug.datastructures import WWWAuthenticate
 
 from app.api.guard import require_oauth
-from tests.calling import FORM, call
 from tests.conftest import LiveServer, Machine, build_app, close, demo
-from tests.work import counted
+from tests.support.calling import FORM, call
+from tests.support.work import counted
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from app.audit.event import AuditEvent
 from app.clock import now
 from app.storage.database import db
 from app.tokens.stored_token import IssuedToken
-from tests import forging
 from tests.conftest import ISSUER, demo
+from tests.support import forging
 
 SHIPMENTS = "http://127.0.0.1:8001"
 AUDIENCES = [ISSUER, SHIPMENTS]  # a token for both: the guarded routes and the API that asks would take it

@@ -25,8 +25,8 @@ import psycopg
 import pytest
 
 from app.storage.database import ONE_WRITER
-from tests.calling import FORM, ask, call, token
 from tests.conftest import ROOT, SECRET_KEY, LiveServer, wait_for
+from tests.support.calling import FORM, ask, call, token
 from tests.test_drills import ask as status_of_a_token
 
 REQUESTS = 12

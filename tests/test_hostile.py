@@ -21,8 +21,8 @@ from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
 from app.clock import now
 from app.request_body import FORM
-from tests import forging
 from tests.conftest import ISSUER, Machine, Operator, build_app, close
+from tests.support import forging
 
 INPUTS = int(os.environ.get("FUZZ_INPUTS") or 4_000)
 MARK = "reflected-mark"

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from tests.conftest import ISSUER, Machine, Operator, demo
-from tests.work import STATEMENTS, WRITES, Work, counted
+from tests.support.work import STATEMENTS, WRITES, Work, counted
 
 
 @pytest.fixture

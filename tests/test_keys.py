@@ -23,8 +23,8 @@ from app.keys import keystore, rotation
 from app.keys.keystore import current_keystore
 from app.keys.signing_key import JWKS_MAX_AGE_SECONDS, LEAD_SECONDS, LINGER_SECONDS, READ_SECONDS, SigningKey
 from app.storage.database import db, transaction
-from tests import forging
 from tests.conftest import SECRET_KEY, Machine, Operator, build_app, close, demo, kid_of
+from tests.support import forging
 
 DAY = 86_400
 

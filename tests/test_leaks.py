@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests import leaks
 from tests.conftest import Machine, Operator
+from tests.support import leaks
 
 
 def test_the_watch_knows_the_tokens_and_secrets_and_sees_what_is_written(operator: Operator, admin: Machine) -> None:

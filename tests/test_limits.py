@@ -23,9 +23,9 @@ from app.authentication.counters import Counters
 from app.clients.secret import ClientSecret
 from app.clock import now
 from app.storage.database import db, transaction
-from tests.calling import FORM, call
 from tests.conftest import LiveServer, Machine, Operator, demo, free_port, missing, wait_for
-from tests.work import counted
+from tests.support.calling import FORM, call
+from tests.support.work import counted
 
 
 @pytest.fixture(scope="module")

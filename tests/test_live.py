@@ -20,8 +20,8 @@ import pytest
 from sqlalchemy import make_url
 
 import config
-from tests.calling import BASIC, FORM, ask, call, events, token
 from tests.conftest import ROOT, SECRET_KEY, LiveServer, answers, kid_of, wait_for
+from tests.support.calling import BASIC, FORM, ask, call, events, token
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

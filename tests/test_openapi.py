@@ -24,9 +24,9 @@ from schemathesis.checks import CHECKS, load_all_checks
 from werkzeug.test import TestResponse
 
 from conformance.cases import CASES, Case
-from tests import forging
 from tests.conftest import ISSUER, ROOT, Operator, build_app, close, demo
-from tests.runner import Runner
+from tests.support import forging
+from tests.support.runner import Runner
 
 CALLS = int(os.environ.get("SCHEMA_CALLS") or 600)
 SCOPE = "read:logs write:logs reports:read inventory:read inventory:write read:all_data"

@@ -16,8 +16,8 @@ from sqlalchemy import text
 import config
 from app.refusals.codes import CODES
 from app.storage.database import db
-from tests import documents
 from tests.conftest import ISSUER, ROOT, LiveServer, Machine, curl, demo, missing
+from tests.support import documents
 
 PAGES = ["/errors/", *(f"/errors/{code}" for code in CODES)]
 FLAGS = (
@@ -78,7 +78,7 @@ def test_every_page_reads_well_in_a_browser_without_scripts(browser: object, ser
 def test_a_reader_walks_from_an_error_to_its_page_and_to_all_others(browser: object, server: LiveServer) -> None:
     import json
 
-    from tests.calling import call
+    from tests.support.calling import call
 
     page = browser.new_page()  # type: ignore[attr-defined]
     refused = json.loads(call(server, "POST", "/oauth/token")[2])

@@ -19,8 +19,8 @@ import psycopg
 import pytest
 
 from app.storage.postgresql import ADVISED
-from tests.calling import ask, call, token
 from tests.conftest import LiveServer, free_port, missing, run_on, wait_for
+from tests.support.calling import ask, call, token
 from tests.test_prepare import start_prepare
 
 ROUNDS = 100 if os.environ.get("DRILLS") else 4

@@ -23,9 +23,9 @@ import pytest
 from joserfc import jwk, jwt
 
 from app.clock import now
-from tests import forging
-from tests.calling import ask, call
 from tests.conftest import ROOT, LiveServer, answers, build_app, close, curl, free_port, kid_of, missing, wait_for
+from tests.support import forging
+from tests.support.calling import ask, call
 
 PAGE = (ROOT / "docs" / "protect-your-api.md").read_text()
 # A block that begins with a file's name as a comment is that file; a line that begins with $ is a command.

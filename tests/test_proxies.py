@@ -31,8 +31,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from sqlalchemy import make_url
 
 from tests.conftest import ROOT, SECRET_KEY, LiveServer, free_port, missing, wait_for
-from tests.hostile_clients import START, chunked, is_open
-from tests.leaks import suite
+from tests.support.hostile_clients import START, chunked, is_open
+from tests.support.leaks import suite
 
 PAGE = (ROOT / "docs" / "behind-a-proxy.md").read_text()
 FILES = {name: text for text, name in re.findall(r"^```\w+\n(# (\S+\.\w+)\n.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)}

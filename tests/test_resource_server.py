@@ -22,10 +22,10 @@ import pytest
 from joserfc import jwk, jwt
 
 from app.clock import now
-from tests import forging
-from tests.calling import ask
 from tests.conftest import ROOT, LiveServer, answers, build_app, close, free_port, wait_for
-from tests.leaks import suite
+from tests.support import forging
+from tests.support.calling import ask
+from tests.support.leaks import suite
 
 FILE = ROOT / "examples" / "resource_server.py"
 AUDIENCE = "http://127.0.0.1:8001"

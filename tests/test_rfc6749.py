@@ -31,7 +31,7 @@ from app.refusals.errors import RefusedError
 from app.request_body import FORM, MAX_PARAMETERS
 from app.storage.database import db, transaction
 from tests.conftest import ISSUER, Machine, Operator
-from tests.work import counted
+from tests.support.work import counted
 
 ERROR_CHARACTERS = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*")
 CODES = {"invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}

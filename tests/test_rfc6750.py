@@ -10,9 +10,9 @@ import pytest
 from flask import Flask
 
 from app.api import hourly_report, stock
-from tests import forging
 from tests.conftest import ISSUER, Machine
-from tests.work import counted
+from tests.support import forging
+from tests.support.work import counted
 
 WHERE = f'resource_metadata="{ISSUER}/.well-known/oauth-protected-resource"'
 GUARDED = [

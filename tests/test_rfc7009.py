@@ -16,8 +16,8 @@ from app.clients import registry
 from app.clock import now
 from app.storage.database import db, transaction
 from app.tokens.stored_token import RevokedToken
-from tests import forging
 from tests.conftest import Machine, Operator, build_app, close, demo
+from tests.support import forging
 
 INACTIVE = {"active": False}
 

@@ -19,9 +19,9 @@ from app.storage.database import transaction
 from app.tokens import jwt_check
 from app.tokens.access_token import InvalidTokenError
 from app.tokens.checking import check
-from tests import forging
 from tests.conftest import ISSUER, Machine, Operator, kid_of
-from tests.forging import LEFT_OUT
+from tests.support import forging
+from tests.support.forging import LEFT_OUT
 
 
 def decoded(app: Flask, token: str) -> jwt.Token:

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.calling import token
 from tests.conftest import LiveServer, answers
-from tests.hostile_clients import (
+from tests.support.calling import token
+from tests.support.hostile_clients import (
     FORM,
     STALL,
     START,

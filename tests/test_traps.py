@@ -22,9 +22,9 @@ from app.clients import secret
 from app.clients.client import Client
 from app.oauth.grant import ClientCredentialsGrant
 from app.storage.database import db
-from tests import forging
 from tests.conftest import Machine, Operator, kid_of
-from tests.work import counted
+from tests.support import forging
+from tests.support.work import counted
 
 FORM = {"grant_type": "client_credentials"}
 

@@ -24,7 +24,6 @@ from sqlalchemy import text
 from app.clients.secret import digest
 from app.clock import now
 from app.storage.database import db
-from tests import calling, forging
 from tests.conftest import (
     ISSUER,
     ROOT,
@@ -36,6 +35,7 @@ from tests.conftest import (
     free_port,
     wait_for,
 )
+from tests.support import calling, forging
 
 MIGRATION = "app/storage/migrations/versions/0003_facts.py"
 # What the code of schema 0002 writes: `:name` as its models name their columns.

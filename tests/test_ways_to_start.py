@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.conftest import ROOT, SECRET_KEY, LiveServer, free_port, wait_for
-from tests.hostile_clients import FORM, Response, read_response
+from tests.support.hostile_clients import FORM, Response, read_response
 
 GUNICORN = [sys.executable, "-m", "gunicorn"]
 CONFIGURED = ["--config", str(ROOT / "gunicorn.conf.py"), "--chdir", str(ROOT)]

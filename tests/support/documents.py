@@ -13,9 +13,9 @@ from app.settings import read_settings
 from conformance import table
 from conformance.cases import CASES
 from conformance.clauses import CLAUSES
-from tests import collection, examples
+from tests.support import collection, examples
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 
 

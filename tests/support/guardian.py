@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
         made = tempfile.mkdtemp(prefix="keyturn-")
         os.chmod(made, 0o755)  # PostgreSQL refuses to run as root, and runs as another user
         unmarked = {name: value for name, value in os.environ.items() if name != MARK}
-        command = [sys.executable, "-m", "tests.guardian", made]
+        command = [sys.executable, "-m", "tests.support.guardian", made]
         config.stash[guardian] = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=unmarked, text=True, start_new_session=True
         )

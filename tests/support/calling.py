@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit
 
 import config
 from tests.conftest import LiveServer
-from tests.leaks import suite
+from tests.support.leaks import suite
 
 BASIC = b64encode(b"demo-admin:kts_demo-admin-is-for-learning-only").decode()
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from conformance.cases import CASES
 from tests.conftest import build_app, close
-from tests.runner import Runner
+from tests.support.runner import Runner
 
 MOMENT = 1_893_456_000  # 2030-01-01: later than anything that is really made
 SHOWN = ("Content-Type", "Cache-Control", "WWW-Authenticate", "Allow", "Retry-After", "ETag")

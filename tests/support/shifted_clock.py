@@ -1,6 +1,6 @@
 """Runs a Python module as `python -m` does, in a process whose wall clock is wrong by the seconds that a file names.
 
-    python -m tests.shifted_clock FILE gunicorn wsgi:app
+    python -m tests.support.shifted_clock FILE gunicorn wsgi:app
 
 The file is read again and again: who writes another number into it moves the clock of the running process and of
 its children. Only `time.time` is moved, as an administrator or NTP would move it: no monotonic clock.

@@ -16,7 +16,7 @@ from typing import Any
 import config
 from conformance.cases import CASES, Case
 
-FOLDER = Path(__file__).parent.parent / "postman"
+FOLDER = Path(__file__).parent.parent.parent / "postman"
 COLLECTION = FOLDER / "OAuth2_Client_Credentials_Flow.postman_collection.json"
 ENVIRONMENT = FOLDER / "Keyturn.postman_environment.json"
 SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"

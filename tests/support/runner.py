@@ -12,8 +12,8 @@ from werkzeug.test import TestResponse
 
 from app.clock import now
 from conformance.cases import CASES, Case
-from tests import collection
 from tests.conftest import ISSUER
+from tests.support import collection
 
 SAVERS = {case.saves: case for case in CASES if case.saves}
 
