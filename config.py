@@ -2,7 +2,7 @@
 
 The guide defines its client credentials in `config.js`; here they are `DEMO_CLIENTS`, and a change takes
 effect at the next `make run`. Real clients are registered with `flask clients create` and are in the database.
-This module is data: `app/settings.py` reads the variables and performs the checks.
+This module is data: `app/settings/` reads the variables and performs the checks.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class OneOf:
 
 
 class Form(Enum):
-    """A text of a form that `app/setting_forms.py` or `app/keyturn_file.py` checks."""
+    """A text of a form that `app/settings/` checks."""
 
     ISSUER = auto()
     ABSOLUTE_URI = auto()
@@ -249,7 +249,7 @@ class Settings:
         "that saves a quarter of a token's CPU time, unless another busy server is on the machine.",
     )
 
-    # What `app/settings.py` found out while it read them.
+    # What `app/settings/` found out while it read them.
     env_is_set: bool = False
     faults: tuple[str, ...] = ()
     resources_file: str = ""

@@ -205,7 +205,7 @@ def machine() -> dict[str, Any]:
     names = ("flask", "authlib", "sqlalchemy", "gunicorn", "joserfc", "cryptography")
     model = [
         line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         if "model name" in line
     ]
     return {

@@ -101,7 +101,7 @@ class Server:
         return Figure(used / int(found[1]) * 1e6, float(rate[1]), float(p99[1]) * UNITS[p99[2]], self.memory())
 
     def drive(self, request: Request, seconds: float, connections: int = CONNECTIONS) -> str:
-        with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".lua") as script:
             script.write(request.script())
             script.flush()
             # wrk knows whole seconds only, and at least one.

@@ -39,7 +39,7 @@ KNOWN = {
 def shares(environment: Mapping[str, str], client_id: str) -> dict[str, float]:
     """Of each package its share of the time, the largest first."""
     app = create_app(read_settings(environment))
-    with Path(os.devnull).open("w") as nowhere:
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         logging.getLogger("keyturn").handlers[0].setStream(nowhere)  # type: ignore[attr-defined]
         profiler = cProfile.Profile()
         for number in range(TOKENS + 100):

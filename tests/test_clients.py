@@ -20,8 +20,8 @@ from app.clients import secret_rotation
 from app.clients.client_row import ClientRow
 from app.clients.secret import MAX_SECRETS, ClientSecret
 from app.clock import now
-from app.setting_forms import fernet_keys
 from app.settings import read_settings
+from app.settings.setting_forms import fernet_keys
 from app.storage.database import db, transaction
 from tests.conftest import ROOT, Machine, Operator, build_app, close
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import subprocess
 import sys
@@ -438,17 +437,3 @@ def test_keyturn_toml_is_read_as_utf_8_whatever_the_locale(tmp_path: Path) -> No
     )
 
     assert done.stdout.strip() == ascii("Bestände und Läden")
-
-
-def test_every_file_that_is_opened_as_text_has_its_encoding_named() -> None:
-    files = [*(ROOT / "app").rglob("*.py"), *(ROOT / "examples").glob("*.py"), *ROOT.glob("*.py")]
-    unnamed = []
-    for file in files:
-        for call in [each for each in ast.walk(ast.parse(file.read_bytes())) if isinstance(each, ast.Call)]:
-            name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-            is_binary = any(isinstance(each, ast.Constant) and "b" in str(each.value) for each in call.args[-1:])
-            is_named = any(keyword.arg == "encoding" for keyword in call.keywords)
-            if name in ("read_text", "write_text", "open", "fdopen") and not (is_binary or is_named):
-                unnamed.append(f"{file.name}:{call.lineno}")
-
-    assert unnamed == []

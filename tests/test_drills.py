@@ -41,7 +41,7 @@ def put(server: LiveServer, bearer: str) -> tuple[int, dict[str, str], bytes]:
 
 
 def children(server: LiveServer) -> list[int]:
-    found = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
+    found = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text(encoding="utf-8")
     return [int(pid) for pid in found.split()]
 
 

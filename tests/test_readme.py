@@ -20,10 +20,10 @@ from flask import Flask
 
 import config
 from app.audit.event import Event
-from app.database_url import PARAMETERS
 from app.operations.startup import welcome
 from app.refusals.codes import CODES
 from app.settings import read_settings
+from app.settings.database_url import PARAMETERS
 from tests.conftest import ROOT, LiveServer, answers, curl, free_port, wait_for
 from tests.test_start import outside
 
@@ -108,7 +108,7 @@ class Machine:
         )
 
     def environment(self) -> dict[str, str]:
-        lines = Path(self.unit["Service"]["EnvironmentFile"]).read_text().splitlines()
+        lines = Path(self.unit["Service"]["EnvironmentFile"]).read_text(encoding="utf-8").splitlines()
         return outside() | {name: shlex.split(value)[0] for name, _, value in (line.partition("=") for line in lines)}
 
     def start(self, port: int, log: Path) -> subprocess.Popen[bytes]:

@@ -370,6 +370,6 @@ def test_no_secret_of_a_request_that_gunicorn_refuses_reaches_its_log(server: Li
     exchange(server, f"GET /x?client_secret={secret}\r\n\r\n".encode())
     exchange(server, f"GET / HTTP/1.1\r\nAuthorization Bearer {secret}\r\n\r\n".encode())
 
-    log = Path(server.log).read_text()
+    log = Path(server.log).read_text(encoding="utf-8")
     assert "refused by gunicorn" in log
     assert secret not in log

@@ -68,11 +68,11 @@ def made_run(project: Path, log: Path, **environment: str) -> Iterator[str]:
         )
     try:
         wait_for(lambda: process.poll() is not None or answers(f"http://127.0.0.1:{known['PORT']}"), seconds=120)
-        assert process.poll() is None, log.read_text()
-        yield log.read_text()
+        assert process.poll() is None, log.read_text(encoding="utf-8")
+        yield log.read_text(encoding="utf-8")
         os.killpg(process.pid, signal.SIGINT)
         process.wait(timeout=30)
-        assert "Traceback" not in log.read_text()
+        assert "Traceback" not in log.read_text(encoding="utf-8")
         assert not answers(f"http://127.0.0.1:{known['PORT']}")
     finally:
         if process.poll() is None:

@@ -57,7 +57,7 @@ def test_a_scope_that_is_gone_is_named_by_prepare_with_its_clients_until_it_is_t
     new_app: Callable[..., Flask], file: Path, shop: Machine
 ) -> None:
     assert prepared_sentences(new_app(file=file)) == []
-    file.write_text(ONE)
+    file.write_text(ONE, encoding="utf-8")
     app = new_app(file=file)
 
     assert prepared_sentences(app) == [
@@ -73,7 +73,7 @@ def test_a_scope_that_is_gone_is_named_by_prepare_with_its_clients_until_it_is_t
 def test_a_resource_that_is_gone_is_named_with_its_scopes_and_its_api(
     new_app: Callable[..., Flask], file: Path, shop: Machine
 ) -> None:
-    file.write_text(NONE)
+    file.write_text(NONE, encoding="utf-8")
     app = new_app(file=file)
 
     assert prepared_sentences(app) == [
@@ -94,11 +94,11 @@ def test_a_resource_that_is_gone_is_named_with_its_scopes_and_its_api(
 def test_of_many_clients_and_scopes_some_are_named(new_app: Callable[..., Flask], file: Path) -> None:
     words = [f"word:{number:02}" for number in range(12)]
     declared = "\n".join(f'"{word}" = "A scope"' for word in words)
-    file.write_text(f"{BOTH}{declared}\n")
+    file.write_text(f"{BOTH}{declared}\n", encoding="utf-8")
     started = Operator(new_app(file=file))
     for number in range(13):
         started.register(f"shop-{number:02}", "--scope", " ".join(words))
-    file.write_text(BOTH)
+    file.write_text(BOTH, encoding="utf-8")
 
     said = prepared_sentences(new_app(file=file))
 
@@ -123,7 +123,7 @@ def test_a_server_that_starts_names_it_and_starts(
     environment: dict[str, str],
 ) -> None:
     operator.run("clients", "delete", "demo-brief")  # production starts beside no demo client
-    file.write_text(ONE)
+    file.write_text(ONE, encoding="utf-8")
 
     server = live(KEYTURN_DATABASE_URL=database_url, KEYTURN_FILE=str(file), **environment)
 
@@ -136,7 +136,7 @@ def test_a_server_that_starts_names_it_and_starts(
 def test_a_request_for_a_scope_that_is_gone_is_refused_with_that_reason(
     new_app: Callable[..., Flask], file: Path, shop: Machine
 ) -> None:
-    file.write_text(ONE)
+    file.write_text(ONE, encoding="utf-8")
     here = Machine(new_app(file=file), shop.client_id, shop.secret)
 
     for form in ({}, {"scope": "orders:write"}):
@@ -152,7 +152,7 @@ def test_a_request_for_a_scope_that_is_gone_is_refused_with_that_reason(
 def test_a_scope_declared_after_the_start_is_refused_with_the_advice_to_restart(
     new_app: Callable[..., Flask], file: Path, shop: Machine
 ) -> None:
-    file.write_text(BOTH + '"invoices:read" = "Read invoices"\n')
+    file.write_text(BOTH + '"invoices:read" = "Read invoices"\n', encoding="utf-8")
     Operator(new_app(file=file)).run("clients", "update", shop.client_id, "--scope", "invoices:read")
 
     for form in ({}, {"scope": "invoices:read"}, {"scope": "nonsense"}):

@@ -9,9 +9,9 @@ from pathlib import Path
 from flask import Flask
 
 import config
-from app.keyturn_file import SCOPE_TOKEN
 from app.per_app import PerApp
 from app.refusals.hints import unknown_scope
+from app.settings.keyturn_file import SCOPE_TOKEN
 
 SCOPE = re.compile(f"{SCOPE_TOKEN.pattern}( {SCOPE_TOKEN.pattern})*")
 

@@ -12,8 +12,8 @@ from flask import Flask, Response
 
 from app.discovery.public_document import public
 from app.refusals.errors import RESOURCE_METADATA
-from app.setting_forms import ISSUER
 from app.settings import current_settings
+from app.settings.setting_forms import ISSUER
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 MAX_AGE_SECONDS = 300

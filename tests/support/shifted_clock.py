@@ -18,7 +18,7 @@ file = Path(sys.argv[1])
 
 
 def shifted() -> float:
-    return real() + float(file.read_text() or 0)
+    return real() + float(file.read_text(encoding="utf-8") or 0)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from app.setting_forms import ABSOLUTE_URI
+from app.settings.setting_forms import ABSOLUTE_URI
 from config import Resource
 
 FORM = "a TOML file with [resources.NAME] and [resources.NAME.scopes]"

@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from app.setting_forms import PORT
+from app.settings.setting_forms import PORT
 
 FORM = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST[:PORT]/DATABASE, percent-encoded"
 NAME = r"[A-Za-z0-9._-]+"

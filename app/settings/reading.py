@@ -12,13 +12,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from app import setting_forms
-from app.database_url import checked_database_url
-from app.keyturn_file import declared_resources
 from app.per_app import PerApp
+from app.settings import setting_forms
+from app.settings.database_url import checked_database_url
+from app.settings.keyturn_file import declared_resources
 from config import Form, OneOf, Settings, Whole
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 VARIABLES = {each.metadata["variable"]: each for each in fields(Settings) if each.metadata}
 # What Kubernetes sets in every container beside a service whose name begins with `keyturn`: no misspelt settings.
 OF_KUBERNETES = re.compile(
