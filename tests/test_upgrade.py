@@ -34,7 +34,6 @@ from tests.conftest import (
     Operator,
     answers,
     free_port,
-    missing,
     wait_for,
 )
 
