@@ -11,6 +11,7 @@ the truth; it goes to the log and the audit trail, and in development also to th
 Other rooms know nothing of HTTP and raise errors of their own:
 
     ScopeError                      clients/scope: a scope that cannot be granted
+    └── UndeclaredScopeError        no resource declares a word of it
     RegistrationError               clients: what the operator asked for is wrong
     NoSigningKeyError               keys/keystore: nothing can be signed
     SealedKeyError, RotationError   keys: a key that cannot be opened, or not be rotated

@@ -43,6 +43,7 @@ DESCRIPTIONS = {
     413: "The request body is too long.",
     415: "The request body has the wrong media type.",
 }
+SAID_OF_OTHERS = ("invalid_request", "invalid_token")  # whose usual text says more than a status does
 SAID_BY_WERKZEUG = (405, 413, 415)  # it fills in texts of its own
 WERKZEUG_KNOWS = ("Allow", "Retry-After", "WWW-Authenticate")
 NOT_IN_ERRORS = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")  # RFC 6749, section 5.2
@@ -71,7 +72,7 @@ def from_http(error: HTTPException) -> RefusedError:
         parts = ", or has too many parts" if request.mimetype == "multipart/form-data" else ""
         reason = f"the body is longer than {current_settings().max_body_bytes} bytes (KEYTURN_MAX_BODY_BYTES){parts}"
     code = CODES_OF_STATUS.get(status) or ("server_error" if status >= 500 else "invalid_request")
-    description = text or DESCRIPTIONS.get(status) or (error.name if code == "invalid_request" else None)
+    description = text or DESCRIPTIONS.get(status) or (error.name if code in SAID_OF_OTHERS else None)
     kind = AccessRefusedError if status == 401 else RefusedError  # at an API: the challenge is for a token
     return kind(code, description, reason=reason, status=status)
 
