@@ -74,13 +74,13 @@ def beside_peers(cost: dict[str, float]) -> Iterable[Target]:
 
 
 def targets(figures: Figures) -> str:
-    head = ["| what | is | shall be at most | |", "| --- | --- | --- | --- |"]
+    head = ["| metric | measured | target, at most | |", "| --- | --- | --- | --- |"]
     return "\n".join([*head, *(each.row() for each in all_targets(figures))])
 
 
 def requests(rows: dict[str, dict[str, float]]) -> str:
     lines = [
-        "| what is asked | CPU µs | ÷ floor | per second | p99, ms | MiB |",
+        "| request | CPU µs | ÷ floor | per second | p99, ms | MiB |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     floor = rows["floor"]["cpu"]
@@ -113,8 +113,8 @@ def text(figures: Figures) -> str:
         "targets": targets(figures),
         "requests": requests(rows),
         "by_clients": grown(figures["clients"], "clients"),
-        "by_tokens": grown(figures["tokens"], "tokens and revocations: what is asked"),
-        "by_workers": grown(figures["workers"], "workers: what is asked"),
+        "by_tokens": grown(figures["tokens"], "tokens and revocations: request"),
+        "by_workers": grown(figures["workers"], "workers: request"),
         "profile": "\n".join(f"| {share:.0%} | {name} |" for name, share in figures["profile"].items()),
         "guide": rows.get("the guide's own stack, opaque", {"cpu": 0})["cpu"],
         "per_core_rs256": 1e6 / rows["token, RS256"]["cpu"],

@@ -12,30 +12,8 @@ import pytest
 from flask import Flask
 
 from tests.conftest import ROOT
+from tests.support.house import APP, FILES, ORDER, imports, room_of
 
-APP = ROOT / "app"
-FILES = [file for file in APP.rglob("*.py") if "versions" not in file.parts]
-# A part may import the parts above it. `app/__init__.py` may import every part, and a migration every model.
-ORDER = [
-    "serving",
-    "clock",
-    "per_app",
-    "settings",
-    "logs",
-    "trusted_proxies",
-    "request_body",
-    "storage",
-    "audit",
-    "refusals",
-    "keys",
-    "clients",
-    "authentication",
-    "tokens",
-    "oauth",
-    "api",
-    "operations",
-    "discovery",
-]
 CORE = [
     "config.py",
     "app/oauth/server.py",
@@ -57,33 +35,17 @@ PUBLIC = {
 }
 
 
-def part(file: Path) -> str:
-    inside = file.relative_to(APP).parts
-    return "migrations" if "migrations" in inside else inside[0].removesuffix(".py")
-
-
-def imports(file: Path) -> set[str]:
-    """The parts of the house that a file imports, wherever in the file."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == "app":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("app."):
-            found.add(node.module.split(".")[1])
-        elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("app.")}
-    return found
-
-
 def test_every_part_has_its_place_in_the_order() -> None:
-    assert {part(file) for file in FILES} - {"__init__", "migrations"} == set(ORDER)
+    assert {room_of(file) for file in FILES} - {"migrations", "serving"} == set(ORDER)
 
 
 @pytest.mark.parametrize(
-    "file", [f for f in FILES if part(f) not in ("__init__", "migrations")], ids=lambda f: str(f.relative_to(APP))
+    "file",
+    [f for f in FILES if room_of(f) not in ("__init__", "migrations", "serving")],
+    ids=lambda f: str(f.relative_to(APP)),
 )
 def test_imports_point_one_way(file: Path) -> None:
-    allowed = set(ORDER[: ORDER.index(part(file)) + 1])
+    allowed = set(ORDER[: ORDER.index(room_of(file)) + 1])
 
     assert imports(file) <= allowed
 
@@ -93,9 +55,14 @@ def test_config_imports_nothing_of_the_app_and_the_app_nothing_of_the_tests() ->
     assert not [file for file in FILES if re.search(r"^(from|import) (tests|wsgi)\b", file.read_text(), re.MULTILINE)]
 
 
+def test_the_conformance_runner_imports_nothing_of_the_app_or_its_tests() -> None:
+    for file in (ROOT / "conformance").glob("*.py"):
+        assert not re.search(r"^(from|import) (app|tests|config|wsgi)\b", file.read_text(), re.MULTILINE), file
+
+
 def test_serving_imports_nothing_of_the_app_and_gunicorn_alone_imports_it() -> None:
     assert {name for file in (APP / "serving").glob("*.py") for name in imports(file)} == {"serving"}
-    assert [file for file in FILES if part(file) != "serving" and "serving" in imports(file)] == []
+    assert [file for file in FILES if room_of(file) != "serving" and "serving" in imports(file)] == []
     assert "app.serving.gunicorn_worker" in (ROOT / "gunicorn.conf.py").read_text()
 
 
