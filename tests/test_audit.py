@@ -244,7 +244,7 @@ def test_what_the_database_does_not_take_is_kept_and_written_later(
         assert trail.current_batch().write()
 
     assert sum(row.count for row in rows(app) if row.event == "token_issued") == 4
-    assert any("waits in memory" in line for line in lines)
+    assert any("events wait in memory" in line for line in lines)
 
 
 def rename(old: str, new: str) -> None:
@@ -582,7 +582,7 @@ def test_a_row_that_no_database_takes_costs_no_other(app: Flask, lines: list[str
         assert batch.write()
 
     assert [row.client_id for row in rows(app) if row.event == "token_issued"] == ["good", "better"]
-    assert any("cannot keep 1 events" in line for line in lines)
+    assert any("cannot store 1 events" in line for line in lines)
 
 
 def test_refusals_in_an_outage_leave_room_for_other_events(app: Flask, admin: Machine) -> None:

@@ -145,7 +145,7 @@ def test_each_change_has_a_way_back(operator: Operator, there: list[str], back: 
 def test_nothing_to_change_is_said_and_writes_no_event(operator: Operator, options: list[str]) -> None:
     said = operator.app.test_cli_runner().invoke(args=["clients", "update", "billing", *options])
 
-    assert (said.exit_code, said.stdout) == (0, "Nothing to change: the client is registered so already.\n")
+    assert (said.exit_code, said.stdout) == (0, "Nothing to change: the client is already registered like that.\n")
     assert operator.run("clients", "update", "billing", *options)["changed"] == {}
     assert updates(operator.app) == []
 
@@ -229,7 +229,7 @@ def test_it_says_what_changed_and_what_that_means_for_tokens_that_are_out(operat
         "default_scope: read:logs write:logs -> read:logs",
         "access_token_seconds: none -> 60",
         "Tokens that were issued before keep their scope and claims and lifetime until they expire"
-        " (their lifetime: 3600 seconds); `flask tokens revoke --client billing` ends them now.",
+        " (their lifetime: 3600 seconds); `flask tokens revoke --client billing` revokes them now.",
     ]
 
 

@@ -68,7 +68,7 @@ def test_every_option_of_create_is_kept(operator: Operator) -> None:
         pytest.param(
             ["--scope", "nope"], f"the scope nope is unknown. {ROOT}/keyturn.toml declares ", id="no-such-scope"
         ),
-        pytest.param(["--scope", "read:lgos"], "a server that runs reads it when it is restarted", id="restart"),
+        pytest.param(["--scope", "read:lgos"], "a running server reads it when it restarts", id="restart"),
         pytest.param(["--scope", "read:logs " * 200], "at most 1024", id="scope-too-long"),
         pytest.param(["--scope", "read:logs", "--default-scope", "write:logs"], "more than the scope", id="default"),
         pytest.param(["--scope", "read:logs shipments:read"], "name a default scope", id="two-resources"),
@@ -230,7 +230,7 @@ def test_the_output_for_people_has_the_secret_and_times_that_can_be_read(operato
     assert lines["client_secret"].startswith("kts_")
     assert lines["claims"] == "org_id=acme"
     assert lines["created_at"].endswith("Z")
-    assert "shown this once" in said.stdout
+    assert "shown only once" in said.stdout
 
 
 @pytest.mark.parametrize("overlap", ["-1", "604801"])

@@ -159,7 +159,7 @@ def test_with_a_sign_of_production_the_environment_must_be_said(sign: dict[str, 
 def test_of_a_bad_issuer_the_part_is_named_that_is_wrong(issuer: str, wrong: str) -> None:
     (sentence,) = faults(ISSUER=issuer, ENV="development")
 
-    assert sentence.startswith("KEYTURN_ISSUER must be https://HOST[:PORT][/PATH] without a slash at the end")
+    assert sentence.startswith("KEYTURN_ISSUER must be https://HOST[:PORT][/PATH] without a trailing slash")
     assert sentence.endswith(f": {wrong}.")
 
 
@@ -392,7 +392,7 @@ def test_R079_production_needs_https_and_secret_keys() -> None:
         ('title = "x"\n[resources.a.scopes]\nx = "y"', "line 1: title is unknown."),
         (
             '[resources.a.scopes]\nx = ""\n[resources.b]\naudience = "b:b"\n[resources.b.scopes]\nx = "y"',
-            "the scope x is in a and in b, and belongs in one of them",
+            "the scope x is in a and in b, and must be in only one of them",
         ),
         (
             '[resources.a]\naudience = "not absolute"\n[resources.a.scopes]\nx = "y"',

@@ -36,7 +36,9 @@ def test_a_demo_client_that_was_edited_takes_effect_at_the_next_prepare(
     said = prepare(app)
     issued = Machine(app, "demo-reporting", MINE).ask().json
 
-    assert "demo-reporting is as config.py says again: scope, default_scope, access_token_seconds, secret." in said
+    assert (
+        "demo-reporting was changed to what config.py says: scope, default_scope, access_token_seconds, secret." in said
+    )
     assert (issued["scope"], issued["expires_in"]) == ("reports:read inventory:read", 77)
     assert before.ask().status_code == 401
     assert before.get("/internal/reports", old_token).status_code == 401
@@ -51,7 +53,7 @@ def test_a_demo_client_that_was_edited_takes_effect_at_the_next_prepare(
 def test_whatever_was_edited_is_named(app: Flask, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]) -> None:
     edit(monkeypatch, "demo-partner", **changes)
 
-    assert f"demo-partner is as config.py says again: {next(iter(changes))}." in prepare(app)
+    assert f"demo-partner was changed to what config.py says: {next(iter(changes))}." in prepare(app)
     assert demo(app, "demo-partner").ask().status_code == 200
     assert "again" not in prepare(app)
 
@@ -62,7 +64,7 @@ def test_the_secret_that_is_printed_works_after_a_rotation(app: Flask, operator:
 
     said = prepare(app)
 
-    assert "demo-admin is as config.py says again: secret." in said
+    assert "demo-admin was changed to what config.py says: secret." in said
     assert demo(app, "demo-admin").ask().status_code == 200
 
 

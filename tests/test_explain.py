@@ -189,7 +189,7 @@ REFUSALS: dict[Callable[[Flask], TestResponse], tuple[str, str]] = {
         "unsupported_grant_type",
         "the grant type urn:ietf:params:oauth:grant-type:token-exchange is not supported",
     ),
-    a_grant_with_a_newline: ("unsupported_grant_type", "white space stands around client_credentials"),
+    a_grant_with_a_newline: ("unsupported_grant_type", "there is white space around client_credentials"),
     a_scope_that_may_be_a_secret: ("invalid_scope", "the scope [redacted] is unknown"),
     another_media_type: ("invalid_request", "text/plain was sent, a form is needed"),
     a_media_type_that_is_none: ("invalid_request", "an unknown media type was sent, a form is needed"),
@@ -198,11 +198,11 @@ REFUSALS: dict[Callable[[Flask], TestResponse], tuple[str, str]] = {
     a_body_that_is_too_long: ("invalid_request", "the body is longer than 16384 bytes (KEYTURN_MAX_BODY_BYTES)"),
     another_method: ("invalid_request", "405 Method Not Allowed"),
     a_bad_parameter: ("invalid_request", "The parameter limit must be a whole number from 1 to 200."),
-    garbage_for_a_token: ("invalid_token", "the token is no JWT, or a part of one"),
+    garbage_for_a_token: ("invalid_token", "the token is not a JWT, or is incomplete"),
     a_misspelt_scope: ("invalid_scope", "the scope reports:raed is unknown; did you mean reports:read?"),
     a_foreign_scope: ("invalid_scope", "the client is not registered for the scope read:logs"),
     json_for_a_form: ("invalid_request", "JSON was sent, a form is needed"),
-    a_clock_that_is_ahead: ("invalid_token", "clock: nbf lies 70 seconds ahead"),
+    a_clock_that_is_ahead: ("invalid_token", "clock: nbf is 70 seconds ahead"),
     an_expired_token: ("invalid_token", "the token expired 2 hours ago"),
     another_clients_token: (
         "unauthorized_client",
@@ -210,7 +210,7 @@ REFUSALS: dict[Callable[[Flask], TestResponse], tuple[str, str]] = {
     ),
     a_client_that_is_no_api: (
         "unauthorized_client",
-        "This client is not registered as a resource server, and may not ask about tokens.",
+        "This client is not registered as a resource server, and may not introspect tokens.",
     ),
 }
 
@@ -231,7 +231,7 @@ def test_the_operator_learns_the_true_reason(app: Flask, refusal: Callable[[Flas
     ("written", "why"),
     [
         ("demo-admin\n", "its id ends with a newline"),
-        (" demo-admin", "white space stands around its id"),
+        (" demo-admin", "there is white space around its id"),
         ('"demo-admin"', "its id is in quotes"),
         ("'ktc_0123456789012345678901'", "its id is in quotes"),
         ("\ufeffdemo-admin", "its id begins with a byte order mark"),

@@ -479,7 +479,7 @@ def test_R025_when_redis_fails_each_worker_counts_for_itself_and_says_so(
 
     assert guess(app, "demo-admin", 3) == [401, 401, 429]
     assert right(app, "demo-partner") == 200
-    assert caplog.text.count("Redis does not answer") == 1
+    assert caplog.text.count("Redis does not respond") == 1
     (event,) = demo(app, "demo-admin").events(event="limits_not_shared")
     assert event["reason"].startswith("limits_not_shared: ")
 
@@ -521,7 +521,7 @@ def test_a_wrong_password_of_redis_counts_as_no_answer_and_is_in_no_log(
 
     assert guess(app, "demo-admin", 2) == [401, 429]
 
-    assert "Redis does not answer" in caplog.text
+    assert "Redis does not respond" in caplog.text
     assert "hush" not in caplog.text
 
 
@@ -530,7 +530,7 @@ def test_a_password_of_redis_is_in_no_log(new_app: Callable[..., Flask], caplog:
 
     assert guess(app, "demo-admin") == [401]
 
-    assert "Redis does not answer" in caplog.text
+    assert "Redis does not respond" in caplog.text
     assert "hush" not in caplog.text
 
 

@@ -74,7 +74,7 @@ def test_R104_gunicorn_believes_no_proxy_header_by_itself(live: Callable[..., Li
 
     status, _, body = call(production, "POST", "/oauth/token", "grant_type=x", X_Forwarded_Proto="https", **FORM)
 
-    assert (status, json.loads(body)["error_description"]) == (400, "This address answers https only.")
+    assert (status, json.loads(body)["error_description"]) == (400, "This address accepts https only.")
 
 
 def test_trap_gunicorn_opens_a_control_socket_in_the_home_directory(

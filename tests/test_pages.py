@@ -88,7 +88,7 @@ def test_a_reader_walks_from_an_error_to_its_page_and_to_all_others(browser: obj
     page.get_by_role("link", name="invalid_scope").click()
 
     assert page.url == f"{server.url}/errors/invalid_scope"
-    assert "One token opens one API" in page.locator("dl").inner_text()
+    assert "A token is for one API" in page.locator("dl").inner_text()
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/errors"])

@@ -131,7 +131,7 @@ def test_prepare_waits_for_another_one_through_a_pooler_and_says_so(pooled: str)
         other.rollback()
 
     output, errors = waiting.communicate(timeout=120)
-    assert line == "Another `flask prepare` is at work: waiting for it.\n"
+    assert line == "Another `flask prepare` is running: waiting for it.\n"
     assert waiting.returncode == 0, errors
     assert "The database is up to date." in output
 

@@ -219,7 +219,7 @@ def test_production_seeds_no_demo_clients(empty_database: str) -> None:
         pytest.param(PRODUCTION, ["The demo client demo-admin must not exist in production"], id="demo-clients"),
         pytest.param(
             {**PRODUCTION, "KEYTURN_SECRET_KEYS": "RkVSTkVULUtFWS1PRi0zMi1CWVRFUy1GT1ItVEVTVFM="},
-            ["No token could be signed: the signing key cannot be opened."],
+            ["No token could be signed: the signing key cannot be decrypted."],
             id="another-secret-key",
         ),
     ],
@@ -375,7 +375,7 @@ def test_a_release_that_was_rolled_back_goes_on_with_a_newer_schema_that_serves_
     code, said = prepare_elsewhere(database_url)
 
     assert code == 0, said
-    assert "made by a newer Keyturn (its schema is 9999), which still serves this one" in said
+    assert "created by a newer Keyturn (its schema is 9999), which still supports this one" in said
 
 
 @pytest.mark.parametrize("serves", [None, "9998"])

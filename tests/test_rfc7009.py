@@ -214,7 +214,7 @@ def test_R095_why_a_revocation_did_nothing_is_in_the_trail(admin: Machine) -> No
 
     (event,) = Operator(admin.app).run("explain", answer.headers["X-Request-Id"])["events"]
     assert event["event"] == "token_inactive"
-    assert event["reason"] == "inactive: the token is no JWT, or a part of one"
+    assert event["reason"] == "inactive: the token is not a JWT, or is incomplete"
 
 
 @pytest.mark.parametrize("command", [["tokens", "revoke", "--client"], ["clients", "disable"]])

@@ -65,7 +65,7 @@ def test_the_reason_why_a_token_is_inactive_is_in_the_trail(api: Machine, admin:
     answer = api.introspect("kta_unknown")
 
     unknown, foreign = admin.events(event="token_inactive")
-    assert foreign["reason"] == "inactive: the token is meant for another API than the one that asks"
+    assert foreign["reason"] == "inactive: the token is meant for another API, not the one that introspects it"
     assert "unknown" in unknown["reason"]
     assert unknown["client_id"] == "demo-shipments"
     assert unknown["request_id"] == answer.headers["X-Request-Id"]

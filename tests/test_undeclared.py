@@ -61,7 +61,7 @@ def test_a_scope_that_is_gone_is_named_by_prepare_with_its_clients_until_it_is_t
     app = new_app(file=file)
 
     assert prepared_sentences(app) == [
-        "own.toml does not declare the scope orders:write of shop: declare it, or take it away with"
+        "own.toml does not declare the scope orders:write of shop: declare it, or remove it with"
         " `flask clients update shop --scope 'orders:read'`."
     ]
 
@@ -77,11 +77,11 @@ def test_a_resource_that_is_gone_is_named_with_its_scopes_and_its_api(
     app = new_app(file=file)
 
     assert prepared_sentences(app) == [
-        "own.toml does not declare the scope orders:read of shop: declare it, or take it away with"
+        "own.toml does not declare the scope orders:read of shop: declare it, or remove it with"
         " `flask clients update shop --no-grant`.",
-        "own.toml does not declare the scope orders:write of shop: declare it, or take it away with"
+        "own.toml does not declare the scope orders:write of shop: declare it, or remove it with"
         " `flask clients update shop --no-grant`.",
-        "own.toml does not declare the audience https://orders.example of api: declare it, or take it away with"
+        "own.toml does not declare the audience https://orders.example of api: declare it, or remove it with"
         " `flask clients update api --resource-server none`.",
     ]
 

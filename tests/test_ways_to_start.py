@@ -176,7 +176,7 @@ def test_R002_R104_no_header_of_a_proxy_is_believed_by_gunicorn(
         response = ask(chosen, headers)
 
         assert response.status == 400
-        assert json.loads(response.body)["error_description"] == "This address answers https only.", headers
+        assert json.loads(response.body)["error_description"] == "This address accepts https only.", headers
     assert ask(chosen, "SCRIPT_NAME: /zzz\r\n", "/zzz/oauth/token").status == 404
 
 

@@ -69,7 +69,7 @@ def checked_scope(scope: str) -> str:
         scopes.audiences(scope)  # raises for a word that is declared nowhere
         return " ".join(scopes.words(scope))
     except scopes.UndeclaredScopeError as error:
-        restart = "a server that runs reads it when it is restarted"
+        restart = "a running server reads it when it restarts"
         raise RegistrationError(f"{error}. {what_is_declared()}; {restart}".replace("?. ", "? ")) from error
     except ValueError as error:
         raise RegistrationError(str(error)) from error

@@ -66,7 +66,9 @@ def words(scope: str) -> list[str]:
         ScopeError: For a character that the RFC does not allow, or a space too many.
     """
     if not SCOPE.fullmatch(scope):
-        raise ScopeError("a scope is words of printable ASCII without quotes or backslashes, single spaces between")
+        raise ScopeError(
+            "a scope is words of printable ASCII without quotes or backslashes, separated by single spaces"
+        )
     return list(dict.fromkeys(scope.split(" ")))
 
 
@@ -104,7 +106,7 @@ def choose(asked: str, *, allowed: str, default: str) -> str:
     if foreign:
         raise ScopeError(f"the client is not registered for the scope {foreign[0]}")
     if len(opened) > 1:
-        raise ScopeError("the scope belongs to more than one resource; ask for one token each")
+        raise ScopeError("the scope belongs to more than one resource; request one token for each")
     return " ".join(chosen)
 
 

@@ -21,8 +21,8 @@ from app.settings import current_settings
 from app.storage.database import db, transaction
 
 OTHER_SECRET = (
-    "KEYTURN_SECRET_KEYS of this command does not open the key that signs now ({kid}): the servers have another one, "
-    "and could not open a key that is made here. Nothing was changed. Run the command with the servers' "
+    "KEYTURN_SECRET_KEYS of this command does not decrypt the active signing key ({kid}): the servers use another, "
+    "and could not decrypt a key that is created here. Nothing was changed. Run the command with the servers' "
     "KEYTURN_SECRET_KEYS; check the variable, and in development instance/secret-key."
 )
 LOST = " Only if that secret key is lost, on the servers too: add --lost-secret-key."
@@ -63,7 +63,7 @@ def rotate(*, at_once: bool = False, lost_secret_key: bool = False) -> SigningKe
         keys, moment = all_keys(), now()
         active, waiting = in_state("active", keys, moment), in_state("next", keys, moment)
         if waiting and not at_once:
-            raise RotationError(f"the key {waiting.kid} is published and waits; --now lets it sign at once")
+            raise RotationError(f"the key {waiting.kid} is already published; --now makes it sign at once")
         if not lost_secret_key:
             refuse_another_secret(active, hint=LOST if at_once else "")
         if waiting and not cipher.opens(waiting.private_pem):
@@ -91,7 +91,7 @@ def withdraw(kid: str, *, lost_secret_key: bool = False) -> SigningKey:
         The key that signs from now on, a new one if it was the leaked one that did.
 
     Raises:
-        RotationError: If there is no such key, or it was withdrawn before; if another key has to sign, and
+        RotationError: If there is no such key, or it is already withdrawn; if another key has to sign, and
             this command's secret keys do not open the one that does, unless `lost_secret_key`.
     """
     made = generate()  # before it is known whether it is needed: nobody waits for it with the database locked
@@ -99,7 +99,7 @@ def withdraw(kid: str, *, lost_secret_key: bool = False) -> SigningKey:
         keys, moment = all_keys(), now()
         leaked = next((key for key in keys if key.kid == kid and key.withdrawn_at is None), None)
         if leaked is None:
-            raise RotationError(f"no key has the kid {kid}, or it was withdrawn before")
+            raise RotationError(f"no key has the kid {kid}, or it is already withdrawn")
         was = leaked.state(moment)
         if was == "active" and not lost_secret_key:
             refuse_another_secret(leaked, hint=LOST)

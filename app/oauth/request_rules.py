@@ -41,7 +41,7 @@ def refuse_plain_http() -> None:
     """RFC 6749, section 3.2; the scheme is the one that the client used, seen through the trusted proxies."""
     if current_settings().is_production and not request.is_secure:
         log.error("plain http at %s: is KEYTURN_TRUSTED_PROXIES the number of proxies in front?", request.path)
-        raise RefusedError("invalid_request", "This address answers https only.")
+        raise RefusedError("invalid_request", "This address accepts https only.")
 
 
 def refuse_other_media_types() -> None:

@@ -67,13 +67,13 @@ def show(shown: dict[str, Any], as_json: bool) -> None:
         elif value not in (None, [], {}, 0):
             click.echo(f"{name:28}{moment(value) if name.endswith(('_at', '_before')) else readable(value)}")
     if "client_secret" in shown:
-        click.echo("The secret is shown this once: keep it where your other secrets are.")
+        click.echo("The secret is shown only once: store it with your other secrets.")
 
 
 def show_changes(client: ClientRow, changes: list[Change]) -> None:
     """What changed, and what that means for the tokens that were issued before."""
     if not changes:
-        click.echo("Nothing to change: the client is registered so already.")
+        click.echo("Nothing to change: the client is already registered like that.")
         return
     for change in changes:
         click.echo(f"{change.what}: {readable(change.old) or 'none'} -> {readable(change.new) or 'none'}")
@@ -82,16 +82,16 @@ def show_changes(client: ClientRow, changes: list[Change]) -> None:
         seconds = changed.get("access_token_seconds", client.access_token_seconds)
         seconds = seconds or current_settings().access_token_seconds
         click.echo(
-            f"Tokens that were issued before keep their {' and '.join(stays)} until they expire"
-            f" (their lifetime: {seconds} seconds); `flask tokens revoke --client {client.name}` ends them now."
+            f"Tokens issued before keep their {' and '.join(stays)} until they expire"
+            f" (their lifetime: {seconds} seconds); `flask tokens revoke --client {client.name}` revokes them now."
         )
     if changed.get("grant_types"):
         click.echo(
-            "It gets no token any more. Those that were issued before are valid until they expire;"
-            f" `flask tokens revoke --client {client.name}` ends them now."
+            "It gets no more tokens. Those issued before are valid until they expire;"
+            f" `flask tokens revoke --client {client.name}` revokes them now."
         )
     elif client.scope and not client.grant_types:
-        click.echo("It gets no token, as it was registered without a grant: --grant gives it one.")
+        click.echo("It gets no tokens, as it is registered without a grant: --grant gives it one.")
 
 
 def readable(value: object) -> str:

@@ -68,7 +68,7 @@ def checked(function: Callable[..., None], refusals: tuple[type[Exception], ...]
 def refuse_faults() -> None:
     """Stop a command that would otherwise work with defaults in the place of settings at fault."""
     if faults := current_settings().faults:
-        raise click.ClickException("the configuration is at fault:\n" + "\n".join(faults))
+        raise click.ClickException("the configuration is wrong:\n" + "\n".join(faults))
 
 
 def print_json(document: dict[str, Any]) -> None:

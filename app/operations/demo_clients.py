@@ -40,7 +40,7 @@ def seed_all(settings: config.Settings, *, is_new: bool) -> Iterator[str]:
         if missing := undeclared(demo, settings):
             yield f"The demo client {demo.client_id} is left out: keyturn.toml does not declare {' '.join(missing)}."
         elif changed := seed(demo, is_new=is_new):
-            yield f"The demo client {demo.client_id} is as config.py says again: {', '.join(changed)}."
+            yield f"The demo client {demo.client_id} was changed to what config.py says: {', '.join(changed)}."
     ids = ", ".join(demo.client_id for demo in usable_demos(settings))
     yield f"The demo clients are registered: {ids or 'none'}."
 

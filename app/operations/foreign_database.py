@@ -23,13 +23,13 @@ FOREIGN_CLIENTS = (
     f"For that database {ELSEWHERE.format(and_its_keys='')}"
 )
 FOREIGN_KEYS = (
-    f"{HERE} has a signing key that KEYTURN_SECRET_KEYS (or instance/secret-key) does not open: it looks like "
+    f"{HERE} has a signing key that KEYTURN_SECRET_KEYS (or instance/secret-key) does not decrypt: it looks like "
     "another server's. Nothing was changed in it. "
     f"For that database {ELSEWHERE.format(and_its_keys=' and its KEYTURN_SECRET_KEYS')} "
     "If it is your own, and its secret key is lost: `flask keys rotate --now --lost-secret-key`."
 )
 NOT_SERVED = (
-    "the database was made by a newer Keyturn (its schema is {found}), which does not serve this one ({newest}): "
+    "the database was created by a newer Keyturn (its schema is {found}), which does not support this one ({newest}): "
     "install the newer release again, or restore a backup from before its `flask prepare`"
 )
 

@@ -34,15 +34,15 @@ from app.storage.postgresql import missing_time_outs, without_time_outs
 
 ONE_PREPARES = 9068  # PostgreSQL names advisory locks by number
 LOST_KEY = (
-    "No key in KEYTURN_SECRET_KEYS opens the key that signs, or the next one: set the one that encrypted it. "
-    "If that is lost, `flask keys rotate --now --lost-secret-key` makes a new signing key."
+    "No key in KEYTURN_SECRET_KEYS decrypts the active signing key, or the next one: set the one that encrypted it. "
+    "If that is lost, `flask keys rotate --now --lost-secret-key` creates a new signing key."
 )
 RETRY_SECONDS = 0.2
 
 
 @operator_command("prepare", refusals=(cipher.SealedKeyError, RegistrationError, ForeignDatabaseError))
 def prepare() -> None:
-    """Make the database, the first signing key and, in development, the demo clients."""
+    """Create the database, the first signing key and, in development, the demo clients."""
     with one_at_a_time():
         for sentence in make_ready():
             click.echo(sentence)
@@ -55,7 +55,7 @@ def make_ready() -> Iterator[str]:
     if not is_production:
         foreign_database.refuse_foreign_clients({demo.client_id for demo in config.DEMO_CLIENTS})
     if make_secret_file():
-        yield "A key for the encryption at rest is in instance/secret-key."
+        yield "A new key for encryption at rest is in instance/secret-key."
     if not is_production:
         foreign_database.refuse_foreign_keys()
     yield migrate()
@@ -74,7 +74,7 @@ def look_after_keys() -> Iterator[str]:
     """Encrypt the signing keys with the newest secret key, and say what an operator has to do about them."""
     resealed, closed = rotation.reseal()
     if resealed:
-        yield f"Signing keys encrypted again, with the newest of KEYTURN_SECRET_KEYS: {resealed}."
+        yield f"Signing keys re-encrypted with the newest of KEYTURN_SECRET_KEYS: {resealed}."
     if closed:
         yield LOST_KEY
     alg = current_settings().signing_alg
@@ -91,7 +91,7 @@ def migrate() -> str:
     scripts = ScriptDirectory(current_app.extensions["migrate"].directory)
     newest = str(scripts.get_current_head())
     if newer := foreign_database.find_newer_schema({script.revision for script in scripts.walk_revisions()}, newest):
-        return f"The database was made by a newer Keyturn (its schema is {newer}), which still serves this one."
+        return f"The database was created by a newer Keyturn (its schema is {newer}), which still supports this one."
     flask_migrate.upgrade()
     return "The database is up to date."
 
@@ -102,7 +102,7 @@ def advise_time_outs() -> Iterator[str]:
         with db.engine.connect() as connection:
             missing = missing_time_outs(connection)
         if missing:
-            yield f"PostgreSQL ends no forgotten session of this role (docs/postgresql.md): {' '.join(missing)}"
+            yield f"PostgreSQL never ends a forgotten session of this role (docs/postgresql.md): {' '.join(missing)}"
 
 
 def know_migrations(app: Flask) -> None:
@@ -139,7 +139,7 @@ def make_secret_file() -> bool:
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
     """Wait until no other process prepares this database: by PostgreSQL itself, by a file beside SQLite."""
-    waiting = "Another `flask prepare` is at work: waiting for it."
+    waiting = "Another `flask prepare` is running: waiting for it."
     if db.engine.dialect.name == "postgresql":
         with lock_in_transaction(lambda: click.echo(waiting, err=True)):
             yield

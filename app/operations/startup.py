@@ -22,11 +22,11 @@ from app.settings import current_settings, sign_of_production
 from app.storage.database import db
 from app.storage.failures import cause
 
-ASKS = "(an API: it asks about tokens)"
+ASKS = "(an API: it introspects tokens)"
 ROOT = Path(__file__).parent.parent.parent
 WITHOUT_CONFIGURATION = (
-    "gunicorn runs without Keyturn's configuration, in which its worker and its time-outs are, and believes headers "
-    f"that it should not: start it in {ROOT}, or with --config {ROOT}/gunicorn.conf.py --chdir {ROOT}."
+    "gunicorn runs without Keyturn's configuration: it lacks our worker and time-outs, and trusts headers "
+    f"that it should not. Start it in {ROOT}, or with --config {ROOT}/gunicorn.conf.py --chdir {ROOT}."
 )
 
 
@@ -98,7 +98,7 @@ def faults_at_start(app: Flask) -> list[str]:
         except keystore.NoSigningKeyError as error:
             faults.append(f"No token could be signed: {error}. Is the right key in KEYTURN_SECRET_KEYS?")
         except SQLAlchemyError as error:
-            log.warning("the database does not answer yet: %s", cause(error))
+            log.warning("the database does not respond yet: %s", cause(error))
         finally:
             # The workers are forked from this process, and no connection survives that: SQLite's would lose
             # what a worker writes. The session lets go of its own first.
@@ -112,23 +112,23 @@ def welcome(settings: config.Settings) -> str:
     demos = usable_demos(settings)
     demo = next((each for each in demos if each.client_id == "demo-admin"), None)
     if demo is None:
-        return f"Keyturn answers at {settings.issuer}.\n"
+        return f"Keyturn is running at {settings.issuer}.\n"
     ask = f"curl -s -u {demo.client_id}:{demo.secret} -d grant_type=client_credentials {settings.issuer}/oauth/token"
     pick = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])'"
     clients = "\n".join(f"  {each.client_id:16} {each.secret:42} {each.scope or ASKS}" for each in demos)
     call = f"""
-Call the guarded route with one:
+Call the guarded route with a token:
   TOKEN=$({ask} | {pick})
   curl -s -H "Authorization: Bearer $TOKEN" {settings.issuer}/admin/logs
 
-Be refused, without one:
+Call it without a token, and be refused:
   curl -i {settings.issuer}/admin/logs
 """
     return f"""
-Keyturn answers at {settings.issuer}. The demo clients, with their secrets and scopes:
+Keyturn is running at {settings.issuer}. The demo clients, with their secrets and scopes:
 {clients}
 
-Ask for a token:
+Request a token:
   {ask}
 {call if settings.has_sample_api else ""}
 Ctrl-C stops the server.

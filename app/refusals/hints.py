@@ -25,7 +25,7 @@ MAX_COMPARED_CHARACTERS = 100
 
 def nearly_the_secret(sent: str) -> tuple[tuple[str, str], ...]:
     """What the caller may have meant, each with what is wrong then: always as many, for equal work (R024)."""
-    ends = "the secret ends with a newline" if sent.endswith("\n") else "white space stands around the secret"
+    ends = "the secret ends with a newline" if sent.endswith("\n") else "there is white space around the secret"
     return (
         (sent.strip(), ends),
         (sent.strip("\"' \r\n"), "the secret is in quotes"),
@@ -44,7 +44,7 @@ def odd_id(sent: str) -> str:
         (meant.lower().startswith("kts_"), "its id looks like a secret"),
         (sent.startswith("\ufeff"), "its id begins with a byte order mark"),
         (sent.endswith("\n"), "its id ends with a newline"),
-        (sent != sent.strip(), "white space stands around its id"),
+        (sent != sent.strip(), "there is white space around its id"),
         (sent != meant, "its id is in quotes"),
         (unquote_plus(sent, errors="replace") != sent, "its id is percent-encoded once too often"),
         (meant.lower().startswith("ktc_") and not meant.startswith("ktc_"), "its id is in another case than ktc_"),
@@ -91,5 +91,5 @@ def sent_twice(names: Iterable[str], known: Collection[str]) -> str:
 def unsupported_grant(sent: str, supported: str) -> str:
     """What is wrong with a grant type that is not the one there is."""
     if sent.strip() == supported:
-        return f"white space stands around {supported}"
+        return f"there is white space around {supported}"
     return f"the grant type {shown(sent)} is not supported"

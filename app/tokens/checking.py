@@ -107,10 +107,10 @@ def refuse_revoked(row: Any, token: AccessToken) -> None:
     if row.disabled_at is not None:
         raise InvalidTokenError("the client of the token is disabled")
     if token.generation != row.client_generation:
-        raise InvalidTokenError("all the client's tokens of that time were revoked")
+        raise InvalidTokenError("all tokens issued to the client until then were revoked")
     # What the previous release revoked, it revoked by the clock.
     if row.tokens_not_before != row.ended_until and token.issued_at < row.tokens_not_before:
-        raise InvalidTokenError("all the client's tokens of that time were revoked")
+        raise InvalidTokenError("all tokens issued to the client until then were revoked")
 
 
 def as_claims(row: Any) -> dict[str, Any]:

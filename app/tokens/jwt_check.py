@@ -68,7 +68,7 @@ def verify(text: str) -> AccessToken:
         check_claims(claims)
         return AccessToken.from_claims(claims, kid=signed.headers()["kid"])
     except DecodeError as error:
-        raise InvalidTokenError("the token is no JWT, or a part of one") from error
+        raise InvalidTokenError("the token is not a JWT, or is incomplete") from error
     # RecursionError: thousands of brackets in a row are JSON too. OverflowError: so is a number without end.
     except (JoseError, ValueError, TypeError, RecursionError, OverflowError) as error:
         raise InvalidTokenError(f"the token is malformed: {type(error).__name__}") from error
@@ -100,9 +100,9 @@ def check_claims(claims: Any) -> None:
     # Here only check that the moments are numbers: `check_moments` compares them, each time anew.
     JWTClaimsRegistry(now, MAX_MOMENT, **needed).validate(claims)
     if claims["iss"] != current_settings().issuer:
-        raise InvalidTokenError("the token is another issuer's")
+        raise InvalidTokenError("the token is from another issuer")
     if claims["exp"] > min(claims["iat"] + config.MAX_ACCESS_TOKEN_SECONDS, MAX_MOMENT):
-        raise InvalidTokenError("the token would live longer than any that is issued here")
+        raise InvalidTokenError("the token's lifetime is longer than any that is issued here")
     if type(claims.get(GENERATION, 0)) is not int:
         raise InvalidTokenError("the token's generation is not a number")
     # Authlib splits whatever `scope` is, and a number ends in AttributeError and HTTP 500. The database raises
@@ -120,4 +120,4 @@ def check_moments(claims: Mapping[str, Any]) -> None:
         raise InvalidTokenError(f"the token expired {duration(moment - int(claims['exp']))} ago")
     for name in ("nbf", "iat"):
         if claims.get(name, 0) > moment + LEEWAY_SECONDS:
-            raise InvalidTokenError(f"clock: {name} lies {duration(int(claims[name]) - moment)} ahead")
+            raise InvalidTokenError(f"clock: {name} is {duration(int(claims[name]) - moment)} ahead")
