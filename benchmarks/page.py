@@ -1,4 +1,4 @@
-"""This file is docs/performance.md and its charts, made from the figures that `make bench` has kept."""
+"""`docs/performance.md` and its charts, generated from the figures that `make bench` stores."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure must be, at the most."""
+    """A figure, and the most that it should be."""
 
     what: str
     value: float

@@ -228,7 +228,7 @@ def test_it_says_what_changed_and_what_that_means_for_tokens_that_are_out(operat
         "scope: read:logs write:logs -> read:logs",
         "default_scope: read:logs write:logs -> read:logs",
         "access_token_seconds: none -> 60",
-        "Tokens that were issued before keep their scope and claims and lifetime until they expire"
+        "Tokens issued before keep their scope and claims and lifetime until they expire"
         " (their lifetime: 3600 seconds); `flask tokens revoke --client billing` revokes them now.",
     ]
 

@@ -307,7 +307,7 @@ def test_with_another_secret_key_than_the_servers_no_command_takes_their_signing
 
     said = stranger.is_refused("keys", *[active if word == "KID" else word for word in command])
 
-    assert "the servers have another one" in said
+    assert "the servers use another" in said
     assert ("--lost-secret-key" in said) == (command != ["rotate"])
     assert "Traceback" not in said
     assert [key["kid"] for key in stranger.run("keys", "list")["keys"]] == [active]
@@ -409,10 +409,10 @@ def test_the_secret_keys_can_be_changed_without_losing_the_signing_key(new_app: 
     prepared = with_both.test_cli_runner().invoke(args=["prepare"])
     with_newer = new_app(secret_keys=newer)
 
-    assert "encrypted again" in prepared.stdout
+    assert "re-encrypted" in prepared.stdout
     assert demo(with_newer, "demo-admin").ask().status_code == 200
     assert jwks(with_newer) == before
-    assert "encrypted again" not in with_both.test_cli_runner().invoke(args=["prepare"]).stdout
+    assert "re-encrypted" not in with_both.test_cli_runner().invoke(args=["prepare"]).stdout
 
 
 def test_without_the_right_secret_key_nothing_is_signed_and_checking_goes_on(

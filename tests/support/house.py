@@ -79,7 +79,7 @@ def picture() -> str:
             ]
     head = '<marker id="head" markerWidth="8" markerHeight="8" refX="4" refY="4" orient="auto">'
     head += '<path d="M0 0L8 4L0 8z"/></marker>'
-    title = "The floors of app/: imports point down"
+    title = "The layers of app/: imports point down"
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{title}">',
