@@ -123,7 +123,7 @@ def test_a_port_in_use_is_one_sentence(project: Path, tmp_path: Path) -> None:
 
     said = refused.stderr.splitlines()
     assert refused.returncode == 2
-    assert f"Port {port} is in use. Stop what listens there, or choose another port: PORT=8123 make run" in said
+    assert f"Port {port} is in use. Stop the program that uses it, or choose another port: PORT=8123 make run" in said
     assert "gunicorn" not in refused.stdout + refused.stderr
 
 
@@ -162,7 +162,7 @@ def test_a_python_that_cannot_make_environments_is_named_before_it_fails(tmp_pat
 def test_no_python_at_all_is_one_sentence(tmp_path: Path) -> None:
     refused = make(copied(tmp_path / "project"), "run", "PYTHON=python9")
 
-    assert "There is no python9 here: install Python 3.11 or newer." in refused.stderr
+    assert "python9 was not found: install Python 3.11 or newer." in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""What keeps a server running, and lets others see what it does."""
+"""What an operator does: every `flask` command, and the checks at start."""

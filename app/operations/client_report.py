@@ -1,4 +1,4 @@
-"""What `flask clients …` prints of a client: its registration, its secrets by name and times, and changes."""
+"""What `flask clients …` prints about a client: its registration, the names and times of its secrets, its changes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHOWN = (
     "disabled_at",
     "tokens_not_before",
 )
-# What a token says or is, in the words of a sentence: a change reaches only tokens that are issued later.
+# The settings of a token, as words in a sentence: a change applies only to tokens issued later.
 IN_A_TOKEN = {
     "scope": "scope",
     "claims": "claims",
@@ -37,7 +37,7 @@ IN_A_TOKEN = {
 
 
 def describe(client: ClientRow) -> dict[str, Any]:
-    """A client as the commands show it; its secrets by name and times only."""
+    """A client as the commands show it, with only the names and times of its secrets."""
     described = {name: getattr(client, name) for name in SHOWN} | {"grant_types": client.grant_types.split()}
     return described | {"secrets": [describe_secret(secret) for secret in client.secrets]}
 
@@ -48,7 +48,7 @@ def describe_secret(secret: ClientSecret) -> dict[str, Any]:
 
 
 def describe_changes(changes: list[Change]) -> dict[str, Any]:
-    """What changed, in the words of `describe`."""
+    """The changes, with the names that `describe` uses."""
     found: dict[str, Any] = {each.what: {"old": each.old, "new": each.new} for each in changes}
     if grant := found.get("grant_types"):
         found["grant_types"] = {when: words.split() for when, words in grant.items()}
@@ -71,7 +71,7 @@ def show(shown: dict[str, Any], as_json: bool) -> None:
 
 
 def show_changes(client: ClientRow, changes: list[Change]) -> None:
-    """What changed, and what that means for the tokens that were issued before."""
+    """Print the changes, and what they mean for tokens issued before."""
     if not changes:
         click.echo("Nothing to change: the client is already registered like that.")
         return

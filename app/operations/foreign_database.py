@@ -1,6 +1,6 @@
-"""Whose database is it? What `flask prepare` looks at before it changes anything.
+"""Checks of whose database this is, before `flask prepare` changes anything.
 
-A command that runs without the environment of the servers is in development, and its database may be theirs.
+A command without the servers' environment is in development, and its database may be theirs.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ NOT_SERVED = (
 
 
 class ForeignDatabaseError(Exception):
-    """A database that this command must not prepare; the text says why, and what to do."""
+    """A database that this command must not prepare; the message says why, and what to do."""
 
 
 def refuse_foreign_clients(demos: Set[str]) -> None:
-    """Refuse a database that has clients and none of the demo clients, which would be registered there.
+    """Refuse a database that has clients but no demo client: the demo clients would be registered there.
 
-    A server in production does not start beside a demo client.
+    A production server does not start if a demo client exists.
 
     Args:
         demos: The ids of the demo clients that would be registered.
@@ -53,7 +53,7 @@ def refuse_foreign_clients(demos: Set[str]) -> None:
 
 
 def refuse_foreign_keys() -> None:
-    """Refuse a database whose present or next key this process cannot open: most likely it is another server's."""
+    """Refuse a database whose active or next key this process cannot decrypt: most likely it is another server's."""
     if not inspect(db.engine).has_table(SigningKey.__tablename__):
         return
     in_use = or_(SigningKey.retired_at.is_(None), SigningKey.retired_at > now())
@@ -62,20 +62,20 @@ def refuse_foreign_keys() -> None:
 
 
 def read(query: Select[str]) -> Sequence[str]:
-    """By a connection that is closed at once: the session's would hold a lock for which the migrations wait."""
+    """Read on a connection that is closed at once: the session's would hold a lock for which the migrations wait."""
     with db.engine.connect() as connection:
         return connection.scalars(query).all()
 
 
 def find_newer_schema(known: Set[str], newest: str) -> str | None:
-    """The revision of the database, if this code does not know it and is served by it.
+    """The revision of the database, if it is newer than this code and supports it.
 
     Args:
         known: The revisions that this code knows.
         newest: The newest of them.
 
     Raises:
-        ForeignDatabaseError: If this code does not know it, and it does not serve this code.
+        ForeignDatabaseError: If it is newer than this code and does not support it.
     """
     found = schema_revision.find_revision()
     if found is None or found in known:
