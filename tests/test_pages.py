@@ -185,7 +185,7 @@ def test_in_development_the_command_of_a_page_names_a_demo_client_and_in_product
 def test_the_page_on_a_wrong_client_holds_for_the_demo_clients_too(app: Flask) -> None:
     page = text_of(app.test_client().get("/errors/invalid_client").text)
 
-    assert "an id with ktc_; those of the demo clients are names, as demo-admin" in page
+    assert "an id with ktc_; a demo client's id is a name, such as demo-admin" in page
     assert all(not demo.client_id.startswith("ktc_") for demo in config.DEMO_CLIENTS)
 
 
