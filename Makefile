@@ -56,7 +56,7 @@ format: .venv/ready-dev ## Format the code, and fix what the linter can fix.
 	@$(RUN) ruff format
 	@$(RUN) ruff check --fix
 
-docs: .venv/ready-dev ## Write the generated documents: two pages and a picture of docs/, and the Postman collection.
+docs: .venv/ready-dev ## Write the generated documents: two pages and a picture in docs/, and the Postman collection.
 	@$(RUN) tests.support.documents
 
 LOCK := $(RUN) uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet

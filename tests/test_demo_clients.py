@@ -95,7 +95,7 @@ def test_a_scope_that_is_declared_nowhere_is_named(app: Flask, monkeypatch: pyte
     [
         ({"token_format": "JWT"}, "a token's format is one of jwt, opaque"),
         ({"access_token_seconds": 0}, "a lifetime is 1 to 86400 seconds"),
-        ({"default_scope": "read:logs"}, "the default scope is more than the scope"),
+        ({"default_scope": "read:logs"}, "the default scope has words that are not in the scope"),
         ({"scope": "reports:read shipments:read"}, "name a default scope"),
         ({"secret": "two words"}, "a secret is letters, digits and . _ ~ -"),
         ({"secret": ""}, "a secret is letters, digits and . _ ~ -"),

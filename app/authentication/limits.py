@@ -74,7 +74,7 @@ class Limits:
         if self.address and not self._has_named_missing_address:
             self._has_named_missing_address = True
             what = "is not an IP address" if text else "is unknown, as over a unix socket"
-            message = "the client's address %s: KEYTURN_LIMIT_ADDRESS does not hold; is KEYTURN_TRUSTED_PROXIES right?"
+            message = "the client's address %s: KEYTURN_LIMIT_ADDRESS does not apply; is KEYTURN_TRUSTED_PROXIES right?"
             log.error(message, what)
 
     def _count(self, count: Callable[[FixedWindowRateLimiter], Result]) -> Result:

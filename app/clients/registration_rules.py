@@ -97,7 +97,7 @@ def checked_default(default: str | None, scope: str) -> str:
         )
     chosen = checked_scope(scope if default is None else default)
     if not set(chosen.split()) <= set(scope.split()):
-        raise RegistrationError("the default scope is more than the scope")
+        raise RegistrationError("the default scope has words that are not in the scope")
     if len(scopes.audiences(chosen.split())) > 1:
         raise RegistrationError("the default scope belongs to more than one resource")
     return chosen

@@ -47,7 +47,7 @@ def refuse_plain_http() -> None:
 def refuse_other_media_types() -> None:
     """RFC 6749, section 4.4.2. Authlib would also read multipart, and call JSON an unsupported grant."""
     if request.mimetype != FORM:
-        reason = f"{sent_instead(request.mimetype)}, a form is needed"
+        reason = f"{sent_instead(request.mimetype)}, a form is required"
         raise RefusedError("invalid_request", f"Send the parameters as {FORM}.", reason=reason, status=415)
 
 

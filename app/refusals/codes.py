@@ -7,8 +7,8 @@ from app.refusals.error_code import Code
 CREDENTIALS = '-u "$CLIENT_ID:$CLIENT_SECRET"'
 IN_FORM = '-d "client_id=$CLIENT_ID" --data-urlencode "client_secret=$CLIENT_SECRET"'
 GRANT = "-d grant_type=client_credentials"
-TOKEN_REQUEST = f'curl -s {CREDENTIALS} {GRANT} "$ISSUER/oauth/token"'
-SCOPED_TOKEN_REQUEST = f'curl -s {CREDENTIALS} {GRANT} -d "scope=$SCOPE" "$ISSUER/oauth/token"'
+REQUEST = f'curl -s {CREDENTIALS} {GRANT} "$ISSUER/oauth/token"'
+REQUEST_WITH_SCOPE = f'curl -s {CREDENTIALS} {GRANT} -d "scope=$SCOPE" "$ISSUER/oauth/token"'
 
 
 CODES = {
@@ -29,7 +29,7 @@ CODES = {
             ("GET was used.", "The endpoints below `/oauth/` take POST only."),
             ("Plain http was used in production.", "Use https; the operator checks `KEYTURN_TRUSTED_PROXIES`."),
         ),
-        TOKEN_REQUEST,
+        REQUEST,
         "RFC 6749, section 5.2",
         (405, 413, 415),
     ),
@@ -90,7 +90,7 @@ CODES = {
             ("It requests `refresh_token`.", "There is none: request a new token with the id and the secret."),
             ("The value is misspelt.", "It is `client_credentials`, with an underscore."),
         ),
-        TOKEN_REQUEST,
+        REQUEST,
         "RFC 6749, section 5.2",
     ),
     "invalid_scope": Code(
@@ -107,7 +107,7 @@ CODES = {
             ("The words belong to two APIs.", "A token is for one API: request one for each."),
             ("The words are separated by commas or by two spaces.", "Separate them by exactly one space."),
         ),
-        SCOPED_TOKEN_REQUEST,
+        REQUEST_WITH_SCOPE,
         "RFC 6749, sections 3.3 and 5.2",
     ),
     "invalid_token": Code(
@@ -142,7 +142,7 @@ CODES = {
                 "The operator adds it with `flask clients update`.",
             ),
         ),
-        SCOPED_TOKEN_REQUEST,
+        REQUEST_WITH_SCOPE,
         "RFC 6750, section 3.1",
     ),
     "access_denied": Code(
@@ -150,7 +150,7 @@ CODES = {
         "The request is not allowed.",
         "The access token is valid, but the API does not allow this request. No other scope would change that.",
         (("The API has a rule of its own, such as whose data a client may read.", "Ask the operator of the API."),),
-        TOKEN_REQUEST,
+        REQUEST,
         "RFC 6749, section 4.1.2.1",
     ),
     "not_found": Code(

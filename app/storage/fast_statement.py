@@ -55,7 +55,7 @@ class Statement:
 
         Raises:
             DBAPIError: If the database does not do it.
-            TooManyWaitError: If too many threads already wait for the database.
+            TooManyWaitError: If too many threads wait for the database already.
         """
         return [self.found._make(row) for row in current_connections().execute(self, values)]
 
