@@ -158,7 +158,7 @@ def test_nothing_to_change_is_said_and_writes_no_event(operator: Operator, optio
         (["--scope", "read:lgos"], "did you mean read:logs?"),
         (["--scope", "read:logs  write:logs"], "single spaces"),
         (["--scope", "read:logs shipments:read"], "name a default scope"),
-        (["--default-scope", "reports:read"], "more than the scope"),
+        (["--default-scope", "reports:read"], "not in the scope"),
         (["--default-scope", ""], "--default-scope is empty"),
         (["--lifetime", "0"], "1 to 86400"),
         (["--lifetime", "86401"], "1 to 86400"),

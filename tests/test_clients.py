@@ -70,7 +70,7 @@ def test_every_option_of_create_is_kept(operator: Operator) -> None:
         ),
         pytest.param(["--scope", "read:lgos"], "a running server reads it when it restarts", id="restart"),
         pytest.param(["--scope", "read:logs " * 200], "at most 1024", id="scope-too-long"),
-        pytest.param(["--scope", "read:logs", "--default-scope", "write:logs"], "more than the scope", id="default"),
+        pytest.param(["--scope", "read:logs", "--default-scope", "write:logs"], "not in the scope", id="default"),
         pytest.param(["--scope", "read:logs shipments:read"], "name a default scope", id="two-resources"),
         pytest.param(
             ["--scope", "read:logs shipments:read", "--default-scope", "read:logs shipments:read"],

@@ -385,7 +385,7 @@ def test_R025_no_limit_takes_all_clients_for_one_address(
     assert guess(app, "demo-admin", 3, address=address) == [401, 401, 429]
     assert right(app, "demo-admin", address=address) == 200
 
-    (line,) = [record.message for record in caplog.records if "KEYTURN_LIMIT_ADDRESS does not hold" in record.message]
+    (line,) = [record.message for record in caplog.records if "KEYTURN_LIMIT_ADDRESS does not apply" in record.message]
     assert "KEYTURN_TRUSTED_PROXIES" in line
 
 
