@@ -1,1 +1,1 @@
-"""What an operator does: every `flask` command, and the checks at start."""
+"""What an operator does: the `flask` commands, and the checks when a server starts."""

@@ -1,7 +1,7 @@
 """What all Keyturn's `flask` commands have in common: `CommandGroup` and `@operator_command`.
 
-They refuse to run with wrong settings, print one JSON document with --json, and on an error end with one
-sentence and exit code 1.
+They refuse to run with settings at fault, print one JSON document with --json, and end with one
+sentence and exit code 1 when something is refused.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def checked(function: Callable[..., None], refusals: tuple[type[Exception], ...]
 
 
 def refuse_faults() -> None:
-    """Stop a command that would otherwise run with defaults in place of wrong settings."""
+    """Stop a command that would otherwise use defaults in place of settings at fault."""
     if faults := current_settings().faults:
         raise click.ClickException("the configuration is wrong:\n" + "\n".join(faults))
 
@@ -76,5 +76,5 @@ def print_json(document: dict[str, Any]) -> None:
 
 
 def moment(at: int) -> str:
-    """Seconds since the epoch, in a form for people."""
+    """Seconds since the epoch as text, in UTC."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -95,4 +95,4 @@ def new_secret(as_json: bool) -> None:
         click.echo(secret)
 
 
-keys.add_command(new_secret)  # not by `keys.command`: it must run with wrong settings too, as it may be what fixes them
+keys.add_command(new_secret)  # not by `keys.command`: it runs whatever is wrong, and may be the fix

@@ -1,4 +1,4 @@
-"""What a server checks when it starts, and what it prints for a newcomer."""
+"""What a server checks when it starts, and what it then prints for a newcomer."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def check_hosts(settings: config.Settings, hosts: Iterable[str]) -> None:
 
     Args:
         settings: The settings of this server.
-        hosts: The addresses at which it listens, names or numbers, without unix sockets.
+        hosts: The addresses that it listens at, names or numbers; not the path of a unix socket.
     """
     outside = next((host for host in hosts if not is_loopback(host)), None)
     sign = sign_of_production(settings) or (outside and f"this server listens at {outside}, beyond loopback")
@@ -80,7 +80,7 @@ def is_gunicorn_without_our_worker() -> bool:
 
 
 def faults_at_start(app: Flask) -> list[str]:
-    """Why this server must not start; a database that does not respond is no reason, as it may recover."""
+    """Why this server must not start; a database that does not respond is no reason, as it may come up later."""
     with app.app_context():
         faults = list(current_settings().faults)
         if faults:
@@ -100,8 +100,8 @@ def faults_at_start(app: Flask) -> list[str]:
         except SQLAlchemyError as error:
             log.warning("the database does not respond yet: %s", cause(error))
         finally:
-            # The workers are forked from this process, and no connection survives a fork: SQLite's would lose
-            # what a worker writes. The session closes its own first.
+            # The workers are forked from this process, and no connection survives that: SQLite's would lose
+            # what a worker writes. The session releases its own first.
             db.session.remove()
             db.engine.dispose()
         return faults
