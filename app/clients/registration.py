@@ -36,7 +36,7 @@ def register(
         name: 1 to 64 letters, digits, dots, dashes and underscores; unique.
         scope: What it may ever request; empty for a client without a grant.
         default_scope: What it gets if it requests none; all of `scope` if that is one resource's.
-        access_token_seconds: How long its tokens are valid; None for the server's setting.
+        access_token_seconds: How long its tokens live; None for the server's setting.
         auth_method: The only method by which it may authenticate; None: Basic or form.
         grant_types: `client_credentials`, or empty for a client that never gets a token.
         token_format: `jwt` or `opaque`.

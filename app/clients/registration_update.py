@@ -41,7 +41,7 @@ class Wanted:
         name: A new name; the id never changes.
         scope: What the client may ever request. A default scope that is not given follows: see `next_scopes`.
         default_scope: What it gets if it requests none.
-        access_token_seconds: How long its tokens are valid, in seconds; `default` for the server's setting.
+        access_token_seconds: How long its tokens live, in seconds; `default` for the server's setting.
         auth_method: The only method by which it may authenticate; `any`: Basic or form.
         has_grant: Whether it may get tokens at all.
         token_format: `jwt` or `opaque`.
