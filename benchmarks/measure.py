@@ -164,10 +164,10 @@ class Bench:
         with gunicorn("app", self.es256.environment, 2) as server:
             request = self.es256.token("jwt")(server)
             figure = server.measure(request, self.size.seconds)
-            before, asked = server.memory(), 0.0
-            while asked < self.size.requests:
-                asked += server.measure(request, self.size.seconds).rate * (self.size.seconds + 2)
-            return {"before": before, "after": server.memory(), "requests": asked, "rate": figure.rate}
+            before, sent = server.memory(), 0.0
+            while sent < self.size.requests:
+                sent += server.measure(request, self.size.seconds).rate * (self.size.seconds + 2)
+            return {"before": before, "after": server.memory(), "requests": sent, "rate": figure.rate}
 
     def imports(self) -> dict[str, float]:
         """CPU seconds of `import wsgi`, and of the libraries alone; the best of five each."""
@@ -182,7 +182,7 @@ class Bench:
 
     def profile(self) -> dict[str, float]:
         """Where the time of an ES256 token goes: of each package its share."""
-        return shares(self.es256.environment, register.asking("jwt", self.es256.clients)[0])
+        return shares(self.es256.environment, register.callers("jwt", self.es256.clients)[0])
 
 
 def site_file(site: Site) -> str:

@@ -27,7 +27,7 @@ from benchmarks.server import ROOT, clean_environment
 
 AUDIENCE = "https://auth.example.com"
 SECRET = "kts_one-secret-for-all-of-them"
-ASKING = 10  # so many clients ask in turn, however many there are
+CALLERS = 10  # so many clients ask in turn, however many there are
 BATCH = 20_000
 RARELY = "1000000/second"  # limits that are on, and out of reach
 
@@ -56,9 +56,9 @@ def basic(client_id: str) -> str:
     return "Basic " + base64.b64encode(f"{client_id}:{SECRET}".encode()).decode()
 
 
-def asking(kind: str, count: int) -> list[str]:
+def callers(kind: str, count: int) -> list[str]:
     """The ids of the clients that ask, evenly spread among those that are registered."""
-    return [f"ktc_{kind}-{number * count // ASKING}" for number in range(ASKING)]
+    return [f"ktc_{kind}-{number * count // CALLERS}" for number in range(CALLERS)]
 
 
 def register(environment: Mapping[str, str], count: int) -> None:
@@ -91,8 +91,8 @@ def issue(environment: Mapping[str, str], owners: int, *, tokens: int = 0, expir
 
 def client(name: str) -> dict[str, Any]:
     moment = int(time.time())
-    asks = {"scope": "read:logs", "default_scope": "", "grant_types": "client_credentials", "claims": {}}
-    return {"client_id": f"ktc_{name}", "name": name, "created_at": moment, "tokens_not_before": 0, **asks}
+    more = {"scope": "read:logs", "default_scope": "", "grant_types": "client_credentials", "claims": {}}
+    return {"client_id": f"ktc_{name}", "name": name, "created_at": moment, "tokens_not_before": 0, **more}
 
 
 def opaque(number: int, expires_at: int) -> dict[str, Any]:

@@ -174,14 +174,14 @@ class Machine:
     client_id: str
     secret: str
 
-    def ask(self, **form: str) -> TestResponse:
+    def request_token(self, **form: str) -> TestResponse:
         """Ask for a token with HTTP Basic."""
         return self.post("/oauth/token", **{"grant_type": "client_credentials", **form})
 
     def token(self, **form: str) -> str:
-        answer = self.ask(**form)
-        assert answer.status_code == 200, answer.text
-        return str(answer.json["access_token"])
+        response = self.request_token(**form)
+        assert response.status_code == 200, response.text
+        return str(response.json["access_token"])
 
     def get(self, path: str, token: str) -> TestResponse:
         return self.app.test_client().get(path, headers={"Authorization": f"Bearer {token}"})
@@ -200,13 +200,13 @@ class Machine:
             path, method=method, headers={"Authorization": f"Bearer {token}"}, **more
         )  # fmt: skip
 
-    def events(self, **asked: str) -> list[dict[str, Any]]:
+    def events(self, **query: str) -> list[dict[str, Any]]:
         """The audit trail, newest first, as an administrator reads it."""
         admin = demo(self.app, "demo-admin")
-        answer = self.app.test_client().get(
-            "/admin/logs", query_string=asked, headers={"Authorization": f"Bearer {admin.token()}"}
+        response = self.app.test_client().get(
+            "/admin/logs", query_string=query, headers={"Authorization": f"Bearer {admin.token()}"}
         )
-        return list(answer.json["events"])
+        return list(response.json["events"])
 
 
 @dataclass
@@ -294,7 +294,7 @@ class LiveServer:
         return code
 
 
-def answers(url: str) -> bool:
+def responds(url: str) -> bool:
     try:
         urllib.request.urlopen(url, timeout=5).close()
     except urllib.error.HTTPError as error:
@@ -329,7 +329,7 @@ def live_servers() -> Iterator[Callable[..., LiveServer]]:
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
         server = LiveServer(process, f"http://127.0.0.1:{port}", environment, log)
         servers.append(server)
-        wait_for(lambda: process.poll() is not None or answers(server.url))
+        wait_for(lambda: process.poll() is not None or responds(server.url))
         return server
 
     yield start

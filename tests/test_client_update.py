@@ -212,9 +212,9 @@ def test_a_change_counts_from_the_next_request_and_issued_tokens_stay(operator: 
     operator.run("clients", "update", "billing", "--scope", "write:logs", "--lifetime", "60")
 
     assert billing.get("/admin/logs", before).status_code == 200
-    answer = billing.ask()
-    assert (answer.json["scope"], answer.json["expires_in"]) == ("write:logs", 60)
-    assert billing.ask(scope="read:logs").json["error"] == "invalid_scope"
+    response = billing.request_token()
+    assert (response.json["scope"], response.json["expires_in"]) == ("write:logs", 60)
+    assert billing.request_token(scope="read:logs").json["error"] == "invalid_scope"
 
 
 @pytest.mark.usefixtures("billing")

@@ -179,7 +179,7 @@ def test_an_argument_that_is_no_text_is_refused(operator: Operator) -> None:
 def test_names_differ_by_case(operator: Operator) -> None:
     operator.register("billing", "--scope", "read:logs")
 
-    assert operator.register("Billing", "--scope", "read:logs").ask().status_code == 200
+    assert operator.register("Billing", "--scope", "read:logs").request_token().status_code == 200
 
 
 def test_every_command_takes_the_name_or_the_id(operator: Operator) -> None:
@@ -240,7 +240,7 @@ def test_an_overlap_out_of_bounds_is_refused(operator: Operator, overlap: str) -
     said = operator.is_refused("clients", "rotate-secret", "billing", "--overlap", overlap)
 
     assert "0 to 604800" in said
-    assert machine.ask().status_code == 200
+    assert machine.request_token().status_code == 200
 
 
 def test_rotation_never_lengthens_the_life_of_an_old_secret(operator: Operator) -> None:
@@ -269,12 +269,12 @@ def test_live_secrets_are_bounded_and_ended_ones_make_room(operator: Operator) -
 
     said = operator.is_refused("clients", "rotate-secret", "billing", "--overlap", "600")
     assert "8 secrets that still work" in said
-    assert machine.ask().status_code == 200
+    assert machine.request_token().status_code == 200
 
     for _ in range(3):
         rotated = operator.run("clients", "rotate-secret", "billing")
         assert len(rotated["secrets"]) <= MAX_SECRETS
-        assert Machine(operator.app, machine.client_id, rotated["client_secret"]).ask().status_code == 200
+        assert Machine(operator.app, machine.client_id, rotated["client_secret"]).request_token().status_code == 200
 
 
 def test_delete_takes_the_secrets_with_it(operator: Operator) -> None:
@@ -291,15 +291,15 @@ def test_a_client_without_any_secret_is_refused_like_one_with_a_wrong_secret(ope
     with operator.app.app_context(), transaction():
         db.session.execute(delete(ClientSecret))
 
-    answer = machine.ask()
+    response = machine.request_token()
 
-    assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
+    assert (response.status_code, response.json["error"]) == (401, "invalid_client")
 
 
 def test_the_last_use_of_a_secret_is_known_within_the_next_batch(operator: Operator) -> None:
     machine = operator.register("billing", "--scope", "read:logs")
     with time_machine.travel(now(), tick=False):
-        machine.ask()
+        machine.request_token()
         machine.events()  # writes the batch
 
         (secret,) = operator.run("clients", "show", "billing")["secrets"]

@@ -34,11 +34,11 @@ def test_a_demo_client_that_was_edited_takes_effect_at_the_next_prepare(
     edit(monkeypatch, "demo-reporting", secret=MINE, scope="reports:read inventory:read", access_token_seconds=77)
 
     said = prepare(app)
-    issued = Machine(app, "demo-reporting", MINE).ask().json
+    issued = Machine(app, "demo-reporting", MINE).request_token().json
 
     assert "demo-reporting is as config.py says again: scope, default_scope, access_token_seconds, secret." in said
     assert (issued["scope"], issued["expires_in"]) == ("reports:read inventory:read", 77)
-    assert before.ask().status_code == 401
+    assert before.request_token().status_code == 401
     assert before.get("/internal/reports", old_token).status_code == 401
     assert "again" not in prepare(app)
 
@@ -52,7 +52,7 @@ def test_whatever_was_edited_is_named(app: Flask, monkeypatch: pytest.MonkeyPatc
     edit(monkeypatch, "demo-partner", **changes)
 
     assert f"demo-partner is as config.py says again: {next(iter(changes))}." in prepare(app)
-    assert demo(app, "demo-partner").ask().status_code == 200
+    assert demo(app, "demo-partner").request_token().status_code == 200
     assert "again" not in prepare(app)
 
 
@@ -63,7 +63,7 @@ def test_the_secret_that_is_printed_works_after_a_rotation(app: Flask, operator:
     said = prepare(app)
 
     assert "demo-admin is as config.py says again: secret." in said
-    assert demo(app, "demo-admin").ask().status_code == 200
+    assert demo(app, "demo-admin").request_token().status_code == 200
 
 
 def test_an_untouched_demo_client_is_left_alone_and_one_that_was_disabled_stays_so(
@@ -75,7 +75,7 @@ def test_an_untouched_demo_client_is_left_alone_and_one_that_was_disabled_stays_
     said = prepare(app)
 
     assert "again" not in said
-    assert demo(app, "demo-brief").ask().status_code == 401
+    assert demo(app, "demo-brief").request_token().status_code == 401
     assert demo(app, "demo-admin").get("/admin/logs", token).status_code == 200
 
 

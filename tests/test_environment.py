@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, SECRET_KEY, LiveServer, answers, free_port, wait_for
+from tests.conftest import ROOT, SECRET_KEY, LiveServer, free_port, responds, wait_for
 
 MUST_BE_SAID = "KEYTURN_ENV must be set to production, or to development if that is meant"
 
@@ -107,7 +107,7 @@ def test_on_loopback_nothing_has_to_be_said(prepared: Callable[[str], str], tmp_
             stderr=output,
         )
     try:
-        wait_for(lambda: process.poll() is not None or answers(f"http://localhost:{port}"))
+        wait_for(lambda: process.poll() is not None or responds(f"http://localhost:{port}"))
         assert process.poll() is None, log.read_text(encoding="utf-8")
     finally:
         process.terminate()

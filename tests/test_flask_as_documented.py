@@ -108,7 +108,12 @@ def test_no_guarded_response_is_stored_unless_its_route_says_so(extended: Flask)
 def test_no_response_is_taken_for_another_type(extended: Flask) -> None:
     admin = demo(extended, "demo-admin")
 
-    responses = [admin.ask(), admin.get("/inventory", admin.token()), admin.get("/nowhere", "x"), admin.ask(scope="x")]
+    responses = [
+        admin.request_token(),
+        admin.get("/inventory", admin.token()),
+        admin.get("/nowhere", "x"),
+        admin.request_token(scope="x"),
+    ]
     responses += [extended.test_client().get(path) for path in ("/.well-known/jwks.json", "/openapi.json", "/errors/")]
 
     assert {response.headers["X-Content-Type-Options"] for response in responses} == {"nosniff"}
@@ -246,4 +251,4 @@ def test_a_guarded_route_has_a_limit_of_its_own(new_app: Callable[..., Flask]) -
     assert "KEYTURN_LIMIT_API" in refused.json["hint"]
     assert partner.get("/inventory", partner.token()).status_code == 200
     assert admin.get("/inventory", "x").status_code == 401
-    assert admin.ask().status_code == 200
+    assert admin.request_token().status_code == 200

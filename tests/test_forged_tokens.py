@@ -25,14 +25,14 @@ def shown_everywhere(app: Flask, token: str) -> tuple[int, object, int]:
     """What a guarded route, introspection and revocation answer."""
     admin, api = demo(app, "demo-admin"), demo(app, "demo-shipments")
     guarded = admin.get("/admin/logs", token)
-    asked, revoked = api.introspect(token), admin.revoke(token)
+    introspection, revoked = api.introspect(token), admin.revoke(token)
     if guarded.status_code == 401:
         assert guarded.json["error"] == "invalid_token"
         assert guarded.headers["WWW-Authenticate"].startswith('Bearer realm="keyturn", error="invalid_token"')
-    assert asked.status_code == 200
+    assert introspection.status_code == 200
     return (
         guarded.status_code,
-        asked.json if asked.json == {"active": False} else asked.json["active"],
+        introspection.json if introspection.json == {"active": False} else introspection.json["active"],
         revoked.status_code,
     )
 

@@ -32,12 +32,12 @@ def shop(operator: Operator, token_format: str) -> Machine:
 
 
 def test_R044_R051_R052_R056_the_answer_is_the_same_but_for_the_token(shop: Machine, token_format: str) -> None:
-    answer = shop.ask()
+    response = shop.request_token()
 
-    body = dict(answer.json)
+    body = dict(response.json)
     assert re.fullmatch(FORMATS[token_format], body.pop("access_token"))
     assert body == {"token_type": "Bearer", "expires_in": 60, "scope": "inventory:read"}
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert response.headers["Cache-Control"] == "no-store"
 
 
 def test_R098_it_opens_the_routes_of_its_scope(shop: Machine) -> None:
@@ -48,21 +48,21 @@ def test_R098_it_opens_the_routes_of_its_scope(shop: Machine) -> None:
 
 
 def test_R101_a_scope_that_it_lacks_is_403_with_the_same_challenge(shop: Machine) -> None:
-    answer = shop.send("PUT", "/inventory/pallet", shop.token(), json={"quantity": 3})
+    response = shop.send("PUT", "/inventory/pallet", shop.token(), json={"quantity": 3})
 
-    assert (answer.status_code, answer.json["error"]) == (403, "insufficient_scope")
-    assert answer.headers["WWW-Authenticate"].endswith('scope="inventory:write"')
+    assert (response.status_code, response.json["error"]) == (403, "insufficient_scope")
+    assert response.headers["WWW-Authenticate"].endswith('scope="inventory:write"')
 
 
 def test_R043_R050_the_rules_of_scope_are_the_same(shop: Machine) -> None:
-    assert shop.ask(scope="inventory:read read:logs").json["error"] == "invalid_scope"
-    assert shop.ask(scope="inventory:read shipments:read").json["error"] == "invalid_scope"
+    assert shop.request_token(scope="inventory:read read:logs").json["error"] == "invalid_scope"
+    assert shop.request_token(scope="inventory:read shipments:read").json["error"] == "invalid_scope"
 
 
 def test_R103_it_opens_one_api_only(shop: Machine) -> None:
-    answer = shop.get("/inventory", shop.token(scope="shipments:read"))
+    response = shop.get("/inventory", shop.token(scope="shipments:read"))
 
-    assert (answer.status_code, answer.json["error"]) == (401, "invalid_token")
+    assert (response.status_code, response.json["error"]) == (401, "invalid_token")
 
 
 def test_R069_it_ends_with_its_life(shop: Machine) -> None:

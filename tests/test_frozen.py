@@ -26,8 +26,8 @@ import pytest
 
 from app.storage.database import ONE_WRITER
 from tests.conftest import ROOT, SECRET_KEY, LiveServer, wait_for
-from tests.support.calling import FORM, ask, call, token
-from tests.test_drills import ask as status_of_a_token
+from tests.support.calling import FORM, call, send_form, token
+from tests.test_drills import status_of_a_token
 
 REQUESTS = 12
 WAITING = 6  # of gunicorn's 8 threads
@@ -87,12 +87,12 @@ def test_keys_metadata_and_pages_respond_while_a_frozen_postgresql_holds_every_t
 
     with ThreadPoolExecutor(REQUESTS) as pool:
         with stopped(pid):
-            asked = [pool.submit(status_of_a_token, server) for _ in range(REQUESTS)]
-            wait_for(lambda: len(split(asked)[0]) >= REQUESTS - WAITING)
-            refused_at_once, waiting = split(asked)
+            requests = [pool.submit(status_of_a_token, server) for _ in range(REQUESTS)]
+            wait_for(lambda: len(split(requests)[0]) >= REQUESTS - WAITING)
+            refused_at_once, waiting = split(requests)
             responses = [call(server, "GET", path)[0] for path in NEEDS_NOTHING]
-            still_waiting = split(asked)[1]
-            ended = [future.result() for future in asked]  # although nobody lets PostgreSQL go on
+            still_waiting = split(requests)[1]
+            ended = [future.result() for future in requests]  # although nobody lets PostgreSQL go on
         wait_for(lambda: status_of_a_token(server) == 200)
 
     assert set(refused_at_once) == {503}
@@ -220,7 +220,7 @@ def test_a_session_that_only_read_is_never_idle_in_a_transaction(live: Callable[
     bearer = token(server)
     for path in ("/inventory", "/admin/logs", NEEDS_NOTHING[0]):
         assert call(server, "GET", path, Authorization=f"Bearer {bearer}")[0] == 200
-    ask(server, "demo-opaque")
+    send_form(server, "demo-opaque")
 
     with psycopg.connect(url, autocommit=True) as connection:
         find = "SELECT state FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"

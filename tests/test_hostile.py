@@ -122,15 +122,15 @@ def hostile(request: pytest.FixtureRequest, prepared: Callable[[str], str]) -> I
     close(app)
 
 
-def assert_answered_well(answer: TestResponse) -> None:
-    assert answer.status_code < 500, answer.text
-    is_page = answer.mimetype == "text/html" and answer.status_code == 200
-    assert answer.mimetype == "application/json" or is_page or not answer.data, answer.text
-    if '"hint"' not in answer.text:  # development tells the reason
-        assert MARK not in answer.text
-    assert MARK not in str(answer.headers)
-    if answer.status_code == 401:
-        assert answer.headers["WWW-Authenticate"]
+def assert_is_proper(response: TestResponse) -> None:
+    assert response.status_code < 500, response.text
+    is_page = response.mimetype == "text/html" and response.status_code == 200
+    assert response.mimetype == "application/json" or is_page or not response.data, response.text
+    if '"hint"' not in response.text:  # development tells the reason
+        assert MARK not in response.text
+    assert MARK not in str(response.headers)
+    if response.status_code == 401:
+        assert response.headers["WWW-Authenticate"]
 
 
 @settings(max_examples=INPUTS // 4, suppress_health_check=list(HealthCheck), deadline=None)
@@ -160,7 +160,7 @@ def test_R017_R022_R059_no_request_is_answered_with_a_500_or_with_itself(
     if authorization is not None:
         sent["Authorization"] = authorization
 
-    answer = hostile.test_client().open(
+    response = hostile.test_client().open(
         path,
         method=method,
         query_string={name: value.encode("utf-8", "replace") for name, value in query.items()},
@@ -169,7 +169,7 @@ def test_R017_R022_R059_no_request_is_answered_with_a_500_or_with_itself(
         headers=HTTPS | sent,
     )
 
-    assert_answered_well(answer)
+    assert_is_proper(response)
 
 
 @settings(max_examples=INPUTS // 8, suppress_health_check=list(HealthCheck), deadline=None)
@@ -181,10 +181,10 @@ def test_no_form_behind_a_good_secret_ends_in_a_500(hostile: Flask, scope: str, 
     body = urlencode(form, errors="replace")
     pair = (attacker.client_id, attacker.secret)
 
-    answer = hostile.test_client().post("/oauth/token", data=body, content_type=FORM, auth=pair, headers=HTTPS)
+    response = hostile.test_client().post("/oauth/token", data=body, content_type=FORM, auth=pair, headers=HTTPS)
 
-    assert answer.status_code in (200, 400)
-    assert_answered_well(answer)
+    assert response.status_code in (200, 400)
+    assert_is_proper(response)
 
 
 @settings(max_examples=INPUTS // 8, suppress_health_check=list(HealthCheck), deadline=None)
@@ -201,10 +201,10 @@ def test_no_token_that_is_asked_about_or_given_back_ends_in_a_500(
     body = urlencode(form, errors="replace")
     pair = (attacker.client_id, attacker.secret)
 
-    answer = hostile.test_client().post(path, data=body, content_type=FORM, auth=pair, headers=HTTPS)
+    response = hostile.test_client().post(path, data=body, content_type=FORM, auth=pair, headers=HTTPS)
 
-    assert answer.status_code == (200 if token else 400)
-    assert_answered_well(answer)
+    assert response.status_code == (200 if token else 400)
+    assert_is_proper(response)
 
 
 @settings(max_examples=INPUTS // 8, suppress_health_check=list(HealthCheck), deadline=None)
@@ -213,10 +213,10 @@ def test_no_query_behind_a_good_token_ends_in_a_500(hostile: Flask, query: dict[
     token = forging.with_our_key(hostile, forging.claims(iss="https://auth.example.com", scope="read:all_data"))
     headers = HTTPS | {"Authorization": f"Bearer {token}"}
 
-    answer = hostile.test_client().get(f"{path}?{urlencode(query, errors='replace')}", headers=headers)
+    response = hostile.test_client().get(f"{path}?{urlencode(query, errors='replace')}", headers=headers)
 
-    assert answer.status_code in (200, 400)
-    assert answer.mimetype == "application/json"
+    assert response.status_code in (200, 400)
+    assert response.mimetype == "application/json"
 
 
 @settings(max_examples=INPUTS // 8, suppress_health_check=list(HealthCheck), deadline=None)
@@ -225,13 +225,13 @@ def test_no_signed_claims_end_in_a_500(hostile: Flask, changes: dict[str, Any], 
     payload = json.dumps(forging.claims(iss="https://auth.example.com") | changes).encode("utf-8", "surrogatepass")
     token = forging.with_our_key(hostile, payload, **header)
 
-    answer = hostile.test_client().get("/admin/logs?limit=1", headers=HTTPS | {"Authorization": f"Bearer {token}"})
+    response = hostile.test_client().get("/admin/logs?limit=1", headers=HTTPS | {"Authorization": f"Bearer {token}"})
 
-    assert answer.status_code in (200, 401, 403)
-    if changes.keys() & {"iss", "exp", "aud"} and answer.status_code == 200:
+    assert response.status_code in (200, 401, 403)
+    if changes.keys() & {"iss", "exp", "aud"} and response.status_code == 200:
         assert changes.get("exp", now() + 1) > now()
-    if answer.status_code != 200:
-        assert_answered_well(answer)
+    if response.status_code != 200:
+        assert_is_proper(response)
 
 
 @settings(max_examples=INPUTS // 8, suppress_health_check=list(HealthCheck), deadline=None)
@@ -240,12 +240,12 @@ def test_no_body_behind_a_good_token_ends_in_a_500(hostile: Flask, body: bytes, 
     good = forging.claims(iss="https://auth.example.com", scope="write:logs inventory:write")
     headers = HTTPS | {"Authorization": f"Bearer {forging.with_our_key(hostile, good)}"}
 
-    answer = hostile.test_client().open(
+    response = hostile.test_client().open(
         route[1], method=route[0], data=body, content_type="application/json", headers=headers
     )
 
-    assert answer.status_code < 500
-    assert answer.mimetype == "application/json"
+    assert response.status_code < 500
+    assert response.mimetype == "application/json"
 
 
 @pytest.mark.parametrize(("body", "status"), [(b"grant_type=\xff", "400 "), (b"grant_type=" + b"x" * 20_000, "413 ")])

@@ -45,8 +45,8 @@ def test_a_check_costs_one_statement_and_writes_nothing(work: Work, app: Flask, 
     assert work.take(*STATEMENTS) == []
     assert demo(app, name).get("/internal/reports", token).status_code in (200, 403)
 
-    (asked,) = [each for each in work.take(*STATEMENTS) if "tokens_not_before" in each]
-    assert asked.startswith("SELECT")
+    (statement,) = [each for each in work.take(*STATEMENTS) if "tokens_not_before" in each]
+    assert statement.startswith("SELECT")
 
 
 def test_what_is_no_token_of_ours_costs_no_statement(work: Work, admin: Machine) -> None:

@@ -104,9 +104,9 @@ def test_every_route_is_guarded_or_declared_public(app: Flask) -> None:
         for method in (rule.methods or set()) - {"HEAD"}:
             path = rule.rule.replace("<sku>", "pallet")
             if f"{method} {rule.rule}" not in PUBLIC:
-                answer = app.test_client().open(path, method=method)
-                assert answer.status_code == 401
-                assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="keyturn", resource_metadata=')
+                response = app.test_client().open(path, method=method)
+                assert response.status_code == 401
+                assert response.headers["WWW-Authenticate"].startswith('Bearer realm="keyturn", resource_metadata=')
 
 
 def published() -> list[str]:

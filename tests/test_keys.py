@@ -42,11 +42,11 @@ def rotated(request: pytest.FixtureRequest, new_app: Callable[..., Flask]) -> Fl
 
 
 def test_R072_R073_R075_the_jwks_shows_public_members_and_nothing_else(rotated: Flask) -> None:
-    answer = rotated.test_client().get("/.well-known/jwks.json")
+    response = rotated.test_client().get("/.well-known/jwks.json")
 
-    assert answer.mimetype == "application/json"
-    assert answer.json.keys() == {"keys"}
-    for key in answer.json["keys"]:
+    assert response.mimetype == "application/json"
+    assert response.json.keys() == {"keys"}
+    for key in response.json["keys"]:
         members = {"RSA": {"n", "e"}, "EC": {"crv", "x", "y"}}[key["kty"]]
         assert key.keys() == members | {"kty", "kid", "use", "alg"}
         assert key["use"] == "sig"
@@ -230,7 +230,7 @@ def test_keys_that_cannot_be_read_are_tried_again_once_in_a_while_and_not_for_ev
         db.session.execute(text("ALTER TABLE signing_keys RENAME TO away"))
     with time_machine.travel(now(), tick=False):
         for _ in range(5):
-            assert other.ask().status_code == 200
+            assert other.request_token().status_code == 200
 
     assert caplog.text.count("the signing keys cannot be read") == 1
 
@@ -347,7 +347,7 @@ def test_a_retired_key_is_withdrawn_without_any_secret_key(admin: Machine, new_a
     Operator(new_app(secret_keys=Fernet.generate_key().decode())).run("keys", "withdraw", kid_of(token))
 
     assert admin.get("/inventory", token).status_code == 401
-    assert admin.ask().status_code == 200
+    assert admin.request_token().status_code == 200
 
 
 def test_while_one_thread_reads_the_keys_the_others_go_on_with_what_they_know(admin: Machine) -> None:
@@ -410,7 +410,7 @@ def test_the_secret_keys_can_be_changed_without_losing_the_signing_key(new_app: 
     with_newer = new_app(secret_keys=newer)
 
     assert "encrypted again" in prepared.stdout
-    assert demo(with_newer, "demo-admin").ask().status_code == 200
+    assert demo(with_newer, "demo-admin").request_token().status_code == 200
     assert jwks(with_newer) == before
     assert "encrypted again" not in with_both.test_cli_runner().invoke(args=["prepare"]).stdout
 
@@ -420,9 +420,9 @@ def test_without_the_right_secret_key_nothing_is_signed_and_checking_goes_on(
 ) -> None:
     app = new_app(secret_keys=Fernet.generate_key().decode())
 
-    answer = demo(app, "demo-admin").ask()
+    response = demo(app, "demo-admin").request_token()
 
-    assert (answer.status_code, answer.json["error"]) == (503, "temporarily_unavailable")
+    assert (response.status_code, response.json["error"]) == (503, "temporarily_unavailable")
     assert "KEYTURN_SECRET_KEYS" in caplog.text
     assert admin.get("/admin/logs", admin.token()).status_code == 200
 

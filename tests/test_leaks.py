@@ -16,7 +16,7 @@ from tests.support import leaks
 def test_the_watch_knows_the_tokens_and_secrets_and_sees_what_is_written(operator: Operator, admin: Machine) -> None:
     machine = operator.register("billing", "--scope", "read:logs")
     token = admin.token()
-    admin.ask(scope="watched-scope")
+    admin.request_token(scope="watched-scope")
     logging.getLogger("any.library").debug("watched-line")
 
     written = (leaks.suite.file or Path()).read_text()

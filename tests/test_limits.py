@@ -143,16 +143,16 @@ def test_R025_a_forgotten_old_secret_refuses_no_new_one_before_and_after_cleanup
     operator = Operator(app)
     old = operator.register("fleet", "--scope", "read:logs")
     new = Machine(app, old.client_id, operator.run("clients", "rotate-secret", "fleet")["client_secret"])
-    assert [old.ask().status_code for _ in range(5)] == [401, 401, 401, 429, 429]
-    assert new.ask().status_code == 200
+    assert [old.request_token().status_code for _ in range(5)] == [401, 401, 401, 429, 429]
+    assert new.request_token().status_code == 200
 
     with app.app_context(), transaction():
         ended = ClientSecret.not_after.is_not(None)
         db.session.execute(update(ClientSecret).where(ended).values(not_after=now() - 8 * 86_400))
     assert operator.run("cleanup")["removed"]["secrets"] == 1
 
-    assert [old.ask().status_code for _ in range(5)] == [429] * 5
-    assert [new.ask().status_code for _ in range(5)] == [200] * 5
+    assert [old.request_token().status_code for _ in range(5)] == [429] * 5
+    assert [new.request_token().status_code for _ in range(5)] == [200] * 5
 
 
 @pytest.mark.parametrize("env", ["production", "development"])
@@ -252,16 +252,16 @@ def test_R025_every_endpoint_and_every_broken_credential_counts_as_one_guess(new
     machine = Machine(app, "demo-admin", "kts_wrong")
     broken = {"Authorization": "Basic %%%"}
 
-    answers = [
-        machine.ask(),
+    responses = [
+        machine.request_token(),
         machine.introspect("x"),
         machine.revoke("x"),
         app.test_client().post("/oauth/token", data={"grant_type": "client_credentials"}, headers=broken),
         app.test_client().post("/oauth/token", data={"grant_type": "client_credentials"}, headers=broken),
-        machine.ask(),
+        machine.request_token(),
     ]
 
-    assert [answer.status_code for answer in answers] == [401, 401, 401, 401, 429, 429]
+    assert [response.status_code for response in responses] == [401, 401, 401, 401, 429, 429]
 
 
 def test_R025_an_empty_limit_is_none(new_app: Callable[..., Flask]) -> None:
@@ -298,7 +298,7 @@ def test_R025_any_failure_counts_also_of_a_right_secret_that_is_sent_in_another_
     form = {"grant_type": "client_credentials", "client_id": machine.client_id, "client_secret": machine.secret}
 
     for status in (401, 401, 429, 429):  # as some clients do: first Basic, then the form
-        assert machine.ask().status_code == status
+        assert machine.request_token().status_code == status
         assert app.test_client().post("/oauth/token", data=form).status_code == 200
 
 
@@ -394,7 +394,7 @@ def test_R104_without_a_trusted_proxy_no_header_changes_the_address_or_who_one_i
 ) -> None:
     app = new_app(limit_failures="1/minute")
 
-    def ask(n: int) -> int:
+    def status_from(n: int) -> int:
         headers = {
             "X-Forwarded-For": f"198.51.100.{n}",
             "Forwarded": f"for=198.51.100.{n}",
@@ -405,16 +405,16 @@ def test_R104_without_a_trusted_proxy_no_header_changes_the_address_or_who_one_i
         form = {"grant_type": "client_credentials"}
         return app.test_client().post("/oauth/token", data=form, auth=("demo-admin", "x"), headers=headers).status_code
 
-    assert [ask(1), ask(2), ask(3)] == [401, 429, 429]
+    assert [status_from(1), status_from(2), status_from(3)] == [401, 429, 429]
 
 
 def test_a_client_may_make_so_many_requests_and_no_more(new_app: Callable[..., Flask], clock: Clock) -> None:
     app = new_app(limit_requests="3/minute")
 
-    assert [demo(app, "demo-admin").ask().status_code for _ in range(4)] == [200, 200, 200, 429]
-    assert demo(app, "demo-partner").ask().status_code == 200
+    assert [demo(app, "demo-admin").request_token().status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert demo(app, "demo-partner").request_token().status_code == 200
     clock.moment += 60
-    assert demo(app, "demo-admin").ask().status_code == 200
+    assert demo(app, "demo-admin").request_token().status_code == 200
 
 
 def test_R092_introspection_has_a_limit_of_its_own(new_app: Callable[..., Flask]) -> None:
@@ -422,7 +422,7 @@ def test_R092_introspection_has_a_limit_of_its_own(new_app: Callable[..., Flask]
     api = demo(app, "demo-shipments")
 
     assert [api.introspect("x").status_code for _ in range(4)] == [200, 200, 200, 429]
-    assert [api.ask().status_code for _ in range(2)] == [400, 429]
+    assert [api.request_token().status_code for _ in range(2)] == [400, 429]
     assert api.revoke("x").status_code == 200  # giving back is never limited
 
 
@@ -506,9 +506,9 @@ def test_R025_two_gunicorn_workers_count_together_on_redis(
     server = live(KEYTURN_LIMIT_FAILURES="5/hour", KEYTURN_REDIS_URL=redis_server()[1])
     body = "grant_type=client_credentials&client_id=demo-admin&client_secret=kts_wrong"
 
-    answers = [call(server, "POST", "/oauth/token", body, **FORM)[0] for _ in range(20)]
+    statuses = [call(server, "POST", "/oauth/token", body, **FORM)[0] for _ in range(20)]
 
-    assert answers == [401] * 5 + [429] * 15
+    assert statuses == [401] * 5 + [429] * 15
 
 
 def test_a_wrong_password_of_redis_counts_as_no_answer_and_is_in_no_log(
@@ -536,12 +536,12 @@ def test_a_password_of_redis_is_in_no_log(new_app: Callable[..., Flask], caplog:
 
 def test_parallel_failures_pass_the_limit_by_none(new_app: Callable[..., Flask]) -> None:
     app = new_app(limit_failures="10/hour")
-    answers: list[int] = []
-    threads = [Thread(target=lambda: answers.extend(guess(app, "demo-admin", 10))) for _ in range(4)]
+    statuses: list[int] = []
+    threads = [Thread(target=lambda: statuses.extend(guess(app, "demo-admin", 10))) for _ in range(4)]
 
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    assert (answers.count(401), answers.count(429)) == (10, 30)
+    assert (statuses.count(401), statuses.count(429)) == (10, 30)

@@ -20,8 +20,8 @@ import pytest
 from sqlalchemy import make_url
 
 import config
-from tests.conftest import ROOT, SECRET_KEY, LiveServer, answers, kid_of, wait_for
-from tests.support.calling import BASIC, FORM, ask, call, events, token
+from tests.conftest import ROOT, SECRET_KEY, LiveServer, kid_of, responds, wait_for
+from tests.support.calling import BASIC, FORM, call, events, send_form, token
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -56,11 +56,11 @@ def test_R095_a_revoked_token_is_refused_by_every_worker_at_once(
     live: Callable[..., LiveServer], kind: str, client: str
 ) -> None:
     server = live(kind)
-    bearers = [ask(server, client, scope="inventory:read") for _ in range(4)]
+    bearers = [send_form(server, client, scope="inventory:read") for _ in range(4)]
     for bearer in bearers:
         assert call(server, "GET", "/inventory", Authorization=f"Bearer {bearer}")[0] == 200
 
-        ask(server, client, "/oauth/revoke", token=bearer)
+        send_form(server, client, "/oauth/revoke", token=bearer)
 
         assert {call(server, "GET", "/inventory", Authorization=f"Bearer {bearer}")[0] for _ in range(8)} == {401}
 
@@ -82,7 +82,7 @@ def test_trap_gunicorn_opens_a_control_socket_in_the_home_directory(
 ) -> None:
     server = live(HOME=str(tmp_path), XDG_RUNTIME_DIR=str(tmp_path))
 
-    assert answers(server.url)
+    assert responds(server.url)
     assert list(tmp_path.rglob("gunicorn.ctl")) == []
 
 
@@ -176,14 +176,14 @@ def test_connections_that_are_kept_are_shared_and_more_than_threads_are_answered
         address = urlsplit(server.url).netloc
         kept = [stack.enter_context(closing(http.client.HTTPConnection(address, timeout=30))) for _ in range(40)]
 
-        def each_asks(connections: list[http.client.HTTPConnection]) -> None:
+        def request_over(connections: list[http.client.HTTPConnection]) -> None:
             for connection in connections:
                 connection.request("GET", "/.well-known/jwks.json")
                 assert connection.getresponse().read()
 
-        each_asks(kept[:8])
+        request_over(kept[:8])
         found = [worker.net_connections() for worker in workers()]
-        each_asks(kept * 3)
+        request_over(kept * 3)
 
     assert all(any(each.status == psutil.CONN_ESTABLISHED for each in worker) for worker in found)
 
@@ -199,7 +199,7 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_changes_for_clients(
 
     os.kill(int(children[0]), signal.SIGKILL)
 
-    wait_for(lambda: answers(server.url))
+    wait_for(lambda: responds(server.url))
     for _ in range(10):
         assert call(server, "GET", "/inventory", Authorization=f"Bearer {before}")[0] == 200
 
@@ -211,15 +211,15 @@ def test_when_the_master_is_killed_its_port_is_free_and_its_workers_tell_their_c
     place = urlsplit(killed.url)
     with closing(http.client.HTTPConnection(place.netloc, timeout=30)) as kept:
 
-        def is_told_to_go() -> bool:
+        def connection_is_closed() -> bool:
             kept.request("GET", "/.well-known/jwks.json")
             response = kept.getresponse()
             assert response.read()
             return response.headers["Connection"] == "close"
 
-        assert not is_told_to_go()
+        assert not connection_is_closed()
         killed.process.kill()
 
-        wait_for(is_told_to_go, seconds=20)  # it asks all the while: an idle connection is closed anyway
-    wait_for(lambda: not answers(killed.url))
+        wait_for(connection_is_closed, seconds=20)  # it asks all the while: an idle connection is closed anyway
+    wait_for(lambda: not responds(killed.url))
     assert token(live(PORT=str(place.port)))

@@ -62,14 +62,14 @@ def test_every_route_is_described_and_nothing_else(app: Flask) -> None:
 
 def test_a_guarded_route_is_described_with_its_scopes_and_an_open_one_without(app: Flask) -> None:
     for (method, path), operation in operations(described(app)).items():
-        answer = app.test_client().open(path.replace("{sku}", "pallet"), method=method)
-        needs_token = answer.headers.get("WWW-Authenticate", "").startswith("Bearer")
+        response = app.test_client().open(path.replace("{sku}", "pallet"), method=method)
+        needs_token = response.headers.get("WWW-Authenticate", "").startswith("Bearer")
         scopes = [scope for each in operation.get("security", []) for scope in each.get("token", [])]
         assert bool(scopes) == needs_token
         for scope in SCOPE.split():  # each opens the route if it is described, and no other does
             token = forging.with_our_key(app, forging.claims(scope=scope))
-            answer = demo(app, "demo-admin").send(method, path.replace("{sku}", "pallet"), token, json={})
-            assert not needs_token or (answer.status_code != 403) == (scope in scopes)
+            response = demo(app, "demo-admin").send(method, path.replace("{sku}", "pallet"), token, json={})
+            assert not needs_token or (response.status_code != 403) == (scope in scopes)
 
 
 def test_the_scopes_and_addresses_are_this_servers(new_app: Callable[..., Flask]) -> None:
@@ -92,23 +92,23 @@ def test_the_scopes_and_addresses_are_this_servers(new_app: Callable[..., Flask]
     )
 
 
-def assert_described(document: dict[str, Any], case: Case, answer: TestResponse, path: str) -> None:
-    """The answer has a status that is described, the headers that it must have, and a body that fits."""
-    response = document["paths"][path][case.method.lower()]["responses"][str(answer.status_code)]
-    pointer = f"#/paths/{path.replace('/', '~1')}/{case.method.lower()}/responses/{answer.status_code}"
-    if "$ref" in response:
-        pointer = response["$ref"]
-        response = document["components"]["responses"][pointer.rpartition("/")[2]]
-    for name, header in response.get("headers", {}).items():
+def assert_described(document: dict[str, Any], case: Case, response: TestResponse, path: str) -> None:
+    """The response has a status that is described, the headers that it must have, and a body that fits."""
+    described = document["paths"][path][case.method.lower()]["responses"][str(response.status_code)]
+    pointer = f"#/paths/{path.replace('/', '~1')}/{case.method.lower()}/responses/{response.status_code}"
+    if "$ref" in described:
+        pointer = described["$ref"]
+        described = document["components"]["responses"][pointer.rpartition("/")[2]]
+    for name, header in described.get("headers", {}).items():
         header = document["components"]["headers"].get(header.get("$ref", "").rpartition("/")[2], header)
-        value: object = answer.headers[name]
+        value: object = response.headers[name]
         value = int(str(value)) if header["schema"].get("type") == "integer" else value
         jsonschema_rs.validator_for(header["schema"] | {"$schema": DRAFT}).validate(value)
-    (media_type,) = response["content"]
-    assert answer.mimetype == media_type
+    (media_type,) = described["content"]
+    assert response.mimetype == media_type
     place = f"{pointer}/content/{media_type.replace('/', '~1')}/schema"
     schema = {"$schema": DRAFT, "$ref": quote(place, safe="#/~")}
-    jsonschema_rs.validator_for(document | schema).validate(answer.json)
+    jsonschema_rs.validator_for(document | schema).validate(response.json)
 
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -135,7 +135,7 @@ def served(request: pytest.FixtureRequest, prepared: Callable[[str], str]) -> It
     close(app)
 
 
-def asks_for_too_much(case: schemathesis.Case, *, is_known: bool) -> list[Any]:
+def may_be_refused(case: schemathesis.Case, *, is_known: bool) -> list[Any]:
     """The checks that do not hold: what fits the schema may be refused all the same.
 
     The caller may be unknown; a scope not the client's, a client_id not its own, a message not printable.
@@ -164,8 +164,8 @@ def try_calls(operation: Any, mode: GenerationMode, number: int, good: str) -> i
     def try_one(case: schemathesis.Case, header: str) -> None:
         nonlocal calls
         calls += 1
-        answer = case.call(headers={"Authorization": header})
-        case.validate_response(answer, excluded_checks=asks_for_too_much(case, is_known=header == good))
+        response = case.call(headers={"Authorization": header})
+        case.validate_response(response, excluded_checks=may_be_refused(case, is_known=header == good))
 
     try_one()
     return calls

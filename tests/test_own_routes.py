@@ -36,8 +36,8 @@ import sys, json, wsgi
 client, auth = wsgi.app.test_client(), tuple(sys.argv[1:3])
 token = client.post("/oauth/token", data={"grant_type": "client_credentials"}, auth=auth).json["access_token"]
 headers = {"Authorization": "Bearer " + token}
-answers = [client.get(path, headers=headers, follow_redirects=True) for path in ("/invoices", "/slow/", "/slow")]
-print(json.dumps([[each.status_code, each.json] for each in answers] + [client.get("/invoices").status_code]))
+responses = [client.get(path, headers=headers, follow_redirects=True) for path in ("/invoices", "/slow/", "/slow")]
+print(json.dumps([[each.status_code, each.json] for each in responses] + [client.get("/invoices").status_code]))
 """
 
 
@@ -87,8 +87,8 @@ def test_the_routes_of_the_readme_are_served_and_guarded(project: Path, tmp_path
     done = run(project, "-c", TRY, client["client_id"], client["client_secret"], **url)
 
     assert done.returncode == 0, done.stderr
-    answer = [200, {"requested_by": client["client_id"]}]
-    assert json.loads(done.stdout) == [answer, answer, answer, 401]
+    expected = [200, {"requested_by": client["client_id"]}]
+    assert json.loads(done.stdout) == [expected, expected, expected, 401]
 
 
 blueprint = Blueprint("slips", __name__, url_prefix="/slips")
@@ -133,17 +133,17 @@ def served(app: Flask) -> Flask:
 
 @pytest.mark.usefixtures("served")
 def test_a_route_that_forgets_to_return_is_a_failure_of_the_server(admin: Machine) -> None:
-    answer = admin.get("/slips/forgot", admin.token())
+    response = admin.get("/slips/forgot", admin.token())
 
-    assert (answer.status_code, answer.json["error"]) == (500, "server_error")
-    assert "The function either returned None or ended without a return statement" in answer.json["hint"]
-    assert "malformed" not in answer.text
+    assert (response.status_code, response.json["error"]) == (500, "server_error")
+    assert "The function either returned None or ended without a return statement" in response.json["hint"]
+    assert "malformed" not in response.text
 
 
 def test_a_route_that_raises_is_a_failure_of_the_server(served: Flask) -> None:
-    answer = served.test_client().get("/slips/raised")
+    response = served.test_client().get("/slips/raised")
 
-    assert (answer.status_code, answer.json["error"], answer.json["hint"]) == (500, "server_error", "KeyError")
+    assert (response.status_code, response.json["error"], response.json["hint"]) == (500, "server_error", "KeyError")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ import pytest
 
 from app.storage.postgresql import ADVISED
 from tests.conftest import LiveServer, free_port, missing, run_on, wait_for
-from tests.support.calling import ask, call, token
+from tests.support.calling import call, send_form, token
 from tests.test_prepare import start_prepare
 
 ROUNDS = 100 if os.environ.get("DRILLS") else 4
@@ -98,11 +98,11 @@ def test_a_fleet_behind_a_pooler_prepares_and_serves_without_a_503(
         statuses = []
         for _ in range(ROUNDS):
             for demo in ("demo-admin", "demo-opaque"):
-                bearer = f"Bearer {ask(here, demo)}"
+                bearer = f"Bearer {send_form(here, demo)}"
                 statuses.append(call(there, "GET", "/inventory", Authorization=bearer)[0])
             gone = token(here)
             body = {"token": gone}
-            ask(there, "demo-admin", "/oauth/revoke", **body)
+            send_form(there, "demo-admin", "/oauth/revoke", **body)
             statuses.append(call(here, "GET", "/inventory", Authorization=f"Bearer {gone}")[0] - 201)
         return statuses
 
@@ -114,7 +114,7 @@ def test_a_fleet_behind_a_pooler_prepares_and_serves_without_a_503(
     assert seen == {200}
     assert [process.returncode for process in while_serving] == [0, 0], said
     assert locks_and_time_outs(pooled) == (0, ["0"] * len(ADVISED))
-    assert [answer for server in servers for answer in [token(server)] if not answer] == []
+    assert [issued for server in servers for issued in [token(server)] if not issued] == []
     assert "request_failed" not in "".join(server.log.read_text() for server in servers)
 
 

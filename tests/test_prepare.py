@@ -88,7 +88,7 @@ def test_clients_of_an_older_schema_are_kept_with_what_they_did_not_say(database
     run("db", "upgrade")
 
     assert {each["token_format"] for each in json.loads(run("clients", "list", "--json"))["clients"]} == {"jwt"}
-    assert demo(app, "demo-admin").ask().status_code == 200
+    assert demo(app, "demo-admin").request_token().status_code == 200
     with app.app_context():
         assert set(before) <= set(db.session.scalars(select(ClientRow.client_id)))
         db.session.remove()
@@ -157,9 +157,9 @@ def test_demo_clients_get_no_token_in_production_even_if_they_appear_after_the_s
     data = {"grant_type": "client_credentials"}
     auth = ("demo-admin", "kts_demo-admin-is-for-learning-only")
 
-    answer = app.test_client().post("/oauth/token", data=data, auth=auth, headers={"X-Forwarded-Proto": "https"})
+    response = app.test_client().post("/oauth/token", data=data, auth=auth, headers={"X-Forwarded-Proto": "https"})
 
-    assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
+    assert (response.status_code, response.json["error"]) == (401, "invalid_client")
     close(app)
 
 
@@ -317,7 +317,7 @@ def test_development_that_has_lost_its_secret_key_is_told_the_way_out(database_u
     Operator(app).run(*way_out.split())
 
     assert app.test_cli_runner().invoke(args=["prepare"]).exit_code == 0
-    assert demo(app, "demo-admin").ask().status_code == 200
+    assert demo(app, "demo-admin").request_token().status_code == 200
     close(app)
 
 

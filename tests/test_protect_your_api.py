@@ -23,9 +23,9 @@ import pytest
 from joserfc import jwk, jwt
 
 from app.clock import now
-from tests.conftest import ROOT, LiveServer, answers, build_app, close, curl, free_port, kid_of, missing, wait_for
+from tests.conftest import ROOT, LiveServer, build_app, close, curl, free_port, kid_of, missing, responds, wait_for
 from tests.support import forging
-from tests.support.calling import ask, call
+from tests.support.calling import call, send_form
 
 PAGE = (ROOT / "docs" / "protect-your-api.md").read_text()
 # A block that begins with a file's name as a comment is that file; a line that begins with $ is a command.
@@ -161,7 +161,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Stack,
             process = subprocess.Popen(line, cwd=place.folder, stdout=output, stderr=output)
         api = Api(process, f"http://127.0.0.1:{place.port}", {}, log, place)
         running.append(api)
-        wait_for(lambda: process.poll() is not None or answers(api.url))
+        wait_for(lambda: process.poll() is not None or responds(api.url))
         return api
 
     yield run
@@ -187,7 +187,7 @@ def api(stack: Stack, keyturn: LiveServer, start: Callable[[Stack, LiveServer], 
 
 
 def good_token(server: LiveServer, client: str = "demo-partner") -> str:
-    return ask(server, client, scope=SCOPE)
+    return send_form(server, client, scope=SCOPE)
 
 
 @dataclass
@@ -238,7 +238,7 @@ def test_R101_without_a_token_the_challenge_has_no_error_code(api: Api) -> None:
 
 
 def test_R103_a_token_for_another_api_opens_nothing(api: Api, keyturn: LiveServer) -> None:
-    assert api.get(ask(keyturn, "demo-admin"))[:2] == (401, f'{REALM}, error="invalid_token"')
+    assert api.get(send_form(keyturn, "demo-admin"))[:2] == (401, f'{REALM}, error="invalid_token"')
 
 
 @pytest.mark.parametrize("scope", ["other", "shipments:readme", "no-shipments:read", "", forging.LEFT_OUT])
@@ -302,7 +302,7 @@ def test_only_who_asks_learns_of_a_revocation(api: Api, stack: Stack, keyturn: L
     before = {client: api.status(token) for client, token in tokens.items()}
 
     for client, token in tokens.items():
-        ask(keyturn, client, "/oauth/revoke", token=token)
+        send_form(keyturn, client, "/oauth/revoke", token=token)
 
     after = dict.fromkeys(tokens, 401) if stack in ASKING else before
     wait_for(lambda: {client: api.status(token) for client, token in tokens.items()} == after)
@@ -384,7 +384,7 @@ def test_attack_a_client_cannot_name_itself_to_the_api_behind_a_proxy(
         with (tmp_path / "log").open("wb") as output:
             process = subprocess.Popen(proxy(place), cwd=tmp_path, stdout=output, stderr=output)
         api = Api(process, f"http://127.0.0.1:{place.port}", {}, tmp_path / "log", place)
-        wait_for(lambda: process.poll() is not None or answers(api.url))
+        wait_for(lambda: process.poll() is not None or responds(api.url))
         bearer = f"Bearer {good_token(keyturn)}"
         with closing(http.client.HTTPConnection(f"127.0.0.1:{place.port}", timeout=30)) as connection:
             pretended = {"X_Client_Id": "victim", "x-client_id": "victim", "X-Client-Id": "victim"}

@@ -83,7 +83,7 @@ class Front:
         assert isinstance(connection.sock, ssl.SSLSocket)
         return connection.sock
 
-    def ask(self, credentials: str, *headers: tuple[str, str]) -> tuple[int, dict[str, str], bytes]:
+    def request_token(self, credentials: str, *headers: tuple[str, str]) -> tuple[int, dict[str, str], bytes]:
         """Request a token, with these headers besides, each as it is written here."""
         basic = b64encode(credentials.encode()).decode()
         with closing(self.connection()) as connection:
@@ -199,7 +199,7 @@ def test_no_request_of_a_good_client_fails_while_another_client_misbehaves(front
         found: list[object] = []
         while not done.is_set() or len(found) < 5:
             try:
-                status, _, body = front.ask(front.client)
+                status, _, body = front.request_token(front.client)
                 found.append(status if status == 200 else body)
             except (OSError, HTTPException) as error:
                 found.append(error)
@@ -225,7 +225,7 @@ def test_R107_a_client_gets_its_token_while_others_stall_behind_the_proxy(front:
             connection.sendall(HEAD + b"Content-Length: 900000\r\n\r\n" + b"x" * 70_000)
             stalled.append(connection)
 
-        assert [front.ask(front.client)[0] for _ in range(4)] == [200] * 4
+        assert [front.request_token(front.client)[0] for _ in range(4)] == [200] * 4
 
         assert all(is_silent(connection) for connection in stalled)
 
@@ -241,14 +241,14 @@ def is_silent(connection: ssl.SSLSocket) -> bool:
 
 @pytest.mark.parametrize("name", ["X-Request-Id", "X_Request_Id", "x-request_id"])
 def test_the_id_of_a_request_is_the_proxys_and_not_the_clients(front: Front, name: str) -> None:
-    _, headers, _ = front.ask(front.client, (name, "chosen-by-the-client"))
+    _, headers, _ = front.request_token(front.client, (name, "chosen-by-the-client"))
 
     assert re.fullmatch("[0-9a-f-]{32,36}", headers["x-request-id"])
 
 
 @pytest.mark.parametrize("name", ["X-Forwarded-Proto", "X_Forwarded_Proto", "X-Forwarded-Ssl"])
 def test_R002_the_scheme_is_the_proxys_and_not_the_clients(front: Front, name: str) -> None:
-    assert front.ask(front.client, (name, "http"))[0] == 200
+    assert front.request_token(front.client, (name, "http"))[0] == 200
 
 
 def test_R104_whoever_the_client_says_it_is_the_proxy_decides(front: Front) -> None:
@@ -264,7 +264,10 @@ def test_R104_whoever_the_client_says_it_is_the_proxy_decides(front: Front) -> N
         ("X-Real-Ip", "192.0.2.{n}"),
     ]
 
-    found = [front.ask(f"ktc_{n}:wrong", (name, value.format(n=n)))[0] for n, (name, value) in enumerate(pretended * 2)]
+    found = [
+        front.request_token(f"ktc_{n}:wrong", (name, value.format(n=n)))[0]
+        for n, (name, value) in enumerate(pretended * 2)
+    ]
 
     # All of them are one address, and it has so many failures.
     assert found == [401] * ADDRESS_LIMIT + [429] * (len(found) - ADDRESS_LIMIT)
@@ -297,7 +300,7 @@ def test_nobody_waits_for_a_client_that_stalls_when_gunicorn_itself_ends_tls(wit
         for connection in stalled:
             connection.sendall(HEAD + b"Content-Length: 900000\r\n\r\n" + b"x" * 70_000)
 
-        assert [with_tls.ask(with_tls.client)[0] for _ in range(4)] == [200] * 4
+        assert [with_tls.request_token(with_tls.client)[0] for _ in range(4)] == [200] * 4
 
         assert all(is_silent(connection) for connection in stalled)
         assert all(is_open(connection) for connection in without_handshake)

@@ -24,7 +24,7 @@ from app.operations.startup import welcome
 from app.refusals.codes import CODES
 from app.settings import read_settings
 from app.settings.database_url import PARAMETERS
-from tests.conftest import ROOT, LiveServer, answers, curl, free_port, wait_for
+from tests.conftest import ROOT, LiveServer, curl, free_port, responds, wait_for
 from tests.test_start import outside
 
 # In the place of a script, which cannot start where a space is in its path.
@@ -133,7 +133,7 @@ def test_the_production_commands_keep_the_key_for_every_later_start_and_command(
         port, log = free_port(), tmp_path / f"{start}.log"
         server = machine.start(port, log)
         try:
-            wait_for(lambda: server.poll() is not None or answers(f"http://127.0.0.1:{port}"))  # noqa: B023
+            wait_for(lambda: server.poll() is not None or responds(f"http://127.0.0.1:{port}"))  # noqa: B023
             assert server.poll() is None, log.read_text()
         finally:
             server.terminate()

@@ -22,9 +22,9 @@ import pytest
 from joserfc import jwk, jwt
 
 from app.clock import now
-from tests.conftest import ROOT, LiveServer, answers, build_app, close, free_port, wait_for
+from tests.conftest import ROOT, LiveServer, build_app, close, free_port, responds, wait_for
 from tests.support import forging
-from tests.support.calling import ask
+from tests.support.calling import send_form
 from tests.support.leaks import suite
 
 FILE = ROOT / "examples" / "resource_server.py"
@@ -43,8 +43,10 @@ class Api:
     def get(self, token: str | None, path: str = "/shipments") -> tuple[int, dict[str, str], Any]:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         try:
-            with urllib.request.urlopen(urllib.request.Request(self.url + path, headers=headers), timeout=30) as answer:
-                return answer.status, dict(answer.headers), json.load(answer)
+            with urllib.request.urlopen(
+                urllib.request.Request(self.url + path, headers=headers), timeout=30
+            ) as response:
+                return response.status, dict(response.headers), json.load(response)
         except urllib.error.HTTPError as error:
             with error:
                 body = error.read()
@@ -67,7 +69,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., Api]]:
             settings = {"ISSUER": issuer, "PATH": "/usr/bin", **environment}
             process = subprocess.Popen(command, env=settings, stdout=output, stderr=output)
         running.append(Api(process, f"http://127.0.0.1:{port}", log))
-        wait_for(lambda: answers(running[-1].url))
+        wait_for(lambda: responds(running[-1].url))
         return running[-1]
 
     yield start
@@ -83,7 +85,7 @@ def keyturn(live: Callable[..., LiveServer]) -> LiveServer:
 
 
 def shipments_token(server: LiveServer, client: str = "demo-partner") -> str:
-    return ask(server, client, scope=SCOPE)
+    return send_form(server, client, scope=SCOPE)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_R101_R103_refusals_have_the_challenges_of_the_rfc(
     without_scope = forging.with_our_key(app, forging.claims(iss=keyturn.url, aud=AUDIENCE, scope="other"))
     close(app)
 
-    missing, other_api, lacking = api.get(None), api.get(ask(keyturn, "demo-admin")), api.get(without_scope)
+    missing, other_api, lacking = api.get(None), api.get(send_form(keyturn, "demo-admin")), api.get(without_scope)
 
     assert (missing[0], missing[1]["WWW-Authenticate"], missing[2]) == (401, 'Bearer realm="shipments"', {})
     assert (other_api[0], other_api[2]) == (401, {"error": "invalid_token"})
@@ -123,7 +125,7 @@ def test_a_token_is_accepted_revoked_and_refused(keyturn: LiveServer, started: C
     api, token = started(keyturn.url, "introspection"), shipments_token(keyturn, client)
     assert api.status(token) == 200
 
-    ask(keyturn, client, "/oauth/revoke", token=token)
+    send_form(keyturn, client, "/oauth/revoke", token=token)
 
     wait_for(lambda: api.status(token) == 401)
 
@@ -133,7 +135,7 @@ def test_by_its_signature_alone_a_revoked_token_is_good_until_it_expires(
 ) -> None:
     api, token = started(keyturn.url, "jwt"), shipments_token(keyturn)
 
-    ask(keyturn, "demo-partner", "/oauth/revoke", token=token)
+    send_form(keyturn, "demo-partner", "/oauth/revoke", token=token)
 
     assert api.status(token) == 200
 
@@ -226,7 +228,7 @@ class Impostor:
 
     url: str
     documents: dict[str, Any]
-    asked: list[str]
+    paths: list[str]
     credentials: list[str]
     redirect: int = 302
 
@@ -248,7 +250,7 @@ def elsewhere() -> Iterator[Impostor]:
 def serving() -> Iterator[Impostor]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            made.asked.append(self.path)
+            made.paths.append(self.path)
             made.credentials.append(self.headers.get("Authorization", ""))
             document = made.documents.get(self.path, b"")
             location = document.removeprefix("=> ") if isinstance(document, str) else ""
@@ -300,12 +302,12 @@ def test_the_keys_are_fetched_once_and_forged_kids_do_not_make_it_hammer(
     api = started(impostor.url, "jwt")
     for _ in range(5):
         assert api.status(token) == 200
-    assert impostor.asked == [METADATA, JWKS]
+    assert impostor.paths == [METADATA, JWKS]
 
     forged = [serve(impostor, key, f"forged-{n}") for n in range(20)]
     assert {api.status(each) for each in forged[:-1]} == {401}
 
-    assert impostor.asked.count(JWKS) <= 3
+    assert impostor.paths.count(JWKS) <= 3
     wait_for(lambda: api.status(forged[-1]) == 200)  # once it may ask again, it learns of the new key
 
 
@@ -349,7 +351,7 @@ def test_attack_a_redirect_of_introspection_gets_no_secret_and_is_not_believed(
 
     assert api.status("garbage") == 503
 
-    assert elsewhere.asked == elsewhere.credentials == []
+    assert elsewhere.paths == elsewhere.credentials == []
     assert f"{impostor.url}/introspect: HTTP status {status}, a redirect, which is not followed" in api.log.read_text()
 
 
@@ -364,7 +366,7 @@ def test_attack_a_redirect_of_the_metadata_is_not_followed(
 
     assert started(impostor.url, check).status(token) == 503
 
-    assert elsewhere.asked == []
+    assert elsewhere.paths == []
 
 
 def test_attack_a_redirect_of_the_keys_is_not_followed(
@@ -377,7 +379,7 @@ def test_attack_a_redirect_of_the_keys_is_not_followed(
 
     assert started(impostor.url, "jwt").status(token) == 503
 
-    assert elsewhere.asked == []
+    assert elsewhere.paths == []
 
 
 @pytest.mark.parametrize("check", ["jwt", "introspection"])

@@ -36,9 +36,9 @@ def test_R093_R095_R097_a_revoked_token_is_dead_on_every_worker_and_the_others_l
     for worker in (here, there):
         assert worker.get("/inventory", token).status_code == 200
 
-    answer = here.revoke(token)
+    response = here.revoke(token)
 
-    assert (answer.status_code, answer.json) == (200, {})
+    assert (response.status_code, response.json) == (200, {})
     for worker in (here, there):
         refused = worker.get("/inventory", token)
         assert (refused.status_code, refused.json["error"]) == (401, "invalid_token")
@@ -57,9 +57,9 @@ def test_R095_a_revoked_token_is_inactive(machine: Machine) -> None:
 def test_R093_another_clients_token_is_not_revoked(machine: Machine, admin: Machine) -> None:
     token = machine.token()
 
-    answer = admin.revoke(token)
+    response = admin.revoke(token)
 
-    assert (answer.status_code, answer.json["error"]) == (400, "unauthorized_client")
+    assert (response.status_code, response.json["error"]) == (400, "unauthorized_client")
     assert machine.get("/inventory", token).status_code == 200
 
 
@@ -210,9 +210,9 @@ def test_R095_a_token_is_revoked_also_where_another_clock_says_that_it_does_not_
 
 
 def test_R095_why_a_revocation_did_nothing_is_in_the_trail(admin: Machine) -> None:
-    answer = admin.revoke("garbage")
+    response = admin.revoke("garbage")
 
-    (event,) = Operator(admin.app).run("explain", answer.headers["X-Request-Id"])["events"]
+    (event,) = Operator(admin.app).run("explain", response.headers["X-Request-Id"])["events"]
     assert event["event"] == "token_inactive"
     assert event["reason"] == "inactive: the token is no JWT, or a part of one"
 

@@ -54,21 +54,21 @@ def test_R088_R089_each_resource_server_sees_its_own_tokens_only(
 
 
 def test_R088_nothing_more_is_said_of_a_token_that_is_not_active(api: Machine, admin: Machine) -> None:
-    answers = [api.introspect(token) for token in ("garbage", admin.token(), "kta_unknown")]
+    responses = [api.introspect(token) for token in ("garbage", admin.token(), "kta_unknown")]
 
-    assert {answer.data for answer in answers} == {b'{"active": false}'}
-    assert {answer.headers["Cache-Control"] for answer in answers} == {"no-store"}
+    assert {response.data for response in responses} == {b'{"active": false}'}
+    assert {response.headers["Cache-Control"] for response in responses} == {"no-store"}
 
 
 def test_the_reason_why_a_token_is_inactive_is_in_the_trail(api: Machine, admin: Machine) -> None:
     api.introspect(admin.token())
-    answer = api.introspect("kta_unknown")
+    response = api.introspect("kta_unknown")
 
     unknown, foreign = admin.events(event="token_inactive")
     assert foreign["reason"] == "inactive: the token is meant for another API than the one that asks"
     assert "unknown" in unknown["reason"]
     assert unknown["client_id"] == "demo-shipments"
-    assert unknown["request_id"] == answer.headers["X-Request-Id"]
+    assert unknown["request_id"] == response.headers["X-Request-Id"]
 
 
 @pytest.mark.parametrize("hint", ["access_token", "refresh_token", "nonsense", ""])
@@ -79,10 +79,10 @@ def test_R091_a_hint_changes_nothing(api: Machine, shipments_token: str, hint: s
 
 @pytest.mark.parametrize("form", [{"token": ""}, {"token_type_hint": "access_token"}])
 def test_R087_a_missing_token_is_invalid_request(api: Machine, form: dict[str, str]) -> None:
-    answer = api.post("/oauth/introspect", **form)
+    response = api.post("/oauth/introspect", **form)
 
-    assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
-    assert "token" in answer.json["error_description"]
+    assert (response.status_code, response.json["error"]) == (400, "invalid_request")
+    assert "token" in response.json["error_description"]
 
 
 def test_R087_only_a_form_by_post_is_answered(app: Flask, api: Machine) -> None:
@@ -97,8 +97,8 @@ def test_R002_production_refuses_plain_http_here_as_well(new_app: Callable[..., 
     app = new_app(env="production", issuer="https://auth.example.com", trusted_proxies=1)
 
     for path in ("/oauth/introspect", "/oauth/revoke"):
-        answer = app.test_client().post(path, data={"token": "x"})
-        assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+        response = app.test_client().post(path, data={"token": "x"})
+        assert (response.status_code, response.json["error"]) == (400, "invalid_request")
 
 
 def test_a_disabled_resource_server_may_ask_no_more(operator: Operator, api: Machine, shipments_token: str) -> None:
@@ -110,8 +110,8 @@ def test_a_disabled_resource_server_may_ask_no_more(operator: Operator, api: Mac
 def test_a_resource_server_gets_no_token_unless_it_is_registered_with_a_scope(operator: Operator, api: Machine) -> None:
     both = operator.register("billing-api", "--resource-server", SHIPMENTS, "--scope", "read:logs")
 
-    assert api.ask().json["error"] == "unauthorized_client"
-    assert both.ask().status_code == 200
+    assert api.request_token().json["error"] == "unauthorized_client"
+    assert both.request_token().status_code == 200
     assert both.introspect("garbage").json == INACTIVE
 
 

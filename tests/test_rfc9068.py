@@ -40,9 +40,9 @@ def test_R052_R063_R064_R065_R066_R067_R068_a_token_has_the_claims_of_the_profil
     machine = Operator(app).register("billing", "--scope", "read:logs write:logs", "--lifetime", "60")
     with time_machine.travel(now(), tick=False):
         moment = now()
-        answer = machine.ask().json
+        response = machine.request_token().json
 
-    token = decoded(app, answer["access_token"])
+    token = decoded(app, response["access_token"])
 
     jti = token.claims.pop("jti")
     assert token.header == {"typ": "at+jwt", "alg": alg, "kid": token.header["kid"]}
@@ -57,8 +57,8 @@ def test_R052_R063_R064_R065_R066_R067_R068_a_token_has_the_claims_of_the_profil
     }
     assert isinstance(jti, str)
     assert len(jti) >= 22
-    assert answer["expires_in"] == 60
-    assert machine.get("/admin/logs", answer["access_token"]).status_code == 200
+    assert response["expires_in"] == 60
+    assert machine.get("/admin/logs", response["access_token"]).status_code == 200
 
 
 def test_R047_R049_the_audience_follows_from_the_scope(partner: Machine) -> None:
@@ -122,9 +122,9 @@ def test_R069_a_token_of_ours_with_absurd_claims_is_refused(admin: Machine, name
     }
     token = forging.with_our_key(admin.app, forging.claims(**changes))
 
-    answer = admin.get("/admin/logs", token)
+    response = admin.get("/admin/logs", token)
 
-    assert (answer.status_code, answer.json["error"]) == (401, "invalid_token")
+    assert (response.status_code, response.json["error"]) == (401, "invalid_token")
 
 
 def test_R069_the_same_token_without_changes_is_let_in(admin: Machine) -> None:
@@ -212,9 +212,9 @@ def test_R067_only_spaces_separate_scopes(admin: Machine) -> None:
     ],
 )
 def test_R069_garbage_is_refused(admin: Machine, token: str) -> None:
-    answer = admin.get("/admin/logs", token)
+    response = admin.get("/admin/logs", token)
 
-    assert (answer.status_code, answer.json["error"]) == (401, "invalid_token")
+    assert (response.status_code, response.json["error"]) == (401, "invalid_token")
 
 
 @pytest.mark.parametrize("payload", [b"5", b"null", b"[]", b'"x"', b"{", b"\xff", b"[" * 100_000, b'{"exp": 1e999}'])
@@ -257,9 +257,9 @@ def test_R070_the_kid_names_exactly_one_published_key(admin: Machine) -> None:
 
 
 def test_R103_a_token_for_another_api_opens_nothing_here(partner: Machine) -> None:
-    answer = partner.get("/inventory", partner.token(scope="shipments:read"))
+    response = partner.get("/inventory", partner.token(scope="shipments:read"))
 
-    assert (answer.status_code, answer.json["error"]) == (401, "invalid_token")
+    assert (response.status_code, response.json["error"]) == (401, "invalid_token")
 
 
 def test_two_apps_in_one_process_keep_their_own_issuer_and_audience(new_app: Callable[..., Flask]) -> None:
@@ -278,7 +278,7 @@ def test_R028_a_deleted_client_gets_no_token(operator: Operator) -> None:
 
     operator.run("clients", "delete", "billing")
 
-    assert machine.ask().status_code == 401
+    assert machine.request_token().status_code == 401
     with operator.app.app_context():
         assert registry.find_client(machine.client_id) is None
 

@@ -37,8 +37,8 @@ def test_switched_off_its_routes_are_404_with_and_without_a_token(
     without = off.test_client().open(path, method=method)
 
     assert app.test_client().open(path, method=method).status_code in (200, 401)
-    for answer in (with_token, without):
-        assert (answer.status_code, answer.json["error"]) == (404, "not_found")
+    for response in (with_token, without):
+        assert (response.status_code, response.json["error"]) == (404, "not_found")
 
 
 def test_switched_off_the_description_has_exactly_the_routes_that_are_there(off: Flask) -> None:

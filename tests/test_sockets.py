@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import LiveServer, answers
+from tests.conftest import LiveServer, responds
 from tests.support.calling import token
 from tests.support.hostile_clients import (
     FORM,
@@ -68,7 +68,7 @@ def test_R107_a_broken_request_is_refused_and_the_server_goes_on(server: LiveSer
     received = exchange(server, sent.encode("latin-1"), half_close=True)
 
     assert all(400 <= status < 500 or status == 505 for status in statuses(received)), received
-    assert answers(server.url)
+    assert responds(server.url)
 
 
 @pytest.mark.parametrize("path", ["/oauth/token", "/admin/logs"])

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import config
-from tests.conftest import ROOT, SECRET_KEY, answers, curl, free_port, missing, wait_for
+from tests.conftest import ROOT, SECRET_KEY, curl, free_port, missing, responds, wait_for
 from tests.test_house import published
 
 # As it was exported for a project that is no Keyturn.
@@ -67,13 +67,13 @@ def made_run(project: Path, log: Path, **environment: str) -> Iterator[str]:
             command, cwd=project, env=known, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        wait_for(lambda: process.poll() is not None or answers(f"http://127.0.0.1:{known['PORT']}"), seconds=120)
+        wait_for(lambda: process.poll() is not None or responds(f"http://127.0.0.1:{known['PORT']}"), seconds=120)
         assert process.poll() is None, log.read_text(encoding="utf-8")
         yield log.read_text(encoding="utf-8")
         os.killpg(process.pid, signal.SIGINT)
         process.wait(timeout=30)
         assert "Traceback" not in log.read_text(encoding="utf-8")
-        assert not answers(f"http://127.0.0.1:{known['PORT']}")
+        assert not responds(f"http://127.0.0.1:{known['PORT']}")
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

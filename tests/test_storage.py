@@ -198,11 +198,11 @@ def test_the_connection_of_a_thread_that_ended_is_closed(new_app: Callable[..., 
 
 
 def test_a_statement_works_again_after_close(app: Flask, admin: Machine) -> None:
-    assert admin.ask().status_code == 200
+    assert admin.request_token().status_code == 200
     with app.app_context():
         current_connections().close()
 
-    assert admin.ask().status_code == 200
+    assert admin.request_token().status_code == 200
 
 
 def test_an_insert_that_is_refused_leaves_a_connection_that_works(app: Flask) -> None:

@@ -67,7 +67,7 @@ def test_a_scope_that_is_gone_is_named_by_prepare_with_its_clients_until_it_is_t
 
     Operator(app).run("clients", "update", "shop", "--scope", "orders:read")
     assert prepared_sentences(app) == []
-    assert Machine(app, shop.client_id, shop.secret).ask().json["scope"] == "orders:read"
+    assert Machine(app, shop.client_id, shop.secret).request_token().json["scope"] == "orders:read"
 
 
 def test_a_resource_that_is_gone_is_named_with_its_scopes_and_its_api(
@@ -140,13 +140,13 @@ def test_a_request_for_a_scope_that_is_gone_is_refused_with_that_reason(
     here = Machine(new_app(file=file), shop.client_id, shop.secret)
 
     for form in ({}, {"scope": "orders:write"}):
-        answer = here.ask(**form)
+        response = here.request_token(**form)
 
-        assert (answer.status_code, answer.json["error"]) == (400, "invalid_scope")
-        assert answer.json["hint"] == (
+        assert (response.status_code, response.json["error"]) == (400, "invalid_scope")
+        assert response.json["hint"] == (
             "own.toml no longer declares the scope orders:write, for which the client is registered"
         )
-    assert here.ask(scope="orders:read").status_code == 200
+    assert here.request_token(scope="orders:read").status_code == 200
 
 
 def test_a_scope_declared_after_the_start_is_refused_with_the_advice_to_restart(
@@ -156,18 +156,18 @@ def test_a_scope_declared_after_the_start_is_refused_with_the_advice_to_restart(
     Operator(new_app(file=file)).run("clients", "update", shop.client_id, "--scope", "invoices:read")
 
     for form in ({}, {"scope": "invoices:read"}, {"scope": "nonsense"}):
-        answer = shop.ask(**form)
+        response = shop.request_token(**form)
 
-        assert answer.json["error"] == "invalid_scope"
-        assert answer.json["hint"].endswith("; own.toml changed since this server started: restart it")
+        assert response.json["error"] == "invalid_scope"
+        assert response.json["hint"].endswith("; own.toml changed since this server started: restart it")
 
     restarted = Machine(new_app(file=file), shop.client_id, shop.secret)
-    assert restarted.ask().json["scope"] == "invoices:read"
-    assert restarted.ask(scope="nonsense").json["hint"] == "the scope nonsense is unknown"
+    assert restarted.request_token().json["scope"] == "invoices:read"
+    assert restarted.request_token(scope="nonsense").json["hint"] == "the scope nonsense is unknown"
 
 
 def test_a_file_that_is_gone_after_the_start_is_a_change_too(file: Path, shop: Machine) -> None:
     file.unlink()
 
-    assert shop.ask(scope="nonsense").json["hint"].endswith("restart it")
-    assert shop.ask().status_code == 200
+    assert shop.request_token(scope="nonsense").json["hint"].endswith("restart it")
+    assert shop.request_token().status_code == 200

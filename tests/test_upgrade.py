@@ -31,8 +31,8 @@ from tests.conftest import (
     LiveServer,
     Machine,
     Operator,
-    answers,
     free_port,
+    responds,
     wait_for,
 )
 from tests.support import calling, forging
@@ -73,7 +73,7 @@ def test_what_the_previous_release_writes_counts(app: Flask) -> None:
         insert("revoked_tokens", jti="revoked", expires_at=now() + 60)
         db.session.commit()
 
-    assert machine.ask().status_code == 200
+    assert machine.request_token().status_code == 200
     assert [machine.get("/inventory", each).status_code for each in (token, ended)] == [200, 401]
     for jti, status in (("other", 200), ("revoked", 401)):
         claims = forging.claims(jti=jti, client_id=machine.client_id, sub=machine.client_id, scope="inventory:read")
@@ -113,20 +113,22 @@ def test_a_server_of_the_previous_release_serves_on_this_releases_schema(
         process = subprocess.Popen(command, cwd=release_before, env=environment, stdout=log, stderr=log)
     old = LiveServer(process, f"http://127.0.0.1:{port}", environment, tmp_path / "before.log")
     try:
-        wait_for(lambda: process.poll() is not None or answers(old.url))
-        tokens = [calling.ask(server, name) for server in (old, new) for name in ("demo-partner", "demo-opaque")]
+        wait_for(lambda: process.poll() is not None or responds(old.url))
+        tokens = [
+            calling.request_token(server, name) for server in (old, new) for name in ("demo-partner", "demo-opaque")
+        ]
         assert statuses(old, tokens) == statuses(new, tokens) == [200] * 4
 
-        calling.ask(old, "demo-partner", "/oauth/revoke", token=tokens[0])
-        calling.ask(new, "demo-opaque", "/oauth/revoke", token=tokens[3])
+        calling.request_token(old, "demo-partner", "/oauth/revoke", token=tokens[0])
+        calling.request_token(new, "demo-opaque", "/oauth/revoke", token=tokens[3])
         assert statuses(old, tokens) == statuses(new, tokens) == [401, 200, 200, 401]
         # An order of this release's command is obeyed by both; the new server's client has its tokens at once.
         new.flask("clients", "disable", "demo-partner")
         new.flask("tokens", "revoke", "--client", "demo-opaque")
         assert statuses(old, tokens) == statuses(new, tokens) == [401] * 4
-        assert statuses(new, [calling.ask(new, "demo-opaque")]) == [200]
+        assert statuses(new, [calling.request_token(new, "demo-opaque")]) == [200]
         # And of a command of the previous release, on a token that has a generation.
-        token, moment = calling.ask(new, "demo-opaque"), now()
+        token, moment = calling.request_token(new, "demo-opaque"), now()
         wait_for(lambda: now() > moment)  # that release's moments are whole seconds
         run = [sys.executable, "-m", "flask", "tokens", "revoke", "--client", "demo-opaque", "--json"]
         said = subprocess.run(run, cwd=release_before, env=environment, check=True, capture_output=True)

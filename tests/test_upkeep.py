@@ -177,7 +177,7 @@ def test_it_goes_in_steps_and_tokens_are_issued_in_between(operator: Operator, m
     monkeypatch.setattr(database, "STEP_ROWS", 10)
     fill(operator.app, 45)
     machine, statuses = demo(operator.app, "demo-opaque"), []
-    monkeypatch.setattr(database.time, "sleep", lambda _: statuses.append(machine.ask().status_code))
+    monkeypatch.setattr(database.time, "sleep", lambda _: statuses.append(machine.request_token().status_code))
 
     assert removed(operator)["opaque tokens"] == 45
 

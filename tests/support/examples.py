@@ -57,13 +57,13 @@ def examples() -> dict[str, dict[str, Any]]:
     return found
 
 
-def as_saved(answer: TestResponse) -> dict[str, Any]:
-    headers = {name: answer.headers[name] for name in SHOWN if name in answer.headers}
-    body = json.dumps(json.loads(answer.text), indent=2) if answer.text else ""
+def as_saved(response: TestResponse) -> dict[str, Any]:
+    headers = {name: response.headers[name] for name in SHOWN if name in response.headers}
+    body = json.dumps(json.loads(response.text), indent=2) if response.text else ""
     return {
-        "name": f"{answer.status_code} {PHRASES[answer.status_code]}",
-        "status": PHRASES[answer.status_code],
-        "code": answer.status_code,
+        "name": f"{response.status_code} {PHRASES[response.status_code]}",
+        "status": PHRASES[response.status_code],
+        "code": response.status_code,
         "_postman_previewlanguage": "json",
         "header": [{"key": name, "value": scrubbed(value)} for name, value in headers.items() if name != "ETag"],
         "cookie": [],

@@ -76,12 +76,12 @@ class Watch:
 
     def watch(self, app: Flask) -> None:
         @app.after_request
-        def look(answer: Response) -> Response:
-            if answer.status_code >= 400:
-                self.keep(answer.get_data(as_text=True) + str(answer.headers))
-            elif request.path.endswith("/oauth/token") and answer.json:
-                self.remember(answer.json["access_token"])
-            return answer
+        def look(response: Response) -> Response:
+            if response.status_code >= 400:
+                self.keep(response.get_data(as_text=True) + str(response.headers))
+            elif request.path.endswith("/oauth/token") and response.json:
+                self.remember(response.json["access_token"])
+            return response
 
     def keep_trail(self) -> None:
         """Keep the audit trail of the app whose context this is, if there is one."""

@@ -50,8 +50,8 @@ class Runner:
         if case.basic:
             more["auth"] = (self.value(f"{case.basic}_id"), self.value(f"{case.basic}_secret"))
         with time_machine.travel(now() + case.waits, tick=False):
-            answer = self.app.test_client().open(self.fill(case.path), method=case.method, headers=headers, **more)
+            response = self.app.test_client().open(self.fill(case.path), method=case.method, headers=headers, **more)
         self.sent.add(case.name)
         if case.saves:
-            self.known[case.saves] = answer.json["access_token"]
-        return answer
+            self.known[case.saves] = response.json["access_token"]
+        return response
