@@ -1,4 +1,4 @@
-"""This file is docs/performance.md and its charts, made from the figures that `make bench` has kept."""
+"""Makes docs/performance.md and its charts from the figures that `make bench` stored."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure must be, at the most."""
+    """The most that a figure may be."""
 
     what: str
     value: float

@@ -68,7 +68,7 @@ def fetch(server: Server, client: str) -> str:
 
 
 def peers() -> dict[str, Scene]:
-    """What people would pick instead, two processes each; none where their folder is not there.
+    """What people would pick instead, two processes each; none if their folder is missing.
 
     They keep everything in memory, compare secrets in plaintext and record nothing, except Django OAuth Toolkit.
     """

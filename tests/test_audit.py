@@ -98,7 +98,7 @@ def test_R108_every_change_of_state_is_an_event(operator: Operator, admin: Machi
     ]
 
 
-def test_R108_each_event_is_one_json_line_with_the_request_id_of_the_answer(admin: Machine, lines: list[str]) -> None:
+def test_R108_each_event_is_one_json_line_with_the_request_id_of_the_response(admin: Machine, lines: list[str]) -> None:
     response = admin.request_token(scope="nonsense")
 
     (line,) = map(json.loads, lines)
@@ -185,11 +185,11 @@ def test_attack_a_secret_in_a_wrong_field_reaches_no_line_and_no_row(
     watch.keep("\n".join(lines))
     watch.keep(str([[*vars(row).values()] for row in rows(app)]))
 
-    assert len(lines) >= len(responses) - 2  # two of them are good requests with a parameter too many
+    assert len(lines) >= len(responses) - 2  # two of them succeed: their extra parameter is ignored
     assert watch.leaked() == set()
 
 
-def test_what_was_sent_as_an_id_is_kept_only_if_it_surely_is_one(admin: Machine) -> None:
+def test_what_was_sent_as_an_id_is_recorded_only_if_it_surely_is_one(admin: Machine) -> None:
     for client_id in ("my-password", "kts_0123456789012345678901", "ktc_0123456789012345678901"):
         Machine(admin.app, client_id, "x").request_token()
 
@@ -201,7 +201,7 @@ def test_what_was_sent_as_an_id_is_kept_only_if_it_surely_is_one(admin: Machine)
 def test_equal_events_of_a_batch_are_one_row_with_a_count(app: Flask, admin: Machine) -> None:
     with app.app_context():
         trail.current_batch().write()
-        trail.current_batch().close()  # no thread may write in between
+        trail.current_batch().close()  # so that no thread writes in between
         before = len(rows(app))
         for _ in range(20):
             last = admin.request_token()
@@ -229,9 +229,7 @@ def test_the_worker_writes_its_batch_by_itself(app: Flask, admin: Machine) -> No
     wait_for(lambda: any(row.event == "token_issued" for row in rows(app)))
 
 
-def test_what_the_database_does_not_take_is_kept_and_written_later(
-    app: Flask, admin: Machine, lines: list[str]
-) -> None:
+def test_events_that_the_database_refuses_are_written_later(app: Flask, admin: Machine, lines: list[str]) -> None:
     with app.app_context():
         trail.current_batch().close()
         rename("audit_events", "elsewhere")
@@ -275,7 +273,7 @@ def calls(names: set[str]) -> list[tuple[Path, ast.Call]]:
 
 
 def named_events(node: ast.AST) -> set[str]:
-    """The names N in every `Event.N` of a piece of code."""
+    """Every N of an `Event.N` in a piece of code."""
     attributes = [each for each in ast.walk(node) if isinstance(each, ast.Attribute)]
     return {each.attr for each in attributes if isinstance(each.value, ast.Name) and each.value.id == "Event"}
 
@@ -377,7 +375,7 @@ def test_attack_refusals_without_credentials_push_out_nothing_else(operator: Ope
 
 
 def flood(app: Flask, client_id: str, n: int) -> None:
-    """What anyone can send who has no credentials, under a client's id and under ids that do not exist."""
+    """Send what anyone without credentials can send, under a client's id and under ids that do not exist."""
     client = app.test_client()
     client.get("/inventory")
     client.get("/inventory", headers={"Authorization": f"Bearer garbage{n}"})
@@ -408,7 +406,7 @@ def test_a_full_budget_leaves_room_in_memory_for_the_others(app: Flask, monkeypa
         batch = trail.current_batch()
         batch.close()
         rename("audit_events", "elsewhere")
-        for _ in range(2):  # twice: what is given back counts too
+        for _ in range(2):  # twice: memory that is freed counts too
             for n in range(25):
                 batch.add(refused(f"code-{n}: {n}"), f"request-{n}")
             assert not batch.write()
@@ -452,7 +450,7 @@ def test_the_previous_releases_rows_are_a_budget_of_their_own(app: Flask) -> Non
 
 
 def add_days(app: Flask, days: int) -> None:
-    """One row for each of so many days until now."""
+    """Add one row for each of the last `days` days."""
     with app.app_context(), transaction():
         for day in range(days, 0, -1):
             at = now() - day * retention.DAY_SECONDS + 10
@@ -464,7 +462,7 @@ def days_ago(app: Flask) -> list[int]:
 
 
 def trim_after(app: Flask, hours: float, **settings: int) -> None:
-    """Trim as a server does that has been running for so many hours."""
+    """Trim as a server does after running for `hours` hours."""
     with app.app_context():
         trimmer = retention.Trimmer(replace(current_settings(), **settings))
         trimmer._started -= hours * 3_600
@@ -573,7 +571,7 @@ def test_what_was_noted_while_the_database_was_locked_is_written_when_the_worker
     close(app)
 
 
-def test_a_row_that_no_database_takes_costs_no_other(app: Flask, lines: list[str]) -> None:
+def test_a_row_that_no_database_accepts_costs_no_other(app: Flask, lines: list[str]) -> None:
     with app.app_context():
         batch = trail.current_batch()
         batch.close()
@@ -647,7 +645,7 @@ def test_reports_count_tokens_per_client_and_hour(reporting: Machine) -> None:
         assert reporting.get("/internal/reports?hours=1", token).json["hours"] == hours[:1]
 
 
-def test_a_request_id_of_a_trusted_proxy_is_kept_if_it_is_plain(new_app: Callable[..., Flask]) -> None:
+def test_a_request_id_of_a_trusted_proxy_is_used_if_it_is_plain(new_app: Callable[..., Flask]) -> None:
     alone, behind = new_app(), new_app(trusted_proxies=1)
 
     def named(app: Flask, sent: str) -> str:

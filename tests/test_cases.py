@@ -36,7 +36,7 @@ def test_case(app: Flask, case: Case) -> None:
 
 def assert_is(runner: Runner, found: object, wanted: object) -> None:
     if isinstance(wanted, re.Pattern):
-        assert isinstance(found, str), found  # a missing member is no text
+        assert isinstance(found, str), found  # a missing member is not a string
         assert wanted.search(found), found
     elif isinstance(wanted, type):
         assert type(found) is wanted

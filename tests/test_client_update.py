@@ -1,4 +1,4 @@
-"""`flask clients update`: only what is named changes, and it says what that means for tokens that are out."""
+"""`flask clients update`: only what is named changes, and it says what that means for issued tokens."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_only_what_is_named_changes_with_one_event(
         (["--format", "opaque"], ["--format", "jwt"]),
     ],
 )
-def test_each_change_has_a_way_back(operator: Operator, there: list[str], back: list[str]) -> None:
+def test_each_change_can_be_undone(operator: Operator, there: list[str], back: list[str]) -> None:
     before = operator.run("clients", "show", "billing")
 
     operator.run("clients", "update", "billing", *there)
@@ -142,7 +142,7 @@ def test_each_change_has_a_way_back(operator: Operator, there: list[str], back: 
         ["--grant"],
     ],
 )
-def test_nothing_to_change_is_said_and_writes_no_event(operator: Operator, options: list[str]) -> None:
+def test_an_update_that_changes_nothing_says_so_and_writes_no_event(operator: Operator, options: list[str]) -> None:
     said = operator.app.test_cli_runner().invoke(args=["clients", "update", "billing", *options])
 
     assert (said.exit_code, said.stdout) == (0, "Nothing to change: the client is registered so already.\n")

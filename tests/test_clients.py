@@ -31,7 +31,7 @@ def counted(operator: Operator) -> list[int | None]:
         return [db.session.scalar(select(func.count()).select_from(m)) for m in (ClientRow, ClientSecret, AuditEvent)]
 
 
-def test_create_shows_the_secret_once_and_keeps_its_digest(operator: Operator) -> None:
+def test_create_shows_the_secret_once_and_stores_its_digest(operator: Operator) -> None:
     made = operator.run("clients", "create", "billing", "--scope", "read:logs")
     shown = operator.run("clients", "show", "billing")
 
@@ -42,7 +42,7 @@ def test_create_shows_the_secret_once_and_keeps_its_digest(operator: Operator) -
     assert kept == hashlib.sha256(made["client_secret"].encode()).digest()
 
 
-def test_every_option_of_create_is_kept(operator: Operator) -> None:
+def test_every_option_of_create_is_stored(operator: Operator) -> None:
     options = ["--scope", "read:logs write:logs", "--default-scope", "read:logs", "--lifetime", "60"]
     options += ["--auth-method", "client_secret_post", "--claim", "org_id=acme", "--claim", "plan=gold"]
 
@@ -132,7 +132,7 @@ def test_a_name_that_is_an_id_is_taken(operator: Operator) -> None:
 
 
 def test_a_sequence_that_was_not_moved_is_not_called_a_taken_name(prepared: Callable[[str], str]) -> None:
-    """A database that was copied by hand, with its sequences left behind."""
+    """The database was copied by hand, without its sequences."""
     app = build_app(database_url=prepared("postgresql"))
     with app.app_context(), transaction():
         db.session.execute(text("ALTER SEQUENCE clients_id_seq RESTART WITH 1"))
@@ -195,7 +195,7 @@ def test_every_command_takes_the_name_or_the_id(operator: Operator) -> None:
     ("typed", "meant"),
     [("bilings", "billing"), ("Billing", "billing"), ("demo_admin", "demo-admin"), ("demo-partners", "demo-partner")],
 )
-def test_a_name_that_is_nearly_right_is_answered_with_the_right_one(operator: Operator, typed: str, meant: str) -> None:
+def test_for_a_name_that_is_nearly_right_the_right_one_is_suggested(operator: Operator, typed: str, meant: str) -> None:
     operator.register("billing", "--scope", "read:logs")
 
     assert f"no client has the id or the name {typed}; did you mean {meant}" in operator.is_refused(
@@ -254,7 +254,7 @@ def test_rotation_never_lengthens_the_life_of_an_old_secret(operator: Operator) 
     assert ends == {"secret-1": moment + 60, "blue": moment + 600, "secret-2": None}
 
 
-def test_a_secrets_name_is_not_given_twice(operator: Operator) -> None:
+def test_no_two_secrets_of_a_client_share_a_name(operator: Operator) -> None:
     operator.run("clients", "rotate-secret", "demo-admin", "--overlap", "60", "--name", "blue")
 
     said = operator.is_refused("clients", "rotate-secret", "demo-admin", "--overlap", "60", "--name", "blue")
@@ -296,7 +296,7 @@ def test_a_client_without_any_secret_is_refused_like_one_with_a_wrong_secret(ope
     assert (response.status_code, response.json["error"]) == (401, "invalid_client")
 
 
-def test_the_last_use_of_a_secret_is_known_within_the_next_batch(operator: Operator) -> None:
+def test_the_last_use_of_a_secret_is_stored_with_the_next_batch(operator: Operator) -> None:
     machine = operator.register("billing", "--scope", "read:logs")
     with time_machine.travel(now(), tick=False):
         machine.request_token()

@@ -1,7 +1,7 @@
-"""Drills that move the clocks of real processes: what an operator ordered holds on every machine, whatever its clock.
+"""Drills that move the clocks of real processes: an operator's order holds on every machine, whatever its clock.
 
-A server of two workers and the operator's commands run as processes with a clock each. A file names by how many
-seconds it is wrong, and a clock is moved by writing that file while the server runs.
+A server with two workers and the operator's commands are processes, each with a clock of its own. A file says by how
+many seconds a clock is wrong; the drill moves the clock by writing that file while the server runs.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Client:
         return str(body["access_token"])
 
     def statuses(self, token: str) -> set[int]:
-        """What the workers answer to the token: eight requests, each on a connection of its own."""
+        """The statuses of eight requests with the token, each on a connection of its own."""
         header = f"Bearer {token}"
         return {call(self.server, "GET", "/inventory", Authorization=header)[0] for _ in range(8)}
 
@@ -71,10 +71,10 @@ class Machines:
         wait_for(lambda: process.poll() is not None or responds(self.server.url))
 
     def set_clocks(self, *, server: int = 0, operator: int = 0) -> None:
-        """Say by how many seconds each clock is wrong."""
+        """Set by how many seconds each clock is wrong."""
         for file, seconds in ((self.servers_clock, server), (self.operators_clock, operator)):
             file.with_suffix(".new").write_text(str(seconds))
-            file.with_suffix(".new").replace(file)  # at once: a worker reads it at any moment
+            file.with_suffix(".new").replace(file)  # atomically: a worker may read it at any moment
 
     def flask(self, *command: str) -> dict[str, object]:
         run = [*WRONG_CLOCK, str(self.operators_clock), "flask", *command, "--json"]

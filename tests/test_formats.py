@@ -1,4 +1,4 @@
-"""The flow, for both kinds of token: a client notices no difference but the length."""
+"""The flow with both token formats: a client sees no difference except the length."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def token_format(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def shop(operator: Operator, token_format: str) -> Machine:
-    """A client with tokens of this format, for two APIs, with a lifetime and a claim of its own."""
+    """A client with tokens of this format for two APIs, with its own lifetime and a claim."""
     options = ["--scope", "inventory:read inventory:write shipments:read", "--default-scope", "inventory:read"]
     options += ["--format", token_format, "--lifetime", "60", "--claim", "org_id=acme"]
     return operator.register("shop", *options)
 
 
-def test_R044_R051_R052_R056_the_answer_is_the_same_but_for_the_token(shop: Machine, token_format: str) -> None:
+def test_R044_R051_R052_R056_the_response_is_the_same_but_for_the_token(shop: Machine, token_format: str) -> None:
     response = shop.request_token()
 
     body = dict(response.json)
@@ -108,7 +108,7 @@ def test_R108_issuing_is_recorded_in_the_same_way(shop: Machine) -> None:
     assert event["scope"] == "inventory:read"
 
 
-def test_R026_R056_of_an_opaque_token_one_row_is_kept_and_of_a_jwt_none(app: Flask) -> None:
+def test_R026_R056_an_opaque_token_is_stored_as_one_row_and_a_jwt_is_not_stored(app: Flask) -> None:
     demo(app, "demo-admin").token()
     token = demo(app, "demo-opaque").token()
 

@@ -1,7 +1,7 @@
-"""Hostile input: whatever arrives at whatever route, the answer is a refusal in JSON and never a 500.
+"""Hostile input: any bytes to any route get a refusal in JSON, never a 500.
 
 In process, by Hypothesis: a minute of it in `make test`, 100,000 inputs in `make fuzz`. What only a socket
-can say (broken chunking, slow bodies) is in `test_sockets.py`.
+can send (broken chunking, slow bodies) is in `test_sockets.py`.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def hostile(request: pytest.FixtureRequest, prepared: Callable[[str], str]) -> I
         issuer="https://auth.example.com",
         audience=ISSUER,
         trusted_proxies=1,
-        limit_failures="",  # or nothing but the limit would be tried
+        limit_failures="",  # otherwise only the limit would be tested
         limit_address="",
     )
     options = ["--scope", "read:logs write:logs", "--resource-server", ISSUER, "--format", "opaque"]
@@ -126,7 +126,7 @@ def assert_is_proper(response: TestResponse) -> None:
     assert response.status_code < 500, response.text
     is_page = response.mimetype == "text/html" and response.status_code == 200
     assert response.mimetype == "application/json" or is_page or not response.data, response.text
-    if '"hint"' not in response.text:  # development tells the reason
+    if '"hint"' not in response.text:  # in development the response has the reason
         assert MARK not in response.text
     assert MARK not in str(response.headers)
     if response.status_code == 401:
@@ -146,7 +146,7 @@ def assert_is_proper(response: TestResponse) -> None:
         st.sampled_from(["X-Request-Id", "Host", "Forwarded", "X-Forwarded-For", "Cookie"]), header_text
     ),
 )
-def test_R017_R022_R059_no_request_is_answered_with_a_500_or_with_itself(
+def test_R017_R022_R059_no_request_ends_in_a_500_or_is_echoed(
     hostile: Flask,
     method: str,
     path: str,
@@ -193,7 +193,7 @@ def test_no_form_behind_a_good_secret_ends_in_a_500(hostile: Flask, scope: str, 
     token=st.text(max_size=60) | st.text(header_characters, max_size=60).map("kta_{}".format),
     more=fields,
 )
-def test_no_token_that_is_asked_about_or_given_back_ends_in_a_500(
+def test_no_token_that_is_introspected_or_revoked_ends_in_a_500(
     hostile: Flask, path: str, token: str, more: dict[str, str]
 ) -> None:
     attacker: Machine = hostile.extensions["attacker"]
@@ -253,7 +253,7 @@ def test_no_body_behind_a_good_token_ends_in_a_500(hostile: Flask, body: bytes, 
 def test_R107_a_body_of_unknown_length_is_refused_whole(
     hostile: Flask, body: bytes, status: str, header: dict[str, str]
 ) -> None:
-    """In HTTP/2 no header says that there is one: only the server knows where it ends."""
+    """In HTTP/2 no header announces a body: only the server knows where it ends."""
     environ = EnvironBuilder("/oauth/token", method="POST", content_type=FORM, headers=HTTPS).get_environ()
     del environ["CONTENT_LENGTH"]
     environ |= {"wsgi.input": BytesIO(body), "wsgi.input_terminated": True, **header}

@@ -1,4 +1,4 @@
-"""That the watch over the suite (`leaks.py`) sees what it is there to see."""
+"""The watch over the suite (`leaks.py`) finds what it should find."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def in_base64(text: str) -> str:
 
 @pytest.fixture
 def watch(tmp_path: Path) -> leaks.Watch:
-    """A watch that knows two secrets, and has seen lines without either."""
+    """A watch that remembers two secrets, and has read lines with neither."""
     made = leaks.Watch()
     made.file = tmp_path / "written.txt"
     made.remember(SECRET)

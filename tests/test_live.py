@@ -1,4 +1,4 @@
-"""The server as it is run: gunicorn, two workers, signals."""
+"""The server as deployed: gunicorn, two workers, signals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.calling import BASIC, FORM, call, events, send_form, token
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_R077_every_worker_signs_with_the_same_key_and_knows_every_token(
+def test_R077_every_worker_signs_with_the_same_key_and_accepts_every_token(
     live: Callable[..., LiveServer], kind: str
 ) -> None:
     server = live(kind)
@@ -37,7 +37,7 @@ def test_R077_every_worker_signs_with_the_same_key_and_knows_every_token(
     assert {call(server, "GET", "/inventory", Authorization=f"Bearer {each}")[0] for each in tokens} == {200}
 
 
-def test_R028_what_the_operator_changes_every_worker_knows_at_once(live: Callable[..., LiveServer]) -> None:
+def test_R028_what_the_operator_changes_takes_effect_on_every_worker_at_once(live: Callable[..., LiveServer]) -> None:
     server = live()
     token(server)
 
@@ -65,7 +65,7 @@ def test_R095_a_revoked_token_is_refused_by_every_worker_at_once(
         assert {call(server, "GET", "/inventory", Authorization=f"Bearer {bearer}")[0] for _ in range(8)} == {401}
 
 
-def test_R104_gunicorn_believes_no_proxy_header_by_itself(live: Callable[..., LiveServer]) -> None:
+def test_R104_gunicorn_trusts_no_proxy_header_by_itself(live: Callable[..., LiveServer]) -> None:
     server = live()
     for demo in config.DEMO_CLIENTS:
         server.flask("clients", "delete", demo.client_id)
@@ -106,7 +106,7 @@ def test_no_connection_to_the_database_is_open_when_the_workers_are_forked(prepa
     url = prepared("sqlite")
     file = Path(make_url(url).database or "")
     with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute("DELETE FROM clients")  # demo clients, with which production does not start
+        connection.execute("DELETE FROM clients")  # with demo clients production does not start
     look = (
         "import gc; gc.disable(); import os, wsgi; print(*(os.readlink(f.path) for f in os.scandir('/proc/self/fd')))"
     )
@@ -161,12 +161,12 @@ def test_a_worker_may_use_every_core_where_they_would_not_be_shared_evenly(
     master = psutil.Process(server.process.pid)
 
     wait_for(lambda: len(master.children()) == int(settings["WEB_CONCURRENCY"]))
-    assert {call(server, "GET", "/.well-known/jwks.json")[0] for _ in range(8)} == {200}  # they have begun
+    assert {call(server, "GET", "/.well-known/jwks.json")[0] for _ in range(8)} == {200}  # the workers are up
 
     assert cores_of(master) == [cores] * len(master.children())
 
 
-def test_connections_that_are_kept_are_shared_and_more_than_threads_are_answered(
+def test_persistent_connections_are_shared_and_more_than_threads_are_served(
     live: Callable[..., LiveServer],
 ) -> None:
     server = live()
@@ -204,7 +204,7 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_changes_for_clients(
         assert call(server, "GET", "/inventory", Authorization=f"Bearer {before}")[0] == 200
 
 
-def test_when_the_master_is_killed_its_port_is_free_and_its_workers_tell_their_clients_to_go(
+def test_when_the_master_is_killed_its_port_is_free_and_its_workers_close_their_connections(
     live: Callable[..., LiveServer],
 ) -> None:
     killed = live()
@@ -220,6 +220,6 @@ def test_when_the_master_is_killed_its_port_is_free_and_its_workers_tell_their_c
         assert not connection_is_closed()
         killed.process.kill()
 
-        wait_for(connection_is_closed, seconds=20)  # it asks all the while: an idle connection is closed anyway
+        wait_for(connection_is_closed, seconds=20)  # it keeps requesting: an idle connection is closed anyway
     wait_for(lambda: not responds(killed.url))
     assert token(live(PORT=str(place.port)))

@@ -1,4 +1,4 @@
-"""Routes of one's own: as the README adds them, to a copy of the project, and with all that goes wrong in them."""
+"""Your own routes: added as in the README, to a copy of the project, with everything that can go wrong in them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ print(json.dumps([[each.status_code, each.json] for each in responses] + [client
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, after what the README says under "Guard a route"."""
+    """A copy of the project, changed as the README says under "Guard a route"."""
     section = (ROOT / "README.md").read_text().partition("## Guard a route")[2].partition("\n## ")[0]
     (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     below, registration, table, scope = (
@@ -97,7 +97,7 @@ blueprint = Blueprint("slips", __name__, url_prefix="/slips")
 @blueprint.get("/forgot")
 @require_oauth("read:logs")
 def forgot() -> None:
-    """No return, the commonest of all."""
+    """No return, the most common slip."""
 
 
 @blueprint.get("/raised")

@@ -1,4 +1,4 @@
-"""The pages behind every `error_uri`, in a real browser and without scripts; and docs/errors.md."""
+"""The page at every `error_uri`, in a real browser without scripts; and docs/errors.md."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def server(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
-    """The machine's Chromium; it takes no script."""
+    """The machine's Chromium; it runs no script."""
     executable = shutil.which("chromium")
     if executable is None:
         missing("Chromium", install="apt install chromium")
@@ -67,7 +67,7 @@ def test_every_page_reads_well_in_a_browser_without_scripts(browser: object, ser
         assert page.locator("h1").inner_text() == (code or "Errors")
         assert page.locator("h1").count() == page.locator("main").count() == 1
         assert page.title() == f"{code or 'Errors'} · Keyturn"
-        # Nothing but the examples of code is wider than the screen, and those scroll by themselves.
+        # Only code examples are wider than the screen, and those scroll by themselves.
         widths = [page.locator(each).bounding_box()["width"] for each in ("main", "footer")]
         assert max(widths) <= width
         assert page.locator("main").evaluate("all => all.scrollWidth <= all.clientWidth")
@@ -92,7 +92,7 @@ def test_a_reader_walks_from_an_error_to_its_page_and_to_all_others(browser: obj
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/errors"])
-def test_a_page_loads_nothing_runs_nothing_and_may_be_kept(app: Flask, path: str) -> None:
+def test_a_page_loads_nothing_runs_nothing_and_may_be_cached(app: Flask, path: str) -> None:
     response = app.test_client().get(path)
 
     assert (response.status_code, response.content_type) == (200, "text/html; charset=utf-8")
@@ -102,14 +102,14 @@ def test_a_page_loads_nothing_runs_nothing_and_may_be_kept(app: Flask, path: str
     assert not re.search(r"<script|<img|<link|\son\w+=|javascript:", response.text)
 
 
-def test_R061_a_page_that_does_not_exist_is_answered_in_json(app: Flask) -> None:
+def test_R061_a_page_that_does_not_exist_is_a_404_in_json(app: Flask) -> None:
     response = app.test_client().get("/errors/<script>alert(1)</script>")
 
     assert (response.status_code, response.json["error"]) == (404, "not_found")
     assert "alert" not in response.text
 
 
-def test_R084_the_metadata_names_the_pages_and_they_lie_below_the_issuer(new_app: Callable[..., Flask]) -> None:
+def test_R084_the_metadata_names_the_pages_and_they_are_below_the_issuer(new_app: Callable[..., Flask]) -> None:
     app = new_app(issuer="http://127.0.0.1:8000/auth/eu")
 
     metadata = app.test_client().get("/.well-known/oauth-authorization-server/auth/eu").json

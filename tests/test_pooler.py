@@ -1,6 +1,6 @@
-"""A real PgBouncer between fleets and PostgreSQL, in either mode, with nothing configured for us.
+"""A real PgBouncer between fleets and PostgreSQL, in either mode, with nothing configured for Keyturn.
 
-Each client makes a few rounds of tokens; `make drills` makes more of them.
+Each client requests a few rounds of tokens, more in `make drills`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CLIENTS = 8
 
 
 def configuration(mode: str, port: int, socket_folder: str) -> str:
-    # In transaction mode a few sessions for everybody, so that they are really shared.
+    # In transaction mode a few sessions for all clients, so that they are really shared.
     size = 4 if mode == "transaction" else 80
     return (
         f"[databases]\n* = host={socket_folder} user=postgres\n"
@@ -50,7 +50,7 @@ def pooled(request: pytest.FixtureRequest, postgresql: str) -> Iterator[str]:
         file = Path(folder, "pgbouncer.ini")
         file.write_text(configuration(request.param, port, socket_folder), encoding="utf-8")
         Path(folder).chmod(0o755)
-        # It refuses to run as root, and only PostgreSQL's own user gets to its socket.
+        # It refuses to run as root, and only PostgreSQL's own user can reach its socket.
         user = Path(socket_folder).stat().st_uid if os.geteuid() == 0 else None
         with Path(folder, "log").open("wb") as log:
             process = subprocess.Popen([program, str(file)], stdout=log, stderr=log, user=user)

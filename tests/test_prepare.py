@@ -1,4 +1,4 @@
-"""`flask prepare` and the start of the server, with real processes: many at once, again, and refused."""
+"""`flask prepare` and the start of the server, with real processes: many at once, repeated, and refused."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_models_are_what_the_migrations_make_on_both_databases(database_url:
     close(app)
 
 
-def test_clients_of_an_older_schema_are_kept_with_what_they_did_not_say(database_url: str) -> None:
+def test_clients_of_an_older_schema_survive_the_upgrade_with_default_values(database_url: str) -> None:
     app = build_app(database_url=database_url)
 
     def run(*command: str) -> str:
@@ -256,7 +256,7 @@ def test_a_database_that_is_not_prepared_is_no_reason_not_to_start(
 
 
 def prepare_elsewhere(url: str, **settings: object) -> tuple[int, str]:
-    """`flask prepare` of somebody who has this database's address."""
+    """`flask prepare` by anyone who has the address of this database."""
     app = build_app(database_url=url, **settings)
     done = app.test_cli_runner().invoke(args=["prepare"])
     close(app)
@@ -309,7 +309,7 @@ def test_development_does_not_prepare_a_database_whose_keys_it_cannot_open(datab
     assert contents(database_url) == before
 
 
-def test_development_that_has_lost_its_secret_key_is_told_the_way_out(database_url: str) -> None:
+def test_to_development_that_has_lost_its_secret_key_prepare_names_the_way_out(database_url: str) -> None:
     app = build_app(database_url=database_url, secret_keys=Fernet.generate_key().decode())
 
     refused = app.test_cli_runner().invoke(args=["prepare"])
@@ -360,7 +360,7 @@ def test_prepare_advises_a_rotation_only_while_a_key_that_signs_cannot_be_opened
 
 
 def pretend_a_newer_release(url: str, *, serves: str | None) -> None:
-    """As if the next release had migrated the database."""
+    """Change the database as if the next release had migrated it."""
     app = build_app(database_url=url)
     with app.app_context(), db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))

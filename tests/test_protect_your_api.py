@@ -1,4 +1,4 @@
-"""`docs/protect-your-api.md`: each snippet, taken from the page and run as it says, beside a live Keyturn."""
+"""`docs/protect-your-api.md`: each snippet, taken from the page and run as the page says, beside a live Keyturn."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support import forging
 from tests.support.calling import call, send_form
 
 PAGE = (ROOT / "docs" / "protect-your-api.md").read_text()
-# A block that begins with a file's name as a comment is that file; a line that begins with $ is a command.
+# A block whose first line is a comment with a file name is that file; a line that begins with $ is a command.
 FILES = {
     name: text for text, name in re.findall(r"^```\w+\n((?:#|//) (\S+\.\w+)\n.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 }
@@ -46,7 +46,7 @@ def command(beginning: str) -> str:
 
 
 def program(name: str, what: str, *, install: str) -> str:
-    """Where a program is; Debian keeps servers where a person's PATH does not lead."""
+    """The path of a program; Debian installs servers outside of a user's PATH."""
     found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     if found is None:
         missing(what, install=install)
@@ -55,7 +55,7 @@ def program(name: str, what: str, *, install: str) -> str:
 
 @dataclass
 class Place:
-    """A folder for the files of the page, and the addresses that stand in them for those of the page."""
+    """A folder for the files of the page, and the addresses that replace those of the page."""
 
     folder: Path
     server: LiveServer
@@ -67,7 +67,7 @@ class Place:
             "127.0.0.1:8002", f"127.0.0.1:{self.api_port}"
         )
         text = re.sub(r"/etc/haproxy|/var/lib/nginx", str(self.folder), text)
-        # Only where something listens: in AUDIENCE it is a name.
+        # Only where something listens: in AUDIENCE it is an identifier.
         return re.sub(r"((?:listen|bind|--port)[ (](?:127\.0\.0\.1:)?)8001", rf"\g<1>{self.port}", text)
 
     def write(self, *names: str) -> None:
@@ -75,7 +75,7 @@ class Place:
             (self.folder / name).write_text(self.fill(FILES[name]))
 
     def command(self, beginning: str, *program: str) -> list[str]:
-        """A command of the page, with another program in the place of its first word."""
+        """A command of the page, with another program instead of its first word."""
         return [*program, *shlex.split(self.fill(command(beginning)))[1:]]
 
 
@@ -134,12 +134,12 @@ ASKING = (nginx,)
 
 @dataclass
 class Api(LiveServer):
-    """A stack, running; it is stopped, and its log is kept, like a Keyturn."""
+    """A running stack; it is stopped, and its log stored, like a Keyturn."""
 
     place: Place
 
     def get(self, token: str | None = None) -> tuple[int, str | None, bytes]:
-        """The status of an answer, its challenge and its body."""
+        """The status of a response, its challenge and its body."""
         status, headers, body = call(
             self, "GET", "/shipments", **({"Authorization": f"Bearer {token}"} if token else {})
         )
@@ -151,7 +151,7 @@ class Api(LiveServer):
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Stack, LiveServer], Api]]:
-    """Starts a stack beside a Keyturn, and waits until it answers or has given up."""
+    """Starts a stack beside a Keyturn, and waits until it responds or exits."""
     running: list[Api] = []
 
     def run(stack: Stack, server: LiveServer) -> Api:
@@ -192,7 +192,7 @@ def good_token(server: LiveServer, client: str = "demo-partner") -> str:
 
 @dataclass
 class Forger:
-    """Whoever makes tokens with the key of a Keyturn, or with others; what is not changed is as it should be."""
+    """Makes tokens with the key of a Keyturn, or with others; what is not changed is valid."""
 
     server: LiveServer
 
@@ -293,11 +293,11 @@ def test_R069_attacks_are_refused(api: Api, forger: Forger) -> None:
     )
 
 
-def test_only_who_asks_accepts_an_opaque_token(api: Api, stack: Stack, keyturn: LiveServer) -> None:
+def test_only_an_api_that_introspects_accepts_an_opaque_token(api: Api, stack: Stack, keyturn: LiveServer) -> None:
     assert api.status(good_token(keyturn, "demo-opaque")) == (200 if stack in ASKING else 401)
 
 
-def test_only_who_asks_learns_of_a_revocation(api: Api, stack: Stack, keyturn: LiveServer) -> None:
+def test_only_an_api_that_introspects_refuses_a_revoked_token(api: Api, stack: Stack, keyturn: LiveServer) -> None:
     tokens = {client: good_token(keyturn, client) for client in ("demo-partner", "demo-opaque")}
     before = {client: api.status(token) for client, token in tokens.items()}
 
@@ -326,7 +326,7 @@ def test_the_keys_are_rotated_and_old_and_new_tokens_are_good(
     assert api.status(old) == 200
 
 
-def test_when_keyturn_stops_keys_go_on_and_questions_are_503(
+def test_when_keyturn_stops_signatures_are_still_checked_and_introspection_is_503(
     stack: Stack, live: Callable[..., LiveServer], start: Callable[[Stack, LiveServer], Api]
 ) -> None:
     server = live(WEB_CONCURRENCY="1")
@@ -343,7 +343,7 @@ def test_when_keyturn_stops_keys_go_on_and_questions_are_503(
         assert api.status(token[:-3] + "AAA") == 401
 
 
-def test_without_keys_and_without_an_answer_nobody_is_let_in(
+def test_without_keys_and_without_a_response_nobody_is_let_in(
     stack: Stack, keyturn: LiveServer, forger: Forger, start: Callable[[Stack, LiveServer], Api]
 ) -> None:
     silent = replace(keyturn, url=f"http://127.0.0.1:{free_port()}")
@@ -354,7 +354,7 @@ def test_without_keys_and_without_an_answer_nobody_is_let_in(
 
 
 class ShowHeaders(BaseHTTPRequestHandler):
-    """An API that names what it was sent."""
+    """An API that returns the headers that it received."""
 
     def do_GET(self) -> None:
         body = json.dumps([name.lower() for name in self.headers]).encode()
@@ -364,7 +364,7 @@ class ShowHeaders(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Not on the terminal."""
+        """Keep the terminal quiet."""
 
 
 @pytest.mark.parametrize("proxy", [nginx, haproxy])

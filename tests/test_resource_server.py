@@ -1,4 +1,4 @@
-"""`examples/resource_server.py` as a process of its own, beside a live Keyturn: they share nothing but HTTP."""
+"""`examples/resource_server.py` as a process of its own, beside a live Keyturn: all they share is HTTP."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Api:
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[Callable[..., Api]]:
-    """Starts the example for an issuer; at the end its log is searched for tokens, like every other."""
+    """Starts the example for an issuer; at the end its log is searched for tokens, like all logs."""
     running: list[Api] = []
 
     def start(issuer: str, check: str, **environment: str) -> Api:
@@ -151,7 +151,7 @@ def test_when_the_keys_are_rotated_both_go_on(keyturn: LiveServer, started: Call
     assert api.status(old) == 200
 
 
-def test_when_the_authorization_server_is_down_signatures_are_checked_and_questions_are_503(
+def test_when_the_authorization_server_is_down_signatures_are_checked_and_introspection_is_503(
     keyturn: LiveServer, started: Callable[..., Api]
 ) -> None:
     by_key, by_asking = started(keyturn.url, "jwt"), started(keyturn.url, "introspection")
@@ -221,9 +221,9 @@ def test_R069_attacks_are_refused_in_both_ways(keyturn: LiveServer, started: Cal
 
 @dataclass
 class Impostor:
-    """An authorization server that responds what a test wants, and remembers the requests.
+    """An authorization server whose responses a test chooses, and which records the requests.
 
-    A document that begins with `=> ` is a redirect to the address behind it.
+    A document that begins with `=> ` is a redirect to the address after it.
     """
 
     url: str
@@ -241,7 +241,7 @@ def impostor() -> Iterator[Impostor]:
 
 @pytest.fixture
 def elsewhere() -> Iterator[Impostor]:
-    """Where a redirect leads."""
+    """The target of a redirect."""
     with serving() as made:
         yield made
 
@@ -285,7 +285,7 @@ NAMED = {"issuer": "URL", "jwks_uri": "KEYS", "introspection_endpoint": "URL/int
 
 
 def serve(impostor: Impostor, key: jwk.Key, kid: str) -> str:
-    """Let it publish a key, and return a token that this key signed."""
+    """Publish a key at the impostor, and return a token signed with this key."""
     impostor.documents = {
         METADATA: {"issuer": impostor.url, "jwks_uri": impostor.url + JWKS},
         JWKS: {"keys": [{**key.as_dict(private=False), "kid": kid, "alg": "ES256"}]},
@@ -308,7 +308,7 @@ def test_the_keys_are_fetched_once_and_forged_kids_do_not_make_it_hammer(
     assert {api.status(each) for each in forged[:-1]} == {401}
 
     assert impostor.paths.count(JWKS) <= 3
-    wait_for(lambda: api.status(forged[-1]) == 200)  # once it may ask again, it learns of the new key
+    wait_for(lambda: api.status(forged[-1]) == 200)  # once it may fetch again, it has the new key
 
 
 @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ def test_a_broken_or_foreign_description_lets_nobody_in(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_attack_a_redirect_of_introspection_gets_no_secret_and_is_not_believed(
+def test_attack_a_redirect_of_introspection_gets_no_secret_and_is_not_trusted(
     impostor: Impostor, elsewhere: Impostor, started: Callable[..., Api], status: int
 ) -> None:
     claims = forging.claims(iss=impostor.url, aud=AUDIENCE, scope=SCOPE)
@@ -405,7 +405,7 @@ def test_its_help_names_every_setting_that_it_reads() -> None:
     assert [name for name in settings if f"  {name} " not in said] == []
 
 
-def test_a_server_that_never_answers_is_given_up(started: Callable[..., Api]) -> None:
+def test_a_server_that_never_responds_is_given_up(started: Callable[..., Api]) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -429,7 +429,7 @@ def test_it_needs_nothing_of_the_sample_api(live: Callable[..., LiveServer], sta
         assert started(server.url, check).status(shipments_token(server)) == 200
 
 
-def test_it_knows_nothing_of_keyturn_but_http() -> None:
+def test_it_depends_on_nothing_of_keyturn_but_http() -> None:
     tree = ast.parse(FILE.read_text())
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)} | {
         alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names

@@ -1,4 +1,4 @@
-"""The token endpoint (RFC 6749): what the table of cases cannot show, for want of time, storage or settings."""
+"""The token endpoint (RFC 6749): what the table of cases cannot show, since it needs time, storage or settings."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_R002_production_refuses_plain_http_and_the_log_names_the_setting(
     assert "KEYTURN_TRUSTED_PROXIES" in caplog.text
 
 
-def test_R002_production_answers_https_behind_the_proxy(production: Flask) -> None:
+def test_R002_production_accepts_https_behind_the_proxy(production: Flask) -> None:
     response = production.test_client().post("/oauth/token", data={"grant_type": "client_credentials"}, headers=HTTPS)
 
     assert response.json["error"] == "invalid_client"
@@ -75,7 +75,7 @@ def test_R104_a_proxy_that_is_not_trusted_changes_nothing(new_app: Callable[...,
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
-def test_R001_only_post_is_answered_also_with_a_good_secret(admin: Machine, method: str) -> None:
+def test_R001_only_post_is_allowed_even_with_a_good_secret(admin: Machine, method: str) -> None:
     response = admin.app.test_client().open(
         "/oauth/token",
         method=method,
@@ -99,7 +99,7 @@ def test_R003_a_form_that_is_not_utf8_is_refused(admin: Machine, body: bytes) ->
     assert (response.status_code, response.json["error_description"]) == (400, "The body is not UTF-8.")
 
 
-def test_R003_every_character_of_utf8_may_be_sent_also_the_one_that_stands_for_a_broken_one(admin: Machine) -> None:
+def test_R003_every_character_of_utf8_may_be_sent_even_the_replacement_character(admin: Machine) -> None:
     for sent in ("\ufffd", "\u20ac", "\U0001f600"):
         for body in (f"unknown={sent}".encode(), f"unknown={quote_plus(sent)}".encode()):
             response = admin.app.test_client().post(
@@ -276,7 +276,7 @@ def test_R024_an_unknown_client_and_a_wrong_secret_cannot_be_told_apart(
                 headers=HTTPS,
             )
         headers = sorted(header for header in response.headers if header[0] not in ("Date", "X-Request-Id"))
-        if env == "development":  # but for `hint`, and so the length
+        if env == "development":  # except `hint`, and so the length
             headers = [header for header in headers if header[0] != "Content-Length"]
         body = {name: value for name, value in response.json.items() if name != "hint"}
         seen.append((response.status_code, headers, body, sorted(work.done)))
@@ -395,7 +395,7 @@ def test_R053_R055_two_tokens_differ_and_neither_can_be_refreshed(admin: Machine
     assert list(first) == ["token_type", "access_token", "expires_in", "scope"]
 
 
-def test_R054_no_answer_with_tokens_or_errors_is_stored(admin: Machine) -> None:
+def test_R054_no_response_with_tokens_or_errors_is_stored(admin: Machine) -> None:
     for response in (
         admin.request_token(),
         admin.request_token(scope="nonsense"),
@@ -462,7 +462,7 @@ def test_R060_an_error_has_no_members_but_the_known_ones_and_its_uri_leads_to_it
 
 
 @pytest.mark.parametrize("path", ["/", "/oauth", "/oauth/token/", "/static/x", "/.well-known/openid-configuration"])
-def test_R061_an_unknown_address_is_answered_in_json(app: Flask, path: str) -> None:
+def test_R061_an_unknown_address_is_a_404_in_json(app: Flask, path: str) -> None:
     response = app.test_client().get(path)
 
     assert (response.status_code, response.json["error"]) == (404, "not_found")

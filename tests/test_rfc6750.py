@@ -40,14 +40,14 @@ def test_R101_each_route_opens_for_its_scope_and_says_which_one_it_needs(
 
 
 @pytest.mark.parametrize(("method", "path"), [route[:2] for route in GUARDED])
-def test_R100_each_route_without_a_token_answers_401_with_a_challenge(app: Flask, method: str, path: str) -> None:
+def test_R100_each_route_without_a_token_is_401_with_a_challenge(app: Flask, method: str, path: str) -> None:
     response = app.test_client().open(path, method=method)
 
     assert response.status_code == 401
     assert response.headers.get_all("WWW-Authenticate") == [f'Bearer realm="keyturn", {WHERE}']
 
 
-def test_R100_each_parameter_of_a_challenge_stands_once(admin: Machine) -> None:
+def test_R100_each_parameter_of_a_challenge_is_there_once(admin: Machine) -> None:
     forbidden = admin.get("/inventory", admin.token(scope="read:logs")).headers["WWW-Authenticate"]
     invalid = admin.get("/inventory", "x").headers["WWW-Authenticate"]
 
@@ -107,7 +107,7 @@ def test_a_bad_change_of_the_stock_changes_nothing(partner: Machine, path: str, 
 
 
 def test_a_report_costs_a_bounded_part_of_one_thread(reporting: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each look at the clock is a second here: a report takes one, and is used again for ten."""
+    """Each reading of the clock is a second here: a report takes one, and is reused for ten."""
     moments = iter(range(1_000))
     monkeypatch.setattr(hourly_report, "monotonic", lambda: next(moments))
     token = reporting.token()
@@ -152,7 +152,7 @@ def test_a_body_that_is_not_json_is_415(admin: Machine) -> None:
     assert admin.send("POST", "/admin/logs", admin.token(), data=b"message=x").status_code == 415
 
 
-def test_the_stock_keeps_what_was_put_and_is_bounded(partner: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stock_stores_what_was_put_and_is_bounded(partner: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     token = partner.token()
     first = partner.get("/inventory", token).json["items"]
     monkeypatch.setattr(stock, "MAX_ITEMS", len(first) + 2)

@@ -1,4 +1,4 @@
-"""Introspection (RFC 7662): who may ask, about which tokens, and what an inactive one is told apart by: nothing."""
+"""Introspection (RFC 7662): who may introspect which tokens; inactive tokens cannot be told apart."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shipments_token(request: pytest.FixtureRequest, app: Flask) -> str:
     return demo(app, request.param).token(scope="shipments:read")
 
 
-def test_R086_only_a_resource_server_may_ask(admin: Machine, api: Machine, shipments_token: str) -> None:
+def test_R086_only_a_resource_server_may_introspect(admin: Machine, api: Machine, shipments_token: str) -> None:
     refused = admin.introspect(shipments_token)
 
     assert (refused.status_code, refused.json["error"]) == (403, "unauthorized_client")
@@ -53,7 +53,7 @@ def test_R088_R089_each_resource_server_sees_its_own_tokens_only(
     assert api.introspect(sample_token).json == samples.introspect(shipments_token).json == INACTIVE
 
 
-def test_R088_nothing_more_is_said_of_a_token_that_is_not_active(api: Machine, admin: Machine) -> None:
+def test_R088_inactive_tokens_get_one_response_and_nothing_more(api: Machine, admin: Machine) -> None:
     responses = [api.introspect(token) for token in ("garbage", admin.token(), "kta_unknown")]
 
     assert {response.data for response in responses} == {b'{"active": false}'}
@@ -85,7 +85,7 @@ def test_R087_a_missing_token_is_invalid_request(api: Machine, form: dict[str, s
     assert "token" in response.json["error_description"]
 
 
-def test_R087_only_a_form_by_post_is_answered(app: Flask, api: Machine) -> None:
+def test_R087_only_a_form_by_post_is_accepted(app: Flask, api: Machine) -> None:
     auth = (api.client_id, api.secret)
 
     assert app.test_client().get("/oauth/introspect?token=x", auth=auth).status_code == 405
@@ -101,7 +101,9 @@ def test_R002_production_refuses_plain_http_here_as_well(new_app: Callable[..., 
         assert (response.status_code, response.json["error"]) == (400, "invalid_request")
 
 
-def test_a_disabled_resource_server_may_ask_no_more(operator: Operator, api: Machine, shipments_token: str) -> None:
+def test_a_disabled_resource_server_may_no_longer_introspect(
+    operator: Operator, api: Machine, shipments_token: str
+) -> None:
     operator.run("clients", "disable", "demo-shipments")
 
     assert api.introspect(shipments_token).status_code == 401

@@ -1,4 +1,4 @@
-"""The server's metadata (RFC 8414): what it says is what it does."""
+"""The server's metadata (RFC 8414): the server does what its metadata says."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_R078_R079_the_metadata_is_where_the_rfc_puts_it_and_the_issuer_is_ours(
     assert "evil" not in response.text
 
 
-def test_R078_R083_with_a_path_in_the_issuer_everything_lies_where_the_metadata_says(
+def test_R078_R083_with_a_path_in_the_issuer_everything_is_where_the_metadata_says(
     new_app: Callable[..., Flask],
 ) -> None:
     app = new_app(issuer="http://127.0.0.1:8000/auth/eu")
@@ -94,7 +94,7 @@ def test_R082_each_method_that_is_listed_works_at_each_endpoint(app: Flask, name
 
 
 @pytest.mark.parametrize("issuer", [ISSUER, "http://127.0.0.1:8000/auth/eu"])
-def test_R083_every_address_that_is_listed_answers(new_app: Callable[..., Flask], issuer: str) -> None:
+def test_R083_every_address_that_is_listed_responds(new_app: Callable[..., Flask], issuer: str) -> None:
     app = new_app(issuer=issuer)
     metadata = app.test_client().get(WELL_KNOWN + urlsplit(issuer).path).json
 

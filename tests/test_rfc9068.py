@@ -1,4 +1,4 @@
-"""Access tokens (RFC 9068): what is in them, and which ones the guard refuses."""
+"""Access tokens (RFC 9068): their claims, and which tokens the guard refuses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.forging import LEFT_OUT
 
 
 def decoded(app: Flask, token: str) -> jwt.Token:
-    """The token as another service reads it: with the keys of the JWKS."""
+    """The token as another service reads it, with the keys of the JWKS."""
     keys = KeySet.import_key_set(app.test_client().get("/.well-known/jwks.json").json)
     return jwt.decode(token, keys)
 
@@ -127,7 +127,7 @@ def test_R069_a_token_of_ours_with_absurd_claims_is_refused(admin: Machine, name
     assert (response.status_code, response.json["error"]) == (401, "invalid_token")
 
 
-def test_R069_the_same_token_without_changes_is_let_in(admin: Machine) -> None:
+def test_R069_the_same_token_without_changes_is_accepted(admin: Machine) -> None:
     for audience in (ISSUER, [ISSUER], ["https://other.example", ISSUER]):
         token = forging.with_our_key(admin.app, forging.claims(aud=audience))
 
@@ -141,7 +141,7 @@ def test_R069_a_token_with_another_typ_or_none_is_refused(admin: Machine, typ: o
     assert admin.get("/admin/logs", forging.with_header(admin.app, header)).status_code == 401
 
 
-def test_R063_the_long_form_of_typ_is_let_in(admin: Machine) -> None:
+def test_R063_the_long_form_of_typ_is_accepted(admin: Machine) -> None:
     for typ in ("application/at+jwt", "AT+JWT"):
         assert admin.get("/admin/logs", forging.with_our_key(admin.app, forging.claims(), typ=typ)).status_code == 200
 
@@ -314,7 +314,7 @@ def test_what_a_request_does_to_the_claims_of_a_token_reaches_no_other_request(a
 
 @pytest.mark.parametrize("token_format", ["jwt", "opaque"])
 def test_a_claim_of_a_client_never_replaces_one_of_the_server(operator: Operator, token_format: str) -> None:
-    """The rules of registration refuse such a claim: this is a row that was written past them."""
+    """Registration refuses such a claim: this row was written without it."""
     machine = operator.register("billing", "--scope", "read:logs", "--format", token_format)
     said = dict.fromkeys(("iss", "aud", "sub", "client_id", "iat", "exp", "jti", "scope", "gen"), "mine")
     with machine.app.app_context(), transaction():

@@ -1,4 +1,4 @@
-"""The sample API's own metadata (RFC 9728), and how a client that knows only the API finds it."""
+"""The sample API's own metadata (RFC 9728), and how a client finds it from the API alone."""
 
 from __future__ import annotations
 

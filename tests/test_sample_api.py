@@ -1,4 +1,4 @@
-"""KEYTURN_SAMPLE_API: switched off, nothing of the sample API is there, and everything else works."""
+"""KEYTURN_SAMPLE_API: when it is off, the sample API does not exist, and everything else works."""
 
 from __future__ import annotations
 

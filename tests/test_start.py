@@ -1,4 +1,4 @@
-"""`make run` as a newcomer meets it: what is missing, what was moved, what another project has left behind."""
+"""`make run` on a newcomer's machine: what is missing, what was moved, what another project left behind."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ import config
 from tests.conftest import ROOT, SECRET_KEY, curl, free_port, missing, responds, wait_for
 from tests.test_house import published
 
-# As it was exported for a project that is no Keyturn.
+# As exported for another project.
 ANOTHER_PROJECT = {"FLASK_APP": "microblog.py", "FLASK_DEBUG": "1", "FLASK_RUN_PORT": "x", "WEB_CONCURRENCY": ""}
 
 
 def copied(folder: Path) -> Path:
-    """What a clone or an archive has, without .git and without an environment."""
+    """A copy of what a clone or an archive has, without .git and without an environment."""
     for name in published():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
@@ -54,14 +54,14 @@ def outside() -> dict[str, str]:
 
 @contextmanager
 def made_run(project: Path, log: Path, **environment: str) -> Iterator[str]:
-    """`make run` until it answers, and then Ctrl-C.
+    """`make run` until it responds, and then Ctrl-C.
 
     Yields:
-        What it has printed.
+        What it printed.
     """
     known = outside() | {"PORT": str(free_port()), "KEYTURN_SECRET_KEYS": SECRET_KEY, **environment}
     with log.open("wb") as output:
-        # The environment is as new as it needs to be: nothing is installed.
+        # The environment is up to date: nothing is installed.
         command = ["make", "--old-file=.venv/ready", "run"]
         process = subprocess.Popen(
             command, cwd=project, env=known, stdout=output, stderr=output, start_new_session=True
@@ -204,7 +204,7 @@ def test_a_new_clone_installs_only_what_a_server_needs_and_survives_a_move(tmp_p
 
 
 def make_ready(folder: Path) -> list[str]:
-    """Install as `make run` does; returns the names of the packages."""
+    """Install as `make run` does; return the names of the packages."""
     command = ["make", ".venv/ready", f"PYTHON={sys.executable}"]
     done = subprocess.run(command, cwd=folder, env=outside(), capture_output=True, text=True, check=False)
     if "Is there a network?" in done.stderr:

@@ -1,4 +1,4 @@
-"""What is kept, and how: files that only their owner reads, statements of the driver's own, a name that is taken."""
+"""What is stored, and how: files that only their owner can read, the driver's own statements, names that are taken."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_sqlite_s_files_and_their_folder_are_their_owner_s_alone_whatever_the_um
 
     prepared = app.test_cli_runner().invoke(args=["prepare"])
     with app.app_context():
-        db.session.execute(select(ClientRow)).all()  # while a connection is open, its -wal and -shm are there
+        db.session.execute(select(ClientRow)).all()  # while a connection is open, its -wal and -shm files exist
         found = modes(tmp_path)
         db.session.remove()
     close(app)
@@ -69,7 +69,7 @@ def test_the_folder_of_the_secret_key_is_its_owner_s_alone(tmp_path: Path) -> No
     close(app)
 
 
-def test_a_link_in_the_place_of_the_lock_is_refused_and_what_it_names_is_kept(tmp_path: Path) -> None:
+def test_a_link_in_the_place_of_the_lock_is_refused_and_its_target_is_unchanged(tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_text("kept")
     (tmp_path / "keyturn.db.lock").symlink_to(precious)
@@ -141,7 +141,7 @@ def test_a_statement_with_two_columns_of_one_name_is_refused_when_it_is_made() -
 
 
 def open_connections(app: Flask, database_url: str) -> int:
-    """How many the database, or this process, has open."""
+    """How many connections the database, or this process, has open."""
     if database_url.startswith("postgresql"):
         with app.app_context():
             count = (
@@ -226,7 +226,7 @@ def test_two_threads_of_gunicorn_never_wait_for_the_database() -> None:
     serve_with(THREADS)
 
 
-def test_a_transaction_inside_of_which_something_fails_gives_its_place_back(app: Flask) -> None:
+def test_a_transaction_that_fails_frees_its_place(app: Flask) -> None:
     with app.app_context():
         for _ in range(THREADS + 1):
             with pytest.raises(ZeroDivisionError), transaction():
@@ -253,7 +253,7 @@ def test_on_postgresql_a_jwt_and_its_check_cost_one_round_trip_each_and_a_change
     assert len(trips) == 1
     assert admin.get("/unknown", token).status_code == 404
     assert admin.introspect(token).status_code == 403
-    assert len(trips) == 2  # the caller's credentials
+    assert len(trips) == 2  # one for the caller's credentials
     with app.app_context():
         checking.check(token)
         assert len(trips) == 3

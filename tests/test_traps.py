@@ -1,7 +1,7 @@
-"""What Authlib and others do that one would not expect: for each trap, the test that it is avoided here.
+"""Unexpected behaviour of Authlib and other libraries: for each trap, a test that it is avoided here.
 
-Each test is named after the trap; the line of ours that avoids it has a comment. Where a test shows the
-trap itself too, it also tells when a newer version has closed it.
+Each test is named after the trap; the line of ours that avoids it has a comment. A test that also shows the
+trap itself fails when a newer version has closed it.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def jwk_payload(token: str) -> bytes:
     return base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
 
 
-def test_trap_an_unknown_client_and_a_wrong_secret_get_different_answers(admin: Machine) -> None:
+def test_trap_an_unknown_client_and_a_wrong_secret_get_different_responses(admin: Machine) -> None:
     responses = [Machine(admin.app, client_id, "kts_wrong").request_token() for client_id in ("nobody", "demo-admin")]
 
     assert responses[0].status_code == responses[1].status_code

@@ -1,4 +1,4 @@
-"""A scope or an audience that disappears from keyturn.toml while clients have it: who names it, and what mends it."""
+"""A scope or an audience that disappears from keyturn.toml while clients have it: where it is named, and the fix."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def operator(new_app: Callable[..., Flask], file: Path) -> Operator:
-    """With the one demo client whose scope the file declares."""
+    """An operator with the one demo client whose scope the file declares."""
     operator = Operator(new_app(file=file))
     for demo in operator.run("clients", "list")["clients"]:
         if demo["name"] != "demo-brief":
@@ -122,7 +122,7 @@ def test_a_server_that_starts_names_it_and_starts(
     file: Path,
     environment: dict[str, str],
 ) -> None:
-    operator.run("clients", "delete", "demo-brief")  # production starts beside no demo client
+    operator.run("clients", "delete", "demo-brief")  # production does not start with a demo client
     file.write_text(ONE, encoding="utf-8")
 
     server = live(KEYTURN_DATABASE_URL=database_url, KEYTURN_FILE=str(file), **environment)

@@ -1,7 +1,7 @@
 """An upgrade at noon: the previous release's code serves on the schema of this one.
 
-By its own statements, word by word, and with its own code, which git has: a server of it that runs on a
-database which this release has prepared.
+By its own statements, word by word, and with its own code from git: a server of that release runs on a
+database that this release prepared.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from tests.conftest import (
 from tests.support import calling, forging
 
 MIGRATION = "app/storage/migrations/versions/0003_facts.py"
-# What the code of schema 0002 writes: `:name` as its models name their columns.
+# What the code of schema 0002 writes; `:name` is the column of its model.
 INSERTS = {
     "clients": "client_id name scope default_scope access_token_seconds token_endpoint_auth_method grant_types claims "
     "token_format resource_server tokens_not_before created_at disabled_at",
@@ -89,7 +89,7 @@ def git(*command: str) -> bytes:
 
 @pytest.fixture
 def release_before(tmp_path: Path) -> Path:
-    """The code of the last commit that knew nothing of schema 0003."""
+    """The code of the last commit before schema 0003."""
     if not shutil.which("git") or not (ROOT / ".git").exists():
         pytest.skip("this drill runs in a clone of the repository, with git")
     added = git("log", "--diff-filter=A", "--format=%H", "--", MIGRATION).split()
@@ -122,14 +122,14 @@ def test_a_server_of_the_previous_release_serves_on_this_releases_schema(
         calling.request_token(old, "demo-partner", "/oauth/revoke", token=tokens[0])
         calling.request_token(new, "demo-opaque", "/oauth/revoke", token=tokens[3])
         assert statuses(old, tokens) == statuses(new, tokens) == [401, 200, 200, 401]
-        # An order of this release's command is obeyed by both; the new server's client has its tokens at once.
+        # Both obey an order by a command of this release; the new server's client has its tokens at once.
         new.flask("clients", "disable", "demo-partner")
         new.flask("tokens", "revoke", "--client", "demo-opaque")
         assert statuses(old, tokens) == statuses(new, tokens) == [401] * 4
         assert statuses(new, [calling.request_token(new, "demo-opaque")]) == [200]
-        # And of a command of the previous release, on a token that has a generation.
+        # And an order by a command of the previous release, on a token that has a generation.
         token, moment = calling.request_token(new, "demo-opaque"), now()
-        wait_for(lambda: now() > moment)  # that release's moments are whole seconds
+        wait_for(lambda: now() > moment)  # that release's times are whole seconds
         run = [sys.executable, "-m", "flask", "tokens", "revoke", "--client", "demo-opaque", "--json"]
         said = subprocess.run(run, cwd=release_before, env=environment, check=True, capture_output=True)
         assert json.loads(said.stdout)["tokens_not_before"] > 0

@@ -1,4 +1,4 @@
-"""`flask cleanup`: what has expired goes, what is of use stays, whoever else is at work."""
+"""`flask cleanup`: it removes what has expired and nothing that is in use, whatever else runs at the same time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def removed(operator: Operator) -> dict[str, int]:
 
 
 def age(app: Flask, column: InstrumentedAttribute[Any], seconds: int) -> None:
-    """Let a moment be longer ago, in every row: a cleanup needs a clock that is right."""
+    """Move a time into the past, in every row: a cleanup needs a correct clock."""
     with app.app_context(), transaction():
         db.session.execute(update(column.class_).values({column: column - seconds}))
 
@@ -112,7 +112,7 @@ def test_a_key_is_removed_a_day_after_it_is_gone_and_never_the_one_that_signs(
     assert counted(operator.app, SigningKey) == 1
 
 
-def test_the_trail_keeps_the_rows_of_its_setting_and_old_events_until_they_are_asked_away(
+def test_the_trail_keeps_the_rows_of_its_setting_and_old_events_until_they_are_deleted_by_option(
     new_app: Callable[..., Flask],
 ) -> None:
     app = new_app(audit_days=2, audit_rows=1_000)
@@ -185,7 +185,7 @@ def test_it_goes_in_steps_and_tokens_are_issued_in_between(operator: Operator, m
 
 
 def fill(app: Flask, count: int) -> None:
-    """So many opaque tokens that have expired."""
+    """Store `count` expired opaque tokens."""
     row = {"client_id": "x", "scope": "s", "audience": "a", "claims": {}, "issued_at": 0, "expires_at": 1}
     with app.app_context(), transaction():
         db.session.execute(insert(IssuedToken), [{**row, "digest": n.to_bytes(32)} for n in range(count)])

@@ -1,4 +1,4 @@
-"""However gunicorn is started, the same headers count; and one without our configuration says so."""
+"""However gunicorn is started, the same headers count; a start without our configuration is reported."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def over_a_unix_socket(folder: Path) -> Way:
 
 
 def activated(listener: socket.socket) -> Way:
-    """As systemd does it: the socket is file 3, and LISTEN_PID the process itself."""
+    """As systemd does it: the socket is file 3, and LISTEN_PID is the process itself."""
     script = f'exec 3<&{listener.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
     listener.listen()
     return Way(["bash", "-c", script, "bash", *GUNICORN], ROOT, listener.getsockname(), listener)
@@ -91,7 +91,7 @@ Start = Callable[..., LiveServer]
 
 @pytest.fixture
 def start(prepared: Callable[[str], str], tmp_path: Path) -> Iterator[Start]:
-    """Starts gunicorn in a way, on a database without demo clients."""
+    """Starts gunicorn in one of the ways, on a database without demo clients."""
     servers: list[LiveServer] = []
 
     def run(way: Way, **settings: str) -> LiveServer:
@@ -166,7 +166,7 @@ HTTPS_CLAIMED = (
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_R002_R104_no_header_of_a_proxy_is_believed_by_gunicorn(
+def test_R002_R104_no_header_of_a_proxy_is_trusted_by_gunicorn(
     start: Start, tmp_path: Path, way: Callable[[Path], Way]
 ) -> None:
     chosen = way(tmp_path)

@@ -1,4 +1,4 @@
-"""This file calls a running server, each time over a connection of its own, so that any worker may answer."""
+"""Requests to a running server, each over a connection of its own, so that any worker may respond."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 def call(
     server: LiveServer, method: str, path: str, body: str = "", **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
-    """One request over a connection of its own, so that any worker may answer."""
+    """Send one request over a connection of its own, so that any worker may respond."""
     with closing(http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)) as connection:
         connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
         response = connection.getresponse()

@@ -1,6 +1,6 @@
-"""This file makes the saved examples of the Postman collection: real answers, without what differs from run to run.
+"""The saved examples of the Postman collection: real responses, without what differs from run to run.
 
-The cases are sent once each, in their order, to an app on a database of its own, at a fixed moment.
+Each case is sent once, in order, to an app on a database of its own, at a fixed moment.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from conformance.cases import CASES
 from tests.conftest import build_app, close
 from tests.support.runner import Runner
 
-MOMENT = 1_893_456_000  # 2030-01-01: later than anything that is really made
+MOMENT = 1_893_456_000  # 2030-01-01: later than any real time
 SHOWN = ("Content-Type", "Cache-Control", "WWW-Authenticate", "Allow", "Retry-After", "ETag")
 # By RFC 9110 and 6585: those of Python's http.HTTPStatus differ between its versions.
 PHRASES = {
@@ -46,7 +46,7 @@ DIFFERS = (
 
 
 def examples() -> dict[str, dict[str, Any]]:
-    """The answer to each case, by its title, as Postman saves it."""
+    """The response to each case, by its title, as Postman saves it."""
     with tempfile.TemporaryDirectory() as folder, time_machine.travel(MOMENT, tick=False):
         app = build_app(database_url=f"sqlite:///{Path(folder)}/examples.db")
         assert app.test_cli_runner().invoke(args=["prepare"]).exit_code == 0

@@ -19,14 +19,14 @@ FLOORS: tuple[dict[str, str], ...] = (
         "trusted_proxies": "who the client is",
         "request_body": "read once, bounded",
     },
-    {"storage": "where it is kept"},
+    {"storage": "where data is stored"},
     {"audit": "what happened"},
     {"refusals": "why not"},
     {"keys": "what we sign with", "clients": "who may request a token"},
     {"authentication": "how a client proves who it is"},
     {"tokens": "what a token is"},
     {"oauth": "the protocol's endpoints", "api": "the sample API", "operations": "what an operator does"},
-    {"discovery": "what the server says of itself"},
+    {"discovery": "what the server says about itself"},
     {"__init__": "create_app(): the table of contents"},
 )
 ORDER = [room for floor in FLOORS for room in floor]
@@ -51,7 +51,7 @@ def room_of(file: Path) -> str:
 
 
 def imports(file: Path) -> set[str]:
-    """The rooms that a file imports, wherever in the file."""
+    """The rooms that a file imports, anywhere in the file."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module == "app":
