@@ -96,8 +96,8 @@ def client(name: str) -> dict[str, Any]:
 
 
 def opaque(number: int, expires_at: int) -> dict[str, Any]:
-    said = {"scope": "read:logs", "audience": AUDIENCE, "claims": {}, "issued_at": expires_at - 3_600}
-    return {"digest": secrets.token_bytes(32), "client_id": f"ktc_opaque-{number}", "expires_at": expires_at, **said}
+    more = {"scope": "read:logs", "audience": AUDIENCE, "claims": {}, "issued_at": expires_at - 3_600}
+    return {"digest": secrets.token_bytes(32), "client_id": f"ktc_opaque-{number}", "expires_at": expires_at, **more}
 
 
 def put(model: type[Base], rows: Iterable[dict[str, Any]]) -> None:

@@ -513,12 +513,12 @@ def test_postgresqls_clock_is_compared_and_the_log_says_so_once(
         for _ in range(3):
             trimmer.step()
 
-    said = [line for line in lines if "this machine's clock is" in line]
+    output = [line for line in lines if "this machine's clock is" in line]
     if database_url.startswith("sqlite"):
-        assert (said, max(days_ago(app))) == ([], 99)
+        assert (output, max(days_ago(app))) == ([], 99)
     else:
-        assert (len(said), max(days_ago(app))) == (1, 100)
-        assert "seconds ahead of the database's: nothing is deleted by age" in said[0]
+        assert (len(output), max(days_ago(app))) == (1, 100)
+        assert "seconds ahead of the database's: nothing is deleted by age" in output[0]
 
 
 def test_ids_never_begin_again(app: Flask) -> None:

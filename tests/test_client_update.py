@@ -143,9 +143,9 @@ def test_each_change_can_be_undone(operator: Operator, there: list[str], back: l
     ],
 )
 def test_an_update_that_changes_nothing_says_so_and_writes_no_event(operator: Operator, options: list[str]) -> None:
-    said = operator.app.test_cli_runner().invoke(args=["clients", "update", "billing", *options])
+    output = operator.app.test_cli_runner().invoke(args=["clients", "update", "billing", *options])
 
-    assert (said.exit_code, said.stdout) == (0, "Nothing to change: the client is registered so already.\n")
+    assert (output.exit_code, output.stdout) == (0, "Nothing to change: the client is registered so already.\n")
     assert operator.run("clients", "update", "billing", *options)["changed"] == {}
     assert updates(operator.app) == []
 
@@ -219,11 +219,11 @@ def test_a_change_counts_from_the_next_request_and_issued_tokens_stay(operator: 
 
 @pytest.mark.usefixtures("billing")
 def test_it_says_what_changed_and_what_that_means_for_tokens_that_are_out(operator: Operator) -> None:
-    said = operator.app.test_cli_runner().invoke(
+    output = operator.app.test_cli_runner().invoke(
         args=["clients", "update", "billing", "--scope", "read:logs", "--lifetime", "60", "--no-claims"]
     )
 
-    assert said.stdout.splitlines() == [
+    assert output.stdout.splitlines() == [
         "claims: org_id=acme -> none",
         "scope: read:logs write:logs -> read:logs",
         "default_scope: read:logs write:logs -> read:logs",
@@ -234,9 +234,9 @@ def test_it_says_what_changed_and_what_that_means_for_tokens_that_are_out(operat
 
 
 def test_a_change_that_no_token_shows_says_nothing_about_tokens(operator: Operator, billing: Machine) -> None:
-    said = operator.app.test_cli_runner().invoke(args=["clients", "update", "billing", "--name", "invoices"])
+    output = operator.app.test_cli_runner().invoke(args=["clients", "update", "billing", "--name", "invoices"])
 
-    assert said.stdout == "name: billing -> invoices\n"
+    assert output.stdout == "name: billing -> invoices\n"
     assert operator.run("clients", "show", "invoices")["client_id"] == billing.client_id
 
 

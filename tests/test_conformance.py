@@ -102,14 +102,14 @@ def test_from_outside_a_server_that_fails_is_reported(live: Callable[..., LiveSe
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "output"),
     [
         (["--scope", "read:logs", "--auth-method", "client_secret_basic"], "with the form the response was 401"),
         (["--no-grant"], "with HTTP Basic the response was 400 unauthorized_client"),
     ],
 )
 def test_from_outside_a_client_that_cannot_be_used_is_refused_with_the_reason(
-    live: Callable[..., LiveServer], options: list[str], said: str
+    live: Callable[..., LiveServer], options: list[str], output: str
 ) -> None:
     server = live()
     made = json.loads(server.flask("clients", "create", "outsider", *options, "--json"))
@@ -117,7 +117,7 @@ def test_from_outside_a_client_that_cannot_be_used_is_refused_with_the_reason(
     done = run(server.url, made["client_id"], made["client_secret"])
 
     assert done.returncode == 2
-    assert said in done.stderr
+    assert output in done.stderr
 
 
 def test_from_outside_a_limit_that_was_passed_is_named(live: Callable[..., LiveServer]) -> None:

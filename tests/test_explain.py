@@ -278,9 +278,9 @@ def test_in_production_the_operator_sees_the_reason_and_the_caller_does_not(new_
 def test_for_people_it_is_a_few_lines(app: Flask) -> None:
     response = a_misspelt_scope(app)
 
-    said = app.test_cli_runner().invoke(args=["explain", response.headers["X-Request-Id"]]).stdout
+    output = app.test_cli_runner().invoke(args=["explain", response.headers["X-Request-Id"]]).stdout
 
-    lines = dict(line.split(None, 1) for line in said.splitlines())
+    lines = dict(line.split(None, 1) for line in output.splitlines())
     assert lines["what"] == "token_refused"
     assert lines["client"] == "demo-reporting"
     assert lines["because"].endswith("did you mean reports:read?")

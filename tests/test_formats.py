@@ -76,11 +76,11 @@ def test_R069_it_ends_with_its_life(shop: Machine) -> None:
 
 def test_R047_R049_R090_introspection_says_the_same_of_both(shop: Machine) -> None:
     with time_machine.travel(now(), tick=False):
-        said = demo(shop.app, "demo-shipments").introspect(shop.token(scope="shipments:read")).json
+        response = demo(shop.app, "demo-shipments").introspect(shop.token(scope="shipments:read")).json
         moment = now()
 
-    assert re.fullmatch(r"[\w-]{22}", said.pop("jti"))
-    assert said == {
+    assert re.fullmatch(r"[\w-]{22}", response.pop("jti"))
+    assert response == {
         "active": True,
         "token_type": "Bearer",
         "scope": "shipments:read",

@@ -193,11 +193,11 @@ def test_a_writer_that_freezes_inside_its_transaction_loses_it_and_the_next_one_
         is_frozen = psutil.Process(frozen.pid).status() == psutil.STATUS_STOPPED
     finally:
         frozen.send_signal(signal.SIGCONT)
-    said, _ = frozen.communicate(timeout=60)
+    output, _ = frozen.communicate(timeout=60)
 
     assert done.returncode == 0, done.stderr
     assert is_frozen
-    assert said.startswith("The transaction was idle for too long, and was ended")
+    assert output.startswith("The transaction was idle for too long, and was ended")
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

@@ -20,12 +20,14 @@ from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
 from app.clock import now
+from app.per_app import PerApp
 from app.request_body import FORM
 from tests.conftest import ISSUER, Machine, Operator, build_app, close
 from tests.support import forging
 
 INPUTS = int(os.environ.get("FUZZ_INPUTS") or 4_000)
 MARK = "reflected-mark"
+ATTACKER = PerApp[Machine]("attacker")
 HTTPS = {"X-Forwarded-Proto": "https"}
 PATHS = [
     "/oauth/token",
@@ -117,7 +119,7 @@ def hostile(request: pytest.FixtureRequest, prepared: Callable[[str], str]) -> I
         limit_address="",
     )
     options = ["--scope", "read:logs write:logs", "--resource-server", ISSUER, "--format", "opaque"]
-    app.extensions["attacker"] = Operator(app).register("attacker", *options)
+    ATTACKER.set(app, Operator(app).register("attacker", *options))
     yield app
     close(app)
 
@@ -175,7 +177,7 @@ def test_R017_R022_R059_no_request_ends_in_a_500_or_is_echoed(
 @settings(max_examples=INPUTS // 8, suppress_health_check=list(HealthCheck), deadline=None)
 @given(scope=st.text(max_size=60) | st.text(header_characters, max_size=60), more=fields)
 def test_no_form_behind_a_good_secret_ends_in_a_500(hostile: Flask, scope: str, more: dict[str, str]) -> None:
-    attacker: Machine = hostile.extensions["attacker"]
+    attacker = ATTACKER.of(hostile)
     form = more | {"grant_type": "client_credentials", "scope": scope}
     form = {name: value for name, value in form.items() if not name.startswith("client_")}
     body = urlencode(form, errors="replace")
@@ -196,7 +198,7 @@ def test_no_form_behind_a_good_secret_ends_in_a_500(hostile: Flask, scope: str, 
 def test_no_token_that_is_introspected_or_revoked_ends_in_a_500(
     hostile: Flask, path: str, token: str, more: dict[str, str]
 ) -> None:
-    attacker: Machine = hostile.extensions["attacker"]
+    attacker = ATTACKER.of(hostile)
     form = {name: value for name, value in more.items() if not name.startswith("client_")} | {"token": token}
     body = urlencode(form, errors="replace")
     pair = (attacker.client_id, attacker.secret)
@@ -258,7 +260,7 @@ def test_R107_a_body_of_unknown_length_is_refused_whole(
     del environ["CONTENT_LENGTH"]
     environ |= {"wsgi.input": BytesIO(body), "wsgi.input_terminated": True, **header}
 
-    told, answered, _ = run_wsgi_app(hostile, environ)
+    received, found, _ = run_wsgi_app(hostile, environ)
 
-    assert answered.startswith(status)
-    assert json.loads(b"".join(told))["error"] == "invalid_request"
+    assert found.startswith(status)
+    assert json.loads(b"".join(received))["error"] == "invalid_request"

@@ -305,11 +305,11 @@ def test_with_another_secret_key_than_the_servers_no_command_takes_their_signing
     active = kid_of(admin.token())
     stranger = Operator(new_app(secret_keys=Fernet.generate_key().decode()))
 
-    said = stranger.is_refused("keys", *[active if word == "KID" else word for word in command])
+    output = stranger.is_refused("keys", *[active if word == "KID" else word for word in command])
 
-    assert "the servers have another one" in said
-    assert ("--lost-secret-key" in said) == (command != ["rotate"])
-    assert "Traceback" not in said
+    assert "the servers have another one" in output
+    assert ("--lost-secret-key" in output) == (command != ["rotate"])
+    assert "Traceback" not in output
     assert [key["kid"] for key in stranger.run("keys", "list")["keys"]] == [active]
     assert kid_of(admin.token()) == active
 

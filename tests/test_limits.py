@@ -485,16 +485,17 @@ def test_R025_when_redis_fails_each_worker_counts_for_itself_and_says_so(
 
 
 def test_R025_when_redis_is_back_it_counts_again(
-    new_app: Callable[..., Flask], redis_server: Callable[..., tuple[subprocess.Popen[bytes], str]]
+    new_app: Callable[..., Flask],
+    redis_server: Callable[..., tuple[subprocess.Popen[bytes], str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(limits, "ALONE_SECONDS", 0)
     process, url = redis_server()
     workers = [new_app(limit_failures="2/minute", redis_url=url) for _ in range(2)]
     process.send_signal(signal.SIGSTOP)
     assert guess(workers[0], "demo-admin") == [401]
 
     process.send_signal(signal.SIGCONT)
-    for worker in workers:
-        worker.extensions["limits"]._alone_until = 0  # as after ALONE_SECONDS
 
     assert guess(workers[0], "demo-partner", 2) == [401, 401]
     assert guess(workers[1], "demo-partner") == [429]

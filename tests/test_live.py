@@ -174,16 +174,16 @@ def test_persistent_connections_are_shared_and_more_than_threads_are_served(
     wait_for(lambda: len(workers()) == 2)
     with contextlib.ExitStack() as stack:
         address = urlsplit(server.url).netloc
-        kept = [stack.enter_context(closing(http.client.HTTPConnection(address, timeout=30))) for _ in range(40)]
+        connections = [stack.enter_context(closing(http.client.HTTPConnection(address, timeout=30))) for _ in range(40)]
 
         def request_over(connections: list[http.client.HTTPConnection]) -> None:
             for connection in connections:
                 connection.request("GET", "/.well-known/jwks.json")
                 assert connection.getresponse().read()
 
-        request_over(kept[:8])
+        request_over(connections[:8])
         found = [worker.net_connections() for worker in workers()]
-        request_over(kept * 3)
+        request_over(connections * 3)
 
     assert all(any(each.status == psutil.CONN_ESTABLISHED for each in worker) for worker in found)
 
@@ -209,11 +209,11 @@ def test_when_the_master_is_killed_its_port_is_free_and_its_workers_close_their_
 ) -> None:
     killed = live()
     place = urlsplit(killed.url)
-    with closing(http.client.HTTPConnection(place.netloc, timeout=30)) as kept:
+    with closing(http.client.HTTPConnection(place.netloc, timeout=30)) as connection:
 
         def connection_is_closed() -> bool:
-            kept.request("GET", "/.well-known/jwks.json")
-            response = kept.getresponse()
+            connection.request("GET", "/.well-known/jwks.json")
+            response = connection.getresponse()
             assert response.read()
             return response.headers["Connection"] == "close"
 

@@ -164,15 +164,15 @@ def test_a_route_that_raises_is_a_failure_of_the_server(served: Flask) -> None:
 )
 def test_abort_has_its_code_and_its_text(served: Flask, status: int, error: str) -> None:
     bare = served.test_client().get(f"/slips/abort/{status}")
-    said = served.test_client().get(f"/slips/abort/{status}/text")
+    with_a_text = served.test_client().get(f"/slips/abort/{status}/text")
 
-    assert (bare.status_code, said.status_code) == (status, status)
-    assert (bare.json["error"], said.json["error"]) == (error, error)
-    assert said.json["error_description"] == "The invoice '1' is another customer's."
+    assert (bare.status_code, with_a_text.status_code) == (status, status)
+    assert (bare.json["error"], with_a_text.json["error"]) == (error, error)
+    assert with_a_text.json["error_description"] == "The invoice '1' is another customer's."
     if status != 400:
         assert "The request is malformed" not in bare.text
     if status == 401:
-        assert said.headers["WWW-Authenticate"].startswith("Bearer ")
+        assert with_a_text.headers["WWW-Authenticate"].startswith("Bearer ")
 
 
 def test_async_routes_external_addresses_and_slashes_are_as_flask_documents_them(served: Flask) -> None:

@@ -86,9 +86,9 @@ def test_a_fleet_behind_a_pooler_prepares_and_serves_without_a_503(
     pooled: str, live: Callable[..., LiveServer]
 ) -> None:
     fleet = [start_prepare(pooled) for _ in range(3)]
-    said = [process.communicate(timeout=120) for process in fleet]
-    assert [process.returncode for process in fleet] == [0] * 3, said
-    assert sum("The first signing key" in output for output, _ in said) == 1
+    outputs = [process.communicate(timeout=120) for process in fleet]
+    assert [process.returncode for process in fleet] == [0] * 3, outputs
+    assert sum("The first signing key" in output for output, _ in outputs) == 1
 
     servers = [live(KEYTURN_DATABASE_URL=pooled, KEYTURN_ISSUER="http://127.0.0.1:8000") for _ in range(2)]
 
@@ -109,10 +109,10 @@ def test_a_fleet_behind_a_pooler_prepares_and_serves_without_a_503(
     with ThreadPoolExecutor(CLIENTS) as pool:
         seen = {status for statuses in pool.map(use, range(CLIENTS)) for status in statuses}
     while_serving = [start_prepare(pooled) for _ in range(2)]
-    said = [process.communicate(timeout=120) for process in while_serving]
+    outputs = [process.communicate(timeout=120) for process in while_serving]
 
     assert seen == {200}
-    assert [process.returncode for process in while_serving] == [0, 0], said
+    assert [process.returncode for process in while_serving] == [0, 0], outputs
     assert locks_and_time_outs(pooled) == (0, ["0"] * len(ADVISED))
     assert [issued for server in servers for issued in [token(server)] if not issued] == []
     assert "request_failed" not in "".join(server.log.read_text() for server in servers)

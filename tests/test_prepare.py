@@ -52,14 +52,14 @@ def start_prepare(url: str, **environment: str) -> subprocess.Popen[str]:
 
 def test_eight_at_once_end_with_one_schema_one_key_and_one_set_of_demo_clients(empty_database: str) -> None:
     fleet = [start_prepare(empty_database) for _ in range(8)]
-    said = [process.communicate(timeout=120) for process in fleet]
+    outputs = [process.communicate(timeout=120) for process in fleet]
 
-    assert [process.returncode for process in fleet] == [0] * 8, said
+    assert [process.returncode for process in fleet] == [0] * 8, outputs
     app = build_app(database_url=empty_database)
     with app.app_context():
         assert db.session.scalar(select(func.count()).select_from(SigningKey)) == 1
         assert db.session.scalar(select(func.count()).select_from(ClientRow)) == len(config.DEMO_CLIENTS)
-    assert sum("The first signing key" in output for output, _ in said) == 1
+    assert sum("The first signing key" in output for output, _ in outputs) == 1
     close(app)
 
 
@@ -292,20 +292,20 @@ def test_development_does_not_prepare_a_database_of_production(production_databa
     same_secret = prepare_elsewhere(production_database)
     other_secret = prepare_elsewhere(production_database, secret_keys=Fernet.generate_key().decode())
 
-    for code, said in (same_secret, other_secret):
+    for code, output in (same_secret, other_secret):
         assert code == 1
-        assert "Nothing was changed" in said
-        assert "KEYTURN_ENV=production" in said
+        assert "Nothing was changed" in output
+        assert "KEYTURN_ENV=production" in output
     assert contents(production_database) == before
 
 
 def test_development_does_not_prepare_a_database_whose_keys_it_cannot_open(database_url: str) -> None:
     before = contents(database_url)
 
-    code, said = prepare_elsewhere(database_url, secret_keys=Fernet.generate_key().decode())
+    code, output = prepare_elsewhere(database_url, secret_keys=Fernet.generate_key().decode())
 
     assert code == 1
-    assert "does not open" in said
+    assert "does not open" in output
     assert contents(database_url) == before
 
 
@@ -372,22 +372,22 @@ def pretend_a_newer_release(url: str, *, serves: str | None) -> None:
 def test_a_release_that_was_rolled_back_goes_on_with_a_newer_schema_that_serves_it(database_url: str) -> None:
     pretend_a_newer_release(database_url, serves="0003")
 
-    code, said = prepare_elsewhere(database_url)
+    code, output = prepare_elsewhere(database_url)
 
-    assert code == 0, said
-    assert "made by a newer Keyturn (its schema is 9999), which still serves this one" in said
+    assert code == 0, output
+    assert "made by a newer Keyturn (its schema is 9999), which still serves this one" in output
 
 
 @pytest.mark.parametrize("serves", [None, "9998"])
 def test_a_newer_schema_that_does_not_serve_this_release_is_refused(database_url: str, serves: str | None) -> None:
     pretend_a_newer_release(database_url, serves=serves)
 
-    code, said = prepare_elsewhere(database_url)
+    code, output = prepare_elsewhere(database_url)
 
     assert code == 1
-    assert "does not serve this one" in said
-    assert "install the newer release" in said
-    assert "Traceback" not in said
+    assert "does not serve this one" in output
+    assert "install the newer release" in output
+    assert "Traceback" not in output
 
 
 def test_every_migration_from_0003_on_writes_down_what_it_serves(database_url: str) -> None:
@@ -408,9 +408,9 @@ def test_prepare_migrates_a_database_of_the_previous_release(database_url: str) 
     assert app.test_cli_runner().invoke(args=["db", "downgrade", "0002"]).exit_code == 0
     close(app)
 
-    code, said = prepare_elsewhere(database_url)
+    code, output = prepare_elsewhere(database_url)
 
-    assert code == 0, said
+    assert code == 0, output
     app = build_app(database_url=database_url)
     assert demo(app, "demo-opaque").get("/inventory", token).status_code == 200
     close(app)

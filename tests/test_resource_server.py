@@ -398,11 +398,11 @@ def test_its_log_names_its_issuer_its_audience_and_the_address_that_failed(
 
 
 def test_its_help_names_every_setting_that_it_reads() -> None:
-    said = subprocess.run([sys.executable, str(FILE), "--help"], capture_output=True, text=True, check=True).stdout
+    output = subprocess.run([sys.executable, str(FILE), "--help"], capture_output=True, text=True, check=True).stdout
 
     settings = re.findall(r'os\.environ\.get\("(\w+)"', FILE.read_text())
     assert len(settings) == 4
-    assert [name for name in settings if f"  {name} " not in said] == []
+    assert [name for name in settings if f"  {name} " not in output] == []
 
 
 def test_a_server_that_never_responds_is_given_up(started: Callable[..., Api]) -> None:

@@ -118,9 +118,9 @@ def test_a_resource_server_gets_no_token_unless_it_is_registered_with_a_scope(op
 
 
 def test_a_resource_server_of_no_declared_audience_is_refused(operator: Operator) -> None:
-    said = operator.is_refused("clients", "create", "billing-api", "--resource-server", SHIPMENTS + "/")
+    output = operator.is_refused("clients", "create", "billing-api", "--resource-server", SHIPMENTS + "/")
 
-    assert SHIPMENTS in said
+    assert SHIPMENTS in output
 
 
 @pytest.mark.parametrize("name", ["demo-partner", "demo-opaque"])

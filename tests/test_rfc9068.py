@@ -290,7 +290,7 @@ def test_no_live_token_stays_in_memory_and_the_oldest_is_forgotten_first(
     tokens = [admin.token() for _ in range(5)]
     for token in tokens:
         assert admin.get("/inventory", token).status_code == 200
-    remembered = admin.app.extensions["verified_jwts"]
+    remembered = jwt_check.current_verified_jwts.of(admin.app)
 
     assert list(remembered._tokens) == [hashlib.sha256(token.encode()).digest() for token in tokens[2:]]
     for token in tokens:
@@ -316,9 +316,9 @@ def test_what_a_request_does_to_the_claims_of_a_token_reaches_no_other_request(a
 def test_a_claim_of_a_client_never_replaces_one_of_the_server(operator: Operator, token_format: str) -> None:
     """Registration refuses such a claim: this row was written without it."""
     machine = operator.register("billing", "--scope", "read:logs", "--format", token_format)
-    said = dict.fromkeys(("iss", "aud", "sub", "client_id", "iat", "exp", "jti", "scope", "gen"), "mine")
+    reserved = dict.fromkeys(("iss", "aud", "sub", "client_id", "iat", "exp", "jti", "scope", "gen"), "mine")
     with machine.app.app_context(), transaction():
-        registry.get_client("billing").claims = said | {"org_id": "acme"}
+        registry.get_client("billing").claims = reserved | {"org_id": "acme"}
     token = machine.token()
 
     with machine.app.test_request_context():

@@ -69,13 +69,13 @@ def test_switched_off_tokens_are_issued_introspected_and_revoked(off: Flask) -> 
 
 def test_switched_off_what_is_printed_at_start_names_no_route_of_it(off: Flask, app: Flask) -> None:
     with off.app_context():
-        said = welcome(current_settings())
+        output = welcome(current_settings())
     with app.app_context():
         usual = welcome(current_settings())
 
-    assert "demo-admin" in said
-    assert "/oauth/token" in said
-    assert "/admin/logs" not in said
+    assert "demo-admin" in output
+    assert "/oauth/token" in output
+    assert "/admin/logs" not in output
     assert "/admin/logs" in usual
 
 

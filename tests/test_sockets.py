@@ -142,11 +142,11 @@ def test_a_connection_more_than_a_worker_has_room_for_takes_the_place_of_an_idle
     prepared: Callable[[str], str], tmp_path: Path, live_servers: Callable[..., LiveServer]
 ) -> None:
     few = live_servers(prepared("sqlite"), tmp_path, GUNICORN_CMD_ARGS="--worker-connections 20", WEB_CONCURRENCY="1")
-    with crowd(few, b"G", 30) as partial, crowd(few, f"{GET}\r\n".encode(), 30) as kept:
+    with crowd(few, b"G", 30) as partial, crowd(few, f"{GET}\r\n".encode(), 30) as idle:
         assert token(few)
 
         assert not is_open(partial[0])
-        assert len(kept) == 30
+        assert len(idle) == 30
     assert few.stop() == 0
 
 

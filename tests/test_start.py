@@ -121,9 +121,9 @@ def test_a_port_in_use_is_one_sentence(project: Path, tmp_path: Path) -> None:
 
         refused = make(project, "--old-file=.venv/ready", "run", PORT=str(port), KEYTURN_DATABASE_URL=url)
 
-    said = refused.stderr.splitlines()
+    output = refused.stderr.splitlines()
     assert refused.returncode == 2
-    assert f"Port {port} is in use. Stop what listens there, or choose another port: PORT=8123 make run" in said
+    assert f"Port {port} is in use. Stop what listens there, or choose another port: PORT=8123 make run" in output
     assert "gunicorn" not in refused.stdout + refused.stderr
 
 

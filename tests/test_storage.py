@@ -16,6 +16,7 @@ from sqlalchemy import JSON, bindparam, cast, column, insert, select, text
 from sqlalchemy import Enum as SqlEnum
 from sqlalchemy.exc import IntegrityError
 
+from app.audit import trail
 from app.clients import registry
 from app.clients.client_row import ClientRow
 from app.clients.registration_rules import RegistrationError
@@ -206,10 +207,10 @@ def test_a_statement_works_again_after_close(app: Flask, admin: Machine) -> None
 
 
 def test_an_insert_that_is_refused_leaves_a_connection_that_works(app: Flask) -> None:
-    keep = Statement(insert(ClientSecret).values(client_row=bindparam("client_row")))
+    store = Statement(insert(ClientSecret).values(client_row=bindparam("client_row")))
     with app.app_context():
         with pytest.raises(Exception, match="client_secrets"):
-            keep.run(client_row=1, id=1, name="x", digest=None, created_at=0, not_after=None, last_used_at=None)
+            store.run(client_row=1, id=1, name="x", digest=None, created_at=0, not_after=None, last_used_at=None)
 
         assert registry.find_client("demo-admin") is not None
 
@@ -241,7 +242,7 @@ def test_on_postgresql_a_jwt_and_its_check_cost_one_round_trip_each_and_a_change
     app = build_app(database_url=prepared("postgresql"))
     admin = demo(app, "demo-admin")
     admin.get("/internal/reports", admin.token())  # keys are read, connections are there
-    app.extensions["audit_batch"].close()
+    trail.current_batch.of(app).close()
     trips, wait = [], BoundedConnection.wait
 
     def counting(*args: Any, **named: Any) -> Any:

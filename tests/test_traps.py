@@ -21,6 +21,7 @@ from app.api.guard import AccessTokenValidator, require_oauth
 from app.clients import secret
 from app.clients.client import Client
 from app.oauth.grant import ClientCredentialsGrant
+from app.oauth.server import current_server
 from app.storage.database import db
 from tests.conftest import Machine, Operator, kid_of
 from tests.support import forging
@@ -137,7 +138,7 @@ def test_trap_the_protector_keeps_the_first_validator_and_ignores_later_ones() -
 
 
 def test_trap_a_server_at_module_level_carries_grants_from_app_to_app(new_app: Callable[..., Flask]) -> None:
-    one, other = (new_app().extensions["authorization_server"] for _ in range(2))
+    one, other = (current_server.of(new_app()) for _ in range(2))
 
     assert one is not other
     assert [len(each._token_grants) for each in (one, other)] == [1, 1]

@@ -100,11 +100,11 @@ def test_of_many_clients_and_scopes_some_are_named(new_app: Callable[..., Flask]
         started.register(f"shop-{number:02}", "--scope", " ".join(words))
     file.write_text(BOTH, encoding="utf-8")
 
-    said = prepared_sentences(new_app(file=file))
+    output = prepared_sentences(new_app(file=file))
 
-    assert len(said) == 11
-    assert "shop-08, shop-09 and 3 more: declare it" in said[0]
-    assert said[-1] == "In all own.toml does not declare 12 scopes and 0 audiences of clients."
+    assert len(output) == 11
+    assert "shop-08, shop-09 and 3 more: declare it" in output[0]
+    assert output[-1] == "In all own.toml does not declare 12 scopes and 0 audiences of clients."
 
 
 @pytest.mark.usefixtures("shop")

@@ -59,12 +59,12 @@ def insert(table: str, **values: object) -> None:
 def test_what_the_previous_release_writes_counts(app: Flask) -> None:
     token, ended = f"kta_{secrets.token_urlsafe(32)}", f"kta_{secrets.token_urlsafe(32)}"
     machine = Machine(app, "ktc_of-the-release-before", "kts_" + secrets.token_urlsafe(32))
-    told = {"client_id": machine.client_id, "scope": "inventory:read", "claims": "{}"}
-    issued = told | {"audience": ISSUER, "issued_at": now() - 10, "expires_at": now() + 60}
+    common = {"client_id": machine.client_id, "scope": "inventory:read", "claims": "{}"}
+    issued = common | {"audience": ISSUER, "issued_at": now() - 10, "expires_at": now() + 60}
     with app.app_context():
         insert(
             "clients", name="before", default_scope="inventory:read", grant_types="client_credentials",
-            token_format="jwt", tokens_not_before=now() - 20, created_at=now(), **told,
+            token_format="jwt", tokens_not_before=now() - 20, created_at=now(), **common,
         )  # fmt: skip
         row = db.session.scalar(text("SELECT id FROM clients WHERE name = 'before'"))
         insert("client_secrets", client_row=row, name="secret-1", digest=digest(machine.secret), created_at=now())
@@ -114,25 +114,23 @@ def test_a_server_of_the_previous_release_serves_on_this_releases_schema(
     old = LiveServer(process, f"http://127.0.0.1:{port}", environment, tmp_path / "before.log")
     try:
         wait_for(lambda: process.poll() is not None or responds(old.url))
-        tokens = [
-            calling.request_token(server, name) for server in (old, new) for name in ("demo-partner", "demo-opaque")
-        ]
+        tokens = [calling.send_form(server, name) for server in (old, new) for name in ("demo-partner", "demo-opaque")]
         assert statuses(old, tokens) == statuses(new, tokens) == [200] * 4
 
-        calling.request_token(old, "demo-partner", "/oauth/revoke", token=tokens[0])
-        calling.request_token(new, "demo-opaque", "/oauth/revoke", token=tokens[3])
+        calling.send_form(old, "demo-partner", "/oauth/revoke", token=tokens[0])
+        calling.send_form(new, "demo-opaque", "/oauth/revoke", token=tokens[3])
         assert statuses(old, tokens) == statuses(new, tokens) == [401, 200, 200, 401]
         # Both obey an order by a command of this release; the new server's client has its tokens at once.
         new.flask("clients", "disable", "demo-partner")
         new.flask("tokens", "revoke", "--client", "demo-opaque")
         assert statuses(old, tokens) == statuses(new, tokens) == [401] * 4
-        assert statuses(new, [calling.request_token(new, "demo-opaque")]) == [200]
+        assert statuses(new, [calling.send_form(new, "demo-opaque")]) == [200]
         # And an order by a command of the previous release, on a token that has a generation.
-        token, moment = calling.request_token(new, "demo-opaque"), now()
+        token, moment = calling.send_form(new, "demo-opaque"), now()
         wait_for(lambda: now() > moment)  # that release's times are whole seconds
         run = [sys.executable, "-m", "flask", "tokens", "revoke", "--client", "demo-opaque", "--json"]
-        said = subprocess.run(run, cwd=release_before, env=environment, check=True, capture_output=True)
-        assert json.loads(said.stdout)["tokens_not_before"] > 0
+        output = subprocess.run(run, cwd=release_before, env=environment, check=True, capture_output=True)
+        assert json.loads(output.stdout)["tokens_not_before"] > 0
         assert statuses(new, [token]) == [401]
     finally:
         old.stop()

@@ -80,8 +80,8 @@ def test_postgresqls_clock_stops_a_cleanup(operator: Operator, database_url: str
 
     for shift, words in ((70, "70 seconds ahead of"), (-70, "70 seconds behind")):
         with time_machine.travel(now() + shift, tick=False):
-            said = operator.is_refused("cleanup")
-        assert re.search(f"clock is (69|70|71) {words[3:]} the database's: nothing is deleted by age", said)
+            output = operator.is_refused("cleanup")
+        assert re.search(f"clock is (69|70|71) {words[3:]} the database's: nothing is deleted by age", output)
 
     assert counted(operator.app, IssuedToken) == 3
     assert removed(operator)["opaque tokens"] == 3
@@ -124,14 +124,14 @@ def test_the_trail_keeps_the_rows_of_its_setting_and_old_events_until_they_are_d
             db.session.add(AuditEvent(at=now() - 2 * DAY + 20, event="client_created", budget="changes"))
             db.session.execute(insert(AuditEvent), [row] * 1_500)
 
-    first, said, last = (
+    first, output, last = (
         operator.run("cleanup"),
         app.test_cli_runner().invoke(args=["cleanup"]).stdout,
         operator.run("cleanup", "--old-events"),
     )
 
     assert (first["removed"]["audit events"], first["old_events_left"]) == (500, 1)
-    assert "1 audit events are older than KEYTURN_AUDIT_DAYS." in said
+    assert "1 audit events are older than KEYTURN_AUDIT_DAYS." in output
     assert (last["removed"]["audit events"], last["old_events_left"]) == (1, 0)
     with app.app_context():
         assert db.session.scalar(select(func.count()).where(AuditEvent.event == "token_issued")) == 1_000
@@ -140,10 +140,10 @@ def test_the_trail_keeps_the_rows_of_its_setting_and_old_events_until_they_are_d
 def test_it_says_what_it_did_and_is_idempotent(operator: Operator) -> None:
     fill(operator.app, 3)
 
-    said = [operator.app.test_cli_runner().invoke(args=["cleanup"]).stdout for _ in range(2)]
+    output = [operator.app.test_cli_runner().invoke(args=["cleanup"]).stdout for _ in range(2)]
 
-    assert [said[0].splitlines()[0][:13], *said[0].splitlines()[0].split()[2:]] == ["opaque tokens", "3", "removed"]
-    assert {line.split()[-2] for line in said[1].splitlines()} == {"0"}
+    assert [output[0].splitlines()[0][:13], *output[0].splitlines()[0].split()[2:]] == ["opaque tokens", "3", "removed"]
+    assert {line.split()[-2] for line in output[1].splitlines()} == {"0"}
     assert removed(operator) == dict.fromkeys(
         ("opaque tokens", "revocations", "secrets", "signing keys", "audit events"), 0
     )

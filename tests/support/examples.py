@@ -14,6 +14,7 @@ from typing import Any
 import time_machine
 from werkzeug.test import TestResponse
 
+from app.audit import trail
 from conformance.cases import CASES
 from tests.conftest import build_app, close
 from tests.support.runner import Runner
@@ -50,7 +51,7 @@ def examples() -> dict[str, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder, time_machine.travel(MOMENT, tick=False):
         app = build_app(database_url=f"sqlite:///{Path(folder)}/examples.db")
         assert app.test_cli_runner().invoke(args=["prepare"]).exit_code == 0
-        app.extensions["audit_batch"].close()  # no thread decides which events share a row
+        trail.current_batch.of(app).close()  # no thread decides which events share a row
         runner = Runner(app)
         found = {case.title: as_saved(runner.send(case)) for case in CASES}
         close(app)

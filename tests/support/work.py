@@ -17,6 +17,7 @@ from flask import Flask
 from joserfc import jwk
 from sqlalchemy import event
 
+from app.audit import trail
 from app.authentication.limits import Limits
 from app.storage.database import db
 from app.storage.fast_statement import Connections
@@ -42,7 +43,7 @@ WRITES = STATEMENTS[1:]
 @contextmanager
 def counted(app: Flask) -> Iterator[Work]:
     """Count what the app does inside; its audit trail is written only when it is read."""
-    app.extensions["audit_batch"].close()
+    trail.current_batch.of(app).close()
     work, patch = Work(), pytest.MonkeyPatch()
 
     def count(owner: Any, name: str, what: Callable[..., str]) -> None:
