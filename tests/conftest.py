@@ -137,7 +137,7 @@ def close(app: Flask) -> None:
     with app.app_context():
         trail.current_batch().close()
         with contextlib.suppress(SQLAlchemyError):  # a test may have dropped the table
-            suite.keep_trail()
+            suite.record_trail()
         db.engine.dispose()
         current_connections().close()
 
@@ -283,14 +283,14 @@ class LiveServer:
         """Run a `flask` command on the server's database, as its operator does."""
         run = [sys.executable, "-m", "flask", *command]
         done = subprocess.run(run, cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True)
-        suite.keep(done.stderr)
+        suite.record(done.stderr)
         return done.stdout
 
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.terminate()
         code = self.process.wait(timeout=60)
-        suite.keep(self.log.read_text(errors="replace"))
+        suite.record(self.log.read_text(errors="replace"))
         return code
 
 

@@ -37,11 +37,11 @@ def lines() -> Iterator[list[str]]:
     """The log as it is written, line by line."""
     found: list[str] = []
 
-    class Keep(logging.Handler):
+    class Recorder(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             found.append(self.format(record))
 
-    handler = Keep()
+    handler = Recorder()
     handler.setFormatter(JsonLine())
     log.addHandler(handler)
     yield found
@@ -181,9 +181,9 @@ def test_attack_a_secret_in_a_wrong_field_reaches_no_line_and_no_row(
     watch.file = tmp_path / "written.txt"
     watch.remember(machine.secret)
     for response in responses:
-        watch.keep(f"{response.text} {response.headers}")
-    watch.keep("\n".join(lines))
-    watch.keep(str([[*vars(row).values()] for row in rows(app)]))
+        watch.record(f"{response.text} {response.headers}")
+    watch.record("\n".join(lines))
+    watch.record(str([[*vars(row).values()] for row in rows(app)]))
 
     assert len(lines) >= len(responses) - 2  # two of them succeed: their extra parameter is ignored
     assert watch.leaked() == set()

@@ -81,7 +81,7 @@ class Machines:
         done = subprocess.run(
             run, cwd=ROOT, env=self.server.environment, check=True, capture_output=True, text=True
         )  # fmt: skip
-        suite.keep(done.stderr)
+        suite.record(done.stderr)
         document = dict(json.loads(done.stdout))
         suite.remember(str(document.get("client_secret", "")))
         return document

@@ -41,7 +41,7 @@ def watch(tmp_path: Path) -> leaks.Watch:
     made.file = tmp_path / "written.txt"
     made.remember(SECRET)
     made.remember("kts_another-secret-of-the-tests-which-nobody-wrote")
-    made.keep("another line, with KEYTURN_LIMIT_INTROSPECTION and application/x-www-form-urlencoded")
+    made.record("another line, with KEYTURN_LIMIT_INTROSPECTION and application/x-www-form-urlencoded")
     assert made.leaked() == set()
     return made
 
@@ -50,7 +50,7 @@ def watch(tmp_path: Path) -> leaks.Watch:
     "shape", ["{}", '{{"scope": "{}"}}', "x&client_secret={}&y=1", "/{}/", "token_{}", "Bearer a.b.{}"]
 )
 def test_a_leak_would_be_found(watch: leaks.Watch, shape: str) -> None:
-    watch.keep(shape.format(SECRET))
+    watch.record(shape.format(SECRET))
 
     assert watch.leaked() == {SECRET}
 
@@ -75,6 +75,6 @@ def test_a_leak_would_be_found(watch: leaks.Watch, shape: str) -> None:
     ],
 )
 def test_a_leak_in_another_form_would_be_found(watch: leaks.Watch, form: str) -> None:
-    watch.keep(f"x&client_secret={form}&y=1")
+    watch.record(f"x&client_secret={form}&y=1")
 
     assert watch.leaked() == {SECRET}

@@ -76,7 +76,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., Api]]:
     for api in running:
         api.process.terminate()
         api.process.wait(timeout=30)
-        suite.keep(api.log.read_text())
+        suite.record(api.log.read_text())
 
 
 @pytest.fixture

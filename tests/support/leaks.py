@@ -69,7 +69,7 @@ class Watch:
         ends = ((word, n) for word in words(written) for n in range(PIECE, len(word) + 1))
         return {known[word[n - PIECE : n]] for word, n in ends if word[n - PIECE : n] in known}
 
-    def keep(self, written: str) -> None:
+    def record(self, written: str) -> None:
         if self.file:
             with self.file.open("a", encoding="utf-8", errors="replace") as file:
                 file.write(written + "\n")
@@ -78,34 +78,34 @@ class Watch:
         @app.after_request
         def look(response: Response) -> Response:
             if response.status_code >= 400:
-                self.keep(response.get_data(as_text=True) + str(response.headers))
+                self.record(response.get_data(as_text=True) + str(response.headers))
             elif request.path.endswith("/oauth/token") and response.json:
                 self.remember(response.json["access_token"])
             return response
 
-    def keep_trail(self) -> None:
+    def record_trail(self) -> None:
         """Copy the audit trail of the current app, if there is one, into the file."""
         with db.engine.connect() as connection:
             for row in connection.execute(text("SELECT reason, client_id, scope, request_id FROM audit_events")):
-                self.keep(str(tuple(row)))
+                self.record(str(tuple(row)))
 
 
 suite = Watch()
 
 
-class Keep(logging.Handler):
+class Recorder(logging.Handler):
     """Copies every record: our own as its JSON line, any other as its message."""
 
     def emit(self, record: logging.LogRecord) -> None:
         line = JsonLine() if record.name == log.name else logging.Formatter("%(name)s %(message)s")
-        suite.keep(line.format(record))
+        suite.record(line.format(record))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def no_secret_is_written_anywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     suite.file = tmp_path_factory.mktemp("leaks") / "written.txt"
     suite.file.touch()
-    root, handler = logging.getLogger(), Keep()
+    root, handler = logging.getLogger(), Recorder()
     root.addHandler(handler)
     level = root.level
     root.setLevel(logging.DEBUG)
