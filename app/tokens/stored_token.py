@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import base64
 import secrets
-from typing import Any
 
 from sqlalchemy import JSON, ColumnElement, LargeBinary, Text, insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 import config
-from app.clients import scope as scopes
-from app.clients.client import Client
 from app.clients.secret import digest
-from app.clock import now
 from app.storage.database import Base
 from app.storage.fast_statement import Statement
+from app.tokens.granted import Granted
 
 PREFIX = "kta_"
 # A revocation outlives its token by this, so that no clock which is less wrong than a day revives the token.
@@ -62,28 +59,27 @@ class RevokedToken(Base):
 STORE = Statement(insert(IssuedToken))
 
 
-def generate(**_: Any) -> str:
-    """A new token: 32 random bytes, base64url, with a prefix that tells it from a JWT, here and in secret scanners."""
-    return PREFIX + secrets.token_urlsafe(32)
+def issue(granted: Granted) -> str:
+    """Make an opaque token and store its row, in a single autocommitted statement.
+
+    Returns:
+        32 random bytes, base64url, with a prefix that tells it from a JWT, here and in secret scanners.
+    """
+    token = PREFIX + secrets.token_urlsafe(32)
+    STORE.run(
+        digest=digest(token),
+        client_id=granted.client.client_id,
+        scope=granted.scope,
+        audience=granted.audience,
+        claims=granted.client.claims_json,
+        issued_at=granted.issued_at,
+        expires_at=granted.issued_at + granted.lifetime,
+        revoked_at=None,
+        generation=granted.client.generation,
+    )
+    return token
 
 
 def jti(token_digest: bytes) -> str:
     """The token's name, which opens nothing: 128 bits of its digest, base64url."""
     return base64.urlsafe_b64encode(token_digest[:16]).rstrip(b"=").decode()
-
-
-def keep(answer: dict[str, Any], client: Client) -> None:
-    """Store the token of a response (RFC 6749, section 5.1), in a single autocommitted statement."""
-    (audience,) = scopes.audiences(answer["scope"])
-    moment = now()
-    STORE.run(
-        digest=digest(answer["access_token"]),
-        client_id=client.client_id,
-        scope=answer["scope"],
-        audience=audience,
-        claims=client.claims_json,
-        issued_at=moment,
-        expires_at=moment + answer["expires_in"],
-        revoked_at=None,
-        generation=client.generation,
-    )
