@@ -17,7 +17,7 @@ from sqlalchemy import Enum as SqlEnum
 from sqlalchemy.exc import IntegrityError
 
 from app.audit import trail
-from app.clients import registry
+from app.clients import registration, registry
 from app.clients.client_row import ClientRow
 from app.clients.registration_rules import RegistrationError
 from app.clients.secret import ClientSecret
@@ -108,14 +108,14 @@ def new_client(name: str, **more: object) -> ClientRow:
 
 def test_only_a_name_that_is_taken_is_called_so(app: Flask) -> None:
     with app.app_context():
-        registry.add(new_client("one", client_id="first"), "kts_a")
+        registration.add(new_client("one", client_id="first"), "kts_a")
 
         with pytest.raises(RegistrationError, match="the name one is taken"):
-            registry.add(new_client("one", client_id="second"), "kts_a")
+            registration.add(new_client("one", client_id="second"), "kts_a")
         with pytest.raises(IntegrityError):
-            registry.add(new_client("two", client_id="first"), "kts_a")
+            registration.add(new_client("two", client_id="first"), "kts_a")
         with pytest.raises(IntegrityError):
-            registry.add(new_client("three", client_id="third", id=1), "kts_a")
+            registration.add(new_client("three", client_id="third", id=1), "kts_a")
 
 
 @pytest.mark.parametrize(
