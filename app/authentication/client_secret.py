@@ -42,7 +42,7 @@ def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> Clie
     try:
         client_id, plaintext = parse_basic(header)
     except RefusedError as error:
-        limits.count_failure("", error.reason)  # what cannot be read is a guess as well
+        limits.count_failure("", error.reason)  # an unreadable header counts as a guess too
         raise
     if request.form.get("client_id", client_id) != client_id:
         description = "The client_id in the form is not the one in the Authorization header."
@@ -80,7 +80,7 @@ def parse_basic(header: str) -> tuple[str, str]:
     if scheme.lower() != "basic":  # RFC 9110, section 11.1: in any case
         refuse("the Authorization header has another scheme than Basic")
     try:
-        # Authlib leaves bytes that are not UTF-8 to raise, and so to end in HTTP 500.
+        # In Authlib, bytes that are not UTF-8 raise, and end in HTTP 500.
         decoded = base64.b64decode(encoded.strip(" "), validate=True).decode("utf-8")
         client_id, colon, plaintext = decoded.partition(":")
         pair = unquote_plus(client_id, errors="strict"), unquote_plus(plaintext, errors="strict")
@@ -92,11 +92,11 @@ def parse_basic(header: str) -> tuple[str, str]:
 
 
 def prove(find_client: FindClient, client_id: str, plaintext: str, *, method: str) -> Client:
-    """The client that these credentials prove.
+    """Authenticate a client.
 
     Raises:
-        RefusedError: `invalid_client`, in the same words whatever is wrong; the reason tells. Past a limit of
-            failures, `temporarily_unavailable` with 429.
+        RefusedError: `invalid_client`, with the same description whatever is wrong, and the exact reason. Past
+            a limit of failures, `temporarily_unavailable` with 429.
     """
     # What was sent as an id may be a secret in the wrong field: only what is certainly an id is recorded.
     g.claimed_client_id = client_id if GENERATED_ID.fullmatch(client_id) else None
@@ -127,13 +127,13 @@ def failure(client_id: str, plaintext: str, known: Sequence[KnownSecret], fault:
 
 
 def find_fault(client: Client | None, secret: KnownSecret | None, method: str) -> str | None:
-    """Why these do not authenticate; None if they do."""
+    """Why the authentication fails; None if it does not."""
     if client is None:
         return UNKNOWN
     if secret is None:
         return WRONG_SECRET
     if secret.not_after is not None and has_ended(secret):
-        # An end that an operator ordered may lie ahead on this machine's clock.
+        # An end that an operator ordered may be in the future on this machine's clock.
         return f"the secret {secret.name} expired {duration(max(0, now() - secret.not_after))} ago"
     if current_settings().is_production and client.client_id in DEMO_IDS:
         return "demo clients are refused in production"

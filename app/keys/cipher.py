@@ -1,7 +1,7 @@
 """The encryption of signing keys at rest, by Fernet.
 
-The keys come from KEYTURN_SECRET_KEYS, the newest first: the newest encrypts, any of them
-decrypts. Development has one in `instance/secret-key`, which `flask prepare` makes.
+The keys come from KEYTURN_SECRET_KEYS, the newest first: the newest encrypts, any of them decrypts.
+In development there is one in `instance/secret-key`, which `flask prepare` creates.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from app.settings import current_settings
 
 
 class SealedKeyError(Exception):
-    """No secret key opens what was encrypted."""
+    """No secret key decrypts this."""
 
 
 def secret_file() -> Path:
@@ -27,10 +27,10 @@ def encrypt(plaintext: bytes) -> str:
 
 
 def decrypt(sealed: str) -> bytes:
-    """What `encrypt` was given.
+    """The plaintext that `encrypt` was given.
 
     Raises:
-        SealedKeyError: If none of the secret keys opens it.
+        SealedKeyError: If none of the secret keys decrypts it, or there is none.
     """
     try:
         return MultiFernet(fernets()).decrypt(sealed)

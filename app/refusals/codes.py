@@ -7,8 +7,8 @@ from app.refusals.error_code import Code
 CREDENTIALS = '-u "$CLIENT_ID:$CLIENT_SECRET"'
 IN_FORM = '-d "client_id=$CLIENT_ID" --data-urlencode "client_secret=$CLIENT_SECRET"'
 GRANT = "-d grant_type=client_credentials"
-ASK = f'curl -s {CREDENTIALS} {GRANT} "$ISSUER/oauth/token"'
-ASK_FOR_SCOPE = f'curl -s {CREDENTIALS} {GRANT} -d "scope=$SCOPE" "$ISSUER/oauth/token"'
+REQUEST = f'curl -s {CREDENTIALS} {GRANT} "$ISSUER/oauth/token"'
+REQUEST_WITH_SCOPE = f'curl -s {CREDENTIALS} {GRANT} -d "scope=$SCOPE" "$ISSUER/oauth/token"'
 
 
 CODES = {
@@ -29,7 +29,7 @@ CODES = {
             ("GET was used.", "The endpoints below `/oauth/` take POST only."),
             ("Plain http was used in production.", "Use https; the operator checks `KEYTURN_TRUSTED_PROXIES`."),
         ),
-        ASK,
+        REQUEST,
         "RFC 6749, section 5.2",
         (405, 413, 415),
     ),
@@ -90,7 +90,7 @@ CODES = {
             ("It requests `refresh_token`.", "There is none: request a new token with the id and the secret."),
             ("The value is misspelt.", "It is `client_credentials`, with an underscore."),
         ),
-        ASK,
+        REQUEST,
         "RFC 6749, section 5.2",
     ),
     "invalid_scope": Code(
@@ -107,7 +107,7 @@ CODES = {
             ("The words belong to two APIs.", "One token opens one API: request a token for each."),
             ("Commas, or two spaces, are between the words.", "Put exactly one space between them."),
         ),
-        ASK_FOR_SCOPE,
+        REQUEST_WITH_SCOPE,
         "RFC 6749, sections 3.3 and 5.2",
     ),
     "invalid_token": Code(
@@ -133,7 +133,7 @@ CODES = {
             ("The token was requested with less scope than the client has.", "Request the scope that it names."),
             ("The client is not registered for it.", "The operator registers a client with that scope."),
         ),
-        ASK_FOR_SCOPE,
+        REQUEST_WITH_SCOPE,
         "RFC 6750, section 3.1",
     ),
     "access_denied": Code(
@@ -141,7 +141,7 @@ CODES = {
         "The request is not allowed.",
         "The access token is good, but the API does not allow this request. No other scope would change that.",
         (("The API has a rule of its own, such as whose data a client may read.", "Ask whoever runs the API."),),
-        ASK,
+        REQUEST,
         "RFC 6749, section 4.1.2.1",
     ),
     "not_found": Code(

@@ -1,6 +1,6 @@
-"""How an access token is made: a JWT as RFC 9068 describes it, or an opaque one.
+"""How an access token is made: a JWT (RFC 9068) or an opaque one.
 
-The client's registration says which of the two; all else about it is the same.
+The client's registration says which of the two; everything else is the same.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def sign(client: Client, grant_type: str, scope: str, **_: None) -> str:
     """A JWT with the claims of RFC 9068, section 2.2; in Authlib's own the audience is the client's id.
 
     Raises:
-        NoSigningKeyError: If there is no key, or it cannot be opened.
+        NoSigningKeyError: If there is no key, or it cannot be decrypted.
     """
-    # `scopes.choose` has checked that there is one audience (section 3).
+    # `scopes.choose` has checked that there is one audience (RFC 9068, section 3).
     (audience,) = scopes.audiences(scope)
     moment = now()
     claims = {
@@ -43,17 +43,17 @@ def sign(client: Client, grant_type: str, scope: str, **_: None) -> str:
 
 
 def lifetime(client: Client, _: str) -> int:
-    """Seconds for which a token of this client lives."""
+    """The lifetime of this client's tokens, in seconds."""
     return client.access_token_seconds or current_settings().access_token_seconds
 
 
-# Without `expires_generator` a token of this grant lives ten days.
+# Without `expires_generator`, Authlib's tokens of this grant are valid for ten days.
 GENERATORS = {
     "jwt": BearerTokenGenerator(sign, expires_generator=lifetime),
     "opaque": BearerTokenGenerator(stored_token.generate, expires_generator=lifetime),
 }
 
 
-def generate(*, client: Client, **asked: Any) -> dict[str, Any]:
+def generate(*, client: Client, **requested: Any) -> dict[str, Any]:
     """The token response (RFC 6749, section 5.1)."""
-    return GENERATORS[client.token_format](client=client, **asked)  # type: ignore[no-any-return]
+    return GENERATORS[client.token_format](client=client, **requested)  # type: ignore[no-any-return]

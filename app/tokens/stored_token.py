@@ -1,7 +1,7 @@
-"""What is stored of tokens: of an opaque one a row, of a JWT nothing, unless it is revoked.
+"""Tokens in the database: every opaque one, and the JWTs that were revoked.
 
-A row holds what a JWT would say of itself, and in the token's place its SHA-256: whoever steals the
-table has no token.
+The row of an opaque token has what a JWT has as claims, and the SHA-256 of the token instead of the
+token: anyone who steals the table has no token.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from app.storage.database import Base
 from app.storage.fast_statement import Statement
 
 PREFIX = "kta_"
-# A revocation outlives its token by this, so that no clock which is less wrong than a day revives the token.
+# A revocation outlives its token by this, so that no clock that is wrong by less than a day revives the token.
 REVOKED_SECONDS = config.MAX_ACCESS_TOKEN_SECONDS
 
 
 class IssuedToken(Base):
-    """An opaque token. All moments are in whole seconds since the epoch.
+    """An opaque token. All times are in whole seconds since the epoch.
 
-    That `revoked_at` is there is the fact; `generation` is the client's when the token was issued.
+    A token with a `revoked_at`, whatever its value, is revoked; `generation` is the client's at issue.
     """
 
     __tablename__ = "issued_tokens"
@@ -63,27 +63,27 @@ STORE = Statement(insert(IssuedToken))
 
 
 def generate(**_: Any) -> str:
-    """A new token: 32 random bytes, base64url, with a prefix that tells it from a JWT, here and in secret scanners."""
+    """A new token: 32 random bytes, base64url, with a prefix by which we and secret scanners recognize it."""
     return PREFIX + secrets.token_urlsafe(32)
 
 
 def jti(token_digest: bytes) -> str:
-    """The token's name, which opens nothing: 128 bits of its digest, base64url."""
+    """The token's id, which grants nothing: 128 bits of its digest, base64url."""
     return base64.urlsafe_b64encode(token_digest[:16]).rstrip(b"=").decode()
 
 
-def keep(answer: dict[str, Any], client: Client) -> None:
+def store(response: dict[str, Any], client: Client) -> None:
     """Store the token of a response (RFC 6749, section 5.1), in a single autocommitted statement."""
-    (audience,) = scopes.audiences(answer["scope"])
+    (audience,) = scopes.audiences(response["scope"])
     moment = now()
     STORE.run(
-        digest=digest(answer["access_token"]),
+        digest=digest(response["access_token"]),
         client_id=client.client_id,
-        scope=answer["scope"],
+        scope=response["scope"],
         audience=audience,
         claims=client.claims_json,
         issued_at=moment,
-        expires_at=moment + answer["expires_in"],
+        expires_at=moment + response["expires_in"],
         revoked_at=None,
         generation=client.generation,
     )
