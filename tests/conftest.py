@@ -31,7 +31,7 @@ from werkzeug.test import TestResponse
 import config
 from app import create_app
 from app.audit import trail
-from app.operations.prepare import know_migrations
+from app.operations.prepare import register_migrations
 from app.settings import read_settings
 from app.storage.database import db
 from app.storage.fast_statement import current_connections
@@ -128,7 +128,7 @@ def build_app(**settings: object) -> Flask:
     assert not loaded.faults
     suite.remember(str(given["secret_keys"]))
     app = create_app(loaded)
-    know_migrations(app)
+    register_migrations(app)
     suite.watch(app)
     return app
 

@@ -47,7 +47,7 @@ def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> Clie
     if request.form.get("client_id", client_id) != client_id:
         description = "The client_id in the form is not the one in the Authorization header."
         raise RefusedError("invalid_request", description)
-    return prove(find_client, client_id, plaintext, method="client_secret_basic")
+    return authenticate(find_client, client_id, plaintext, method="client_secret_basic")
 
 
 def client_secret_post(find_client: FindClient, request: OAuth2Request) -> Client | None:
@@ -55,7 +55,7 @@ def client_secret_post(find_client: FindClient, request: OAuth2Request) -> Clien
     if "client_secret" not in request.form:
         return None
     client_id, plaintext = request.form.get("client_id", ""), request.form["client_secret"]
-    return prove(find_client, client_id, plaintext, method="client_secret_post")
+    return authenticate(find_client, client_id, plaintext, method="client_secret_post")
 
 
 def refuse_two_mechanisms(request: OAuth2Request) -> None:
@@ -91,7 +91,7 @@ def parse_basic(header: str) -> tuple[str, str]:
     return pair
 
 
-def prove(find_client: FindClient, client_id: str, plaintext: str, *, method: str) -> Client:
+def authenticate(find_client: FindClient, client_id: str, plaintext: str, *, method: str) -> Client:
     """Authenticate a client.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A client as a request meets it."""
+"""A client as a request reads it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ TOKEN_FORMATS = ("jwt", "opaque")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client(ClientMixin):
-    """A client as a request meets it: what its row says, and what Authlib asks of it.
+    """A client as a request reads it: the values of its row, and the methods that Authlib calls.
 
-    No row of the ORM: loading one costs ten times as much, and every token would pay it.
+    Not a row of the ORM: loading one costs ten times as much, for every token.
     """
 
     client_id: str
@@ -55,6 +55,6 @@ class Client(ClientMixin):
             self.token_endpoint_auth_method is None and method in SECRET_METHODS
         )
 
-    def get_allowed_scope(self, asked: str | None) -> str:
+    def get_allowed_scope(self, requested: str | None) -> str:
         # Authlib's own mixin drops what is not allowed, and issues a token without scope.
-        return scope.choose(asked or "", allowed=self.scope, default=self.default_scope)
+        return scope.choose(requested or "", allowed=self.scope, default=self.default_scope)

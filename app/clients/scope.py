@@ -1,4 +1,4 @@
-"""Scope: how it is written, which resource each word belongs to, and which scope a token gets."""
+"""Scope: its syntax, the resource that each word belongs to, and the scope that a token gets."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def changed_at(file: Path) -> int | None:
 
 
 def words(scope: str) -> list[str]:
-    """The words of a scope, each once, in their order (RFC 6749, section 3.3).
+    """The words of a scope, each once, in order (RFC 6749, section 3.3).
 
     Raises:
         ScopeError: For a character that the RFC does not allow, or a space too many.
@@ -84,18 +84,18 @@ def audiences(scope: str) -> set[str]:
     return {declared.audiences[word] for word in wanted}
 
 
-def choose(asked: str, *, allowed: str, default: str) -> str:
-    """The scope of a token.
+def choose(requested: str, *, allowed: str, default: str) -> str:
+    """The scope of a token (RFC 6749, section 3.3).
 
     Args:
-        asked: The `scope` parameter, empty if there was none.
+        requested: The `scope` parameter, empty if there was none.
         allowed: What the client is registered for.
-        default: What it gets if it asks for nothing.
+        default: What it gets if it requests none.
 
     Raises:
         ScopeError: If it cannot be granted. Nothing is ever dropped silently.
     """
-    chosen = words(asked or default)
+    chosen = words(requested or default)
     try:
         opened = audiences(" ".join(chosen))
     except UndeclaredScopeError as error:
@@ -109,7 +109,7 @@ def choose(asked: str, *, allowed: str, default: str) -> str:
 
 
 def undeclared_reason(error: UndeclaredScopeError, allowed: str) -> str:
-    """A client may be registered for what keyturn.toml declared once: then nothing is misspelt."""
+    """A client may be registered for a scope that keyturn.toml no longer declares: then nothing is misspelt."""
     file = current_scopes().file.name
     if error.word not in allowed.split(" ") or current_scopes().file_has_changed():
         return str(error)

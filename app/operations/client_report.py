@@ -1,4 +1,4 @@
-"""What `flask clients …` prints of a client: its registration, its secrets by name and times, and changes."""
+"""What `flask clients …` prints about a client: its registration, its secrets by name and times, and changes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHOWN = (
     "disabled_at",
     "tokens_not_before",
 )
-# What a token says or is, in the words of a sentence: a change reaches only tokens that are issued later.
+# What a token contains or is, as words for a sentence: a change applies only to tokens that are issued later.
 IN_A_TOKEN = {
     "scope": "scope",
     "claims": "claims",
@@ -48,7 +48,7 @@ def describe_secret(secret: ClientSecret) -> dict[str, Any]:
 
 
 def describe_changes(changes: list[Change]) -> dict[str, Any]:
-    """What changed, in the words of `describe`."""
+    """What changed, in the form of `describe`."""
     found: dict[str, Any] = {each.what: {"old": each.old, "new": each.new} for each in changes}
     if grant := found.get("grant_types"):
         found["grant_types"] = {when: words.split() for when, words in grant.items()}
@@ -71,7 +71,7 @@ def show(shown: dict[str, Any], as_json: bool) -> None:
 
 
 def show_changes(client: ClientRow, changes: list[Change]) -> None:
-    """What changed, and what that means for the tokens that were issued before."""
+    """Print what changed, and what that means for the tokens that were issued before."""
     if not changes:
         click.echo("Nothing to change: the client is registered so already.")
         return

@@ -1,6 +1,6 @@
 """What all `flask` commands of Keyturn have in common: `CommandGroup` and `@operator_command`.
 
-They refuse to work with settings at fault, print one JSON document with --json, and end with one
+They refuse to run with settings at fault, print one JSON document with --json, and end with one
 sentence and exit code 1 when something is refused.
 """
 
@@ -66,7 +66,7 @@ def checked(function: Callable[..., None], refusals: tuple[type[Exception], ...]
 
 
 def refuse_faults() -> None:
-    """Stop a command that would otherwise work with defaults in the place of settings at fault."""
+    """Stop a command that would otherwise use defaults in place of settings at fault."""
     if faults := current_settings().faults:
         raise click.ClickException("the configuration is at fault:\n" + "\n".join(faults))
 
@@ -76,5 +76,5 @@ def print_json(document: dict[str, Any]) -> None:
 
 
 def moment(at: int) -> str:
-    """Seconds since the epoch as people read them."""
+    """Seconds since the epoch as text, in UTC."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

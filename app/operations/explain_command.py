@@ -35,7 +35,7 @@ def explain(request_id: str, as_json: bool) -> None:
 
 
 def explanation(event: dict[str, Any]) -> dict[str, Any]:
-    """The event, with its reason taken apart and what is known about its error code."""
+    """The event, with its reason split, and with the meaning and the page of its error code."""
     code, colon, reason = str(event.get("reason", "")).partition(": ")
     if event["event"] not in REFUSALS or not colon or code not in CODES:
         return event

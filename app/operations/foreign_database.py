@@ -1,4 +1,4 @@
-"""Whose database is it? What `flask prepare` looks at before it changes anything.
+"""Whose database is it? What `flask prepare` checks before it changes anything.
 
 A command that runs without the environment of the servers is in development, and its database may be theirs.
 """
@@ -53,7 +53,7 @@ def refuse_foreign_clients(demos: Set[str]) -> None:
 
 
 def refuse_foreign_keys() -> None:
-    """Refuse a database whose present or next key this process cannot open: most likely it is another server's."""
+    """Refuse a database whose current or next key this process cannot decrypt: most likely it is another server's."""
     if not inspect(db.engine).has_table(SigningKey.__tablename__):
         return
     in_use = or_(SigningKey.retired_at.is_(None), SigningKey.retired_at > now())
@@ -62,20 +62,20 @@ def refuse_foreign_keys() -> None:
 
 
 def read(query: Select[str]) -> Sequence[str]:
-    """By a connection that is closed at once: the session's would hold a lock for which the migrations wait."""
+    """Use a connection that is closed at once: the session's would hold a lock for which the migrations wait."""
     with db.engine.connect() as connection:
         return connection.scalars(query).all()
 
 
 def find_newer_schema(known: Set[str], newest: str) -> str | None:
-    """The revision of the database, if this code does not know it and is served by it.
+    """The revision of the database, if it is newer than this code and still serves it; otherwise None.
 
     Args:
-        known: The revisions that this code knows.
+        known: The revisions that this code has.
         newest: The newest of them.
 
     Raises:
-        ForeignDatabaseError: If this code does not know it, and it does not serve this code.
+        ForeignDatabaseError: If it is newer than this code and does not serve it.
     """
     found = schema_revision.find_revision()
     if found is None or found in known:

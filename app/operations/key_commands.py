@@ -1,4 +1,4 @@
-"""`flask keys …`: what an operator does with the signing keys."""
+"""`flask keys …`: list, rotate and withdraw the signing keys."""
 
 from __future__ import annotations
 
@@ -95,4 +95,4 @@ def new_secret(as_json: bool) -> None:
         click.echo(secret)
 
 
-keys.add_command(new_secret)  # not by `keys.command`: it runs whatever is wrong, and may be what mends it
+keys.add_command(new_secret)  # not by `keys.command`: it runs whatever is wrong, and may be the fix

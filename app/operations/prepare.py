@@ -49,7 +49,7 @@ def prepare() -> None:
 
 
 def make_ready() -> Iterator[str]:
-    """Do what is missing, and say it."""
+    """Do what is missing, and yield sentences about it."""
     settings = current_settings()
     is_production = settings.is_production
     if not is_production:
@@ -71,7 +71,7 @@ def make_ready() -> Iterator[str]:
 
 
 def look_after_keys() -> Iterator[str]:
-    """Encrypt the signing keys with the newest secret key, and say what an operator has to do about them."""
+    """Encrypt the signing keys with the newest secret key, and yield what an operator has to do about them."""
     resealed, closed = rotation.reseal()
     if resealed:
         yield f"Signing keys encrypted again, with the newest of KEYTURN_SECRET_KEYS: {resealed}."
@@ -84,10 +84,10 @@ def look_after_keys() -> Iterator[str]:
 
 def migrate() -> str:
     """Bring the schema up to date; a newer release's is left as it is, if it still serves this code."""
-    import flask_migrate  # here, as no server needs it, and with Alembic it is as long to import as Flask
+    import flask_migrate  # here, as no server needs it, and with Alembic it takes as long to import as Flask
     from alembic.script import ScriptDirectory
 
-    know_migrations(current_app)
+    register_migrations(current_app)
     scripts = ScriptDirectory(current_app.extensions["migrate"].directory)
     newest = str(scripts.get_current_head())
     if newer := foreign_database.find_newer_schema({script.revision for script in scripts.walk_revisions()}, newest):
@@ -97,7 +97,7 @@ def migrate() -> str:
 
 
 def advise_time_outs() -> Iterator[str]:
-    """Name the time-outs that PostgreSQL lacks for this role; a transaction brings its own, a session cannot."""
+    """Name the time-outs that PostgreSQL lacks for this role; a transaction sets its own, a session cannot."""
     if db.engine.dialect.name == "postgresql":
         with db.engine.connect() as connection:
             missing = missing_time_outs(connection)
@@ -105,25 +105,25 @@ def advise_time_outs() -> Iterator[str]:
             yield f"PostgreSQL ends no forgotten session of this role (docs/postgresql.md): {' '.join(missing)}"
 
 
-def know_migrations(app: Flask) -> None:
+def register_migrations(app: Flask) -> None:
     """Let `flask db` find the migrations."""
     import flask_migrate
 
     folder = str(Path(__file__).parent.parent / "storage" / "migrations")
-    # Alembic reads the path by ConfigParser, to which a `%` begins an interpolation. There is no alembic.ini to miss.
+    # Alembic reads the path by ConfigParser, where a `%` begins an interpolation. There is no alembic.ini to miss.
     flask_migrate.Migrate(app, db, directory=folder.replace("%", "%%"))
 
 
 def make_secret_file() -> bool:
-    """Make development's own key, readable by its owner only.
+    """Create the secret key of a development server, readable by its owner only.
 
     Returns:
-        False if it is there already or not wanted: production reads the environment only.
+        False if it exists already or is not wanted: production reads the environment only.
     """
     if current_settings().secret_keys or current_settings().is_production or cipher.secret_file().exists():
         return False
     cipher.secret_file().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Written whole, and then named: nobody ever finds half a key. `mkstemp` makes files of mode 0600.
+    # Written whole, and then named: no process ever finds half a key. `mkstemp` makes files of mode 0600.
     opened, temporary = tempfile.mkstemp(dir=cipher.secret_file().parent)
     with os.fdopen(opened, "wb") as file:
         file.write(Fernet.generate_key())
@@ -138,7 +138,7 @@ def make_secret_file() -> bool:
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Wait until no other process prepares this database: by PostgreSQL itself, by a file beside SQLite."""
+    """Wait until no other process prepares this database: by a lock in PostgreSQL, or by a file beside SQLite's."""
     waiting = "Another `flask prepare` is at work: waiting for it."
     if db.engine.dialect.name == "postgresql":
         with lock_in_transaction(lambda: click.echo(waiting, err=True)):
@@ -146,7 +146,7 @@ def one_at_a_time() -> Iterator[None]:
         return
     file = Path(f"{db.engine.url.database}.lock")
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Whoever may write into the folder may put a link there: it is not followed, and nothing is truncated.
+    # Anyone who may write into the folder may put a link there: it is not followed, and nothing is truncated.
     with os.fdopen(sqlite.open_private(file, os.O_NOFOLLOW)) as opened:
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -160,11 +160,11 @@ def one_at_a_time() -> Iterator[None]:
 def lock_in_transaction(say_waiting: Callable[[], None]) -> Iterator[None]:
     """Hold PostgreSQL's lock by a transaction of its own: PgBouncer may give every transaction another session.
 
-    It holds nothing else, so nobody but another `flask prepare` waits for it; the migration has a lock of its own.
+    It holds nothing else, so only another `flask prepare` waits for it; the migration has its own lock.
     """
     with db.engine.connect().execution_options(**WRITES) as connection:
         said = False
-        # Asked again and again: a session that waits in the server would stay there if this process ended.
+        # Tried again and again: a session that waits in the server would stay there if this process ended.
         while not connection.scalar(select(func.pg_try_advisory_xact_lock(ONE_PREPARES))):
             connection.rollback()
             if not said:

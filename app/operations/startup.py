@@ -1,4 +1,4 @@
-"""What a server checks when it starts, and what it prints for a newcomer then."""
+"""What a server checks when it starts, and what it then prints for a newcomer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WITHOUT_CONFIGURATION = (
 
 
 def refuse_to_start(app: Flask) -> None:
-    """End the process of a server that must not start, and say why."""
+    """End the process of a server that must not start, and print why."""
     faults = faults_at_start(app)
     if is_gunicorn_without_our_worker():
         if current_settings.of(app).is_production:
@@ -51,8 +51,8 @@ def check_hosts(settings: config.Settings, hosts: Iterable[str]) -> None:
     """End the process of a development server that others can reach, unless KEYTURN_ENV says that this is meant.
 
     Args:
-        settings: Of this server.
-        hosts: The addresses that it listens at, names or numbers; the path of a unix socket is none.
+        settings: The settings of this server.
+        hosts: The addresses that it listens at, names or numbers; not the path of a unix socket.
     """
     outside = next((host for host in hosts if not is_loopback(host)), None)
     sign = sign_of_production(settings) or (outside and f"this server listens at {outside}, beyond loopback")
@@ -80,7 +80,7 @@ def is_gunicorn_without_our_worker() -> bool:
 
 
 def faults_at_start(app: Flask) -> list[str]:
-    """Why this server must not start; a database that does not answer is no reason, it may come."""
+    """Why this server must not start; a database that does not respond is no reason, as it may come up later."""
     with app.app_context():
         faults = list(current_settings().faults)
         if faults:
@@ -101,14 +101,14 @@ def faults_at_start(app: Flask) -> list[str]:
             log.warning("the database does not answer yet: %s", cause(error))
         finally:
             # The workers are forked from this process, and no connection survives that: SQLite's would lose
-            # what a worker writes. The session lets go of its own first.
+            # what a worker writes. The session releases its own first.
             db.session.remove()
             db.engine.dispose()
         return faults
 
 
 def welcome(settings: config.Settings) -> str:
-    """What `make run` prints: who may ask, and three commands to paste."""
+    """What `make run` prints: the demo clients, and three commands to paste."""
     demos = usable_demos(settings)
     demo = next((each for each in demos if each.client_id == "demo-admin"), None)
     if demo is None:

@@ -1,4 +1,4 @@
-"""`flask tokens …`: what an operator does about tokens that are out there."""
+"""`flask tokens …`: revoke the tokens of a client."""
 
 from __future__ import annotations
 
