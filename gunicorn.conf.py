@@ -67,7 +67,7 @@ def when_ready(server: Any) -> None:
     from app.settings import read_settings
 
     settings = read_settings(os.environ)
-    # Sockets have their addresses, whoever opened them; with `reuse_port` the master has no sockets.
+    # The addresses are read from the sockets, also inherited ones; with `reuse_port` the master has none.
     names = [listener.getsockname() for listener in server.LISTENERS] or server.address
     check_hosts(settings, [name[0] for name in names if isinstance(name, tuple)])
     if not settings.is_production and not settings.faults:

@@ -43,7 +43,7 @@ def tokens_per_hour(*, hours: int) -> list[dict[str, str | int | None]]:
         hours: How many hours to look back; the current one counts as the first.
 
     Returns:
-        Rows with `hour` (its start, in seconds since the epoch), `client_id` (None if unknown), `issued`, `refused`.
+        Rows of `hour` (its start, in seconds since the epoch), `client_id` (None if unknown), `issued`, `refused`.
     """
     current_batch().write_before_reading()
     hour = AuditEvent.at - AuditEvent.at % HOUR

@@ -85,4 +85,5 @@ def record_soon(
 
 
 def log_line(event: Event, **fields: str | None) -> None:
+    """Log an event at once, without a row; fields that are None are left out."""
     log.info("%s", event, extra={"fields": fields})

@@ -35,6 +35,11 @@ ONE_MECHANISM = "Send the client's credentials in one way only: HTTP Basic or th
 
 
 def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> Client | None:
+    """The client that HTTP Basic authenticates; None without an Authorization header.
+
+    Raises:
+        RefusedError: As `authenticate`; `invalid_request` for two mechanisms or two client ids.
+    """
     refuse_two_mechanisms(request)
     header = request.headers.get("Authorization", "")
     if not header:
@@ -51,6 +56,11 @@ def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> Clie
 
 
 def client_secret_post(find_client: FindClient, request: OAuth2Request) -> Client | None:
+    """The client that a secret in the form authenticates; None without one.
+
+    Raises:
+        RefusedError: As `authenticate`; `invalid_request` for two mechanisms.
+    """
     refuse_two_mechanisms(request)
     if "client_secret" not in request.form:
         return None
@@ -117,7 +127,7 @@ def authenticate(find_client: FindClient, client_id: str, plaintext: str, *, met
 
 def failure(client_id: str, plaintext: str, known: Sequence[KnownSecret], fault: str) -> RefusedError:
     """Count a failure, after the same work whatever was wrong (R024)."""
-    nearly = [why for meant, why in hints.nearly_the_secret(plaintext) if find_matching(known, meant)]
+    nearly = [why for meant, why in hints.similar_secrets(plaintext) if find_matching(known, meant)]
     if fault == WRONG_SECRET and nearly:
         fault = nearly[0]
     elif fault == UNKNOWN:

@@ -58,7 +58,7 @@ class Limits:
         self._own = FixedWindowRateLimiter(Counters())
         self._shared = shared(settings.redis_url) if settings.redis_url else None
         self._alone_until = 0.0
-        self._has_named_missing_address = False
+        self._has_logged_missing_address = False
 
     def hit(self, key: Key) -> bool:
         """Count one; False if it is over the limit."""
@@ -69,10 +69,10 @@ class Limits:
         reset = self._count(lambda limiter: limiter.get_window_stats(*key)).reset_time
         return min(max(1, math.ceil(reset - time.time())), key[0].get_expiry())
 
-    def name_missing_address(self, text: str) -> None:
+    def log_missing_address(self, text: str) -> None:
         """Log once that the limit per address does not work, and which setting to check."""
-        if self.address and not self._has_named_missing_address:
-            self._has_named_missing_address = True
+        if self.address and not self._has_logged_missing_address:
+            self._has_logged_missing_address = True
             what = "is not an IP address" if text else "is unknown, as over a unix socket"
             message = "the client's address %s: KEYTURN_LIMIT_ADDRESS does not hold; is KEYTURN_TRUSTED_PROXIES right?"
             log.error(message, what)
@@ -86,10 +86,10 @@ class Limits:
             try:
                 return count(self._shared)
             except StorageError as error:
-                self._go_on_alone(type(error.storage_error).__name__)
+                self._count_alone(type(error.storage_error).__name__)
         return count(self._own)
 
-    def _go_on_alone(self, cause: str) -> None:
+    def _count_alone(self, cause: str) -> None:
         if time.monotonic() < self._alone_until:
             return  # another thread waited for it too, and has logged it
         self._alone_until = time.monotonic() + ALONE_SECONDS
@@ -123,7 +123,7 @@ def count_failure(client_id: str, reason: str) -> None:
     limits = current_limits()
     address = known_address((request.remote_addr or "")[:MAX_ADDRESS_CHARACTERS])
     if not address:
-        limits.name_missing_address(request.remote_addr or "")
+        limits.log_missing_address(request.remote_addr or "")
     # A digest: what was sent as an id may be a secret, and may be long.
     sender = f"{hashlib.sha256(client_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]} {address}"
     counted = [

@@ -40,7 +40,7 @@ def register(
         auth_method: The only method by which it may authenticate; None for Basic or form.
         grant_types: `client_credentials`, or empty for a client that never gets a token.
         token_format: `jwt` or `opaque`.
-        resource_server: The audience of the API that it is, which may then introspect its tokens (RFC 7662).
+        resource_server: The audience of the API that it is, which may introspect its tokens (RFC 7662, section 2.1).
         claims: Added to its tokens as they are.
 
     Returns:

@@ -109,6 +109,7 @@ def nearest(name: str) -> list[str]:
 
 
 def list_clients() -> Sequence[ClientRow]:
+    """All clients with their secrets, the oldest first."""
     return (
         db.session.scalars(select(ClientRow).options(joinedload(ClientRow.secrets)).order_by(ClientRow.id))
         .unique()

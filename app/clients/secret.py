@@ -61,6 +61,7 @@ class KnownSecret(NamedTuple):
 
 
 def has_ended(secret: ClientSecret | KnownSecret) -> bool:
+    """Whether an operator has ended the secret, or its planned end has passed."""
     # Authlib lets a secret past its end authenticate; RFC 7591, section 3.2.1 does not.
     return secret.ended_at is not None or (secret.not_after is not None and secret.not_after <= now())
 
@@ -74,6 +75,7 @@ def generate() -> str:
 
 
 def digest(plaintext: str) -> bytes:
+    """The SHA-256 of a secret or token: 32 bytes."""
     # As bytes: `compare_digest` raises TypeError for text that is not ASCII.
     return hashlib.sha256(plaintext.encode("utf-8", "surrogatepass")).digest()
 

@@ -18,7 +18,7 @@ MAX_OVERLAP_SECONDS = 604_800
 
 
 def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0) -> str:
-    """Give a client a new secret and let the old ones run out.
+    """Create a new secret for a client and let the old ones run out.
 
     Args:
         id_or_name: The client.

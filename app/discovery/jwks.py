@@ -1,4 +1,4 @@
-"""`GET /.well-known/jwks.json`: the public keys (RFC 7517), for anyone who checks a token."""
+"""`GET /.well-known/jwks.json`: the public keys (RFC 7517, section 5), for anyone who checks a token."""
 
 from __future__ import annotations
 

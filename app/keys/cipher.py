@@ -19,10 +19,16 @@ class SealedKeyError(Exception):
 
 
 def secret_file() -> Path:
+    """The file with the secret key of a development server; `flask prepare` creates it."""
     return Path(current_app.instance_path) / "secret-key"
 
 
 def encrypt(plaintext: bytes) -> str:
+    """A Fernet token of the plaintext, in base64url.
+
+    Raises:
+        SealedKeyError: If there is no secret key.
+    """
     return fernets()[0].encrypt(plaintext).decode()
 
 

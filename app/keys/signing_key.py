@@ -1,4 +1,4 @@
-"""A signing key and its life: next, active, retired, gone.
+"""A signing key and its states: next, active, retired, gone.
 
 What is planned is derived from stored times, so every worker on every machine sees a key begin and end
 in the same second, without a message. What is ordered is a stored fact that no clock can undo: a key

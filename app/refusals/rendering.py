@@ -43,9 +43,9 @@ DESCRIPTIONS = {
     413: "The request body is too long.",
     415: "The request body has the wrong media type.",
 }
-SAID_OF_OTHERS = ("invalid_request", "invalid_token")  # their usual texts claim more than a status does
-SAID_BY_WERKZEUG = (405, 413, 415)  # it fills in texts of its own
-WERKZEUG_KNOWS = ("Allow", "Retry-After", "WWW-Authenticate")
+TOO_SPECIFIC = ("invalid_request", "invalid_token")  # their usual texts claim more than a status does
+WITH_WERKZEUG_TEXT = (405, 413, 415)  # it fills in texts of its own
+WERKZEUG_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 NOT_IN_ERRORS = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")  # RFC 6749, section 5.2
 MAX_DESCRIPTION_CHARACTERS = 200
 
@@ -63,7 +63,7 @@ def as_refused(error: OAuth2Error) -> RefusedError:
 def from_http(error: HTTPException) -> RefusedError:
     """Translate what Flask or Werkzeug raised, or a view by `abort`."""
     status = error.code or 500
-    text = said_by_view(error)
+    text = text_of_view(error)
     reason = text or f"{status} {error.name}"
     if status == 404 and not text:
         rules = (rule.rule for rule in current_app.url_map.iter_rules())
@@ -72,14 +72,14 @@ def from_http(error: HTTPException) -> RefusedError:
         parts = ", or has too many parts" if request.mimetype == "multipart/form-data" else ""
         reason = f"the body is longer than {current_settings().max_body_bytes} bytes (KEYTURN_MAX_BODY_BYTES){parts}"
     code = CODES_OF_STATUS.get(status) or ("server_error" if status >= 500 else "invalid_request")
-    description = text or DESCRIPTIONS.get(status) or (error.name if code in SAID_OF_OTHERS else None)
+    description = text or DESCRIPTIONS.get(status) or (error.name if code in TOO_SPECIFIC else None)
     kind = AccessRefusedError if status == 401 else RefusedError  # at an API: the challenge is for a token
     return kind(code, description, reason=reason, status=status)
 
 
-def said_by_view(error: HTTPException) -> str | None:
+def text_of_view(error: HTTPException) -> str | None:
     """The text of `abort(404, "…")`, in the characters of RFC 6749, section 5.2; None if it is Werkzeug's."""
-    if isinstance(error, SecurityError) or error.code in SAID_BY_WERKZEUG:  # the first repeats the Host header
+    if isinstance(error, SecurityError) or error.code in WITH_WERKZEUG_TEXT:  # the first repeats the Host header
         return None
     if error.description in (None, type(error).description):
         return None
@@ -153,7 +153,7 @@ def refused_by_flask(error: HTTPException) -> Response:
     response = recorded(from_http(error))
     # Headers that only Werkzeug can set, above all `Allow` (RFC 9110, section 15.5.6), which it writes in any order.
     for name, value in error.get_headers():
-        if name in WERKZEUG_KNOWS:
+        if name in WERKZEUG_HEADERS:
             response.headers[name] = ", ".join(sorted(value.split(", "))) if name == "Allow" else value
     return response
 

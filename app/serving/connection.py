@@ -48,7 +48,7 @@ class PatientSocket:
         except NOTHING_YET:
             return
         except OSError:
-            self.unsent.clear()  # nobody reads it any more
+            self.unsent.clear()  # the client no longer reads it
             raise
 
     def receive(self) -> bytes | None:

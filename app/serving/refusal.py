@@ -35,7 +35,7 @@ def status_of(error: BaseException) -> tuple[str, str]:
 
 
 def response_to(error: BaseException) -> bytes:
-    """A whole response, after which the connection is closed."""
+    """The bytes of a response, after which the connection is closed."""
     status, description = status_of(error)
     code = CODES.get(status[:3], "invalid_request")
     body = json.dumps({"error": code, "error_description": description})

@@ -55,5 +55,10 @@ GENERATORS = {
 
 
 def generate(*, client: Client, **requested: Any) -> dict[str, Any]:
-    """The token response (RFC 6749, section 5.1)."""
+    """The token response (RFC 6749, section 5.1): `access_token`, `token_type`, `expires_in`, `scope`.
+
+    Raises:
+        NoSigningKeyError: For a JWT, if there is no key, or it cannot be decrypted.
+        ScopeError: If the requested scope cannot be granted.
+    """
     return GENERATORS[client.token_format](client=client, **requested)  # type: ignore[no-any-return]

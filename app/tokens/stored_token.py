@@ -73,7 +73,12 @@ def jti(token_digest: bytes) -> str:
 
 
 def store(response: dict[str, Any], client: Client) -> None:
-    """Store the token of a response (RFC 6749, section 5.1), in a single autocommitted statement."""
+    """Store the token of a response (RFC 6749, section 5.1), in a single autocommitted statement.
+
+    Raises:
+        DBAPIError: If the database refuses it or does not respond.
+        TooManyWaitError: If too many threads wait for the database already.
+    """
     (audience,) = scopes.audiences(response["scope"])
     moment = now()
     STORE.run(
