@@ -127,7 +127,7 @@ def authenticate(find_client: FindClient, client_id: str, plaintext: str, *, met
 
 def failure(client_id: str, plaintext: str, known: Sequence[KnownSecret], fault: str) -> RefusedError:
     """Count a failure, after the same work whatever was wrong (R024)."""
-    nearly = [why for meant, why in hints.similar_secrets(plaintext) if find_matching(known, meant)]
+    nearly = [why for meant, why in hints.nearly_the_secret(plaintext) if find_matching(known, meant)]
     if fault == WRONG_SECRET and nearly:
         fault = nearly[0]
     elif fault == UNKNOWN:

@@ -23,7 +23,7 @@ MEDIA_TYPES = {
 MAX_COMPARED_CHARACTERS = 100
 
 
-def similar_secrets(sent: str) -> tuple[tuple[str, str], ...]:
+def nearly_the_secret(sent: str) -> tuple[tuple[str, str], ...]:
     """Secrets that the caller may have meant, each with what is wrong then: always three, for equal work (R024)."""
     ends = "the secret ends with a newline" if sent.endswith("\n") else "white space stands around the secret"
     return (
