@@ -138,8 +138,8 @@ def test_a_page_says_all_that_is_known_and_so_does_the_document(app: Flask, code
 
 def test_R060_every_error_of_every_code_names_a_page_that_is_there(app: Flask) -> None:
     admin, unlucky = demo(app, "demo-admin"), app.test_client()
-    app.add_url_rule("/fails", view_func=lambda: 1 / 0)
-    app.add_url_rule("/denies", view_func=lambda: abort(403))
+    app.add_url_rule("/fails", "fails", view_func=lambda: 1 / 0)
+    app.add_url_rule("/denies", "denies", view_func=lambda: abort(403))
     answers = [
         admin.ask(scope="nonsense"),
         admin.ask(grant_type="password"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from authlib.oauth2.rfc6749 import ClientMixin
 
 from app.clients import scope
+from app.clients.scope import ChosenScope
 from app.clients.secret import KnownSecret
 
 SECRET_METHODS = ("client_secret_basic", "client_secret_post")
@@ -55,6 +56,10 @@ class Client(ClientMixin):
             self.token_endpoint_auth_method is None and method in SECRET_METHODS
         )
 
-    def get_allowed_scope(self, requested: str | None) -> str:
-        # Authlib's own mixin drops what is not allowed, and issues a token without scope.
-        return scope.choose(requested or "", allowed=self.scope, default=self.default_scope)
+    def choose_scope(self, requested: str) -> ChosenScope:
+        """The scope of a token: the requested one, or the default if it is empty.
+
+        Raises:
+            ScopeError: If it cannot be granted.
+        """
+        return scope.choose(requested, allowed=self.scope, default=self.default_scope)

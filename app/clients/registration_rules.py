@@ -67,8 +67,9 @@ def checked_scope(scope: str) -> str:
     if len(scope) > MAX_SCOPE_CHARACTERS:
         raise RegistrationError(f"a scope is at most {MAX_SCOPE_CHARACTERS} characters")
     try:
-        scopes.audiences(scope)  # raises for a word that is declared nowhere
-        return " ".join(scopes.words(scope))
+        wanted = scopes.words(scope)
+        scopes.audiences(wanted)  # raises for a word that is declared nowhere
+        return " ".join(wanted)
     except scopes.UndeclaredScopeError as error:
         restart = "a server that runs reads it when it is restarted"
         raise RegistrationError(f"{error}. {what_is_declared()}; {restart}".replace("?. ", "? ")) from error
@@ -91,14 +92,14 @@ def listed(names: Iterable[str], *, most: int = 20) -> str:
 def checked_default(default: str | None, scope: str) -> str:
     if default == "":
         raise RegistrationError("--default-scope is empty")
-    if default is None and len(scopes.audiences(scope)) > 1:
+    if default is None and len(scopes.audiences(scope.split())) > 1:
         raise RegistrationError(
             "the scope belongs to more than one resource: name a default scope with --default-scope"
         )
     chosen = checked_scope(scope if default is None else default)
     if not set(chosen.split()) <= set(scope.split()):
         raise RegistrationError("the default scope is more than the scope")
-    if len(scopes.audiences(chosen)) > 1:
+    if len(scopes.audiences(chosen.split())) > 1:
         raise RegistrationError("the default scope belongs to more than one resource")
     return chosen
 

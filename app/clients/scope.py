@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from flask import Flask
 
@@ -43,6 +45,13 @@ class UndeclaredScopeError(ScopeError):
         super().__init__(text)
 
 
+class ChosenScope(NamedTuple):
+    """The scope of a token, and the audience of the one resource that it opens (RFC 9068, section 3)."""
+
+    text: str
+    audience: str
+
+
 current_scopes = PerApp[DeclaredScopes]("declared_scopes")
 
 
@@ -70,21 +79,20 @@ def words(scope: str) -> list[str]:
     return list(dict.fromkeys(scope.split(" ")))
 
 
-def audiences(scope: str) -> set[str]:
-    """The audiences of the resources that a scope belongs to.
+def audiences(wanted: Iterable[str]) -> set[str]:
+    """The audiences of the resources that the words of a scope belong to.
 
     Raises:
         UndeclaredScopeError: If a word of it is declared nowhere.
-        ScopeError: If it is malformed.
     """
-    declared, wanted = current_scopes(), words(scope)
+    declared = current_scopes()
     for word in wanted:
         if word not in declared.audiences:
             raise UndeclaredScopeError(word, declared)
     return {declared.audiences[word] for word in wanted}
 
 
-def choose(requested: str, *, allowed: str, default: str) -> str:
+def choose(requested: str, *, allowed: str, default: str) -> ChosenScope:
     """The scope of a token (RFC 6749, section 3.3).
 
     Args:
@@ -97,15 +105,15 @@ def choose(requested: str, *, allowed: str, default: str) -> str:
     """
     chosen = words(requested or default)
     try:
-        opened = audiences(" ".join(chosen))
+        opened = audiences(chosen)
     except UndeclaredScopeError as error:
         raise ScopeError(undeclared_reason(error, allowed)) from error
     foreign = [word for word in chosen if word not in allowed.split(" ")]
     if foreign:
         raise ScopeError(f"the client is not registered for the scope {foreign[0]}")
     if len(opened) > 1:
-        raise ScopeError("the scope belongs to more than one resource; ask for one token each")
-    return " ".join(chosen)
+        raise ScopeError("the scope belongs to more than one resource: request one token for each")
+    return ChosenScope(" ".join(chosen), opened.pop())
 
 
 def undeclared_reason(error: UndeclaredScopeError, allowed: str) -> str:

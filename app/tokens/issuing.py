@@ -8,57 +8,49 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from authlib.oauth2.rfc6750 import BearerTokenGenerator
-
-from app.clients import scope as scopes
 from app.clients.client import Client
-from app.clock import now
 from app.keys import keystore
 from app.settings import current_settings
 from app.tokens import stored_token
 from app.tokens.access_token import with_generation
+from app.tokens.granted import Granted
 
 
-def sign(client: Client, grant_type: str, scope: str, **_: None) -> str:
-    """A JWT with the claims of RFC 9068, section 2.2; in Authlib's own the audience is the client's id.
+def generate(*, client: Client, scope: str | None, **_: Any) -> dict[str, str | int]:
+    """The token response (RFC 6749, section 5.1): `token_type`, `access_token`, `expires_in`, `scope`.
+
+    Authlib's own generator drops scopes that the client may not have, issues tokens of this grant for ten days,
+    and makes the client the audience.
 
     Raises:
-        NoSigningKeyError: If there is no key, or it cannot be decrypted.
+        ScopeError: If the scope cannot be granted.
+        NoSigningKeyError: For a JWT, if there is no key to sign with, or it cannot be decrypted.
+        DBAPIError: For an opaque token, if the database does not store it.
+        TooManyWaitError: For an opaque token, if too many threads wait for the database already.
     """
-    # `scopes.choose` has checked that there is one audience (RFC 9068, section 3).
-    (audience,) = scopes.audiences(scope)
-    moment = now()
+    granted = Granted.to(client, scope or "")
+    make = stored_token.issue if client.token_format == "opaque" else sign
+    token = make(granted)
+    return {
+        "token_type": "Bearer",
+        "access_token": token,
+        "expires_in": granted.lifetime,
+        "scope": granted.scope,
+    }
+
+
+def sign(granted: Granted) -> str:
+    """A JWT with the claims of RFC 9068, section 2.2."""
+    client = granted.client
     claims = {
         **client.claims,
         "iss": current_settings().issuer,
-        "aud": audience,
+        "aud": granted.audience,
         "sub": client.client_id,
         "client_id": client.client_id,
-        "iat": moment,
-        "exp": moment + lifetime(client, grant_type),
+        "iat": granted.issued_at,
+        "exp": granted.issued_at + granted.lifetime,
         "jti": secrets.token_urlsafe(16),
-        "scope": scope,
+        "scope": granted.scope,
     }
     return keystore.signer().sign(with_generation(claims, client.generation))
-
-
-def lifetime(client: Client, _: str) -> int:
-    """The lifetime of this client's tokens, in seconds."""
-    return client.access_token_seconds or current_settings().access_token_seconds
-
-
-# Without `expires_generator`, Authlib's tokens of this grant are valid for ten days.
-GENERATORS = {
-    "jwt": BearerTokenGenerator(sign, expires_generator=lifetime),
-    "opaque": BearerTokenGenerator(stored_token.generate, expires_generator=lifetime),
-}
-
-
-def generate(*, client: Client, **requested: Any) -> dict[str, Any]:
-    """The token response (RFC 6749, section 5.1): `access_token`, `token_type`, `expires_in`, `scope`.
-
-    Raises:
-        NoSigningKeyError: For a JWT, if there is no key, or it cannot be decrypted.
-        ScopeError: If the requested scope cannot be granted.
-    """
-    return GENERATORS[client.token_format](client=client, **requested)  # type: ignore[no-any-return]

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import base64
 import secrets
-from typing import Any
 
 from sqlalchemy import JSON, ColumnElement, LargeBinary, Text, insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 import config
-from app.clients import scope as scopes
-from app.clients.client import Client
 from app.clients.secret import digest
-from app.clock import now
 from app.storage.database import Base
 from app.storage.fast_statement import Statement
+from app.tokens.granted import Granted
 
 PREFIX = "kta_"
 # A revocation outlives its token by this, so that no clock that is wrong by less than a day revives the token.
@@ -62,33 +59,31 @@ class RevokedToken(Base):
 STORE = Statement(insert(IssuedToken))
 
 
-def generate(**_: Any) -> str:
-    """A new token: 32 random bytes, base64url, with a prefix by which we and secret scanners recognize it."""
-    return PREFIX + secrets.token_urlsafe(32)
+def issue(granted: Granted) -> str:
+    """Create an opaque token and store its row, in a single autocommitted statement.
+
+    Returns:
+        32 random bytes, base64url, with a prefix by which we and secret scanners recognize it.
+
+    Raises:
+        DBAPIError: If the database does not store it.
+        TooManyWaitError: If too many threads wait for the database already.
+    """
+    token = PREFIX + secrets.token_urlsafe(32)
+    STORE.run(
+        digest=digest(token),
+        client_id=granted.client.client_id,
+        scope=granted.scope,
+        audience=granted.audience,
+        claims=granted.client.claims_json,
+        issued_at=granted.issued_at,
+        expires_at=granted.issued_at + granted.lifetime,
+        revoked_at=None,
+        generation=granted.client.generation,
+    )
+    return token
 
 
 def jti(token_digest: bytes) -> str:
     """The token's id, which grants nothing: 128 bits of its digest, base64url."""
     return base64.urlsafe_b64encode(token_digest[:16]).rstrip(b"=").decode()
-
-
-def store(response: dict[str, Any], client: Client) -> None:
-    """Store the token of a response (RFC 6749, section 5.1), in a single autocommitted statement.
-
-    Raises:
-        DBAPIError: If the database refuses it or does not respond.
-        TooManyWaitError: If too many threads wait for the database already.
-    """
-    (audience,) = scopes.audiences(response["scope"])
-    moment = now()
-    STORE.run(
-        digest=digest(response["access_token"]),
-        client_id=client.client_id,
-        scope=response["scope"],
-        audience=audience,
-        claims=client.claims_json,
-        issued_at=moment,
-        expires_at=moment + response["expires_in"],
-        revoked_at=None,
-        generation=client.generation,
-    )

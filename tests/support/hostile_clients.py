@@ -89,10 +89,12 @@ def is_open(connection: socket.socket) -> bool:
 
 
 @contextlib.contextmanager
-def crowd(server: LiveServer, sent: bytes, size: int) -> Iterator[list[socket.socket]]:
+def crowd(server: LiveServer, sent: bytes, size: int, receive_buffer: int = 0) -> Iterator[list[socket.socket]]:
     """So many connections, each of which has sent this and stays open."""
     with contextlib.ExitStack() as stack:
         connections = [stack.enter_context(connect(server)) for _ in range(size)]
         for connection in connections:
+            if receive_buffer:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
             connection.sendall(sent)
         yield connections

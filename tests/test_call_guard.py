@@ -1,0 +1,31 @@
+"""A fence around speed: how many Python functions a request calls, on the locked versions.
+
+It counts and times nothing. A release of a library, or a line of ours, that makes a request call more
+functions fails here, and not at a user's.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+# Counted on Python 3.11 with the locked versions; 5 % more or less is let through.
+COUNTED = {"token, JWT": 765, "token, opaque": 718, "guarded route": 785, "introspection": 625}
+TOLERANCE = 0.05
+
+
+def test_no_request_calls_more_functions_than_it_did() -> None:
+    command = [sys.executable, "-m", "benchmarks.calls"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    found = json.loads(printed)
+
+    if sys.version_info[:2] != (3, 11):
+        pytest.skip(f"counted on Python 3.11: {COUNTED}; here {found}")
+    assert found.keys() == COUNTED.keys()
+    changed = {name: count for name, count in found.items() if abs(count / COUNTED[name] - 1) > TOLERANCE}
+    assert changed == {}, f"counted before: {COUNTED}"
