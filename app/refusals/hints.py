@@ -7,7 +7,7 @@ development for the caller. A word of the request is part of it only as `shown` 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from urllib.parse import unquote_plus
 
@@ -81,6 +81,20 @@ def sent_instead(media_type: str) -> str:
     form, slash, variety = media_type.partition("/")
     is_one = slash and "/" not in variety and REDACTED not in (shown(form), shown(variety))
     return MEDIA_TYPES.get(media_type, f"{media_type if is_one else 'an unknown media type'} was sent")
+
+
+def missing(name: str, sent: Sequence[tuple[str, str]]) -> str:
+    """Why a parameter is missing from the names and values of a form."""
+    if sent and sent[0][0].lstrip().startswith(("{", "[")):
+        return f"the parameter {name} is missing: JSON was sent, labelled as a form"
+    return f"The parameter {name} is missing."
+
+
+def no_credentials(form: Collection[str]) -> str:
+    """What a form without credentials has in their place, by the names of its parameters."""
+    if "client_assertion" in form or "client_assertion_type" in form:
+        return "a client assertion was sent, and assertions are not supported: send the client's secret"
+    return "neither Basic nor a secret in the form was sent"
 
 
 def sent_twice(names: Iterable[str], known: Collection[str]) -> str:
