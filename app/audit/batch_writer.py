@@ -122,12 +122,12 @@ class BatchWriter:
             try:
                 self._insert({key: row}, {})
             except (SQLAlchemyError, ValueError) as error:
-                log.error("the audit trail cannot keep %d events: %s", row["count"], type(error).__name__)
+                log.error("the audit trail cannot store %d events: %s", row["count"], type(error).__name__)
 
     def _tell(self, error: Exception | None) -> None:
         """One log line when writing begins to fail, and one when it works again."""
         if error and not self._is_failing:
-            log.error("the audit trail cannot be written and waits in memory: %s", type(error).__name__)
+            log.error("the audit trail cannot be written; its events wait in memory: %s", type(error).__name__)
         elif self._is_failing and not error:
             log.warning("the audit trail is written again")
         self._is_failing = error is not None

@@ -78,7 +78,7 @@ def parse_basic(header: str) -> tuple[str, str]:
     """
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":  # RFC 9110, section 11.1: in any case
-        refuse("the Authorization header has another scheme than Basic")
+        refuse("the scheme of the Authorization header is not Basic")
     try:
         # Authlib leaves bytes that are not UTF-8 to raise, and so to end in HTTP 500.
         decoded = base64.b64decode(encoded.strip(" "), validate=True).decode("utf-8")

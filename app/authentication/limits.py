@@ -34,7 +34,7 @@ from app.refusals.errors import RefusedError
 REDIS_SECONDS = 0.5  # a limit is not worth a longer wait
 ALONE_SECONDS = 5
 MAX_ADDRESS_CHARACTERS = 64
-TOO_MANY = "Too many requests. Try again after the seconds that Retry-After names."
+TOO_MANY = "Too many requests. Try again after the number of seconds in Retry-After."
 WITH_PORT = re.compile(r"\[(.+)\](?::[0-9]+)?|([0-9.]+):[0-9]+")  # as some proxies write it
 
 Result = TypeVar("Result")
@@ -74,7 +74,7 @@ class Limits:
         if self.address and not self._has_named_missing_address:
             self._has_named_missing_address = True
             what = "is not an IP address" if text else "is unknown, as over a unix socket"
-            message = "the client's address %s: KEYTURN_LIMIT_ADDRESS does not hold; is KEYTURN_TRUSTED_PROXIES right?"
+            message = "the client's address %s: KEYTURN_LIMIT_ADDRESS does not apply; is KEYTURN_TRUSTED_PROXIES right?"
             log.error(message, what)
 
     def _count(self, count: Callable[[FixedWindowRateLimiter], Result]) -> Result:
@@ -93,7 +93,7 @@ class Limits:
         if time.monotonic() < self._alone_until:
             return  # another thread waited for it too, and has said so
         self._alone_until = time.monotonic() + ALONE_SECONDS
-        log.error("Redis does not answer: for %d seconds this worker counts for itself: %s", ALONE_SECONDS, cause)
+        log.error("Redis does not respond: for %d seconds this worker counts separately: %s", ALONE_SECONDS, cause)
         trail.record_soon(Event.LIMITS_NOT_SHARED, client_id=None, reason=f"limits_not_shared: {cause}")
 
 

@@ -70,7 +70,7 @@ def checked_scope(scope: str) -> str:
         scopes.audiences(wanted)  # raises for a word that is declared nowhere
         return " ".join(wanted)
     except scopes.UndeclaredScopeError as error:
-        restart = "a server that runs reads it when it is restarted"
+        restart = "a running server reads it when it restarts"
         raise RegistrationError(f"{error}. {what_is_declared()}; {restart}".replace("?. ", "? ")) from error
     except ValueError as error:
         raise RegistrationError(str(error)) from error
@@ -97,7 +97,7 @@ def checked_default(default: str | None, scope: str) -> str:
         )
     chosen = checked_scope(scope if default is None else default)
     if not set(chosen.split()) <= set(scope.split()):
-        raise RegistrationError("the default scope is more than the scope")
+        raise RegistrationError("the default scope has words that are not in the scope")
     if len(scopes.audiences(chosen.split())) > 1:
         raise RegistrationError("the default scope belongs to more than one resource")
     return chosen

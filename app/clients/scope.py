@@ -75,7 +75,9 @@ def words(scope: str) -> list[str]:
         ScopeError: For a character that the RFC does not allow, or a space too many.
     """
     if not SCOPE.fullmatch(scope):
-        raise ScopeError("a scope is words of printable ASCII without quotes or backslashes, single spaces between")
+        raise ScopeError(
+            "a scope is words of printable ASCII without quotes or backslashes, separated by single spaces"
+        )
     return list(dict.fromkeys(scope.split(" ")))
 
 

@@ -22,7 +22,7 @@ PAGE_ROWS = 1_000
 
 
 def sentences() -> Iterator[str]:
-    """A sentence for each scope and audience, at most MAX_SENTENCES of each, with the clients and how to mend them."""
+    """A sentence for each scope and audience, at most MAX_SENTENCES of each, with the clients and how to fix them."""
     scopes, audiences = find()
     file = current_scopes().file.name
     for word, clients in list(scopes.items())[:MAX_SENTENCES]:
@@ -31,15 +31,15 @@ def sentences() -> Iterator[str]:
         option = f"--scope '{left}'" if left else "--no-grant"
         yield (
             f"{file} does not declare the scope {word} of {listed([name for name, _ in clients], most=MAX_NAMES)}:"
-            f" declare it, or take it away with `flask clients update {name} {option}`."
+            f" declare it, or remove it with `flask clients update {name} {option}`."
         )
     for audience, names in list(audiences.items())[:MAX_SENTENCES]:
         yield (
             f"{file} does not declare the audience {audience} of {listed(names, most=MAX_NAMES)}:"
-            f" declare it, or take it away with `flask clients update {names[0]} --resource-server none`."
+            f" declare it, or remove it with `flask clients update {names[0]} --resource-server none`."
         )
     if max(len(scopes), len(audiences)) > MAX_SENTENCES:
-        yield f"In all {file} does not declare {len(scopes)} scopes and {len(audiences)} audiences of clients."
+        yield f"In total {file} does not declare {len(scopes)} scopes and {len(audiences)} audiences of clients."
 
 
 def find() -> tuple[dict[str, list[tuple[str, str]]], dict[str, list[str]]]:

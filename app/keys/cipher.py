@@ -35,7 +35,7 @@ def decrypt(sealed: str) -> bytes:
     try:
         return MultiFernet(fernets()).decrypt(sealed)
     except InvalidToken as error:
-        raise SealedKeyError("no key in KEYTURN_SECRET_KEYS opens this signing key") from error
+        raise SealedKeyError("no key in KEYTURN_SECRET_KEYS decrypts this signing key") from error
 
 
 def opens(sealed: str) -> bool:

@@ -134,8 +134,8 @@ def signer() -> Signer:
     try:
         return current_keystore().signer(active)
     except cipher.SealedKeyError as error:
-        log.error("the signing key cannot be opened: %s", error)
-        raise NoSigningKeyError("the signing key cannot be opened") from error
+        log.error("the signing key cannot be decrypted: %s", error)
+        raise NoSigningKeyError("the signing key cannot be decrypted") from error
 
 
 def published() -> list[SigningKey]:

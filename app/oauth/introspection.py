@@ -23,7 +23,7 @@ from app.refusals.rendering import refused_as
 from app.tokens import checking
 from app.tokens.access_token import AccessToken, InvalidTokenError
 
-NO_RESOURCE_SERVER = "This client is not registered as a resource server, and may not ask about tokens."
+NO_RESOURCE_SERVER = "This client is not registered as a resource server, and may not introspect tokens."
 
 
 class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
@@ -47,7 +47,7 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
     def check_permission(self, token: AccessToken, client: Client, request: FormRequest) -> bool:
         if client.resource_server in token.audience:
             return True
-        record_inactive("the token is meant for another API than the one that asks")
+        record_inactive("the token is meant for another API, not the one that introspects it")
         return False
 
     def create_introspection_payload(self, token: AccessToken | None) -> dict[str, Any]:

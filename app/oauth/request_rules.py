@@ -41,13 +41,13 @@ def refuse_plain_http() -> None:
     """RFC 6749, section 3.2; the scheme is the one that the client used, seen through the trusted proxies."""
     if current_settings().is_production and not request.is_secure:
         log.error("plain http at %s: is KEYTURN_TRUSTED_PROXIES the number of proxies in front?", request.path)
-        raise RefusedError("invalid_request", "This address answers https only.")
+        raise RefusedError("invalid_request", "This address accepts https only.")
 
 
 def refuse_other_media_types() -> None:
     """RFC 6749, section 4.4.2. Authlib would also read multipart, and call JSON an unsupported grant."""
     if request.mimetype != FORM:
-        reason = f"{sent_instead(request.mimetype)}, a form is needed"
+        reason = f"{sent_instead(request.mimetype)}, a form is required"
         raise RefusedError("invalid_request", f"Send the parameters as {FORM}.", reason=reason, status=415)
 
 

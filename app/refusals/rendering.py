@@ -38,7 +38,7 @@ CODES_OF_STATUS = {
 }
 DESCRIPTIONS = {
     400: "The request is malformed, or its body is incomplete or not what was announced.",
-    405: "This address does not answer this method. The Allow header names those it answers.",
+    405: "This address does not support this method. The Allow header lists the methods that it supports.",
     413: "The request body is too long.",
     415: "The request body has the wrong media type.",
 }
@@ -164,7 +164,7 @@ def database_failed(error: exc.SQLAlchemyError) -> Response:
     if isinstance(error, exc.IntegrityError | exc.DataError):
         return failed(error)  # the database is well: the statement was not
     log.error("the database failed: %s", f"{cause(error)}. {meaning(error)}".rstrip())
-    return recorded(RefusedError("temporarily_unavailable", reason="the database does not answer or is not prepared"))
+    return recorded(RefusedError("temporarily_unavailable", reason="the database does not respond or is not prepared"))
 
 
 def failed(error: BaseException) -> Response:

@@ -15,8 +15,8 @@ REFUSALS: dict[type[BaseException], tuple[str, str]] = {
     ssl.SSLError: NO_HTTP,
     errors.LimitRequestLine: ("414 URI Too Long", "The request line is too long."),
     errors.LimitRequestHeaders: ("431 Request Header Fields Too Large", "The headers are too long, or too many."),
-    errors.ExpectationFailed: ("417 Expectation Failed", "The only expectation that is met is 100-continue."),
-    errors.UnsupportedTransferCoding: ("501 Not Implemented", "The only transfer coding is chunked."),
+    errors.ExpectationFailed: ("417 Expectation Failed", "The only supported expectation is 100-continue."),
+    errors.UnsupportedTransferCoding: ("501 Not Implemented", "The only supported transfer coding is chunked."),
     errors.ForbiddenProxyRequest: ("403 Forbidden", "The PROXY protocol is not accepted from this address."),
     errors.ConfigurationProblem: ("404 Not Found", "There is nothing at this address."),  # SCRIPT_NAME is set
     errors.InvalidResponseHeader: FAILED,

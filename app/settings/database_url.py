@@ -61,7 +61,7 @@ def matching(pattern: str, wanted: str) -> Callable[[str], str | None]:
 # is ours to choose (`options`, `connect_timeout`, `prepare_threshold`), or would not serve (read-only hosts).
 PARAMETERS: Mapping[str, Callable[[str], str | None]] = {
     "host": matching(rf"/[^,]*|{NAME}(:{PORT})?|{NAME}(,{NAME})*", "HOST[:PORT], or the folder of a unix socket"),
-    "port": matching(rf"{PORT}(,{PORT})*", "a port, or one for each host, commas between"),
+    "port": matching(rf"{PORT}(,{PORT})*", "a port, or one for each host, separated by commas"),
     "sslmode": one_of("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
     "sslrootcert": root_certificates,
     "sslcert": absolute_file,

@@ -70,7 +70,7 @@ def fault(tables: object, text: str) -> str | None:
         if wrong := table_fault(name, table, text):
             return wrong
         if twice := owners.keys() & table["scopes"].keys():
-            return f"the scope {min(twice)} is in {owners[min(twice)]} and in {name}, and belongs in one of them"
+            return f"the scope {min(twice)} is in {owners[min(twice)]} and in {name}, and must be in only one of them"
         owners |= dict.fromkeys(table["scopes"], name)
     return None
 

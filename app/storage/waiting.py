@@ -48,7 +48,7 @@ class Places:
             while len(self._since) >= self.count and not always:
                 slow_at = min(end, next(iter(self._since.values())) + SLOW_SECONDS)
                 if moment >= slow_at:
-                    raise TooManyWaitError(f"{len(self._since)} threads wait for the database already")
+                    raise TooManyWaitError(f"{len(self._since)} threads already wait for the database")
                 self._left.wait(slow_at - moment)
                 moment = time.monotonic()
             self._since[threading.get_ident()] = moment
