@@ -13,6 +13,7 @@ from app.settings import current_settings
 FORM = "application/x-www-form-urlencoded"
 MAX_PARAMETERS = 100
 TOO_MANY_PARAMETERS = f"The request has more than {MAX_PARAMETERS} parameters."
+COMPRESSED = "The body is compressed. Send it without a Content-Encoding, and no Transfer-Encoding but chunked."
 
 
 def init_app(app: Flask) -> None:
@@ -49,8 +50,17 @@ def read_body() -> None:
         raise RequestEntityTooLarge
     if len(body) < (request.content_length or 0):
         raise BadRequest
+    if body and is_compressed():
+        raise BadRequest(COMPRESSED)
     if request.mimetype == FORM:
         check_form(body)
+
+
+def is_compressed() -> bool:
+    """Whether the body has a coding that nothing here decodes (RFC 9110, section 8.4; RFC 9112, section 6.1)."""
+    content = request.environ.get("HTTP_CONTENT_ENCODING", "").lower()
+    transfer = request.environ.get("HTTP_TRANSFER_ENCODING", "").lower()
+    return content not in ("", "identity") or transfer not in ("", "chunked")
 
 
 def check_form(body: bytes) -> None:

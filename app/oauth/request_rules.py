@@ -10,7 +10,7 @@ from flask import request
 from app.logs import log
 from app.oauth.form_request import parameters
 from app.refusals.errors import RefusedError
-from app.refusals.hints import sent_instead, sent_twice
+from app.refusals.hints import missing, sent_instead, sent_twice
 from app.request_body import FORM
 from app.settings import current_settings
 
@@ -81,5 +81,5 @@ def required(name: str) -> str:
         RefusedError: `invalid_request`, with the parameter's name, if it is missing or empty.
     """
     if not (value := dict(parameters()).get(name)):
-        raise RefusedError("invalid_request", f"The parameter {name} is missing.")
+        raise RefusedError("invalid_request", f"The parameter {name} is missing.", reason=missing(name, parameters()))
     return value

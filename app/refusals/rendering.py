@@ -19,14 +19,13 @@ from app.audit.event import Budget, Event
 from app.logs import log, shown, shown_path
 from app.refusals.codes import CODES
 from app.refusals.errors import AccessRefusedError, RefusedError
-from app.refusals.hints import unknown_address, unsupported_grant
+from app.refusals.hints import no_credentials, unknown_address, unsupported_grant
 from app.settings import current_settings
 from app.storage.failures import cause, meaning
 
 View = TypeVar("View", bound=Callable[..., Any])
 # All other client errors are raised by our own code.
 LEFT_TO_AUTHLIB = {
-    "invalid_client": "neither Basic nor a secret in the form was sent",
     "unauthorized_client": "the client was registered without a grant",
 }
 # Codes for what Werkzeug and a view refuse with a status alone: our own choice, no RFC defines any.
@@ -57,6 +56,8 @@ def as_refused(error: OAuth2Error) -> RefusedError:
     code = error.error if error.error in CODES else "invalid_request"
     if code == "unsupported_grant_type":
         return RefusedError(code, reason=unsupported_grant(request.form.get("grant_type", ""), "client_credentials"))
+    if code == "invalid_client":
+        return RefusedError(code, reason=no_credentials(request.form))
     return RefusedError(code, reason=LEFT_TO_AUTHLIB.get(code, type(error).__name__))
 
 
@@ -117,7 +118,8 @@ def event_of(error: RefusedError) -> Event:
     if isinstance(error, AccessRefusedError):
         return Event.ACCESS_REFUSED
     view = current_app.view_functions.get(request.endpoint or "")
-    event: Event = getattr(view, "refused_as", Event.REQUEST_REFUSED)
+    usual = Event.ACCESS_REFUSED if error.status_code in (403, 429) else Event.REQUEST_REFUSED  # an API's rule, limit
+    event: Event = getattr(view, "refused_as", usual)
     return event
 
 
