@@ -76,7 +76,7 @@ class Connection(TConn):
         self.data_ready = True
         self.received = Received()
         self.has_ended = False  # the client has sent its last byte
-        self.deadline = 0.0
+        self.waits_since = self.deadline = 0.0
 
     def size(self) -> int:
         """How many bytes are in memory for it."""

@@ -42,9 +42,11 @@ class WaitingRoom(ThreadWorker):
         # each with the step for when its time is over. Used by the main thread only.
         self.waiting: dict[Connection, Step] = {}
         self.next_sweep = 0.0
+        self.lacks_files = False
 
     def watch(self, conn: Connection, then: Step, *, seconds: float, too_late: Step, event: int = EVENT_READ) -> None:
-        conn.deadline = time.monotonic() + seconds
+        conn.waits_since = time.monotonic()
+        conn.deadline = conn.waits_since + seconds
         self.waiting[conn] = too_late
         self.poller.register(conn.sock, event, lambda _: then(conn))
 
@@ -71,7 +73,7 @@ class WaitingRoom(ThreadWorker):
             sock, address = listener.accept()
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):  # this ends gunicorn's own worker
-                self.make_room()
+                self.lacks_files = True  # room is made after the other events, which may be of the one that goes
             elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
                 raise
             return
@@ -125,7 +127,11 @@ class WaitingRoom(ThreadWorker):
         """
 
         def on_writable(conn: Connection) -> None:
-            conn.sock.send_unsent()
+            try:
+                conn.sock.send_unsent()
+            except OSError:  # gunicorn's worker ends of what is raised here
+                self.drop(conn)
+                return
             if not conn.sock.unsent:
                 self.unwatch(conn)
                 then(conn)
@@ -153,6 +159,10 @@ class WaitingRoom(ThreadWorker):
 
     def murder_pending(self) -> None:
         """Drop what has waited too long, and what is over WAITING_BYTES; gunicorn calls this after every event."""
+        if self.lacks_files:
+            self.lacks_files = False
+            for _ in range(min(self.cfg.threads, self.nr_conns // 2)):  # some are for the database
+                self.make_room()
         if self.nr_conns >= self.worker_connections - 1:
             self.make_room()
         now = time.monotonic()
@@ -173,11 +183,13 @@ class WaitingRoom(ThreadWorker):
 
         gunicorn accepts none once it is full, until one ends by itself.
         """
-        if self.waiting:
-            self.drop(next(iter(self.waiting)))
-        elif self.keepalived_conns:
-            self.keepalived_conns[0].timeout = 0
+        oldest = next(iter(self.waiting), None)
+        idle = self.keepalived_conns[0] if self.keepalived_conns else None
+        if idle and (oldest is None or idle.timeout - self.cfg.keepalive < oldest.waits_since):
+            idle.timeout = 0
             self.murder_keepalived()
+        elif oldest:
+            self.drop(oldest)
 
     def _cap_keepalive(self, deadline: float) -> None:
         """At a stop, give a connection that has sent nothing yet as little time as gunicorn gives a used one."""
