@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 from authlib.oauth2 import OAuth2Error
 from flask import Flask, Response, current_app, g, json, request
 from sqlalchemy import exc
-from werkzeug.exceptions import HTTPException, SecurityError
+from werkzeug.exceptions import BadRequestKeyError, HTTPException, SecurityError
 
 from app.audit import trail
 from app.audit.event import Budget, Event
 from app.logs import log, shown, shown_path
 from app.refusals.codes import CODES
 from app.refusals.errors import AccessRefusedError, RefusedError
-from app.refusals.hints import unknown_address, unsupported_grant
+from app.refusals.hints import missing_from_request, unknown_address, unsupported_grant
 from app.settings import current_settings
 from app.storage.failures import cause, meaning
 
@@ -45,6 +45,7 @@ DESCRIPTIONS = {
 }
 SAID_OF_OTHERS = ("invalid_request", "invalid_token")  # whose usual text says more than a status does
 SAID_BY_WERKZEUG = (405, 413, 415)  # it fills in texts of its own
+WORDED_BY_WERKZEUG = (SecurityError, BadRequestKeyError)  # and here too; the first repeats the Host header
 WERKZEUG_KNOWS = ("Allow", "Retry-After", "WWW-Authenticate")
 NOT_IN_ERRORS = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")  # RFC 6749, section 5.2
 MAX_DESCRIPTION_CHARACTERS = 200
@@ -64,7 +65,7 @@ def from_http(error: HTTPException) -> RefusedError:
     """What Flask and Werkzeug refuse by themselves, and what a view refuses with `abort`."""
     status = error.code or 500
     text = said_by_view(error)
-    reason = text or f"{status} {error.name}"
+    reason = text or missing_from_request(error) or f"{status} {error.name}"
     if status == 404 and not text:
         rules = (rule.rule for rule in current_app.url_map.iter_rules())
         reason = unknown_address(request.environ.get("PATH_INFO", ""), rules)
@@ -79,7 +80,7 @@ def from_http(error: HTTPException) -> RefusedError:
 
 def said_by_view(error: HTTPException) -> str | None:
     """The text of `abort(404, "…")`, in the characters of RFC 6749, section 5.2; None where Werkzeug speaks."""
-    if isinstance(error, SecurityError) or error.code in SAID_BY_WERKZEUG:  # the first repeats the Host header
+    if isinstance(error, WORDED_BY_WERKZEUG) or error.code in SAID_BY_WERKZEUG:
         return None
     if error.description in (None, type(error).description):
         return None
