@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from flask import Blueprint, Flask, abort, url_for
+from flask import Blueprint, Flask, abort, request, url_for
 
 from app.api.guard import require_oauth
 from tests.conftest import ROOT, SECRET_KEY, Machine
@@ -115,6 +115,11 @@ def folder() -> dict[str, str]:
     return {}
 
 
+@blueprint.post("/form")
+def reading_a_form() -> dict[str, str]:
+    return {"name": request.form["name"]}
+
+
 @blueprint.get("/abort/<int:status>")
 def aborting(status: int) -> dict[str, str]:
     abort(status)
@@ -144,6 +149,14 @@ def test_a_route_that_raises_is_a_failure_of_the_server(served: Flask) -> None:
     response = served.test_client().get("/slips/raised")
 
     assert (response.status_code, response.json["error"], response.json["hint"]) == (500, "server_error", "KeyError")
+
+
+def test_a_field_that_a_route_reads_and_nobody_sent_is_named_in_development(served: Flask) -> None:
+    response = served.test_client().post("/slips/form", data={"nome": "x"})
+
+    assert (response.status_code, response.json["error"]) == (400, "invalid_request")
+    assert response.json["error_description"].startswith("The request is malformed")
+    assert response.json["hint"] == "the request has no name"
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import sqlite3
 import stat
 import threading
 from collections.abc import Callable
@@ -22,6 +24,7 @@ from app.clients.client_row import ClientRow
 from app.clients.registration_rules import RegistrationError
 from app.clients.secret import ClientSecret
 from app.storage.database import db, transaction
+from app.storage.failures import meaning
 from app.storage.fast_statement import Statement, current_connections
 from app.storage.postgresql import BoundedConnection
 from app.storage.waiting import SPARE_THREADS, THREADS, on_the_network, serve_with, writers
@@ -54,6 +57,15 @@ def test_sqlite_s_files_and_their_folder_are_their_owner_s_alone_whatever_the_um
     assert prepared.exit_code == 0, prepared.output
     files = ("keyturn.db", "keyturn.db-wal", "keyturn.db-shm", "keyturn.db.lock")
     assert found == {"instance": 0o700} | dict.fromkeys(files, 0o600)
+
+
+def test_a_file_that_may_not_be_written_is_named_with_what_to_check() -> None:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("PRAGMA query_only = 1")
+        with pytest.raises(sqlite3.OperationalError) as failed:
+            connection.execute("CREATE TABLE t (x)")
+
+    assert meaning(failed.value).endswith("check the owner and mode of the file and its folder.")
 
 
 @pytest.mark.usefixtures("open_umask")

@@ -50,7 +50,7 @@ def shop(operator: Operator) -> Machine:
 def prepared_sentences(app: Flask) -> list[str]:
     done = app.test_cli_runner().invoke(args=["prepare"])
     assert done.exit_code == 0, done.output
-    return [line for line in done.stdout.splitlines() if line.startswith(("own.toml ", "In all own.toml "))]
+    return [line for line in done.stdout.splitlines() if line.startswith(("own.toml ", "In total own.toml "))]
 
 
 def test_a_scope_that_is_gone_is_named_by_prepare_with_its_clients_until_it_is_taken_away(
@@ -104,7 +104,7 @@ def test_of_many_clients_and_scopes_some_are_named(new_app: Callable[..., Flask]
 
     assert len(output) == 11
     assert "shop-08, shop-09 and 3 more: declare it" in output[0]
-    assert output[-1] == "In all own.toml does not declare 12 scopes and 0 audiences of clients."
+    assert output[-1] == "In total own.toml does not declare 12 scopes and 0 audiences of clients."
 
 
 @pytest.mark.usefixtures("shop")
@@ -155,11 +155,13 @@ def test_a_scope_declared_after_the_start_is_refused_with_the_advice_to_restart(
     file.write_text(BOTH + '"invoices:read" = "Read invoices"\n', encoding="utf-8")
     Operator(new_app(file=file)).run("clients", "update", shop.client_id, "--scope", "invoices:read")
 
-    for form in ({}, {"scope": "invoices:read"}, {"scope": "nonsense"}):
-        response = shop.request_token(**form)
+    for word in ("invoices:read", "nonsense", "orders:reed"):
+        response = shop.request_token(**({} if word == "invoices:read" else {"scope": word}))
 
         assert response.json["error"] == "invalid_scope"
-        assert response.json["hint"].endswith("; own.toml changed since this server started: restart it")
+        assert response.json["hint"] == (
+            f"the scope {word} is unknown; own.toml changed since this server started: restart it"
+        )
 
     restarted = Machine(new_app(file=file), shop.client_id, shop.secret)
     assert restarted.request_token().json["scope"] == "invoices:read"

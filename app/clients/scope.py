@@ -39,8 +39,9 @@ class UndeclaredScopeError(ScopeError):
 
     def __init__(self, word: str, declared: DeclaredScopes) -> None:
         self.word = word
-        text = unknown_scope(word, declared.audiences)
-        if declared.file_has_changed():
+        is_stale = declared.file_has_changed()  # then it may declare this very word: no other is suggested
+        text = unknown_scope(word, () if is_stale else declared.audiences)
+        if is_stale:
             text += f"; {declared.file.name} changed since this server started: restart it"
         super().__init__(text)
 

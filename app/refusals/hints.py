@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from urllib.parse import unquote_plus
 
+from werkzeug.exceptions import BadRequestKeyError
+
 import config
 from app.logs import REDACTED, shown, shown_path
 
@@ -74,6 +76,11 @@ def unknown_address(path: str, known: Iterable[str]) -> str:
         return f"{nothing}, which has a slash too many; did you mean {exact}?"
     found = get_close_matches(path.lower()[:MAX_COMPARED_CHARACTERS], rules, n=1)
     return f"{nothing}; " + (f"did you mean {found[0]}?" if found else f"the metadata is at {metadata}")
+
+
+def missing_from_request(error: Exception) -> str:
+    """The field that a view read as `request.form["name"]` and that was not sent, or an empty text."""
+    return f"the request has no {shown(str(error.args[0]))}" if isinstance(error, BadRequestKeyError) else ""
 
 
 def sent_instead(media_type: str) -> str:

@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 from authlib.oauth2 import OAuth2Error
 from flask import Flask, Response, current_app, g, json, request
 from sqlalchemy import exc
-from werkzeug.exceptions import HTTPException, SecurityError
+from werkzeug.exceptions import BadRequestKeyError, HTTPException, SecurityError
 
 from app.audit import trail
 from app.audit.event import Budget, Event
 from app.logs import log, shown, shown_path
 from app.refusals.codes import CODES
 from app.refusals.errors import AccessRefusedError, RefusedError
-from app.refusals.hints import no_credentials, unknown_address, unsupported_grant
+from app.refusals.hints import missing_from_request, no_credentials, unknown_address, unsupported_grant
 from app.settings import current_settings
 from app.storage.failures import cause, meaning
 
@@ -44,6 +44,7 @@ DESCRIPTIONS = {
 }
 TOO_SPECIFIC = ("invalid_request", "invalid_token")  # their usual texts claim more than a status does
 WITH_WERKZEUG_TEXT = (405, 413, 415)  # it fills in texts of its own
+WORDED_BY_WERKZEUG = (SecurityError, BadRequestKeyError)  # and here too; the first repeats the Host header
 WERKZEUG_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 NOT_IN_ERRORS = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")  # RFC 6749, section 5.2
 MAX_DESCRIPTION_CHARACTERS = 200
@@ -65,7 +66,7 @@ def from_http(error: HTTPException) -> RefusedError:
     """Translate what Flask or Werkzeug raised, or a view by `abort`."""
     status = error.code or 500
     text = text_of_view(error)
-    reason = text or f"{status} {error.name}"
+    reason = text or missing_from_request(error) or f"{status} {error.name}"
     if status == 404 and not text:
         rules = (rule.rule for rule in current_app.url_map.iter_rules())
         reason = unknown_address(request.environ.get("PATH_INFO", ""), rules)
@@ -80,7 +81,7 @@ def from_http(error: HTTPException) -> RefusedError:
 
 def text_of_view(error: HTTPException) -> str | None:
     """The text of `abort(404, "…")`, in the characters of RFC 6749, section 5.2; None if it is Werkzeug's."""
-    if isinstance(error, SecurityError) or error.code in WITH_WERKZEUG_TEXT:  # the first repeats the Host header
+    if isinstance(error, WORDED_BY_WERKZEUG) or error.code in WITH_WERKZEUG_TEXT:
         return None
     if error.description in (None, type(error).description):
         return None

@@ -19,6 +19,7 @@ MEANINGS = {
     "42P01": NOT_PREPARED,  # undefined_table
     "42703": NOT_PREPARED,  # undefined_column
     "database is locked": LOCKED,
+    "readonly database": "This process may not write it: check the owner and mode of the file and its folder.",
     "no such table": NOT_PREPARED,
     "no such column": NOT_PREPARED,
     "has no column": NOT_PREPARED,
