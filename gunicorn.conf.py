@@ -10,6 +10,10 @@ from typing import Any
 # The app reports an invalid PORT, with all other faults; gunicorn would report neither.
 PORT = os.environ.get("PORT") or "8000"
 bind = f"127.0.0.1:{PORT if PORT.isdecimal() and int(PORT) < 65_536 else 8000}"
+# The workers' heartbeat files are in memory where they can be; a read-only system has no other place for them.
+SHARED_MEMORY = "/dev/shm"  # noqa: S108, gunicorn makes a file there as in any folder of temporary files
+if os.access(SHARED_MEMORY, os.W_OK):
+    worker_tmp_dir = SHARED_MEMORY
 if not os.environ.get("WEB_CONCURRENCY"):
     workers = 2
 # By name: gunicorn imports it later, from the folder of the app.
