@@ -1,17 +1,17 @@
-# `make` lists the targets. Python 3.11 or newer (on Debian and Ubuntu with python3-venv) and make are all it needs.
+# `make` lists the targets. Python 3.11 or newer (on Debian and Ubuntu with python3-venv) and make are all you need.
 PYTHON ?= python3
 BIN := .venv/bin
-# Programs run by the environment's Python: their scripts name the folder in which they were installed.
+# Programs are run as modules: their scripts contain the path at which they were installed.
 RUN := $(BIN)/python -m
 INSTALL := $(RUN) pip install --disable-pip-version-check --no-input --require-hashes --requirement
 
-# What another project has exported.
+# Variables that another project may have exported.
 unexport PYTHONPATH PYTHONHOME $(filter FLASK_%,$(.VARIABLES))
 ifeq ($(strip $(WEB_CONCURRENCY)),)
 unexport WEB_CONCURRENCY
 endif
 
-# An environment belongs to one folder and one Python. It is made again when either has changed.
+# An environment is for one directory and one Python. It is created again when either changes.
 MADE_FOR := v=$$(.venv/bin/python -V 2>&1); echo "$$(cd .venv && pwd -P), $${v%.*}"
 STALE := $(shell [ -s .venv/ready ] && [ "$$(cat .venv/ready)" != "$$($(MADE_FOR))" ] && echo stale)
 
@@ -37,26 +37,26 @@ lint: .venv/ready-dev ## Check format, lint, types and spelling, in seconds.
 	@$(RUN) mypy
 	@$(RUN) codespell_lib
 
-coverage: .venv/ready-dev ## Run the tests inside one process each, and measure the branches that they cover.
+coverage: .venv/ready-dev ## Run the tests, each in one process, and measure the branches that they cover.
 	@$(RUN) pytest --cov --cov-report=term:skip-covered
 
 conformance: .venv/ready-dev ## Print which clauses of the RFCs hold; BASE_URL, CLIENT_ID and CLIENT_SECRET name another server.
 	@$(RUN) conformance
 
-fuzz: .venv/ready-dev ## Send 100,000 inputs to every route, and 5,000 calls made from its description; `make test` does a part.
+fuzz: .venv/ready-dev ## Send 100,000 inputs to every route, and 5,000 requests generated from its description; `make test` does a part.
 	@FUZZ_INPUTS=100000 SCHEMA_CALLS=5000 $(RUN) pytest tests/test_hostile.py tests/test_openapi.py
 
-drills: .venv/ready-dev ## Start fleets, stop servers under load, let databases fail, move clocks, run the release before.
+drills: .venv/ready-dev ## Start fleets, stop servers under load, let databases fail, move clocks, run the previous release.
 	@DRILLS=1 $(RUN) pytest --drills
 
-bench: .venv/ready-dev ## Measure what a request costs, and write docs/performance.md.
+bench: .venv/ready-dev ## Measure the cost of a request, and write docs/performance.md.
 	@$(RUN) benchmarks.measure
 
 format: .venv/ready-dev ## Format the code, and fix what the linter can fix.
 	@$(RUN) ruff format
 	@$(RUN) ruff check --fix
 
-docs: .venv/ready-dev ## Write what is made from tables: two pages of docs/, and the Postman collection.
+docs: .venv/ready-dev ## Write the generated documents: two pages and a picture in docs/, and the Postman collection.
 	@$(RUN) tests.support.documents
 
 LOCK := $(RUN) uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
@@ -67,24 +67,24 @@ lock: .venv/ready-dev ## Write both locks from pyproject.toml: names, versions, 
 clean: ## Remove the environment; the data in instance/ stays.
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .coverage
 
-# A Python that is newer than the one that is too old, if this machine has one.
+# A newer Python, if `$(PYTHON)` is too old and this machine has one.
 NEWER = $(firstword $(foreach minor,14 13 12 11,$(shell command -v python3.$(minor) >/dev/null && echo python3.$(minor))))
 TOO_OLD = 'import sys; sys.exit(sys.version_info < (3, 11) and "Keyturn needs Python 3.11 or newer, and this one is %d.%d: \
 $(if $(NEWER),make $(MAKECMDGOALS) PYTHON=$(NEWER),install one)" % sys.version_info[:2])'
 PORT_IS_FREE = 'import os, socket, sys; port = int(os.environ.get("PORT") or 8000); \
 sys.exit(0 < port < 65536 and socket.socket().connect_ex(("127.0.0.1", port)) == 0 and \
-"Port %d is in use. Stop what listens there, or choose another port: PORT=8123 make run" % port)'
+"Port %d is in use. Stop the program that uses it, or choose another port: PORT=8123 make run" % port)'
 
 .venv/ready: requirements.lock $(STALE)
-	@command -v $(firstword $(PYTHON)) >/dev/null || { echo "There is no $(PYTHON) here: install Python 3.11 or newer." >&2; exit 1; }
+	@command -v $(firstword $(PYTHON)) >/dev/null || { echo "$(PYTHON) was not found: install Python 3.11 or newer." >&2; exit 1; }
 	@$(PYTHON) -c $(TOO_OLD)
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python cannot make an environment. On Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python cannot create an environment. On Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
 	@echo "Setting up .venv, once: about 30 packages in half a minute."
 	@$(PYTHON) -m venv $(if $(STALE),--clear) .venv
 	@$(INSTALL) requirements.lock || { echo "The packages could not be installed. Is there a network?" >&2; exit 1; }
 	@$(MADE_FOR) > $@
 
 .venv/ready-dev: requirements-dev.lock .venv/ready
-	@echo "Adding what the checks need, once: about 60 packages in a minute."
+	@echo "Adding what the checks need, once: about 50 packages in a minute."
 	@$(INSTALL) requirements-dev.lock || { echo "The packages could not be installed. Is there a network?" >&2; exit 1; }
 	@touch $@

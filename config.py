@@ -1,6 +1,6 @@
 """The demo clients, and every setting: its variable, its default, its check, and what it is for.
 
-The guide defines its client credentials in `config.js`; here they are `DEMO_CLIENTS`, and a change takes
+The guide defines its client credentials in `config.js`; here they are `DEMO_CLIENTS`. A change takes
 effect at the next `make run`. Real clients are registered with `flask clients create` and are in the database.
 This module is data: `app/settings/` reads the variables and performs the checks.
 """
@@ -25,11 +25,11 @@ class DemoClient:
     default_scope: str | None = None  # None: all of `scope`
     access_token_seconds: int | None = None  # None: KEYTURN_ACCESS_TOKEN_SECONDS
     token_format: str = "jwt"  # or "opaque"
-    resource_server: str | None = None  # the audience of the API that this client is, which may introspect its tokens
+    resource_server: str | None = None  # the audience of an API, whose tokens this client may introspect
 
 
 DEMO_CLIENTS = (
-    # A partner's shop: it updates the stock, and reads the delivery status when it requests that scope.
+    # A partner's shop: it updates the stock, and reads the delivery status if it requests that scope.
     DemoClient(
         client_id="demo-partner",
         secret="kts_demo-partner-is-for-learning-only",
@@ -48,7 +48,7 @@ DEMO_CLIENTS = (
         secret="kts_demo-admin-is-for-learning-only",
         scope="read:logs write:logs read:all_data",
     ),
-    # A client whose tokens live two seconds, to see one expire.
+    # A client whose tokens expire after two seconds, to show an expired token.
     DemoClient(
         client_id="demo-brief",
         secret="kts_demo-brief-is-for-learning-only",
@@ -90,7 +90,7 @@ class OneOf:
 
 
 class Form(Enum):
-    """A text of a form that `app/settings/` checks."""
+    """A text whose form `app/settings/` checks."""
 
     ISSUER = auto()
     ABSOLUTE_URI = auto()
@@ -108,14 +108,14 @@ def setting(variable: str, default: object, check: Whole | OneOf | Form, about: 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a deployer may choose: the variable, its default, what it must be, what it is for."""
+    """Every setting: its variable, its default, its check, and what it is for."""
 
     env: str = setting(
         "KEYTURN_ENV",
         "development",
         OneOf(("development", "production")),
-        "`production` needs https and secret keys, refuses demo clients, and gives no hints. "
-        "Must be set where the issuer is https, a proxy is trusted, or the server listens beyond loopback.",
+        "`production` requires https and secret keys, refuses demo clients, and gives no hints. "
+        "Must be set if the issuer is https, a proxy is trusted, or the server listens beyond loopback.",
     )
     port: int = setting(
         "PORT",
@@ -127,7 +127,7 @@ class Settings:
         "KEYTURN_ISSUER",
         "http://127.0.0.1:8000",
         Form.ISSUER,
-        "Our own URL as clients reach it, without a slash at the end; with `PORT`, that port. "
+        "The URL at which clients reach this server, without a trailing slash; the default follows `PORT`. "
         "The `iss` of every token. Plain http is for loopback only.",
     )
     audience: str = setting(
@@ -147,27 +147,27 @@ class Settings:
         "KEYTURN_SECRET_KEYS",
         (),
         Form.FERNET_KEYS,
-        "What encrypts the signing keys at rest; newest first, commas between. "
-        "Development makes its own, production must be given one.",
+        "The keys that encrypt the signing keys at rest, newest first, separated by commas. "
+        "Development generates one; production must be given one.",
     )
     signing_alg: str = setting(
         "KEYTURN_SIGNING_ALG",
         "RS256",
         OneOf(("RS256", "ES256")),
-        "`RS256` or `ES256`, for the next signing key that is made: a change takes effect at `flask keys rotate`.",
+        "`RS256` or `ES256`, for the next signing key that is created: a change takes effect at `flask keys rotate`.",
     )
     access_token_seconds: int = setting(
         "KEYTURN_ACCESS_TOKEN_SECONDS",
         3_600,
         Whole(1, MAX_ACCESS_TOKEN_SECONDS, "seconds"),
-        "How long a token lives, where its client has no lifetime of its own.",
+        "How long a token is valid, unless its client has a lifetime of its own.",
     )
     trusted_proxies: int = setting(
         "KEYTURN_TRUSTED_PROXIES",
         0,
         Whole(0, 10, "proxies"),
         "How many proxies in front set `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Request-Id`. "
-        "Over a unix socket it must be 1 or more, or no client has an address.",
+        "Over a unix socket it must be 1 or more; otherwise no client has an address.",
     )
     resources: tuple[Resource, ...] = setting(
         "KEYTURN_FILE",
@@ -179,22 +179,22 @@ class Settings:
         "KEYTURN_SAMPLE_API",
         "on",
         OneOf(("on", "off")),
-        "`off` takes away the sample API, `/admin/logs` included, and `/.well-known/oauth-protected-resource`: "
-        "each is 404. Everything else stays; the audit trail is then read by `flask explain` and in the log.",
+        "`off` removes the sample API, including `/admin/logs`, and `/.well-known/oauth-protected-resource`: "
+        "each is 404. Nothing else changes; read the audit trail with `flask explain` and in the log.",
     )
     limit_failures: str = setting(
         "KEYTURN_LIMIT_FAILURES",
         "60/minute",
         Form.RATE,
-        "After how many failed authentications of one client id from one address the next one gets 429. "
-        "A correct secret never counts and is never refused for it. "
-        "Limits are a number per `second`, `minute`, `hour` or `day`; an empty one is none.",
+        "How many failed authentications of one client id from one address are allowed before the next one gets 429. "
+        "A correct secret is never counted and never refused by this limit. "
+        "A limit is a number per `second`, `minute`, `hour` or `day`; empty means none.",
     )
     limit_address: str = setting(
         "KEYTURN_LIMIT_ADDRESS",
         "300/minute",
         Form.RATE,
-        "The same for one address, whatever the id; of IPv6, one network of 64 bits.",
+        "The same for one address, whatever the client id; an IPv6 address counts by its /64 network.",
     )
     limit_requests: str = setting(
         "KEYTURN_LIMIT_REQUESTS",
@@ -206,33 +206,33 @@ class Settings:
         "KEYTURN_LIMIT_INTROSPECTION",
         "",
         Form.RATE,
-        "How many tokens an API may introspect. Anyone who sends that API a token spends it, also with garbage; "
-        "past it the API can let nobody in.",
+        "How many tokens an API may introspect. Every token sent to that API counts, valid or not; "
+        "once the limit is reached the API can admit nobody.",
     )
     limit_api: str = setting(
         "KEYTURN_LIMIT_API",
         "",
         Form.RATE,
-        "How many requests a client may make to guarded routes, counted once its token was checked.",
+        "How many requests a client may make to guarded routes, counted after its token is checked.",
     )
     redis_url: str = setting(
         "KEYTURN_REDIS_URL",
         "",
         Form.REDIS,
         "`redis://HOST:PORT/NUMBER`: all workers count together. "
-        "Without it each worker counts for itself, and so do all while Redis does not respond.",
+        "Without Redis, or while it is down, each worker counts separately.",
     )
     audit_days: int = setting(
         "KEYTURN_AUDIT_DAYS",
         90,
         Whole(1, 3_650, "days"),
-        "How many days the audit trail keeps.",
+        "How many days of events the audit trail keeps.",
     )
     audit_rows: int = setting(
         "KEYTURN_AUDIT_ROWS",
         1_000_000,
         Whole(1_000, 100_000_000, "rows"),
-        'How many rows the audit trail has at most, of each of six kinds: see "What is recorded".',
+        'The most rows the audit trail has of each of six kinds: see "What is recorded".',
     )
     max_body_bytes: int = setting(
         "KEYTURN_MAX_BODY_BYTES",
@@ -245,11 +245,11 @@ class Settings:
         "KEYTURN_PIN_WORKERS",
         "on",
         OneOf(("on", "off")),
-        "`off` lets every worker use every core. Otherwise each keeps to one, where each core gets equally many: "
-        "that saves a quarter of a token's CPU time, unless another busy server is on the machine.",
+        "`off` lets every worker use every core. `on` pins each worker to one core if every core gets equally many "
+        "workers: that saves a quarter of a token's CPU time, unless another busy server is on the machine.",
     )
 
-    # What `app/settings/` found out while it read them.
+    # What `app/settings/` found while it read the variables.
     env_is_set: bool = False
     faults: tuple[str, ...] = ()
     resources_file: str = ""
@@ -265,7 +265,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """An API that our tokens open: its audience, and its scopes with their descriptions."""
+    """An API that accepts our tokens: its audience, and its scopes with their descriptions."""
 
     name: str
     audience: str

@@ -1,4 +1,4 @@
-"""This file is what the benchmark asks: a bare Flask route, and Keyturn with a guarded constant."""
+"""The apps under the benchmark: a bare Flask route, and Keyturn with a guarded constant."""
 
 from __future__ import annotations
 

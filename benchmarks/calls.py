@@ -39,7 +39,7 @@ class Counter:
         self.count = 0
 
     def __call__(self, path: str, authorization: str, form: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
-        """The least calls of a few equal requests, and the JSON of the last response."""
+        """The fewest calls of a few equal requests, and the JSON of the last response."""
         counts, body = [], b""
         for _ in range(REPEATED):
             method, headers = "POST" if form else "GET", {"Authorization": authorization}

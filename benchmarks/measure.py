@@ -1,8 +1,8 @@
-"""What a request costs, against the project's own floor in the same run, and beside its peers where they are there.
+"""What a request costs, against the project's own floor in the same run, and beside its peers if they are installed.
 
-make bench                          measures everything (40 minutes), and writes docs/performance.md
-python -m benchmarks.measure --quick                     a short cut, which is printed and not written
-python -m benchmarks.page                                writes the page again, from the kept figures
+make bench                          measures everything (40 minutes) and writes docs/performance.md
+python -m benchmarks.measure --quick                     a short run; prints its figures, writes nothing
+python -m benchmarks.page                                writes the page again, from the stored figures
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LIBRARIES = "import flask, flask_sqlalchemy, authlib.integrations.flask_oauth2"
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured: rounds, seconds each, and what lies in the database."""
+    """How much is measured: rounds, seconds each, and the rows in the database."""
 
     rounds: int
     seconds: float
@@ -64,7 +64,7 @@ class Bench:
         register.flask(self.es256.environment | {"KEYTURN_SIGNING_ALG": "ES256"}, "keys", "rotate", "--now")
 
     def site(self, name: str, *, clients: int, url: str = "") -> Site:
-        """A database with so many clients, half of them for each format."""
+        """A database with this number of clients, half of them for each format."""
         environment = register.production(url or f"sqlite:///{self.folder / name}.db") | {
             "KEYTURN_SIGNING_ALG": "RS256"
         }
@@ -81,7 +81,7 @@ class Bench:
         return Site(environment, site.clients)
 
     def measure(self, scenes: dict[str, Scene]) -> dict[str, dict[str, float]]:
-        """Every scene in turn, as often as there are rounds; of each its median."""
+        """Run every scene in turn, once a round; return the median of each."""
         rounds: dict[str, list[Figure]] = {name: [] for name in scenes}
         for number in range(self.size.rounds):
             for name, scene in scenes.items():
@@ -90,7 +90,7 @@ class Bench:
         return {name: asdict(Figure.median(each)) for name, each in rounds.items()}
 
     def requests(self) -> dict[str, dict[str, float]]:
-        """The table of the page, with the peers where they are there."""
+        """The table of the page, with the peers if they are installed."""
         return self.measure(self.scenes_of(self.rs256, self.es256) | peers())
 
     @staticmethod
@@ -109,7 +109,7 @@ class Bench:
         }
 
     def clients(self) -> dict[str, dict[str, float]]:
-        """What an ES256 token costs with ever more clients."""
+        """What an ES256 token costs as the number of clients grows."""
         scenes = {}
         for count in self.size.grown:
             site = self.site(f"clients-{count}", clients=count)
@@ -118,7 +118,7 @@ class Bench:
         return self.measure(scenes)
 
     def tokens(self) -> dict[str, dict[str, float]]:
-        """What costs more, if anything, with many live tokens and revocations."""
+        """What costs more, if anything, when there are many live tokens and revocations."""
         full = self.copy(self.rs256, "full", tokens=self.size.tokens, revoked=self.size.revoked)
         scenes: dict[str, Scene] = {}
         for name, site in (("none", self.rs256), ("many", full)):
@@ -131,7 +131,7 @@ class Bench:
         return self.measure(scenes)
 
     def workers(self) -> dict[str, dict[str, float]]:
-        """Requests per second with ever more workers."""
+        """Requests per second as the number of workers grows."""
         es, scenes = self.es256, {}
         for count in (1, 2, 4):
             scenes[f"{count}: token, ES256"] = es.scene(es.token("jwt"), workers=count)
@@ -160,14 +160,14 @@ class Bench:
             return self.measure({name: each.scene(each.token("jwt")) for name, each in scenes.items()})
 
     def memory(self) -> dict[str, float]:
-        """MiB of a worker, resident, when it is warm and after many more requests."""
+        """Resident MiB of a worker, once it is warm and after many more requests."""
         with gunicorn("app", self.es256.environment, 2) as server:
             request = self.es256.token("jwt")(server)
             figure = server.measure(request, self.size.seconds)
-            before, asked = server.memory(), 0.0
-            while asked < self.size.requests:
-                asked += server.measure(request, self.size.seconds).rate * (self.size.seconds + 2)
-            return {"before": before, "after": server.memory(), "requests": asked, "rate": figure.rate}
+            before, sent = server.memory(), 0.0
+            while sent < self.size.requests:
+                sent += server.measure(request, self.size.seconds).rate * (self.size.seconds + 2)
+            return {"before": before, "after": server.memory(), "requests": sent, "rate": figure.rate}
 
     def imports(self) -> dict[str, float]:
         """CPU seconds of `import wsgi`, and of the libraries alone; the best of five each."""
@@ -181,8 +181,8 @@ class Bench:
         return found
 
     def profile(self) -> dict[str, float]:
-        """Where the time of an ES256 token goes: of each package its share."""
-        return shares(self.es256.environment, register.asking("jwt", self.es256.clients)[0])
+        """Where the time of an ES256 token goes: the share of each package."""
+        return shares(self.es256.environment, register.callers("jwt", self.es256.clients)[0])
 
 
 def site_file(site: Site) -> str:
@@ -211,7 +211,7 @@ def machine() -> dict[str, Any]:
     return {
         "day": datetime.now(UTC).date().isoformat(),
         "processor": f"{model[0] if model else platform.machine()}, {os.cpu_count()} cores",
-        "python": f"{platform.python_version()} in {sys.base_prefix}",  # by that one knows who built it
+        "python": f"{platform.python_version()} in {sys.base_prefix}",  # the path shows who built it
         "packages": {name: version(name) for name in names},
     }
 

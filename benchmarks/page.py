@@ -1,4 +1,4 @@
-"""This file is docs/performance.md and its charts, made from the figures that `make bench` has kept."""
+"""Makes docs/performance.md and its charts from the figures that `make bench` stored."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure must be, at the most."""
+    """The most that a figure may be."""
 
     what: str
     value: float
@@ -49,10 +49,10 @@ def all_targets(figures: Figures) -> Iterable[Target]:
     clients = [each["cpu"] for each in figures["clients"].values()]
     yield Target("a token with the most clients ÷ with 10", clients[-1] / clients[0], 1.1)
     for what, each in figures["tokens"].items():
-        kind, _, asked = what.partition(": ")
+        kind, _, request = what.partition(": ")
         if kind == "many":
-            without = figures["tokens"][f"none: {asked}"]["cpu"]
-            yield Target(f"{asked}, with many live tokens and revocations ÷ with none", each["cpu"] / without, 1.1)
+            without = figures["tokens"][f"none: {request}"]["cpu"]
+            yield Target(f"{request}, with many live tokens and revocations ÷ with none", each["cpu"] / without, 1.1)
     cleanup, sql = figures["cleanup"], figures["postgresql"]
     yield Target("99th percentile during `flask cleanup` ÷ without", cleanup["during"] / cleanup["without"], 2)
     yield Target("token, RS256, on PostgreSQL ÷ on SQLite", sql["PostgreSQL"]["cpu"] / sql["SQLite"]["cpu"], 1.3)
@@ -63,14 +63,14 @@ def all_targets(figures: Figures) -> Iterable[Target]:
 
 
 def beside_peers(cost: dict[str, float]) -> Iterable[Target]:
-    for asked, peer, limit in (
+    for request, peer, limit in (
         ("token, RS256", "node-oidc-provider, RS256", 1.25),
         ("token, ES256", "node-oidc-provider, ES256", 1.4),
         ("guarded route, JWT", "express-oauth2-jwt-bearer", 1.5),
         ("token, RS256", "Django OAuth Toolkit, opaque", 1 / 250),
     ):
         if peer in cost:
-            yield Target(f"{asked} ÷ {peer}", cost[asked] / cost[peer], limit)
+            yield Target(f"{request} ÷ {peer}", cost[request] / cost[peer], limit)
 
 
 def targets(figures: Figures) -> str:
@@ -128,8 +128,8 @@ def charts(figures: Figures) -> dict[str, str]:
     by_clients = [round(each["cpu"]) for each in figures["clients"].values()]
     counts = list(dict.fromkeys(name.partition(": ")[0] for name in figures["workers"]))
     by_workers = {
-        asked: [round(figures["workers"][f"{count}: {asked}"]["rate"]) for count in counts]
-        for asked in ("token, ES256", "guarded route, JWT")
+        request: [round(figures["workers"][f"{count}: {request}"]["rate"]) for count in counts]
+        for request in ("token, ES256", "guarded route, JWT")
     }
     clients = [f"{int(count):,}" for count in figures["clients"]]
     return {

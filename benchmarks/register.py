@@ -1,6 +1,6 @@
-"""This file is what lies in the database while it is measured: many clients, many tokens, many rows of yesterday.
+"""Fills the database that is measured: many clients, many tokens, many rows of yesterday.
 
-Rows are inserted in bulk: what is measured is how much there is, not how it came.
+Rows are inserted in bulk: the benchmark measures their number, not how they were made.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from benchmarks.server import ROOT, clean_environment
 
 AUDIENCE = "https://auth.example.com"
 SECRET = "kts_one-secret-for-all-of-them"
-ASKING = 10  # so many clients ask in turn, however many there are
+CALLERS = 10  # clients that send requests, in turn, however many are registered
 BATCH = 20_000
-RARELY = "1000000/second"  # limits that are on, and out of reach
+RARELY = "1000000/second"  # the limits are on, but never reached
 
 
 def production(database_url: str) -> dict[str, str]:
@@ -56,13 +56,13 @@ def basic(client_id: str) -> str:
     return "Basic " + base64.b64encode(f"{client_id}:{SECRET}".encode()).decode()
 
 
-def asking(kind: str, count: int) -> list[str]:
-    """The ids of the clients that ask, evenly spread among those that are registered."""
-    return [f"ktc_{kind}-{number * count // ASKING}" for number in range(ASKING)]
+def callers(kind: str, count: int) -> list[str]:
+    """The ids of the clients that send requests, evenly spread among the registered ones."""
+    return [f"ktc_{kind}-{number * count // CALLERS}" for number in range(CALLERS)]
 
 
 def register(environment: Mapping[str, str], count: int) -> None:
-    """Register so many clients of each format, and an API, in a database that `flask prepare` has made."""
+    """Register `count` clients of each format, and an API, in a database that `flask prepare` made."""
     with create_app(read_settings(environment)).app_context():
         put(ClientRow, ({"token_format": "jwt", **client(f"jwt-{number}")} for number in range(count)))
         put(ClientRow, ({"token_format": "opaque", **client(f"opaque-{number}")} for number in range(count)))
@@ -73,14 +73,14 @@ def register(environment: Mapping[str, str], count: int) -> None:
 
 
 def issue(environment: Mapping[str, str], owners: int, *, tokens: int = 0, expired: int = 0, revoked: int = 0) -> None:
-    """Write down opaque tokens that live and that have expired, and JWTs that were revoked and would still live.
+    """Store live and expired opaque tokens, and revoked JWTs that have not expired yet.
 
     Args:
         environment: Of an app whose clients are registered.
-        owners: To how many of its clients.
-        tokens: How many that live.
-        expired: How many that have expired.
-        revoked: How many revoked JWTs.
+        owners: How many of its clients own the tokens.
+        tokens: Number of live opaque tokens.
+        expired: Number of expired opaque tokens.
+        revoked: Number of revoked JWTs.
     """
     end = int(time.time()) + 86_400
     with create_app(read_settings(environment)).app_context():
@@ -91,13 +91,13 @@ def issue(environment: Mapping[str, str], owners: int, *, tokens: int = 0, expir
 
 def client(name: str) -> dict[str, Any]:
     moment = int(time.time())
-    asks = {"scope": "read:logs", "default_scope": "", "grant_types": "client_credentials", "claims": {}}
-    return {"client_id": f"ktc_{name}", "name": name, "created_at": moment, "tokens_not_before": 0, **asks}
+    more = {"scope": "read:logs", "default_scope": "", "grant_types": "client_credentials", "claims": {}}
+    return {"client_id": f"ktc_{name}", "name": name, "created_at": moment, "tokens_not_before": 0, **more}
 
 
 def opaque(number: int, expires_at: int) -> dict[str, Any]:
-    said = {"scope": "read:logs", "audience": AUDIENCE, "claims": {}, "issued_at": expires_at - 3_600}
-    return {"digest": secrets.token_bytes(32), "client_id": f"ktc_opaque-{number}", "expires_at": expires_at, **said}
+    more = {"scope": "read:logs", "audience": AUDIENCE, "claims": {}, "issued_at": expires_at - 3_600}
+    return {"digest": secrets.token_bytes(32), "client_id": f"ktc_opaque-{number}", "expires_at": expires_at, **more}
 
 
 def put(model: type[Base], rows: Iterable[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""This file is what is measured: each scene starts a server, asks it, and gives its figure."""
+"""What is measured: each scene starts a server, sends it requests, and returns its figure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOKENS = 200
 FORM = urllib.parse.urlencode({"grant_type": "client_credentials", "scope": "read:logs"})
 
 Scene = Callable[[float], Figure]
-Asks = Callable[[Server], Request]
+MakeRequest = Callable[[Server], Request]
 
 
 @dataclass(frozen=True)
@@ -34,41 +34,41 @@ class Site:
     def floor(self, _: Server) -> Request:
         return Request("/", HTTPS)
 
-    def token(self, token_format: str) -> Asks:
-        clients = [register.basic(each) for each in register.asking(token_format, self.clients)]
+    def token(self, token_format: str) -> MakeRequest:
+        clients = [register.basic(each) for each in register.callers(token_format, self.clients)]
         return lambda _: Request("/oauth/token", HTTPS, bodies=[FORM], clients=clients)
 
-    def guarded(self, token_format: str) -> Asks:
+    def guarded(self, token_format: str) -> MakeRequest:
         return lambda server: Request("/constant", HTTPS, tokens=self.tokens(server, token_format))
 
-    def introspection(self, token_format: str) -> Asks:
-        def asks(server: Server) -> Request:
+    def introspection(self, token_format: str) -> MakeRequest:
+        def make_request(server: Server) -> Request:
             bodies = [urllib.parse.urlencode({"token": each}) for each in self.tokens(server, token_format)]
             return Request("/oauth/introspect", HTTPS, bodies=bodies, clients=[register.basic("ktc_api")])
 
-        return asks
+        return make_request
 
     def tokens(self, server: Server, token_format: str) -> list[str]:
         clients = self.token(token_format)(server).clients
         return [fetch(server, clients[number % len(clients)]) for number in range(TOKENS)]
 
-    def scene(self, asks: Asks, *, app: str = "app", start: Start = gunicorn, workers: int = 2) -> Scene:
+    def scene(self, make_request: MakeRequest, *, app: str = "app", start: Start = gunicorn, workers: int = 2) -> Scene:
         def run(seconds: float) -> Figure:
             with start(app, self.environment, workers) as server:
-                return server.measure(asks(server), seconds)
+                return server.measure(make_request(server), seconds)
 
         return run
 
 
 def fetch(server: Server, client: str) -> str:
     request = urllib.request.Request(f"{server.url}/oauth/token", FORM.encode(), {**HTTPS, "Authorization": client})
-    with urllib.request.urlopen(request) as answer:
-        token: str = json.load(answer)["access_token"]
+    with urllib.request.urlopen(request) as response:
+        token: str = json.load(response)["access_token"]
     return token
 
 
 def peers() -> dict[str, Scene]:
-    """What people would pick instead, two processes each; none where their folder is not there.
+    """What people would pick instead, two processes each; none if their folder is missing.
 
     They keep everything in memory, compare secrets in plaintext and record nothing, except Django OAuth Toolkit.
     """
@@ -90,9 +90,9 @@ def peers() -> dict[str, Scene]:
     }
 
 
-def peer(command: list[str], asks: Asks, **environment: str) -> Scene:
+def peer(command: list[str], make_request: MakeRequest, **environment: str) -> Scene:
     def run(seconds: float) -> Figure:
         with served(command, {**os.environ, **environment}, port=PEER_PORT, cwd=PEERS) as server:
-            return server.measure(asks(server), seconds)
+            return server.measure(make_request(server), seconds)
 
     return run

@@ -1,4 +1,4 @@
-"""This file is a server that is measured: its process tree, how it is driven, and what a request costs it."""
+"""A measured server: its process tree, the load on it, and what a request costs it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
 @dataclass(frozen=True)
 class Figure:
-    """What one run showed: microseconds of CPU time per request, requests per second, milliseconds, MiB per worker."""
+    """The result of one run: microseconds of CPU time per request, requests per second, milliseconds, MiB per worker."""
 
     cpu: float
     rate: float = 0
@@ -38,13 +38,13 @@ class Figure:
 
     @classmethod
     def median(cls, rounds: Sequence[Figure]) -> Figure:
-        """The round in the middle, whole: figures of two rounds are not to be mixed."""
+        """The middle round as a whole: figures of two rounds must not be mixed."""
         return sorted(rounds, key=lambda each: each.cpu)[len(rounds) // 2]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked: `bodies` of a form, or `tokens` of a guarded route, one after the other."""
+    """What is sent: `bodies` of a form, or `tokens` to a guarded route, one after the other."""
 
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Request:
     clients: Sequence[str] = ()
 
     def script(self) -> str:
-        """The same for wrk, in Lua."""
+        """The same as a script for wrk, in Lua."""
         lines = [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in self.headers.items()]
         turns = [("wrk.body", self.bodies)]
         turns.append(("wrk.headers['Authorization']", [f"Bearer {each}" for each in self.tokens] or self.clients))
@@ -79,17 +79,17 @@ class Server:
         return float(sum(sum(each.cpu_times()[:2]) for each in tree))
 
     def memory(self) -> float:
-        """MiB of the largest worker, resident."""
+        """Resident MiB of the largest worker."""
         tree = self.process.children(recursive=True) or [self.process]
         return max(float(each.memory_info().rss) for each in tree) / 2**20
 
     def measure(self, request: Request, seconds: float, *, connections: int = CONNECTIONS) -> Figure:
-        """Ask for so many seconds, after two that do not count.
+        """Send requests for this many seconds, after two that do not count.
 
         Raises:
-            RuntimeError: If an answer was not a good one: what a refusal costs is not the question.
+            RuntimeError: If a response was an error: the cost of a refusal is not what is measured.
         """
-        self.drive(request, min(2, seconds), connections)  # a compiler that warms up, caches that fill
+        self.drive(request, min(2, seconds), connections)  # caches fill, a peer's compiler warms up
         before = self.cpu_seconds()
         printed = self.drive(request, seconds, connections)
         used = self.cpu_seconds() - before
@@ -104,7 +104,7 @@ class Server:
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".lua") as script:
             script.write(request.script())
             script.flush()
-            # wrk knows whole seconds only, and at least one.
+            # wrk accepts whole seconds only, and at least one.
             command = [
                 wrk(),
                 "-t1",
@@ -128,7 +128,7 @@ def wrk() -> str:
 
 @contextmanager
 def served(command: Sequence[str], environment: Mapping[str, str], *, port: int, cwd: Path = ROOT) -> Iterator[Server]:
-    """Start a server that listens on 127.0.0.1 at this port, and stop it with all its processes."""
+    """Start a server on this port of 127.0.0.1, and stop it with all its processes."""
     url = f"http://127.0.0.1:{port}"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = psutil.Popen(command, cwd=cwd, env=dict(environment), **quiet)
@@ -152,14 +152,14 @@ def wait_for(url: str, process: psutil.Popen) -> None:
         try:
             urllib.request.urlopen(url, timeout=5).close()
         except urllib.error.HTTPError:
-            return  # it answers
+            return  # it responds
         except OSError:
             if process.poll() is not None:
                 break
             time.sleep(0.1)
         else:
             return
-    sys.exit(f"The server did not answer at {url}: {' '.join(process.args)}")
+    sys.exit(f"The server did not respond at {url}: {' '.join(process.args)}")
 
 
 def free_port() -> int:
@@ -179,7 +179,7 @@ def gunicorn(name: str, environment: Mapping[str, str], workers: int) -> Abstrac
 
 
 def signature(alg: str) -> float:
-    """CPU microseconds of one signature by OpenSSL, as its own `openssl speed` gives it, the median of three."""
+    """CPU microseconds of one signature by OpenSSL, as `openssl speed` measures it; the median of three."""
     name = {"RS256": "rsa2048", "ES256": "ecdsap256"}[alg]
     line = {"RS256": r"^rsa 2048 bits.*", "ES256": r"^ 256 bits ecdsa.*"}[alg]
     rates = []

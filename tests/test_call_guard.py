@@ -1,7 +1,7 @@
-"""A fence around speed: how many Python functions a request calls, on the locked versions.
+"""A bound on cost: how many Python functions a request calls, on the locked versions.
 
-It counts and times nothing. A release of a library, or a line of ours, that makes a request call more
-functions fails here, and not at a user's.
+It counts and measures no time. A release of a library, or a line of ours, that makes a request call more
+functions fails here, and not in production.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-# Counted on Python 3.11 with the locked versions; 5 % more or less is let through.
+# Counted on Python 3.11 with the locked versions; 5 % more or less is accepted.
 COUNTED = {"token, JWT": 765, "token, opaque": 718, "guarded route": 785, "introspection": 625}
 TOLERANCE = 0.05
 

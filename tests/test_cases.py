@@ -22,21 +22,21 @@ from tests.support.runner import Runner
 def test_case(app: Flask, case: Case) -> None:
     runner = Runner(app)
 
-    answer = runner.send(case)
+    response = runner.send(case)
 
-    assert answer.status_code == case.status, answer.text
+    assert response.status_code == case.status, response.text
     for name, wanted in case.headers_are.items():
-        assert_is(runner, answer.headers.get(name, ""), wanted)
+        assert_is(runner, response.headers.get(name, ""), wanted)
     if case.body or case.absent:
-        assert answer.mimetype == "application/json"
+        assert response.mimetype == "application/json"
         for name, wanted in case.body.items():
-            assert_is(runner, answer.json.get(name), wanted)
-        assert not answer.json.keys() & set(case.absent)
+            assert_is(runner, response.json.get(name), wanted)
+        assert not response.json.keys() & set(case.absent)
 
 
 def assert_is(runner: Runner, found: object, wanted: object) -> None:
     if isinstance(wanted, re.Pattern):
-        assert isinstance(found, str), found  # a missing member is no text
+        assert isinstance(found, str), found  # a missing member is not a string
         assert wanted.search(found), found
     elif isinstance(wanted, type):
         assert type(found) is wanted

@@ -1,4 +1,4 @@
-"""`flask clients update`: only what is named changes, and it says what that means for tokens that are out."""
+"""`flask clients update`: only what is named changes, and it says what that means for issued tokens."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_only_what_is_named_changes_with_one_event(
         (["--format", "opaque"], ["--format", "jwt"]),
     ],
 )
-def test_each_change_has_a_way_back(operator: Operator, there: list[str], back: list[str]) -> None:
+def test_each_change_can_be_undone(operator: Operator, there: list[str], back: list[str]) -> None:
     before = operator.run("clients", "show", "billing")
 
     operator.run("clients", "update", "billing", *there)
@@ -142,10 +142,10 @@ def test_each_change_has_a_way_back(operator: Operator, there: list[str], back: 
         ["--grant"],
     ],
 )
-def test_nothing_to_change_is_said_and_writes_no_event(operator: Operator, options: list[str]) -> None:
-    said = operator.app.test_cli_runner().invoke(args=["clients", "update", "billing", *options])
+def test_an_update_that_changes_nothing_says_so_and_writes_no_event(operator: Operator, options: list[str]) -> None:
+    output = operator.app.test_cli_runner().invoke(args=["clients", "update", "billing", *options])
 
-    assert (said.exit_code, said.stdout) == (0, "Nothing to change: the client is registered so already.\n")
+    assert (output.exit_code, output.stdout) == (0, "Nothing to change: the client is already registered like that.\n")
     assert operator.run("clients", "update", "billing", *options)["changed"] == {}
     assert updates(operator.app) == []
 
@@ -158,7 +158,7 @@ def test_nothing_to_change_is_said_and_writes_no_event(operator: Operator, optio
         (["--scope", "read:lgos"], "did you mean read:logs?"),
         (["--scope", "read:logs  write:logs"], "single spaces"),
         (["--scope", "read:logs shipments:read"], "name a default scope"),
-        (["--default-scope", "reports:read"], "more than the scope"),
+        (["--default-scope", "reports:read"], "not in the scope"),
         (["--default-scope", ""], "--default-scope is empty"),
         (["--lifetime", "0"], "1 to 86400"),
         (["--lifetime", "86401"], "1 to 86400"),
@@ -212,31 +212,31 @@ def test_a_change_counts_from_the_next_request_and_issued_tokens_stay(operator: 
     operator.run("clients", "update", "billing", "--scope", "write:logs", "--lifetime", "60")
 
     assert billing.get("/admin/logs", before).status_code == 200
-    answer = billing.ask()
-    assert (answer.json["scope"], answer.json["expires_in"]) == ("write:logs", 60)
-    assert billing.ask(scope="read:logs").json["error"] == "invalid_scope"
+    response = billing.request_token()
+    assert (response.json["scope"], response.json["expires_in"]) == ("write:logs", 60)
+    assert billing.request_token(scope="read:logs").json["error"] == "invalid_scope"
 
 
 @pytest.mark.usefixtures("billing")
 def test_it_says_what_changed_and_what_that_means_for_tokens_that_are_out(operator: Operator) -> None:
-    said = operator.app.test_cli_runner().invoke(
+    output = operator.app.test_cli_runner().invoke(
         args=["clients", "update", "billing", "--scope", "read:logs", "--lifetime", "60", "--no-claims"]
     )
 
-    assert said.stdout.splitlines() == [
+    assert output.stdout.splitlines() == [
         "claims: org_id=acme -> none",
         "scope: read:logs write:logs -> read:logs",
         "default_scope: read:logs write:logs -> read:logs",
         "access_token_seconds: none -> 60",
-        "Tokens that were issued before keep their scope and claims and lifetime until they expire"
-        " (their lifetime: 3600 seconds); `flask tokens revoke --client billing` ends them now.",
+        "Tokens issued before keep their scope and claims and lifetime until they expire"
+        " (their lifetime: 3600 seconds); `flask tokens revoke --client billing` revokes them now.",
     ]
 
 
 def test_a_change_that_no_token_shows_says_nothing_about_tokens(operator: Operator, billing: Machine) -> None:
-    said = operator.app.test_cli_runner().invoke(args=["clients", "update", "billing", "--name", "invoices"])
+    output = operator.app.test_cli_runner().invoke(args=["clients", "update", "billing", "--name", "invoices"])
 
-    assert said.stdout == "name: billing -> invoices\n"
+    assert output.stdout == "name: billing -> invoices\n"
     assert operator.run("clients", "show", "invoices")["client_id"] == billing.client_id
 
 

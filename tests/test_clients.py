@@ -31,25 +31,25 @@ def counted(operator: Operator) -> list[int | None]:
         return [db.session.scalar(select(func.count()).select_from(m)) for m in (ClientRow, ClientSecret, AuditEvent)]
 
 
-def test_create_shows_the_secret_once_and_keeps_its_digest(operator: Operator) -> None:
+def test_create_shows_the_secret_once_and_stores_its_digest(operator: Operator) -> None:
     made = operator.run("clients", "create", "billing", "--scope", "read:logs")
     shown = operator.run("clients", "show", "billing")
 
     assert "client_secret" not in shown
     assert shown["client_id"] == made["client_id"]
     with operator.app.app_context():
-        kept = db.session.scalars(select(ClientSecret.digest).order_by(ClientSecret.id.desc())).first()
-    assert kept == hashlib.sha256(made["client_secret"].encode()).digest()
+        stored = db.session.scalars(select(ClientSecret.digest).order_by(ClientSecret.id.desc())).first()
+    assert stored == hashlib.sha256(made["client_secret"].encode()).digest()
 
 
-def test_every_option_of_create_is_kept(operator: Operator) -> None:
+def test_every_option_of_create_is_stored(operator: Operator) -> None:
     options = ["--scope", "read:logs write:logs", "--default-scope", "read:logs", "--lifetime", "60"]
     options += ["--auth-method", "client_secret_post", "--claim", "org_id=acme", "--claim", "plan=gold"]
 
     made = operator.run("clients", "create", "billing", *options)
 
-    kept = {name: made[name] for name in ("name", "scope", "default_scope", "access_token_seconds", "claims")}
-    assert kept == {
+    stored = {name: made[name] for name in ("name", "scope", "default_scope", "access_token_seconds", "claims")}
+    assert stored == {
         "name": "billing",
         "scope": "read:logs write:logs",
         "default_scope": "read:logs",
@@ -68,9 +68,9 @@ def test_every_option_of_create_is_kept(operator: Operator) -> None:
         pytest.param(
             ["--scope", "nope"], f"the scope nope is unknown. {ROOT}/keyturn.toml declares ", id="no-such-scope"
         ),
-        pytest.param(["--scope", "read:lgos"], "a server that runs reads it when it is restarted", id="restart"),
+        pytest.param(["--scope", "read:lgos"], "a running server reads it when it restarts", id="restart"),
         pytest.param(["--scope", "read:logs " * 200], "at most 1024", id="scope-too-long"),
-        pytest.param(["--scope", "read:logs", "--default-scope", "write:logs"], "more than the scope", id="default"),
+        pytest.param(["--scope", "read:logs", "--default-scope", "write:logs"], "not in the scope", id="default"),
         pytest.param(["--scope", "read:logs shipments:read"], "name a default scope", id="two-resources"),
         pytest.param(
             ["--scope", "read:logs shipments:read", "--default-scope", "read:logs shipments:read"],
@@ -93,9 +93,9 @@ def test_a_bad_registration_is_refused_with_the_reason_and_writes_nothing(
 ) -> None:
     before = counted(operator)
 
-    said = operator.is_refused("clients", "create", "billing", *options)
+    output = operator.is_refused("clients", "create", "billing", *options)
 
-    assert reason in said
+    assert reason in output
     assert counted(operator) == before
 
 
@@ -106,11 +106,11 @@ def test_a_bad_name_is_refused(operator: Operator, name: str) -> None:
 
 def test_what_is_declared_is_listed_where_a_scope_is_missing_or_unknown(operator: Operator) -> None:
     for options in ([], ["--scope", "nope"]):
-        said = operator.is_refused("clients", "create", "billing", *options)
+        output = operator.is_refused("clients", "create", "billing", *options)
 
         assert (
             "read:logs, write:logs, reports:read, inventory:read, inventory:write, read:all_data, shipments:read"
-            in said
+            in output
         )
 
 
@@ -118,9 +118,9 @@ def test_of_many_scopes_some_are_listed(tmp_path: Path, new_app: Callable[..., F
     words = "\n".join(f'"word:{number:02}" = "A scope"' for number in range(30))
     (tmp_path / "own.toml").write_text(f"[resources.own.scopes]\n{words}\n")
 
-    said = Operator(new_app(file=tmp_path / "own.toml")).is_refused("clients", "create", "billing")
+    output = Operator(new_app(file=tmp_path / "own.toml")).is_refused("clients", "create", "billing")
 
-    assert said.endswith("word:18, word:19 and 10 more\n")
+    assert output.endswith("word:18, word:19 and 10 more\n")
 
 
 def test_a_name_that_is_an_id_is_taken(operator: Operator) -> None:
@@ -132,15 +132,15 @@ def test_a_name_that_is_an_id_is_taken(operator: Operator) -> None:
 
 
 def test_a_sequence_that_was_not_moved_is_not_called_a_taken_name(prepared: Callable[[str], str]) -> None:
-    """A database that was copied by hand, with its sequences left behind."""
+    """The database was copied by hand, without its sequences."""
     app = build_app(database_url=prepared("postgresql"))
     with app.app_context(), transaction():
         db.session.execute(text("ALTER SEQUENCE clients_id_seq RESTART WITH 1"))
 
-    said = Operator(app).is_refused("clients", "create", "billing", "--scope", "read:logs")
+    output = Operator(app).is_refused("clients", "create", "billing", "--scope", "read:logs")
 
-    assert "is taken" not in said
-    assert "duplicate key value" in said
+    assert "is taken" not in output
+    assert "duplicate key value" in output
     close(app)
 
 
@@ -179,7 +179,7 @@ def test_an_argument_that_is_no_text_is_refused(operator: Operator) -> None:
 def test_names_differ_by_case(operator: Operator) -> None:
     operator.register("billing", "--scope", "read:logs")
 
-    assert operator.register("Billing", "--scope", "read:logs").ask().status_code == 200
+    assert operator.register("Billing", "--scope", "read:logs").request_token().status_code == 200
 
 
 def test_every_command_takes_the_name_or_the_id(operator: Operator) -> None:
@@ -195,7 +195,7 @@ def test_every_command_takes_the_name_or_the_id(operator: Operator) -> None:
     ("typed", "meant"),
     [("bilings", "billing"), ("Billing", "billing"), ("demo_admin", "demo-admin"), ("demo-partners", "demo-partner")],
 )
-def test_a_name_that_is_nearly_right_is_answered_with_the_right_one(operator: Operator, typed: str, meant: str) -> None:
+def test_for_a_name_that_is_nearly_right_the_right_one_is_suggested(operator: Operator, typed: str, meant: str) -> None:
     operator.register("billing", "--scope", "read:logs")
 
     assert f"no client has the id or the name {typed}; did you mean {meant}" in operator.is_refused(
@@ -215,32 +215,32 @@ def test_list_shows_every_client(operator: Operator) -> None:
 
     assert [each["name"] for each in listed] == [demo.client_id for demo in config.DEMO_CLIENTS]
     assert [each["name"] for each in listed if each["disabled_at"] is not None] == ["demo-brief"]
-    said = operator.app.test_cli_runner().invoke(args=["clients", "list"]).stdout
-    assert [line.split()[2] for line in said.splitlines()] == [
+    output = operator.app.test_cli_runner().invoke(args=["clients", "list"]).stdout
+    assert [line.split()[2] for line in output.splitlines()] == [
         "disabled" if demo.client_id == "demo-brief" else "enabled" for demo in config.DEMO_CLIENTS
     ]
 
 
 def test_the_output_for_people_has_the_secret_and_times_that_can_be_read(operator: Operator) -> None:
-    said = operator.app.test_cli_runner().invoke(
+    output = operator.app.test_cli_runner().invoke(
         args=["clients", "create", "billing", "--scope", "read:logs", "--claim", "org_id=acme"]
     )
 
-    lines = dict(line.split(None, 1) for line in said.stdout.splitlines())
+    lines = dict(line.split(None, 1) for line in output.stdout.splitlines())
     assert lines["client_secret"].startswith("kts_")
     assert lines["claims"] == "org_id=acme"
     assert lines["created_at"].endswith("Z")
-    assert "shown this once" in said.stdout
+    assert "shown only once" in output.stdout
 
 
 @pytest.mark.parametrize("overlap", ["-1", "604801"])
 def test_an_overlap_out_of_bounds_is_refused(operator: Operator, overlap: str) -> None:
     machine = operator.register("billing", "--scope", "read:logs")
 
-    said = operator.is_refused("clients", "rotate-secret", "billing", "--overlap", overlap)
+    output = operator.is_refused("clients", "rotate-secret", "billing", "--overlap", overlap)
 
-    assert "0 to 604800" in said
-    assert machine.ask().status_code == 200
+    assert "0 to 604800" in output
+    assert machine.request_token().status_code == 200
 
 
 def test_rotation_never_lengthens_the_life_of_an_old_secret(operator: Operator) -> None:
@@ -254,12 +254,12 @@ def test_rotation_never_lengthens_the_life_of_an_old_secret(operator: Operator) 
     assert ends == {"secret-1": moment + 60, "blue": moment + 600, "secret-2": None}
 
 
-def test_a_secrets_name_is_not_given_twice(operator: Operator) -> None:
+def test_no_two_secrets_of_a_client_share_a_name(operator: Operator) -> None:
     operator.run("clients", "rotate-secret", "demo-admin", "--overlap", "60", "--name", "blue")
 
-    said = operator.is_refused("clients", "rotate-secret", "demo-admin", "--overlap", "60", "--name", "blue")
+    output = operator.is_refused("clients", "rotate-secret", "demo-admin", "--overlap", "60", "--name", "blue")
 
-    assert "has a secret named blue" in said
+    assert "has a secret named blue" in output
 
 
 def test_live_secrets_are_bounded_and_ended_ones_make_room(operator: Operator) -> None:
@@ -267,14 +267,14 @@ def test_live_secrets_are_bounded_and_ended_ones_make_room(operator: Operator) -
     for _ in range(MAX_SECRETS - 1):
         operator.run("clients", "rotate-secret", "billing", "--overlap", "600")
 
-    said = operator.is_refused("clients", "rotate-secret", "billing", "--overlap", "600")
-    assert "8 secrets that still work" in said
-    assert machine.ask().status_code == 200
+    output = operator.is_refused("clients", "rotate-secret", "billing", "--overlap", "600")
+    assert "8 secrets that still work" in output
+    assert machine.request_token().status_code == 200
 
     for _ in range(3):
         rotated = operator.run("clients", "rotate-secret", "billing")
         assert len(rotated["secrets"]) <= MAX_SECRETS
-        assert Machine(operator.app, machine.client_id, rotated["client_secret"]).ask().status_code == 200
+        assert Machine(operator.app, machine.client_id, rotated["client_secret"]).request_token().status_code == 200
 
 
 def test_delete_takes_the_secrets_with_it(operator: Operator) -> None:
@@ -291,15 +291,15 @@ def test_a_client_without_any_secret_is_refused_like_one_with_a_wrong_secret(ope
     with operator.app.app_context(), transaction():
         db.session.execute(delete(ClientSecret))
 
-    answer = machine.ask()
+    response = machine.request_token()
 
-    assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
+    assert (response.status_code, response.json["error"]) == (401, "invalid_client")
 
 
-def test_the_last_use_of_a_secret_is_known_within_the_next_batch(operator: Operator) -> None:
+def test_the_last_use_of_a_secret_is_stored_with_the_next_batch(operator: Operator) -> None:
     machine = operator.register("billing", "--scope", "read:logs")
     with time_machine.travel(now(), tick=False):
-        machine.ask()
+        machine.request_token()
         machine.events()  # writes the batch
 
         (secret,) = operator.run("clients", "show", "billing")["secrets"]

@@ -1,7 +1,7 @@
-"""Drills that move the clocks of real processes: what an operator ordered holds on every machine, whatever its clock.
+"""Drills that move the clocks of real processes: an operator's order holds on every machine, whatever its clock.
 
-A server of two workers and the operator's commands run as processes with a clock each. A file names by how many
-seconds it is wrong, and a clock is moved by writing that file while the server runs.
+A server with two workers and the operator's commands are processes, each with a clock of its own. A file says by how
+many seconds a clock is wrong; the drill moves the clock by writing that file while the server runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, SECRET_KEY, LiveServer, answers, free_port, kid_of, wait_for
+from tests.conftest import ROOT, SECRET_KEY, LiveServer, free_port, kid_of, responds, wait_for
 from tests.support.calling import FORM, call
 from tests.support.leaks import suite
 
@@ -38,7 +38,7 @@ class Client:
         status, _, body = call(self.server, "POST", path, form, Authorization=f"Basic {basic}", **FORM)
         return status, json.loads(body)
 
-    def ask(self) -> int:
+    def token_status(self) -> int:
         return self.post("/oauth/token", "grant_type=client_credentials")[0]
 
     def token(self) -> str:
@@ -48,7 +48,7 @@ class Client:
         return str(body["access_token"])
 
     def statuses(self, token: str) -> set[int]:
-        """What the workers answer to the token: eight requests, each on a connection of its own."""
+        """The statuses of eight requests with the token, each on a connection of its own."""
         header = f"Bearer {token}"
         return {call(self.server, "GET", "/inventory", Authorization=header)[0] for _ in range(8)}
 
@@ -68,20 +68,20 @@ class Machines:
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
         self.server = LiveServer(process, f"http://127.0.0.1:{port}", environment, log)
         self.count = 0
-        wait_for(lambda: process.poll() is not None or answers(self.server.url))
+        wait_for(lambda: process.poll() is not None or responds(self.server.url))
 
     def set_clocks(self, *, server: int = 0, operator: int = 0) -> None:
-        """Say by how many seconds each clock is wrong."""
+        """Set by how many seconds each clock is wrong."""
         for file, seconds in ((self.servers_clock, server), (self.operators_clock, operator)):
             file.with_suffix(".new").write_text(str(seconds))
-            file.with_suffix(".new").replace(file)  # at once: a worker reads it at any moment
+            file.with_suffix(".new").replace(file)  # atomically: a worker may read it at any moment
 
     def flask(self, *command: str) -> dict[str, object]:
         run = [*WRONG_CLOCK, str(self.operators_clock), "flask", *command, "--json"]
         done = subprocess.run(
             run, cwd=ROOT, env=self.server.environment, check=True, capture_output=True, text=True
         )  # fmt: skip
-        suite.keep(done.stderr)
+        suite.record(done.stderr)
         document = dict(json.loads(done.stdout))
         suite.remember(str(document.get("client_secret", "")))
         return document
@@ -144,12 +144,12 @@ def test_a_withdrawn_key_stays_withdrawn_when_the_clock_steps_back(machines: Mac
 def test_a_secret_that_was_ended_now_is_ended_on_a_server_that_is_behind(machines: Machines) -> None:
     machines.set_clocks(server=-60)
     client = machines.register()
-    assert client.ask() == 200
+    assert client.token_status() == 200
 
     rotated = machines.flask("clients", "rotate-secret", client.client_id)
 
-    assert {client.ask() for _ in range(8)} == {401}
-    assert Client(machines.server, client.client_id, str(rotated["client_secret"])).ask() == 200
+    assert {client.token_status() for _ in range(8)} == {401}
+    assert Client(machines.server, client.client_id, str(rotated["client_secret"])).token_status() == 200
 
 
 def test_disabling_ends_the_tokens_of_a_second_that_is_still_to_come(machines: Machines, client: Client) -> None:

@@ -1,4 +1,4 @@
-"""Settings: read, checked, and every fault named at once, without repeating a value."""
+"""Settings: how they are read and checked; every fault is named at once, without repeating a value."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_what_kubernetes_sets_beside_a_service_of_this_name_is_no_fault() -> Non
     ],
 )
 @pytest.mark.parametrize("env", [None, "", "producton"])
-def test_with_a_sign_of_production_the_environment_must_be_said(sign: dict[str, str], env: str | None) -> None:
+def test_with_a_sign_of_production_the_environment_must_be_set(sign: dict[str, str], env: str | None) -> None:
     given = sign if env is None else sign | {"KEYTURN_ENV": env}
 
     assert [sentence.split()[0] for sentence in read_settings(given).faults] == ["KEYTURN_ENV"]
@@ -159,7 +159,7 @@ def test_with_a_sign_of_production_the_environment_must_be_said(sign: dict[str, 
 def test_of_a_bad_issuer_the_part_is_named_that_is_wrong(issuer: str, wrong: str) -> None:
     (sentence,) = faults(ISSUER=issuer, ENV="development")
 
-    assert sentence.startswith("KEYTURN_ISSUER must be https://HOST[:PORT][/PATH] without a slash at the end")
+    assert sentence.startswith("KEYTURN_ISSUER must be https://HOST[:PORT][/PATH] without a trailing slash")
     assert sentence.endswith(f": {wrong}.")
 
 
@@ -245,7 +245,7 @@ def test_of_a_bad_database_url_the_part_is_named_that_is_wrong(url: str, wrong: 
         "sqlite:///p%25q/a%3Fb%20c#d.db",
     ],
 )
-def test_a_good_database_url_is_taken(url: str) -> None:
+def test_a_good_database_url_is_accepted(url: str) -> None:
     assert faults(DATABASE_URL=url) == ()
 
 
@@ -335,7 +335,7 @@ def test_no_fault_repeats_what_may_be_a_secret() -> None:
         ("LIMIT_FAILURES", "1/second"),
     ],
 )
-def test_a_good_value_is_taken(name: str, value: str) -> None:
+def test_a_good_value_is_accepted(name: str, value: str) -> None:
     assert faults(**{name: value}, ENV="development") == ()
 
 
@@ -392,7 +392,7 @@ def test_R079_production_needs_https_and_secret_keys() -> None:
         ('title = "x"\n[resources.a.scopes]\nx = "y"', "line 1: title is unknown."),
         (
             '[resources.a.scopes]\nx = ""\n[resources.b]\naudience = "b:b"\n[resources.b.scopes]\nx = "y"',
-            "the scope x is in a and in b, and belongs in one of them",
+            "the scope x is in a and in b, and must be in only one of them",
         ),
         (
             '[resources.a]\naudience = "not absolute"\n[resources.a.scopes]\nx = "y"',

@@ -1,4 +1,4 @@
-"""The conformance table: complete, true, and able to say of a server elsewhere that it fails."""
+"""The conformance table: it is complete and true, and its runner reports a server elsewhere that fails."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_clauses_are_numbered_without_a_gap_and_each_is_one_sentence() -> No
 
 
 def test_every_clause_is_shown_or_is_said_not_to_be_supported() -> None:
-    shown = documents.shown_by()  # one test for all: its id must not count for a clause
+    shown = documents.shown_by()  # one test for all clauses: its id must not count for a clause
 
     assert [clause for clause in CLAUSES if not shown[clause] and clause not in NOT_SUPPORTED] == []
 
@@ -39,7 +39,7 @@ def test_no_case_and_no_test_names_a_clause_that_does_not_exist() -> None:
     assert set(table.CLAUSE.findall(named)) <= set(CLAUSES)
 
 
-def test_the_table_says_of_each_clause_how_it_stands() -> None:
+def test_the_table_has_a_status_for_each_clause() -> None:
     states = dict.fromkeys(CLAUSES, "pass") | {"R001": table.state("R001", {"passed", "failed"})}
     lines = table.table(states)
 
@@ -64,7 +64,7 @@ OUTSIDERS = [
 
 
 @pytest.mark.parametrize(("settings", "options"), OUTSIDERS, ids=["jwt", "opaque", "other-audience", "path"])
-def test_from_outside_a_server_is_asked_what_one_client_can_try(
+def test_from_outside_a_server_is_tested_with_what_one_client_can_send(
     live: Callable[..., LiveServer], settings: dict[str, str], options: list[str]
 ) -> None:
     port = free_port()
@@ -84,13 +84,13 @@ def test_from_outside_a_server_is_asked_what_one_client_can_try(
     assert made["client_secret"] not in done.stdout
 
 
-def test_from_outside_no_secret_stands_in_an_address() -> None:
+def test_from_outside_no_secret_is_in_a_url() -> None:
     server = server_runner.Outside("https://auth.example.com", "ktc_x", "kts_the-real-one")
 
     assert [case.name for case in CASES if case.outside and "kts_the-real-one" in server.address(case)] == []
 
 
-def test_from_outside_a_server_that_fails_is_told_so(live: Callable[..., LiveServer]) -> None:
+def test_from_outside_a_server_that_fails_is_reported(live: Callable[..., LiveServer]) -> None:
     server = live(KEYTURN_ISSUER="http://localhost:9999")  # the metadata is not that of the address
 
     done = run(server.url, "demo-admin", "kts_demo-admin-is-for-learning-only")
@@ -102,14 +102,14 @@ def test_from_outside_a_server_that_fails_is_told_so(live: Callable[..., LiveSer
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "output"),
     [
         (["--scope", "read:logs", "--auth-method", "client_secret_basic"], "with the form the response was 401"),
         (["--no-grant"], "with HTTP Basic the response was 400 unauthorized_client"),
     ],
 )
-def test_from_outside_a_client_that_cannot_try_is_told_why(
-    live: Callable[..., LiveServer], options: list[str], said: str
+def test_from_outside_a_client_that_cannot_be_used_is_refused_with_the_reason(
+    live: Callable[..., LiveServer], options: list[str], output: str
 ) -> None:
     server = live()
     made = json.loads(server.flask("clients", "create", "outsider", *options, "--json"))
@@ -117,7 +117,7 @@ def test_from_outside_a_client_that_cannot_try_is_told_why(
     done = run(server.url, made["client_id"], made["client_secret"])
 
     assert done.returncode == 2
-    assert said in done.stderr
+    assert output in done.stderr
 
 
 def test_from_outside_a_limit_that_was_passed_is_named(live: Callable[..., LiveServer]) -> None:

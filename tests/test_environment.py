@@ -1,4 +1,4 @@
-"""Where a server is, and what it refuses to guess: addresses beyond loopback, odd folders, databases that fail."""
+"""The environment of a server, and what it refuses to guess: wide addresses, odd folders, databases that fail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, SECRET_KEY, LiveServer, answers, free_port, wait_for
+from tests.conftest import ROOT, SECRET_KEY, LiveServer, free_port, responds, wait_for
 
 MUST_BE_SAID = "KEYTURN_ENV must be set to production, or to development if that is meant"
 
@@ -44,6 +44,20 @@ def test_gunicorn_beyond_loopback_refuses_to_guess_that_this_is_development(
     assert "demo-" not in done.stdout
 
 
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="this machine has no /dev/shm")
+def test_a_server_needs_no_folder_for_temporary_files(prepared: Callable[[str], str]) -> None:
+    port = free_port()
+    start = "import runpy, tempfile; tempfile.tempdir = '/nowhere'; runpy.run_module('gunicorn', run_name='__main__')"
+    command = [sys.executable, "-c", start, "--bind", f"127.0.0.1:{port}", "wsgi:app"]
+
+    with subprocess.Popen(command, cwd=ROOT, env=environment(prepared("sqlite"))) as process:
+        wait_for(lambda: process.poll() is not None or responds(f"http://127.0.0.1:{port}"))
+        is_running = process.poll() is None
+        process.terminate()
+
+    assert is_running
+
+
 def test_a_socket_that_another_process_opened_is_seen_too(prepared: Callable[[str], str]) -> None:
     with socket.create_server(("0.0.0.0", 0)) as opened:
         bind = f"fd://{opened.fileno()}"
@@ -72,7 +86,7 @@ def test_flask_run_beyond_loopback_refuses_to_guess_it_too(prepared: Callable[[s
 @pytest.mark.parametrize(
     "sign", [{"KEYTURN_ISSUER": "https://auth.example.com"}, {"KEYTURN_TRUSTED_PROXIES": "1"}], ids=["https", "proxy"]
 )
-def test_with_another_sign_of_production_neither_the_server_nor_prepare_guess_it(
+def test_with_another_sign_of_production_neither_the_server_nor_prepare_guesses_it(
     live: Callable[..., LiveServer], tmp_path: Path, sign: dict[str, str]
 ) -> None:
     server = live(KEYTURN_ENV="", **sign)
@@ -85,7 +99,7 @@ def test_with_another_sign_of_production_neither_the_server_nor_prepare_guess_it
     assert not (tmp_path / "k.db").exists()
 
 
-def test_development_that_is_said_is_believed_and_the_log_says_what_that_means(
+def test_development_that_is_set_is_accepted_and_the_log_says_what_that_means(
     live: Callable[..., LiveServer],
 ) -> None:
     server = live(KEYTURN_ENV="development", KEYTURN_TRUSTED_PROXIES="1")
@@ -94,7 +108,7 @@ def test_development_that_is_said_is_believed_and_the_log_says_what_that_means(
     assert "KEYTURN_ENV is development, and KEYTURN_TRUSTED_PROXIES is not 0" in server.log.read_text(encoding="utf-8")
 
 
-def test_on_loopback_nothing_has_to_be_said(prepared: Callable[[str], str], tmp_path: Path) -> None:
+def test_on_loopback_the_environment_need_not_be_set(prepared: Callable[[str], str], tmp_path: Path) -> None:
     port = free_port()
     log = tmp_path / "server.log"
     with log.open("wb") as output:
@@ -107,7 +121,7 @@ def test_on_loopback_nothing_has_to_be_said(prepared: Callable[[str], str], tmp_
             stderr=output,
         )
     try:
-        wait_for(lambda: process.poll() is not None or answers(f"http://localhost:{port}"))
+        wait_for(lambda: process.poll() is not None or responds(f"http://localhost:{port}"))
         assert process.poll() is None, log.read_text(encoding="utf-8")
     finally:
         process.terminate()
@@ -151,7 +165,7 @@ def test_a_file_with_odd_characters_is_named_by_percent_encoding(tmp_path: Path)
     assert (tmp_path / "a?b c%d#e.db").is_file()
 
 
-def test_prepare_does_not_ask_whether_prepare_was_run_and_another_command_does(tmp_path: Path) -> None:
+def test_prepare_does_not_check_whether_prepare_was_run_and_other_commands_do(tmp_path: Path) -> None:
     (tmp_path / "broken.db").write_bytes(b"this is no database" * 100)
     broken = environment(f"sqlite:///{tmp_path}/broken.db")
     empty = environment(f"sqlite:///{tmp_path}/empty.db")

@@ -1,4 +1,4 @@
-"""`flask explain REQUEST_ID`: for each way to be refused the operator learns what really happened."""
+"""`flask explain REQUEST_ID`: for each kind of refusal it shows the operator the true reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def in_form(app: Flask, **form: str) -> TestResponse:
 
 
 def basic_to_a_client_of_the_form(app: Flask) -> TestResponse:
-    return Operator(app).register("billing", "--scope", "read:logs", "--auth-method", "client_secret_post").ask()
+    return (
+        Operator(app).register("billing", "--scope", "read:logs", "--auth-method", "client_secret_post").request_token()
+    )
 
 
 def a_secret_with_a_newline(app: Flask) -> TestResponse:
@@ -52,15 +54,15 @@ def an_old_secret(app: Flask) -> TestResponse:
     blue = operator.run("clients", "rotate-secret", "billing", "--name", "blue")
     operator.run("clients", "rotate-secret", "billing", "--overlap", "60")
     with time_machine.travel(now() + 60 + 3 * DAY, tick=False):
-        return Machine(app, blue["client_id"], blue["client_secret"]).ask()
+        return Machine(app, blue["client_id"], blue["client_secret"]).request_token()
 
 
 def a_misspelt_scope(app: Flask) -> TestResponse:
-    return demo(app, "demo-reporting").ask(scope="reports:raed")
+    return demo(app, "demo-reporting").request_token(scope="reports:raed")
 
 
 def a_foreign_scope(app: Flask) -> TestResponse:
-    return demo(app, "demo-reporting").ask(scope="read:logs")
+    return demo(app, "demo-reporting").request_token(scope="read:logs")
 
 
 def json_for_a_form(app: Flask) -> TestResponse:
@@ -80,22 +82,22 @@ def an_expired_token(app: Flask) -> TestResponse:
 
 
 def an_unknown_client(app: Flask) -> TestResponse:
-    return Machine(app, "ktc_0123456789012345678901", "kts_x").ask()
+    return Machine(app, "ktc_0123456789012345678901", "kts_x").request_token()
 
 
 def id_and_secret_swapped(app: Flask) -> TestResponse:
     admin = demo(app, "demo-admin")
-    return Machine(app, admin.secret, admin.client_id).ask()
+    return Machine(app, admin.secret, admin.client_id).request_token()
 
 
 def a_wrong_secret(app: Flask) -> TestResponse:
-    return Machine(app, "demo-admin", "kts_wrong").ask()
+    return Machine(app, "demo-admin", "kts_wrong").request_token()
 
 
 def a_disabled_client(app: Flask) -> TestResponse:
     machine = Operator(app).register("billing", "--scope", "read:logs")
     Operator(app).run("clients", "disable", "billing")
-    return machine.ask()
+    return machine.request_token()
 
 
 def another_clients_token(app: Flask) -> TestResponse:
@@ -107,7 +109,7 @@ def a_client_that_is_no_api(app: Flask) -> TestResponse:
 
 
 def scopes_with_commas(app: Flask) -> TestResponse:
-    return demo(app, "demo-admin").ask(scope="read:logs,write:logs")
+    return demo(app, "demo-admin").request_token(scope="read:logs,write:logs")
 
 
 def a_body_that_is_not_utf8(app: Flask) -> TestResponse:
@@ -125,15 +127,15 @@ def an_unknown_parameter_twice(app: Flask) -> TestResponse:
 
 
 def another_grant(app: Flask) -> TestResponse:
-    return demo(app, "demo-admin").ask(grant_type="urn:ietf:params:oauth:grant-type:token-exchange")
+    return demo(app, "demo-admin").request_token(grant_type="urn:ietf:params:oauth:grant-type:token-exchange")
 
 
 def a_grant_with_a_newline(app: Flask) -> TestResponse:
-    return demo(app, "demo-admin").ask(grant_type="client_credentials\n")
+    return demo(app, "demo-admin").request_token(grant_type="client_credentials\n")
 
 
 def a_scope_that_may_be_a_secret(app: Flask) -> TestResponse:
-    return demo(app, "demo-admin").ask(scope="Zm9vOmJhcmJhei1xdXV4Cg")
+    return demo(app, "demo-admin").request_token(scope="Zm9vOmJhcmJhei1xdXV4Cg")
 
 
 def another_media_type(app: Flask) -> TestResponse:
@@ -144,12 +146,23 @@ def a_media_type_that_is_none(app: Flask) -> TestResponse:
     return app.test_client().post("/oauth/token", data=b"x", content_type="Zm9v/OmJh/cmJhei1xdXV4Cg")
 
 
+def json_labelled_as_a_form(app: Flask) -> TestResponse:
+    body = b'{"grant_type": "client_credentials"}'
+    return app.test_client().post("/oauth/token", data=body, content_type="application/x-www-form-urlencoded")
+
+
+def an_assertion(app: Flask) -> TestResponse:
+    kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+    form = FORM | {"client_id": "demo-admin", "client_assertion_type": kind, "client_assertion": "x"}
+    return app.test_client().post("/oauth/token", data=form)
+
+
 def no_credentials(app: Flask) -> TestResponse:
     return app.test_client().post("/oauth/token", data=FORM)
 
 
 def a_client_without_a_grant(app: Flask) -> TestResponse:
-    return demo(app, "demo-shipments").ask()
+    return demo(app, "demo-shipments").request_token()
 
 
 def a_body_that_is_too_long(app: Flask) -> TestResponse:
@@ -189,20 +202,28 @@ REFUSALS: dict[Callable[[Flask], TestResponse], tuple[str, str]] = {
         "unsupported_grant_type",
         "the grant type urn:ietf:params:oauth:grant-type:token-exchange is not supported",
     ),
-    a_grant_with_a_newline: ("unsupported_grant_type", "white space stands around client_credentials"),
+    a_grant_with_a_newline: ("unsupported_grant_type", "client_credentials ends with a newline"),
     a_scope_that_may_be_a_secret: ("invalid_scope", "the scope [redacted] is unknown"),
-    another_media_type: ("invalid_request", "text/plain was sent, a form is needed"),
-    a_media_type_that_is_none: ("invalid_request", "an unknown media type was sent, a form is needed"),
+    another_media_type: ("invalid_request", "text/plain was sent, a form is required"),
+    a_media_type_that_is_none: ("invalid_request", "an unknown media type was sent, a form is required"),
+    json_labelled_as_a_form: (
+        "invalid_request",
+        "the parameter grant_type is missing: JSON was sent, labelled as a form",
+    ),
+    an_assertion: (
+        "invalid_client",
+        "a client assertion was sent, and assertions are not supported: send the client's secret",
+    ),
     no_credentials: ("invalid_client", "neither Basic nor a secret in the form was sent"),
     a_client_without_a_grant: ("unauthorized_client", "the client was registered without a grant"),
     a_body_that_is_too_long: ("invalid_request", "the body is longer than 16384 bytes (KEYTURN_MAX_BODY_BYTES)"),
     another_method: ("invalid_request", "405 Method Not Allowed"),
     a_bad_parameter: ("invalid_request", "The parameter limit must be a whole number from 1 to 200."),
-    garbage_for_a_token: ("invalid_token", "the token is no JWT, or a part of one"),
+    garbage_for_a_token: ("invalid_token", "the token is not a JWT, or is incomplete"),
     a_misspelt_scope: ("invalid_scope", "the scope reports:raed is unknown; did you mean reports:read?"),
     a_foreign_scope: ("invalid_scope", "the client is not registered for the scope read:logs"),
-    json_for_a_form: ("invalid_request", "JSON was sent, a form is needed"),
-    a_clock_that_is_ahead: ("invalid_token", "clock: nbf lies 70 seconds ahead"),
+    json_for_a_form: ("invalid_request", "JSON was sent, a form is required"),
+    a_clock_that_is_ahead: ("invalid_token", "clock: nbf is 70 seconds ahead"),
     an_expired_token: ("invalid_token", "the token expired 2 hours ago"),
     another_clients_token: (
         "unauthorized_client",
@@ -210,28 +231,28 @@ REFUSALS: dict[Callable[[Flask], TestResponse], tuple[str, str]] = {
     ),
     a_client_that_is_no_api: (
         "unauthorized_client",
-        "This client is not registered as a resource server, and may not ask about tokens.",
+        "This client is not registered as a resource server, and may not introspect tokens.",
     ),
 }
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda each: each.__name__)
-def test_the_operator_learns_the_true_reason(app: Flask, refusal: Callable[[Flask], TestResponse]) -> None:
+def test_the_operator_sees_the_true_reason(app: Flask, refusal: Callable[[Flask], TestResponse]) -> None:
     error, reason = REFUSALS[refusal]
 
-    answer = refusal(app)
-    (event,) = Operator(app).run("explain", answer.headers["X-Request-Id"])["events"]
+    response = refusal(app)
+    (event,) = Operator(app).run("explain", response.headers["X-Request-Id"])["events"]
 
-    assert (answer.json["error"], event["error"], event["reason"]) == (error, error, reason)
+    assert (response.json["error"], event["error"], event["reason"]) == (error, error, reason)
     assert event["meaning"] == CODES[error].meaning
-    assert answer.json["hint"] == reason  # development tells the caller too
+    assert response.json["hint"] == reason  # in development the caller gets it too
 
 
 @pytest.mark.parametrize(
     ("written", "why"),
     [
         ("demo-admin\n", "its id ends with a newline"),
-        (" demo-admin", "white space stands around its id"),
+        (" demo-admin", "there is white space around its id"),
         ('"demo-admin"', "its id is in quotes"),
         ("'ktc_0123456789012345678901'", "its id is in quotes"),
         ("\ufeffdemo-admin", "its id begins with a byte order mark"),
@@ -243,42 +264,42 @@ def test_the_operator_learns_the_true_reason(app: Flask, refusal: Callable[[Flas
     ],
 )
 @pytest.mark.parametrize("by", ["basic", "form"])
-def test_an_id_that_is_nearly_right_is_told_by_its_shape(app: Flask, written: str, why: str, by: str) -> None:
+def test_an_id_that_is_nearly_right_is_recognized_by_its_shape(app: Flask, written: str, why: str, by: str) -> None:
     secret = demo(app, "demo-admin").secret
     encoded = quote(written, safe="")
     pair = b64encode(f"{encoded}:{secret}".encode()).decode()
     form = {"client_id": written, "client_secret": secret} if by == "form" else {}
 
-    answer = app.test_client().post(
+    response = app.test_client().post(
         "/oauth/token", data=FORM | form, headers={"Authorization": f"Basic {pair}"} if by == "basic" else {}
     )
 
-    assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
-    assert answer.json["hint"] == f"the client is unknown, {why}"
+    assert (response.status_code, response.json["error"]) == (401, "invalid_client")
+    assert response.json["hint"] == f"the client is unknown, {why}"
 
 
-def test_in_production_the_operator_learns_it_and_the_caller_does_not(new_app: Callable[..., Flask]) -> None:
+def test_in_production_the_operator_sees_the_reason_and_the_caller_does_not(new_app: Callable[..., Flask]) -> None:
     app = new_app(env="production", issuer="https://auth.example.com", trusted_proxies=1)
     machine = Operator(app).register("billing", "--scope", "read:logs")
     form = FORM | {"client_id": machine.client_id, "client_secret": machine.secret + "\n"}
 
-    answer = app.test_client().post("/oauth/token", data=form, headers={"X-Forwarded-Proto": "https"})
+    response = app.test_client().post("/oauth/token", data=form, headers={"X-Forwarded-Proto": "https"})
 
-    assert answer.json == {
+    assert response.json == {
         "error": "invalid_client",
         "error_description": CODES["invalid_client"].description,
         "error_uri": "https://auth.example.com/errors/invalid_client",
     }
-    (event,) = Operator(app).run("explain", answer.headers["X-Request-Id"])["events"]
+    (event,) = Operator(app).run("explain", response.headers["X-Request-Id"])["events"]
     assert event["reason"] == "the secret ends with a newline"
 
 
 def test_for_people_it_is_a_few_lines(app: Flask) -> None:
-    answer = a_misspelt_scope(app)
+    response = a_misspelt_scope(app)
 
-    said = app.test_cli_runner().invoke(args=["explain", answer.headers["X-Request-Id"]]).stdout
+    output = app.test_cli_runner().invoke(args=["explain", response.headers["X-Request-Id"]]).stdout
 
-    lines = dict(line.split(None, 1) for line in said.splitlines())
+    lines = dict(line.split(None, 1) for line in output.splitlines())
     assert lines["what"] == "token_refused"
     assert lines["client"] == "demo-reporting"
     assert lines["because"].endswith("did you mean reports:read?")
@@ -288,15 +309,15 @@ def test_for_people_it_is_a_few_lines(app: Flask) -> None:
 
 def test_another_worker_finds_it_too(new_app: Callable[..., Flask]) -> None:
     here, there = new_app(), new_app()
-    answer = a_wrong_secret(here)
+    response = a_wrong_secret(here)
     with here.app_context():
         trail.current_batch().write()
 
-    assert Operator(there).run("explain", answer.headers["X-Request-Id"])["events"]
+    assert Operator(there).run("explain", response.headers["X-Request-Id"])["events"]
 
 
 @pytest.mark.parametrize("request_id", ["0123456789abcdef", "", "\x00", "x" * 500, "\udcff"])
-def test_a_request_id_that_is_not_there_is_said_so(operator: Operator, request_id: str) -> None:
+def test_an_unknown_request_id_is_reported(operator: Operator, request_id: str) -> None:
     assert "no event with this request id" in operator.is_refused("explain", request_id)
 
 
@@ -304,24 +325,24 @@ def test_a_failure_of_the_database_is_explained_too(app: Flask) -> None:
     with app.app_context(), db.engine.begin() as connection:
         connection.execute(text("ALTER TABLE client_secrets RENAME TO elsewhere"))
 
-    answer = demo(app, "demo-admin").ask()
+    response = demo(app, "demo-admin").request_token()
 
-    (event,) = Operator(app).run("explain", answer.headers["X-Request-Id"])["events"]
-    assert (answer.status_code, event["event"], event["error"]) == (503, "request_failed", "temporarily_unavailable")
+    (event,) = Operator(app).run("explain", response.headers["X-Request-Id"])["events"]
+    assert (response.status_code, event["event"], event["error"]) == (503, "request_failed", "temporarily_unavailable")
 
 
 def test_what_a_service_has_written_is_not_taken_for_a_refusal(admin: Machine) -> None:
     entry = {"message": "invalid_client: the secret is wrong"}
-    answer = admin.send("POST", "/admin/logs", admin.token(), json=entry)
+    response = admin.send("POST", "/admin/logs", admin.token(), json=entry)
 
-    (event,) = Operator(admin.app).run("explain", answer.headers["X-Request-Id"])["events"]
+    (event,) = Operator(admin.app).run("explain", response.headers["X-Request-Id"])["events"]
     assert "error" not in event
 
 
-def test_a_change_of_state_is_explained_as_it_stands(admin: Machine) -> None:
-    answer = admin.send("POST", "/admin/logs", admin.token(), json={"message": "note: all is well"})
+def test_a_change_of_state_is_explained_as_it_is(admin: Machine) -> None:
+    response = admin.send("POST", "/admin/logs", admin.token(), json={"message": "note: all is well"})
 
-    (event,) = Operator(admin.app).run("explain", answer.headers["X-Request-Id"])["events"]
+    (event,) = Operator(admin.app).run("explain", response.headers["X-Request-Id"])["events"]
 
     assert (event["event"], event["reason"]) == ("entry_added", "note: all is well")
     assert "error" not in event

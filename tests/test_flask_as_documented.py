@@ -1,4 +1,4 @@
-"""Routes that somebody adds: what Flask documents works, and what fails is said as it is."""
+"""Routes that anyone adds: what Flask documents works, and a failure is reported as it is."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from flask import Flask, abort, make_response, redirect, url_for
 from werkzeug.datastructures import WWWAuthenticate
 
 from app.api.guard import require_oauth
-from tests.conftest import LiveServer, Machine, build_app, close, demo
+from tests.conftest import LiveServer, Machine, Operator, build_app, close, demo
 from tests.support.calling import FORM, call
 from tests.support.work import counted
 
 
 @pytest.fixture
 def extended(app: Flask) -> Flask:
-    """An app with routes of one's own, as in the README."""
+    """An app with added routes, as in the README."""
 
     @app.get("/invoices/")
     def invoices() -> str:
@@ -66,7 +66,7 @@ def test_a_path_without_its_trailing_slash_is_redirected_and_urls_are_whole(exte
     assert moved.headers["Location"] == f"http://keyturn.internal:8000{prefix}/invoices/" == page.text
 
 
-def test_an_async_view_answers_and_is_guarded(extended: Flask) -> None:
+def test_an_async_view_works_and_is_guarded(extended: Flask) -> None:
     admin = demo(extended, "demo-admin")
 
     assert extended.test_client().get("/async").status_code == 401
@@ -108,14 +108,19 @@ def test_no_guarded_response_is_stored_unless_its_route_says_so(extended: Flask)
 def test_no_response_is_taken_for_another_type(extended: Flask) -> None:
     admin = demo(extended, "demo-admin")
 
-    responses = [admin.ask(), admin.get("/inventory", admin.token()), admin.get("/nowhere", "x"), admin.ask(scope="x")]
+    responses = [
+        admin.request_token(),
+        admin.get("/inventory", admin.token()),
+        admin.get("/nowhere", "x"),
+        admin.request_token(scope="x"),
+    ]
     responses += [extended.test_client().get(path) for path in ("/.well-known/jwks.json", "/openapi.json", "/errors/")]
 
     assert {response.headers["X-Content-Type-Options"] for response in responses} == {"nosniff"}
 
 
 def forgets_to_return() -> None:
-    {"a": 1}  # noqa: B018, the commonest slip
+    {"a": 1}  # noqa: B018, the most common slip
 
 
 def raises() -> str:
@@ -184,7 +189,7 @@ def test_a_failure_of_ours_is_in_the_log_with_its_traceback(app: Flask, caplog: 
 
 @pytest.fixture(scope="module")
 def plain(prepared: Callable[[str], str]) -> Iterator[Flask]:
-    """An app for what is refused before any statement."""
+    """An app for requests that are refused before any statement."""
     app = build_app(database_url=prepared("sqlite"))
     yield app
     close(app)
@@ -195,7 +200,7 @@ def plain(prepared: Callable[[str], str]) -> Iterator[Flask]:
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_path_with_a_doubled_slash_leads_nowhere(plain: Flask, path: str, method: str) -> None:
-    """A proxy's rule for /admin/ does not see //admin/ as the same."""
+    """A proxy's rule for /admin/ does not match //admin/."""
     admin = demo(plain, "demo-admin")
     with counted(plain) as work:
         response = plain.test_client().open(
@@ -244,6 +249,8 @@ def test_a_guarded_route_has_a_limit_of_its_own(new_app: Callable[..., Flask]) -
     refused = admin.get("/admin/logs", tokens[0])
     assert (refused.json["error"], 1 <= int(refused.headers["Retry-After"]) <= 60) == ("temporarily_unavailable", True)
     assert "KEYTURN_LIMIT_API" in refused.json["hint"]
+    (event,) = Operator(app).run("explain", refused.headers["X-Request-Id"])["events"]
+    assert event["event"] == "access_refused"
     assert partner.get("/inventory", partner.token()).status_code == 200
     assert admin.get("/inventory", "x").status_code == 401
-    assert admin.ask().status_code == 200
+    assert admin.request_token().status_code == 200

@@ -1,6 +1,6 @@
-"""Attacks with tokens that are not what they seem: refused by the routes, inactive at introspection, 200 at revocation.
+"""Attacks with forged tokens: refused by the routes, inactive at introspection, 200 at revocation.
 
-Each token is shown at all three. A good one goes through all three first, so that a refusal means something.
+Each token is sent to all three. A valid one is accepted by all three first, so that a refusal means something.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from tests.conftest import ISSUER, demo
 from tests.support import forging
 
 SHIPMENTS = "http://127.0.0.1:8001"
-AUDIENCES = [ISSUER, SHIPMENTS]  # a token for both: the guarded routes and the API that asks would take it
+AUDIENCES = [ISSUER, SHIPMENTS]  # a token for both: the guarded routes and the API that introspects would accept it
 
 
 def shown_everywhere(app: Flask, token: str) -> tuple[int, object, int]:
-    """What a guarded route, introspection and revocation answer."""
+    """The responses of a guarded route, introspection and revocation."""
     admin, api = demo(app, "demo-admin"), demo(app, "demo-shipments")
     guarded = admin.get("/admin/logs", token)
-    asked, revoked = api.introspect(token), admin.revoke(token)
+    introspection, revoked = api.introspect(token), admin.revoke(token)
     if guarded.status_code == 401:
         assert guarded.json["error"] == "invalid_token"
         assert guarded.headers["WWW-Authenticate"].startswith('Bearer realm="keyturn", error="invalid_token"')
-    assert asked.status_code == 200
+    assert introspection.status_code == 200
     return (
         guarded.status_code,
-        asked.json if asked.json == {"active": False} else asked.json["active"],
+        introspection.json if introspection.json == {"active": False} else introspection.json["active"],
         revoked.status_code,
     )
 
 
 def assert_refused_everywhere(app: Flask, token: str) -> None:
-    """Refused, inactive, and 200 without anything done: whoever forges a token changes nothing."""
+    """Refused, inactive, and 200 with no effect: anyone who forges a token changes nothing."""
     before = revoked(app)
 
     assert shown_everywhere(app, token) == (401, {"active": False}, 200)
@@ -51,7 +51,7 @@ def revoked(app: Flask) -> list[str]:
         return list(db.session.scalars(select(AuditEvent.reason).where(AuditEvent.event == "token_revoked")))
 
 
-def test_a_good_token_is_taken_everywhere_until_it_is_revoked(app: Flask) -> None:
+def test_a_good_token_is_accepted_everywhere_until_it_is_revoked(app: Flask) -> None:
     token = forging.with_our_key(app, forging.claims(aud=AUDIENCES))
 
     assert shown_everywhere(app, token) == (200, True, 200)
@@ -124,7 +124,7 @@ def test_R069_R088_R094_attack_a_name_that_the_database_would_choke_on(app: Flas
 def test_R069_R088_R094_attack_a_token_of_a_client_that_was_never_there(app: Flask) -> None:
     token = forging.with_our_key(app, forging.claims(aud=AUDIENCES, sub="nobody", client_id="nobody"))
 
-    assert shown_everywhere(app, token) == (401, {"active": False}, 400)  # it is ours, and nobody's
+    assert shown_everywhere(app, token) == (401, {"active": False}, 400)  # it is ours, and belongs to no client
 
 
 @pytest.mark.parametrize("expiry", [2**40, 2**53, 1e300, 10**400])

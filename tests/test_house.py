@@ -1,4 +1,4 @@
-"""The guards of the whole: which way imports point, how big things are, what is public."""
+"""Guards of the whole project: which way imports point, how big modules are, what is public."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CORE = [
     "app/api/guard.py",
     "app/api/routes.py",
 ]
-# What opens without a token: three endpoints where a client shows who it is, and descriptions.
+# Open without a token: three endpoints where a client authenticates, and descriptions.
 PUBLIC = {
     "POST /oauth/token",
     "POST /oauth/introspect",
@@ -104,13 +104,13 @@ def test_every_route_is_guarded_or_declared_public(app: Flask) -> None:
         for method in (rule.methods or set()) - {"HEAD"}:
             path = rule.rule.replace("<sku>", "pallet")
             if f"{method} {rule.rule}" not in PUBLIC:
-                answer = app.test_client().open(path, method=method)
-                assert answer.status_code == 401
-                assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="keyturn", resource_metadata=')
+                response = app.test_client().open(path, method=method)
+                assert response.status_code == 401
+                assert response.headers["WWW-Authenticate"].startswith('Bearer realm="keyturn", resource_metadata=')
 
 
 def published() -> list[str]:
-    """The files of the repository; in an archive without .git, all but what work with it makes."""
+    """The files of the repository; in an archive without .git, all except those that working with it creates."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode == 0 and listed.stdout:
         return listed.stdout.rstrip("\0").split("\0")

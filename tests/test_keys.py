@@ -1,4 +1,4 @@
-"""Signing keys and their publication (RFC 7517, RFC 7638): a key's life, moment by moment."""
+"""Signing keys and their publication (RFC 7517, RFC 7638): the life of a key, step by step."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def rotated(request: pytest.FixtureRequest, new_app: Callable[..., Flask]) -> Fl
 
 
 def test_R072_R073_R075_the_jwks_shows_public_members_and_nothing_else(rotated: Flask) -> None:
-    answer = rotated.test_client().get("/.well-known/jwks.json")
+    response = rotated.test_client().get("/.well-known/jwks.json")
 
-    assert answer.mimetype == "application/json"
-    assert answer.json.keys() == {"keys"}
-    for key in answer.json["keys"]:
+    assert response.mimetype == "application/json"
+    assert response.json.keys() == {"keys"}
+    for key in response.json["keys"]:
         members = {"RSA": {"n", "e"}, "EC": {"crv", "x", "y"}}[key["kty"]]
         assert key.keys() == members | {"kty", "kid", "use", "alg"}
         assert key["use"] == "sig"
@@ -66,7 +66,7 @@ def test_R074_a_kid_is_the_thumbprint_of_its_key(rotated: Flask) -> None:
     assert len({key["kid"] for key in jwks(rotated)}) == len(jwks(rotated))
 
 
-def test_R076_the_jwks_may_be_kept_and_asked_for_again_by_etag(app: Flask) -> None:
+def test_R076_the_jwks_may_be_cached_and_revalidated_by_etag(app: Flask) -> None:
     first = app.test_client().get("/.well-known/jwks.json")
     again = app.test_client().get("/.well-known/jwks.json", headers={"If-None-Match": first.headers["ETag"]})
 
@@ -85,7 +85,7 @@ def test_R076_R077_a_rotation_takes_effect_on_every_worker_in_the_same_second(
         old_token = admin.token(scope="read:logs")
         old = kid_of(old_token)
         new = Operator(admin.app).run("keys", "rotate")["kid"]
-        clock.shift(READ_SECONDS)  # every worker has published it
+        clock.shift(READ_SECONDS)  # by now every worker has published it
         for worker in workers:
             assert {key["kid"] for key in jwks(worker.app)} == {old, new}
         clock.shift(LEAD_SECONDS - READ_SECONDS - 1)
@@ -112,7 +112,7 @@ def test_R076_a_token_of_the_longest_life_outlives_its_keys_retirement(operator:
         assert machine.get("/admin/logs", token).status_code == 200
 
 
-def test_rotate_now_signs_at_once_and_other_workers_know_the_key_when_they_meet_it(
+def test_rotate_now_signs_at_once_and_other_workers_read_the_key_when_they_meet_it(
     admin: Machine, new_app: Callable[..., Flask]
 ) -> None:
     other = demo(new_app(), "demo-admin")
@@ -148,7 +148,7 @@ def test_a_withdrawn_key_is_refused_by_every_worker_at_once_and_leaves_the_jwks(
 
         Operator(admin.app).run("keys", "withdraw", leaked)
 
-        for worker in (admin, other):  # not a second has gone by
+        for worker in (admin, other):  # in the same second
             assert [worker.get("/admin/logs", token).status_code for token in tokens] == [401, 401]
             assert kid_of(worker.token()) != leaked
             assert worker.get("/admin/logs", worker.token()).status_code == 200
@@ -171,7 +171,7 @@ def test_R095_a_token_of_the_new_key_is_revoked_in_the_second_of_an_emergency_ro
 ) -> None:
     other = demo(new_app(), "demo-admin")
     with time_machine.travel(now(), tick=False):
-        other.get("/admin/logs", "x.y.z")  # it has just looked for a key that is unknown
+        other.get("/admin/logs", "x.y.z")  # it has just looked for an unknown key
         other.token()
         Operator(admin.app).run("keys", "rotate", "--now")
         token = admin.token()
@@ -230,7 +230,7 @@ def test_keys_that_cannot_be_read_are_tried_again_once_in_a_while_and_not_for_ev
         db.session.execute(text("ALTER TABLE signing_keys RENAME TO away"))
     with time_machine.travel(now(), tick=False):
         for _ in range(5):
-            assert other.ask().status_code == 200
+            assert other.request_token().status_code == 200
 
     assert caplog.text.count("the signing keys cannot be read") == 1
 
@@ -291,7 +291,7 @@ def test_a_lost_secret_key_does_not_block_prepare_for_ever(new_app: Callable[...
     assert "--lost-secret-key" in app.test_cli_runner().invoke(args=["prepare"]).stdout
     operator.run("keys", "rotate", "--now", "--lost-secret-key")
 
-    # It is retired, and still nothing opens it: nothing needs to.
+    # It is retired, and still nothing can decrypt it; nothing needs to.
     assert "lost" not in app.test_cli_runner().invoke(args=["prepare"]).stdout
     operator.run("keys", "withdraw", lost)
     with app.test_request_context():
@@ -305,11 +305,11 @@ def test_with_another_secret_key_than_the_servers_no_command_takes_their_signing
     active = kid_of(admin.token())
     stranger = Operator(new_app(secret_keys=Fernet.generate_key().decode()))
 
-    said = stranger.is_refused("keys", *[active if word == "KID" else word for word in command])
+    output = stranger.is_refused("keys", *[active if word == "KID" else word for word in command])
 
-    assert "the servers have another one" in said
-    assert ("--lost-secret-key" in said) == (command != ["rotate"])
-    assert "Traceback" not in said
+    assert "the servers use another" in output
+    assert ("--lost-secret-key" in output) == (command != ["rotate"])
+    assert "Traceback" not in output
     assert [key["kid"] for key in stranger.run("keys", "list")["keys"]] == [active]
     assert kid_of(admin.token()) == active
 
@@ -347,10 +347,10 @@ def test_a_retired_key_is_withdrawn_without_any_secret_key(admin: Machine, new_a
     Operator(new_app(secret_keys=Fernet.generate_key().decode())).run("keys", "withdraw", kid_of(token))
 
     assert admin.get("/inventory", token).status_code == 401
-    assert admin.ask().status_code == 200
+    assert admin.request_token().status_code == 200
 
 
-def test_while_one_thread_reads_the_keys_the_others_go_on_with_what_they_know(admin: Machine) -> None:
+def test_while_one_thread_reads_the_keys_the_others_use_the_ones_they_have(admin: Machine) -> None:
     token = admin.token()
     known = current_keystore.of(admin.app)
     with time_machine.travel(now() + READ_SECONDS, tick=False), known._lock, ThreadPoolExecutor(1) as pool:
@@ -361,7 +361,7 @@ def test_withdrawing_a_key_that_is_not_there_is_refused(operator: Operator) -> N
     assert "no key has the kid" in operator.is_refused("keys", "withdraw", "nonsense")
     kid = operator.run("keys", "list")["keys"][0]["kid"]
     operator.run("keys", "withdraw", kid)
-    assert "withdrawn before" in operator.is_refused("keys", "withdraw", kid)
+    assert "already withdrawn" in operator.is_refused("keys", "withdraw", kid)
 
 
 @settings(max_examples=15, deadline=None)
@@ -409,10 +409,10 @@ def test_the_secret_keys_can_be_changed_without_losing_the_signing_key(new_app: 
     prepared = with_both.test_cli_runner().invoke(args=["prepare"])
     with_newer = new_app(secret_keys=newer)
 
-    assert "encrypted again" in prepared.stdout
-    assert demo(with_newer, "demo-admin").ask().status_code == 200
+    assert "re-encrypted" in prepared.stdout
+    assert demo(with_newer, "demo-admin").request_token().status_code == 200
     assert jwks(with_newer) == before
-    assert "encrypted again" not in with_both.test_cli_runner().invoke(args=["prepare"]).stdout
+    assert "re-encrypted" not in with_both.test_cli_runner().invoke(args=["prepare"]).stdout
 
 
 def test_without_the_right_secret_key_nothing_is_signed_and_checking_goes_on(
@@ -420,9 +420,9 @@ def test_without_the_right_secret_key_nothing_is_signed_and_checking_goes_on(
 ) -> None:
     app = new_app(secret_keys=Fernet.generate_key().decode())
 
-    answer = demo(app, "demo-admin").ask()
+    response = demo(app, "demo-admin").request_token()
 
-    assert (answer.status_code, answer.json["error"]) == (503, "temporarily_unavailable")
+    assert (response.status_code, response.json["error"]) == (503, "temporarily_unavailable")
     assert "KEYTURN_SECRET_KEYS" in caplog.text
     assert admin.get("/admin/logs", admin.token()).status_code == 200
 

@@ -1,4 +1,4 @@
-"""That the watch over the suite (`leaks.py`) sees what it is there to see."""
+"""The watch over the suite (`leaks.py`) finds what it should find."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support import leaks
 def test_the_watch_knows_the_tokens_and_secrets_and_sees_what_is_written(operator: Operator, admin: Machine) -> None:
     machine = operator.register("billing", "--scope", "read:logs")
     token = admin.token()
-    admin.ask(scope="watched-scope")
+    admin.request_token(scope="watched-scope")
     logging.getLogger("any.library").debug("watched-line")
 
     written = (leaks.suite.file or Path()).read_text()
@@ -36,12 +36,12 @@ def in_base64(text: str) -> str:
 
 @pytest.fixture
 def watch(tmp_path: Path) -> leaks.Watch:
-    """A watch that knows two secrets, and has seen lines without either."""
+    """A watch that remembers two secrets, and has read lines with neither."""
     made = leaks.Watch()
     made.file = tmp_path / "written.txt"
     made.remember(SECRET)
     made.remember("kts_another-secret-of-the-tests-which-nobody-wrote")
-    made.keep("another line, with KEYTURN_LIMIT_INTROSPECTION and application/x-www-form-urlencoded")
+    made.record("another line, with KEYTURN_LIMIT_INTROSPECTION and application/x-www-form-urlencoded")
     assert made.leaked() == set()
     return made
 
@@ -50,7 +50,7 @@ def watch(tmp_path: Path) -> leaks.Watch:
     "shape", ["{}", '{{"scope": "{}"}}', "x&client_secret={}&y=1", "/{}/", "token_{}", "Bearer a.b.{}"]
 )
 def test_a_leak_would_be_found(watch: leaks.Watch, shape: str) -> None:
-    watch.keep(shape.format(SECRET))
+    watch.record(shape.format(SECRET))
 
     assert watch.leaked() == {SECRET}
 
@@ -75,6 +75,6 @@ def test_a_leak_would_be_found(watch: leaks.Watch, shape: str) -> None:
     ],
 )
 def test_a_leak_in_another_form_would_be_found(watch: leaks.Watch, form: str) -> None:
-    watch.keep(f"x&client_secret={form}&y=1")
+    watch.record(f"x&client_secret={form}&y=1")
 
     assert watch.leaked() == {SECRET}

@@ -1,4 +1,4 @@
-"""Rate limits (R025): what is counted, by whom, and what happens without Redis, with a real one, and when it fails."""
+"""Rate limits (R025): what is counted, by which key, and what happens without Redis, with one, and when it fails."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def redis_server(
 def is_up(client: Redis) -> bool:
     try:
         return bool(client.ping())
-    except AuthenticationError:  # it has a password, and says so
+    except AuthenticationError:  # it is up, and wants a password
         return True
     except OSError:
         return False
@@ -67,7 +67,7 @@ def is_up(client: Redis) -> bool:
 def guess(
     app: Flask, client_id: str, times: int = 1, *, address: str = "192.0.2.1", secret: str = "kts_x"
 ) -> list[int]:
-    """The answers to so many guesses from an address."""
+    """The statuses of `n` guesses from an address."""
     form = {"grant_type": "client_credentials"}
     return [
         app.test_client()
@@ -87,7 +87,7 @@ def right(app: Flask, client_id: str, *, address: str = "192.0.2.1") -> int:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The monotonic clock of the counters in memory, which a test moves."""
+    """The monotonic clock of the counters in memory; a test moves it."""
     clock = Clock()
     monkeypatch.setattr(counters, "monotonic", lambda: clock.moment)
     return clock
@@ -100,7 +100,7 @@ class Clock:
 
 @pytest.fixture(params=["memory", "redis"])
 def counting(request: pytest.FixtureRequest, new_app: Callable[..., Flask]) -> Callable[..., Flask]:
-    """Makes apps that count in memory, and in Redis."""
+    """Creates apps that count in memory, or in Redis."""
     if request.param == "memory":
         return new_app
     return partial(new_app, redis_url=request.getfixturevalue("redis_server")()[1])
@@ -118,7 +118,7 @@ def test_R025_failures_of_one_client_id_from_one_address_end_at_the_limit(
 
 
 def test_R025_attack_guesses_of_others_never_refuse_a_correct_secret(counting: Callable[..., Flask]) -> None:
-    """Under the same id, or another; from the same address, or another; before the limit, and past it."""
+    """Under the same id or another, from the same address or another, within the limit and past it."""
     app = counting(limit_failures="3/minute", limit_address="5/minute")
 
     assert guess(app, "demo-admin", 4) == [401, 401, 401, 429]
@@ -143,16 +143,16 @@ def test_R025_a_forgotten_old_secret_refuses_no_new_one_before_and_after_cleanup
     operator = Operator(app)
     old = operator.register("fleet", "--scope", "read:logs")
     new = Machine(app, old.client_id, operator.run("clients", "rotate-secret", "fleet")["client_secret"])
-    assert [old.ask().status_code for _ in range(5)] == [401, 401, 401, 429, 429]
-    assert new.ask().status_code == 200
+    assert [old.request_token().status_code for _ in range(5)] == [401, 401, 401, 429, 429]
+    assert new.request_token().status_code == 200
 
     with app.app_context(), transaction():
         ended = ClientSecret.not_after.is_not(None)
         db.session.execute(update(ClientSecret).where(ended).values(not_after=now() - 8 * 86_400))
     assert operator.run("cleanup")["removed"]["secrets"] == 1
 
-    assert [old.ask().status_code for _ in range(5)] == [429] * 5
-    assert [new.ask().status_code for _ in range(5)] == [200] * 5
+    assert [old.request_token().status_code for _ in range(5)] == [429] * 5
+    assert [new.request_token().status_code for _ in range(5)] == [200] * 5
 
 
 @pytest.mark.parametrize("env", ["production", "development"])
@@ -183,7 +183,7 @@ def failing(app: Flask) -> list[tuple[str, str]]:
 
 
 def failures(app: Flask, client_id: str, plaintext: str, *, in_form: bool) -> list[tuple[object, ...]]:
-    """What two failures in a row show, and what they cost."""
+    """What the caller sees of two failures in a row, and what they cost."""
     shown: list[tuple[object, ...]] = []
     for _ in range(2):
         credentials = {"client_id": client_id, "client_secret": plaintext} if in_form else {}
@@ -200,7 +200,7 @@ def failures(app: Flask, client_id: str, plaintext: str, *, in_form: bool) -> li
     return shown
 
 
-UNLIKE = ("Date", "X-Request-Id", "Content-Length", "Retry-After")  # the length of a hint; the passing of time
+UNLIKE = ("Date", "X-Request-Id", "Content-Length", "Retry-After")  # they depend on the hint's length and on time
 
 
 def test_R025_successes_are_never_counted(new_app: Callable[..., Flask]) -> None:
@@ -225,7 +225,7 @@ def test_R025_the_response_says_when_to_try_again(new_app: Callable[..., Flask],
 
 
 def failed(app: Flask, forwarded: str | None = None, **environ: str) -> TestResponse:
-    """A failed authentication, with an X-Forwarded-For as the proxy hands it on."""
+    """A failed authentication, with an X-Forwarded-For as the proxy forwards it."""
     form = {"grant_type": "client_credentials"}
     headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
     return app.test_client().post(
@@ -252,16 +252,16 @@ def test_R025_every_endpoint_and_every_broken_credential_counts_as_one_guess(new
     machine = Machine(app, "demo-admin", "kts_wrong")
     broken = {"Authorization": "Basic %%%"}
 
-    answers = [
-        machine.ask(),
+    responses = [
+        machine.request_token(),
         machine.introspect("x"),
         machine.revoke("x"),
         app.test_client().post("/oauth/token", data={"grant_type": "client_credentials"}, headers=broken),
         app.test_client().post("/oauth/token", data={"grant_type": "client_credentials"}, headers=broken),
-        machine.ask(),
+        machine.request_token(),
     ]
 
-    assert [answer.status_code for answer in answers] == [401, 401, 401, 401, 429, 429]
+    assert [response.status_code for response in responses] == [401, 401, 401, 401, 429, 429]
 
 
 def test_R025_an_empty_limit_is_none(new_app: Callable[..., Flask]) -> None:
@@ -290,15 +290,15 @@ def test_R025_what_counts_as_one_address(text: str, address: str) -> None:
     assert limits.known_address(text) == address
 
 
-def test_R025_any_failure_counts_also_of_a_right_secret_that_is_sent_in_another_way_than_registered(
+def test_R025_any_failure_counts_even_with_a_correct_secret_by_another_method_than_registered(
     new_app: Callable[..., Flask],
 ) -> None:
     app = new_app(limit_failures="2/minute", limit_address="2/minute")
     machine = Operator(app).register("billing", "--scope", "read:logs", "--auth-method", "client_secret_post")
     form = {"grant_type": "client_credentials", "client_id": machine.client_id, "client_secret": machine.secret}
 
-    for status in (401, 401, 429, 429):  # as some clients do: first Basic, then the form
-        assert machine.ask().status_code == status
+    for status in (401, 401, 429, 429):  # as some clients do: Basic first, then the form
+        assert machine.request_token().status_code == status
         assert app.test_client().post("/oauth/token", data=form).status_code == 200
 
 
@@ -332,7 +332,7 @@ def test_counters_forget_first_what_is_over(clock: Clock, monkeypatch: pytest.Mo
 
 
 def test_no_limit_starts_a_thread(new_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server forks its workers after the app was made, and a thread does not survive that."""
+    """The server forks its workers after it creates the app, and a thread does not survive a fork."""
     started: list[str] = []
     start = Thread.start
     monkeypatch.setattr(Thread, "start", lambda thread: (started.append(type(thread).__name__), start(thread))[1])
@@ -349,7 +349,7 @@ def test_no_limit_starts_a_thread(new_app: Callable[..., Flask], monkeypatch: py
 def test_R104_attack_nothing_that_the_client_writes_gives_it_another_address(
     new_app: Callable[..., Flask], prefix: str
 ) -> None:
-    """As nginx and HAProxy hand it on: they append what they saw to what the client sent."""
+    """As nginx and HAProxy forward it: they append the address that they see to what the client sent."""
     app = new_app(limit_failures="", limit_address="1/minute", trusted_proxies=1)
     assert [failed(app, seen).status_code for seen in ("198.51.100.1", "198.51.100.1", "198.51.100.2")] == [
         401,
@@ -385,7 +385,7 @@ def test_R025_no_limit_takes_all_clients_for_one_address(
     assert guess(app, "demo-admin", 3, address=address) == [401, 401, 429]
     assert right(app, "demo-admin", address=address) == 200
 
-    (line,) = [record.message for record in caplog.records if "KEYTURN_LIMIT_ADDRESS does not hold" in record.message]
+    (line,) = [record.message for record in caplog.records if "KEYTURN_LIMIT_ADDRESS does not apply" in record.message]
     assert "KEYTURN_TRUSTED_PROXIES" in line
 
 
@@ -394,7 +394,7 @@ def test_R104_without_a_trusted_proxy_no_header_changes_the_address_or_who_one_i
 ) -> None:
     app = new_app(limit_failures="1/minute")
 
-    def ask(n: int) -> int:
+    def status_from(n: int) -> int:
         headers = {
             "X-Forwarded-For": f"198.51.100.{n}",
             "Forwarded": f"for=198.51.100.{n}",
@@ -405,16 +405,16 @@ def test_R104_without_a_trusted_proxy_no_header_changes_the_address_or_who_one_i
         form = {"grant_type": "client_credentials"}
         return app.test_client().post("/oauth/token", data=form, auth=("demo-admin", "x"), headers=headers).status_code
 
-    assert [ask(1), ask(2), ask(3)] == [401, 429, 429]
+    assert [status_from(1), status_from(2), status_from(3)] == [401, 429, 429]
 
 
-def test_a_client_may_make_so_many_requests_and_no_more(new_app: Callable[..., Flask], clock: Clock) -> None:
+def test_a_client_may_make_as_many_requests_as_its_limit(new_app: Callable[..., Flask], clock: Clock) -> None:
     app = new_app(limit_requests="3/minute")
 
-    assert [demo(app, "demo-admin").ask().status_code for _ in range(4)] == [200, 200, 200, 429]
-    assert demo(app, "demo-partner").ask().status_code == 200
+    assert [demo(app, "demo-admin").request_token().status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert demo(app, "demo-partner").request_token().status_code == 200
     clock.moment += 60
-    assert demo(app, "demo-admin").ask().status_code == 200
+    assert demo(app, "demo-admin").request_token().status_code == 200
 
 
 def test_R092_introspection_has_a_limit_of_its_own(new_app: Callable[..., Flask]) -> None:
@@ -422,8 +422,8 @@ def test_R092_introspection_has_a_limit_of_its_own(new_app: Callable[..., Flask]
     api = demo(app, "demo-shipments")
 
     assert [api.introspect("x").status_code for _ in range(4)] == [200, 200, 200, 429]
-    assert [api.ask().status_code for _ in range(2)] == [400, 429]
-    assert api.revoke("x").status_code == 200  # giving back is never limited
+    assert [api.request_token().status_code for _ in range(2)] == [400, 429]
+    assert api.revoke("x").status_code == 200  # revocation is never limited
 
 
 def test_what_is_refused_for_a_limit_is_recorded(new_app: Callable[..., Flask]) -> None:
@@ -479,22 +479,23 @@ def test_R025_when_redis_fails_each_worker_counts_for_itself_and_says_so(
 
     assert guess(app, "demo-admin", 3) == [401, 401, 429]
     assert right(app, "demo-partner") == 200
-    assert caplog.text.count("Redis does not answer") == 1
+    assert caplog.text.count("Redis does not respond") == 1
     (event,) = demo(app, "demo-admin").events(event="limits_not_shared")
     assert event["reason"].startswith("limits_not_shared: ")
 
 
 def test_R025_when_redis_is_back_it_counts_again(
-    new_app: Callable[..., Flask], redis_server: Callable[..., tuple[subprocess.Popen[bytes], str]]
+    new_app: Callable[..., Flask],
+    redis_server: Callable[..., tuple[subprocess.Popen[bytes], str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(limits, "ALONE_SECONDS", 0)
     process, url = redis_server()
     workers = [new_app(limit_failures="2/minute", redis_url=url) for _ in range(2)]
     process.send_signal(signal.SIGSTOP)
     assert guess(workers[0], "demo-admin") == [401]
 
     process.send_signal(signal.SIGCONT)
-    for worker in workers:
-        worker.extensions["limits"]._alone_until = 0  # as after ALONE_SECONDS
 
     assert guess(workers[0], "demo-partner", 2) == [401, 401]
     assert guess(workers[1], "demo-partner") == [429]
@@ -506,12 +507,12 @@ def test_R025_two_gunicorn_workers_count_together_on_redis(
     server = live(KEYTURN_LIMIT_FAILURES="5/hour", KEYTURN_REDIS_URL=redis_server()[1])
     body = "grant_type=client_credentials&client_id=demo-admin&client_secret=kts_wrong"
 
-    answers = [call(server, "POST", "/oauth/token", body, **FORM)[0] for _ in range(20)]
+    statuses = [call(server, "POST", "/oauth/token", body, **FORM)[0] for _ in range(20)]
 
-    assert answers == [401] * 5 + [429] * 15
+    assert statuses == [401] * 5 + [429] * 15
 
 
-def test_a_wrong_password_of_redis_counts_as_no_answer_and_is_in_no_log(
+def test_a_wrong_password_of_redis_counts_as_no_response_and_is_in_no_log(
     new_app: Callable[..., Flask],
     redis_server: Callable[..., tuple[subprocess.Popen[bytes], str]],
     caplog: pytest.LogCaptureFixture,
@@ -521,7 +522,7 @@ def test_a_wrong_password_of_redis_counts_as_no_answer_and_is_in_no_log(
 
     assert guess(app, "demo-admin", 2) == [401, 429]
 
-    assert "Redis does not answer" in caplog.text
+    assert "Redis does not respond" in caplog.text
     assert "hush" not in caplog.text
 
 
@@ -530,18 +531,18 @@ def test_a_password_of_redis_is_in_no_log(new_app: Callable[..., Flask], caplog:
 
     assert guess(app, "demo-admin") == [401]
 
-    assert "Redis does not answer" in caplog.text
+    assert "Redis does not respond" in caplog.text
     assert "hush" not in caplog.text
 
 
 def test_parallel_failures_pass_the_limit_by_none(new_app: Callable[..., Flask]) -> None:
     app = new_app(limit_failures="10/hour")
-    answers: list[int] = []
-    threads = [Thread(target=lambda: answers.extend(guess(app, "demo-admin", 10))) for _ in range(4)]
+    statuses: list[int] = []
+    threads = [Thread(target=lambda: statuses.extend(guess(app, "demo-admin", 10))) for _ in range(4)]
 
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    assert (answers.count(401), answers.count(429)) == (10, 30)
+    assert (statuses.count(401), statuses.count(429)) == (10, 30)

@@ -1,4 +1,4 @@
-"""The server as it is run: gunicorn, two workers, signals."""
+"""The server as deployed: gunicorn, two workers, signals."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ import pytest
 from sqlalchemy import make_url
 
 import config
-from tests.conftest import ROOT, SECRET_KEY, LiveServer, answers, kid_of, wait_for
-from tests.support.calling import BASIC, FORM, ask, call, events, token
+from tests.conftest import ROOT, SECRET_KEY, LiveServer, kid_of, responds, wait_for
+from tests.support.calling import BASIC, FORM, call, events, send_form, token
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_R077_every_worker_signs_with_the_same_key_and_knows_every_token(
+def test_R077_every_worker_signs_with_the_same_key_and_accepts_every_token(
     live: Callable[..., LiveServer], kind: str
 ) -> None:
     server = live(kind)
@@ -37,7 +37,7 @@ def test_R077_every_worker_signs_with_the_same_key_and_knows_every_token(
     assert {call(server, "GET", "/inventory", Authorization=f"Bearer {each}")[0] for each in tokens} == {200}
 
 
-def test_R028_what_the_operator_changes_every_worker_knows_at_once(live: Callable[..., LiveServer]) -> None:
+def test_R028_what_the_operator_changes_takes_effect_on_every_worker_at_once(live: Callable[..., LiveServer]) -> None:
     server = live()
     token(server)
 
@@ -56,16 +56,16 @@ def test_R095_a_revoked_token_is_refused_by_every_worker_at_once(
     live: Callable[..., LiveServer], kind: str, client: str
 ) -> None:
     server = live(kind)
-    bearers = [ask(server, client, scope="inventory:read") for _ in range(4)]
+    bearers = [send_form(server, client, scope="inventory:read") for _ in range(4)]
     for bearer in bearers:
         assert call(server, "GET", "/inventory", Authorization=f"Bearer {bearer}")[0] == 200
 
-        ask(server, client, "/oauth/revoke", token=bearer)
+        send_form(server, client, "/oauth/revoke", token=bearer)
 
         assert {call(server, "GET", "/inventory", Authorization=f"Bearer {bearer}")[0] for _ in range(8)} == {401}
 
 
-def test_R104_gunicorn_believes_no_proxy_header_by_itself(live: Callable[..., LiveServer]) -> None:
+def test_R104_gunicorn_trusts_no_proxy_header_by_itself(live: Callable[..., LiveServer]) -> None:
     server = live()
     for demo in config.DEMO_CLIENTS:
         server.flask("clients", "delete", demo.client_id)
@@ -74,7 +74,7 @@ def test_R104_gunicorn_believes_no_proxy_header_by_itself(live: Callable[..., Li
 
     status, _, body = call(production, "POST", "/oauth/token", "grant_type=x", X_Forwarded_Proto="https", **FORM)
 
-    assert (status, json.loads(body)["error_description"]) == (400, "This address answers https only.")
+    assert (status, json.loads(body)["error_description"]) == (400, "This address accepts https only.")
 
 
 def test_trap_gunicorn_opens_a_control_socket_in_the_home_directory(
@@ -82,7 +82,7 @@ def test_trap_gunicorn_opens_a_control_socket_in_the_home_directory(
 ) -> None:
     server = live(HOME=str(tmp_path), XDG_RUNTIME_DIR=str(tmp_path))
 
-    assert answers(server.url)
+    assert responds(server.url)
     assert list(tmp_path.rglob("gunicorn.ctl")) == []
 
 
@@ -106,7 +106,7 @@ def test_no_connection_to_the_database_is_open_when_the_workers_are_forked(prepa
     url = prepared("sqlite")
     file = Path(make_url(url).database or "")
     with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute("DELETE FROM clients")  # demo clients, with which production does not start
+        connection.execute("DELETE FROM clients")  # with demo clients production does not start
     look = (
         "import gc; gc.disable(); import os, wsgi; print(*(os.readlink(f.path) for f in os.scandir('/proc/self/fd')))"
     )
@@ -161,12 +161,12 @@ def test_a_worker_may_use_every_core_where_they_would_not_be_shared_evenly(
     master = psutil.Process(server.process.pid)
 
     wait_for(lambda: len(master.children()) == int(settings["WEB_CONCURRENCY"]))
-    assert {call(server, "GET", "/.well-known/jwks.json")[0] for _ in range(8)} == {200}  # they have begun
+    assert {call(server, "GET", "/.well-known/jwks.json")[0] for _ in range(8)} == {200}  # the workers are up
 
     assert cores_of(master) == [cores] * len(master.children())
 
 
-def test_connections_that_are_kept_are_shared_and_more_than_threads_are_answered(
+def test_persistent_connections_are_shared_and_more_than_threads_are_served(
     live: Callable[..., LiveServer],
 ) -> None:
     server = live()
@@ -174,16 +174,16 @@ def test_connections_that_are_kept_are_shared_and_more_than_threads_are_answered
     wait_for(lambda: len(workers()) == 2)
     with contextlib.ExitStack() as stack:
         address = urlsplit(server.url).netloc
-        kept = [stack.enter_context(closing(http.client.HTTPConnection(address, timeout=30))) for _ in range(40)]
+        connections = [stack.enter_context(closing(http.client.HTTPConnection(address, timeout=30))) for _ in range(40)]
 
-        def each_asks(connections: list[http.client.HTTPConnection]) -> None:
+        def request_over(connections: list[http.client.HTTPConnection]) -> None:
             for connection in connections:
                 connection.request("GET", "/.well-known/jwks.json")
                 assert connection.getresponse().read()
 
-        each_asks(kept[:8])
+        request_over(connections[:8])
         found = [worker.net_connections() for worker in workers()]
-        each_asks(kept * 3)
+        request_over(connections * 3)
 
     assert all(any(each.status == psutil.CONN_ESTABLISHED for each in worker) for worker in found)
 
@@ -199,27 +199,27 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_changes_for_clients(
 
     os.kill(int(children[0]), signal.SIGKILL)
 
-    wait_for(lambda: answers(server.url))
+    wait_for(lambda: responds(server.url))
     for _ in range(10):
         assert call(server, "GET", "/inventory", Authorization=f"Bearer {before}")[0] == 200
 
 
-def test_when_the_master_is_killed_its_port_is_free_and_its_workers_tell_their_clients_to_go(
+def test_when_the_master_is_killed_its_port_is_free_and_its_workers_close_their_connections(
     live: Callable[..., LiveServer],
 ) -> None:
     killed = live()
     place = urlsplit(killed.url)
-    with closing(http.client.HTTPConnection(place.netloc, timeout=30)) as kept:
+    with closing(http.client.HTTPConnection(place.netloc, timeout=30)) as connection:
 
-        def is_told_to_go() -> bool:
-            kept.request("GET", "/.well-known/jwks.json")
-            response = kept.getresponse()
+        def connection_is_closed() -> bool:
+            connection.request("GET", "/.well-known/jwks.json")
+            response = connection.getresponse()
             assert response.read()
             return response.headers["Connection"] == "close"
 
-        assert not is_told_to_go()
+        assert not connection_is_closed()
         killed.process.kill()
 
-        wait_for(is_told_to_go, seconds=20)  # it asks all the while: an idle connection is closed anyway
-    wait_for(lambda: not answers(killed.url))
+        wait_for(connection_is_closed, seconds=20)  # it keeps requesting: an idle connection is closed anyway
+    wait_for(lambda: not responds(killed.url))
     assert token(live(PORT=str(place.port)))

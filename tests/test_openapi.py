@@ -1,6 +1,6 @@
-"""The OpenAPI description: it is what the routes do, by the URL map, by the cases, and by schemathesis.
+"""The OpenAPI description: it matches the routes, by the URL map, by the cases, and by schemathesis.
 
-A cut of the generated calls here; `make fuzz` makes 5,000.
+A part of the generated calls runs here; `make fuzz` makes 5,000.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ def test_every_route_is_described_and_nothing_else(app: Flask) -> None:
 
 def test_a_guarded_route_is_described_with_its_scopes_and_an_open_one_without(app: Flask) -> None:
     for (method, path), operation in operations(described(app)).items():
-        answer = app.test_client().open(path.replace("{sku}", "pallet"), method=method)
-        needs_token = answer.headers.get("WWW-Authenticate", "").startswith("Bearer")
+        response = app.test_client().open(path.replace("{sku}", "pallet"), method=method)
+        needs_token = response.headers.get("WWW-Authenticate", "").startswith("Bearer")
         scopes = [scope for each in operation.get("security", []) for scope in each.get("token", [])]
         assert bool(scopes) == needs_token
-        for scope in SCOPE.split():  # each opens the route if it is described, and no other does
+        for scope in SCOPE.split():  # a scope opens the route only if it is described
             token = forging.with_our_key(app, forging.claims(scope=scope))
-            answer = demo(app, "demo-admin").send(method, path.replace("{sku}", "pallet"), token, json={})
-            assert not needs_token or (answer.status_code != 403) == (scope in scopes)
+            response = demo(app, "demo-admin").send(method, path.replace("{sku}", "pallet"), token, json={})
+            assert not needs_token or (response.status_code != 403) == (scope in scopes)
 
 
 def test_the_scopes_and_addresses_are_this_servers(new_app: Callable[..., Flask]) -> None:
@@ -92,29 +92,29 @@ def test_the_scopes_and_addresses_are_this_servers(new_app: Callable[..., Flask]
     )
 
 
-def assert_described(document: dict[str, Any], case: Case, answer: TestResponse, path: str) -> None:
-    """The answer has a status that is described, the headers that it must have, and a body that fits."""
-    response = document["paths"][path][case.method.lower()]["responses"][str(answer.status_code)]
-    pointer = f"#/paths/{path.replace('/', '~1')}/{case.method.lower()}/responses/{answer.status_code}"
-    if "$ref" in response:
-        pointer = response["$ref"]
-        response = document["components"]["responses"][pointer.rpartition("/")[2]]
-    for name, header in response.get("headers", {}).items():
+def assert_described(document: dict[str, Any], case: Case, response: TestResponse, path: str) -> None:
+    """The response has a status that is described, the headers that it must have, and a body that fits."""
+    described = document["paths"][path][case.method.lower()]["responses"][str(response.status_code)]
+    pointer = f"#/paths/{path.replace('/', '~1')}/{case.method.lower()}/responses/{response.status_code}"
+    if "$ref" in described:
+        pointer = described["$ref"]
+        described = document["components"]["responses"][pointer.rpartition("/")[2]]
+    for name, header in described.get("headers", {}).items():
         header = document["components"]["headers"].get(header.get("$ref", "").rpartition("/")[2], header)
-        value: object = answer.headers[name]
+        value: object = response.headers[name]
         value = int(str(value)) if header["schema"].get("type") == "integer" else value
         jsonschema_rs.validator_for(header["schema"] | {"$schema": DRAFT}).validate(value)
-    (media_type,) = response["content"]
-    assert answer.mimetype == media_type
+    (media_type,) = described["content"]
+    assert response.mimetype == media_type
     place = f"{pointer}/content/{media_type.replace('/', '~1')}/schema"
     schema = {"$schema": DRAFT, "$ref": quote(place, safe="#/~")}
-    jsonschema_rs.validator_for(document | schema).validate(answer.json)
+    jsonschema_rs.validator_for(document | schema).validate(response.json)
 
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def test_the_answer_to_every_case_is_described(app: Flask) -> None:
+def test_the_response_to_every_case_is_described(app: Flask) -> None:
     document, runner, checked = described(app), Runner(app), 0
     for case in CASES:
         path = re.sub(r"^/inventory/[^/]+$", "/inventory/{sku}", case.path.partition("?")[0])
@@ -122,7 +122,7 @@ def test_the_answer_to_every_case_is_described(app: Flask) -> None:
             assert_described(document, case, runner.send(case), path)
             checked += 1
 
-    assert checked >= len(CASES) - 8  # the others try what is not there
+    assert checked >= len(CASES) - 8  # the others test routes that do not exist
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -135,10 +135,10 @@ def served(request: pytest.FixtureRequest, prepared: Callable[[str], str]) -> It
     close(app)
 
 
-def asks_for_too_much(case: schemathesis.Case, *, is_known: bool) -> list[Any]:
-    """The checks that do not hold: what fits the schema may be refused all the same.
+def may_be_refused(case: schemathesis.Case, *, is_known: bool) -> list[Any]:
+    """The checks to skip: a request that fits the schema may be refused all the same.
 
-    The caller may be unknown; a scope not the client's, a client_id not its own, a message not printable.
+    The caller may be unknown, the scope or the client_id not the client's, the message not printable.
     """
     load_all_checks()
     is_more_than_form = case.path.startswith("/oauth/") or (case.method, case.path) == ("POST", "/admin/logs")
@@ -146,10 +146,10 @@ def asks_for_too_much(case: schemathesis.Case, *, is_known: bool) -> list[Any]:
 
 
 def try_calls(operation: Any, mode: GenerationMode, number: int, good: str) -> int:
-    """Make calls that fit the schema, or that do not, and check each answer.
+    """Make calls that fit the schema, or that do not, and check each response.
 
     Returns:
-        How many.
+        The number of calls.
     """
     calls = 0
 
@@ -164,14 +164,14 @@ def try_calls(operation: Any, mode: GenerationMode, number: int, good: str) -> i
     def try_one(case: schemathesis.Case, header: str) -> None:
         nonlocal calls
         calls += 1
-        answer = case.call(headers={"Authorization": header})
-        case.validate_response(answer, excluded_checks=asks_for_too_much(case, is_known=header == good))
+        response = case.call(headers={"Authorization": header})
+        case.validate_response(response, excluded_checks=may_be_refused(case, is_known=header == good))
 
     try_one()
     return calls
 
 
-def test_schemathesis_finds_no_answer_that_is_not_described(served: tuple[Flask, str, str]) -> None:
+def test_schemathesis_finds_no_response_that_is_not_described(served: tuple[Flask, str, str]) -> None:
     app, basic, bearer = served
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
     tried = [result.ok() for result in schema.get_all_operations()]

@@ -1,4 +1,4 @@
-"""Routes of one's own: as the README adds them, to a copy of the project, and with all that goes wrong in them."""
+"""Your own routes: added as in the README, to a copy of the project, with everything that can go wrong in them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from flask import Blueprint, Flask, abort, url_for
+from flask import Blueprint, Flask, abort, request, url_for
 
 from app.api.guard import require_oauth
 from tests.conftest import ROOT, SECRET_KEY, Machine
@@ -36,14 +36,14 @@ import sys, json, wsgi
 client, auth = wsgi.app.test_client(), tuple(sys.argv[1:3])
 token = client.post("/oauth/token", data={"grant_type": "client_credentials"}, auth=auth).json["access_token"]
 headers = {"Authorization": "Bearer " + token}
-answers = [client.get(path, headers=headers, follow_redirects=True) for path in ("/invoices", "/slow/", "/slow")]
-print(json.dumps([[each.status_code, each.json] for each in answers] + [client.get("/invoices").status_code]))
+responses = [client.get(path, headers=headers, follow_redirects=True) for path in ("/invoices", "/slow/", "/slow")]
+print(json.dumps([[each.status_code, each.json] for each in responses] + [client.get("/invoices").status_code]))
 """
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, after what the README says under "Guard a route"."""
+    """A copy of the project, changed as the README says under "Guard a route"."""
     section = (ROOT / "README.md").read_text().partition("## Guard a route")[2].partition("\n## ")[0]
     (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     below, registration, table, scope = (
@@ -87,8 +87,8 @@ def test_the_routes_of_the_readme_are_served_and_guarded(project: Path, tmp_path
     done = run(project, "-c", TRY, client["client_id"], client["client_secret"], **url)
 
     assert done.returncode == 0, done.stderr
-    answer = [200, {"requested_by": client["client_id"]}]
-    assert json.loads(done.stdout) == [answer, answer, answer, 401]
+    expected = [200, {"requested_by": client["client_id"]}]
+    assert json.loads(done.stdout) == [expected, expected, expected, 401]
 
 
 blueprint = Blueprint("slips", __name__, url_prefix="/slips")
@@ -97,7 +97,7 @@ blueprint = Blueprint("slips", __name__, url_prefix="/slips")
 @blueprint.get("/forgot")
 @require_oauth("read:logs")
 def forgot() -> None:
-    """No return, the commonest of all."""
+    """No return, the most common slip."""
 
 
 @blueprint.get("/raised")
@@ -113,6 +113,11 @@ async def later() -> dict[str, str]:
 @blueprint.get("/folder/")
 def folder() -> dict[str, str]:
     return {}
+
+
+@blueprint.post("/form")
+def reading_a_form() -> dict[str, str]:
+    return {"name": request.form["name"]}
 
 
 @blueprint.get("/abort/<int:status>")
@@ -133,17 +138,25 @@ def served(app: Flask) -> Flask:
 
 @pytest.mark.usefixtures("served")
 def test_a_route_that_forgets_to_return_is_a_failure_of_the_server(admin: Machine) -> None:
-    answer = admin.get("/slips/forgot", admin.token())
+    response = admin.get("/slips/forgot", admin.token())
 
-    assert (answer.status_code, answer.json["error"]) == (500, "server_error")
-    assert "The function either returned None or ended without a return statement" in answer.json["hint"]
-    assert "malformed" not in answer.text
+    assert (response.status_code, response.json["error"]) == (500, "server_error")
+    assert "The function either returned None or ended without a return statement" in response.json["hint"]
+    assert "malformed" not in response.text
 
 
 def test_a_route_that_raises_is_a_failure_of_the_server(served: Flask) -> None:
-    answer = served.test_client().get("/slips/raised")
+    response = served.test_client().get("/slips/raised")
 
-    assert (answer.status_code, answer.json["error"], answer.json["hint"]) == (500, "server_error", "KeyError")
+    assert (response.status_code, response.json["error"], response.json["hint"]) == (500, "server_error", "KeyError")
+
+
+def test_a_field_that_a_route_reads_and_nobody_sent_is_named_in_development(served: Flask) -> None:
+    response = served.test_client().post("/slips/form", data={"nome": "x"})
+
+    assert (response.status_code, response.json["error"]) == (400, "invalid_request")
+    assert response.json["error_description"].startswith("The request is malformed")
+    assert response.json["hint"] == "the request has no name"
 
 
 @pytest.mark.parametrize(
@@ -164,15 +177,15 @@ def test_a_route_that_raises_is_a_failure_of_the_server(served: Flask) -> None:
 )
 def test_abort_has_its_code_and_its_text(served: Flask, status: int, error: str) -> None:
     bare = served.test_client().get(f"/slips/abort/{status}")
-    said = served.test_client().get(f"/slips/abort/{status}/text")
+    with_a_text = served.test_client().get(f"/slips/abort/{status}/text")
 
-    assert (bare.status_code, said.status_code) == (status, status)
-    assert (bare.json["error"], said.json["error"]) == (error, error)
-    assert said.json["error_description"] == "The invoice '1' is another customer's."
+    assert (bare.status_code, with_a_text.status_code) == (status, status)
+    assert (bare.json["error"], with_a_text.json["error"]) == (error, error)
+    assert with_a_text.json["error_description"] == "The invoice '1' is another customer's."
     if status != 400:
         assert "The request is malformed" not in bare.text
     if status == 401:
-        assert said.headers["WWW-Authenticate"].startswith("Bearer ")
+        assert with_a_text.headers["WWW-Authenticate"].startswith("Bearer ")
 
 
 def test_async_routes_external_addresses_and_slashes_are_as_flask_documents_them(served: Flask) -> None:

@@ -1,4 +1,4 @@
-"""The pages behind every `error_uri`, in a real browser and without scripts; and docs/errors.md."""
+"""The page at every `error_uri`, in a real browser without scripts; and docs/errors.md."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def server(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
-    """The machine's Chromium; it takes no script."""
+    """The machine's Chromium; it runs no script."""
     executable = shutil.which("chromium")
     if executable is None:
         missing("Chromium", install="apt install chromium")
@@ -59,7 +59,7 @@ def test_every_page_reads_well_in_a_browser_without_scripts(browser: object, ser
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text))
     page.on("requestfailed", lambda request: faults.append(request.url))
-    page.on("response", lambda answer: faults.append(answer.url) if answer.status >= 400 else None)
+    page.on("response", lambda response: faults.append(response.url) if response.status >= 400 else None)
 
     for path in PAGES:
         page.goto(server.url + path)
@@ -67,7 +67,7 @@ def test_every_page_reads_well_in_a_browser_without_scripts(browser: object, ser
         assert page.locator("h1").inner_text() == (code or "Errors")
         assert page.locator("h1").count() == page.locator("main").count() == 1
         assert page.title() == f"{code or 'Errors'} · Keyturn"
-        # Nothing but the examples of code is wider than the screen, and those scroll by themselves.
+        # Only code examples are wider than the screen, and those scroll by themselves.
         widths = [page.locator(each).bounding_box()["width"] for each in ("main", "footer")]
         assert max(widths) <= width
         assert page.locator("main").evaluate("all => all.scrollWidth <= all.clientWidth")
@@ -88,28 +88,28 @@ def test_a_reader_walks_from_an_error_to_its_page_and_to_all_others(browser: obj
     page.get_by_role("link", name="invalid_scope").click()
 
     assert page.url == f"{server.url}/errors/invalid_scope"
-    assert "One token opens one API" in page.locator("dl").inner_text()
+    assert "A token is for one API" in page.locator("dl").inner_text()
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/errors"])
-def test_a_page_loads_nothing_runs_nothing_and_may_be_kept(app: Flask, path: str) -> None:
-    answer = app.test_client().get(path)
+def test_a_page_loads_nothing_runs_nothing_and_may_be_cached(app: Flask, path: str) -> None:
+    response = app.test_client().get(path)
 
-    assert (answer.status_code, answer.content_type) == (200, "text/html; charset=utf-8")
-    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert "max-age" in answer.headers["Cache-Control"]
-    assert not re.search(r"<script|<img|<link|\son\w+=|javascript:", answer.text)
-
-
-def test_R061_a_page_that_does_not_exist_is_answered_in_json(app: Flask) -> None:
-    answer = app.test_client().get("/errors/<script>alert(1)</script>")
-
-    assert (answer.status_code, answer.json["error"]) == (404, "not_found")
-    assert "alert" not in answer.text
+    assert (response.status_code, response.content_type) == (200, "text/html; charset=utf-8")
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert "max-age" in response.headers["Cache-Control"]
+    assert not re.search(r"<script|<img|<link|\son\w+=|javascript:", response.text)
 
 
-def test_R084_the_metadata_names_the_pages_and_they_lie_below_the_issuer(new_app: Callable[..., Flask]) -> None:
+def test_R061_a_page_that_does_not_exist_is_a_404_in_json(app: Flask) -> None:
+    response = app.test_client().get("/errors/<script>alert(1)</script>")
+
+    assert (response.status_code, response.json["error"]) == (404, "not_found")
+    assert "alert" not in response.text
+
+
+def test_R084_the_metadata_names_the_pages_and_they_are_below_the_issuer(new_app: Callable[..., Flask]) -> None:
     app = new_app(issuer="http://127.0.0.1:8000/auth/eu")
 
     metadata = app.test_client().get("/.well-known/oauth-authorization-server/auth/eu").json
@@ -140,10 +140,10 @@ def test_R060_every_error_of_every_code_names_a_page_that_is_there(app: Flask) -
     admin, unlucky = demo(app, "demo-admin"), app.test_client()
     app.add_url_rule("/fails", "fails", view_func=lambda: 1 / 0)
     app.add_url_rule("/denies", "denies", view_func=lambda: abort(403))
-    answers = [
-        admin.ask(scope="nonsense"),
-        admin.ask(grant_type="password"),
-        Machine(app, "demo-admin", "kts_wrong").ask(),
+    responses = [
+        admin.request_token(scope="nonsense"),
+        admin.request_token(grant_type="password"),
+        Machine(app, "demo-admin", "kts_wrong").request_token(),
         admin.introspect("x"),
         admin.get("/inventory", "x"),
         demo(app, "demo-reporting").get("/inventory", demo(app, "demo-reporting").token()),
@@ -154,15 +154,15 @@ def test_R060_every_error_of_every_code_names_a_page_that_is_there(app: Flask) -
     ]
     with app.app_context(), db.engine.begin() as connection:
         connection.execute(text("ALTER TABLE client_secrets RENAME TO elsewhere"))
-    answers.append(admin.ask())
+    responses.append(admin.request_token())
 
-    assert {answer.json["error"] for answer in answers} == set(CODES)
-    for answer in answers:
-        address = answer.json["error_uri"]
-        assert address == f"{ISSUER}/errors/{answer.json['error']}"
+    assert {response.json["error"] for response in responses} == set(CODES)
+    for response in responses:
+        address = response.json["error_uri"]
+        assert address == f"{ISSUER}/errors/{response.json['error']}"
         assert app.test_client().get(address.removeprefix(ISSUER)).status_code == 200
-        if answer.headers.get("WWW-Authenticate", "").startswith("Bearer"):
-            assert f'error_uri="{address}"' in answer.headers["WWW-Authenticate"]
+        if response.headers.get("WWW-Authenticate", "").startswith("Bearer"):
+            assert f'error_uri="{address}"' in response.headers["WWW-Authenticate"]
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -185,7 +185,7 @@ def test_in_development_the_command_of_a_page_names_a_demo_client_and_in_product
 def test_the_page_on_a_wrong_client_holds_for_the_demo_clients_too(app: Flask) -> None:
     page = text_of(app.test_client().get("/errors/invalid_client").text)
 
-    assert "an id with ktc_; those of the demo clients are names, as demo-admin" in page
+    assert "an id with ktc_; a demo client's id is a name, such as demo-admin" in page
     assert all(not demo.client_id.startswith("ktc_") for demo in config.DEMO_CLIENTS)
 
 

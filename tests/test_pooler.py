@@ -1,6 +1,6 @@
-"""A real PgBouncer between fleets and PostgreSQL, in either mode, with nothing configured for us.
+"""A real PgBouncer between fleets and PostgreSQL, in either mode, with nothing configured for Keyturn.
 
-Each client makes a few rounds of tokens; `make drills` makes more of them.
+Each client requests a few rounds of tokens, more in `make drills`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 
 from app.storage.postgresql import ADVISED
 from tests.conftest import LiveServer, free_port, missing, run_on, wait_for
-from tests.support.calling import ask, call, token
+from tests.support.calling import call, send_form, token
 from tests.test_prepare import start_prepare
 
 ROUNDS = 100 if os.environ.get("DRILLS") else 4
@@ -28,7 +28,7 @@ CLIENTS = 8
 
 
 def configuration(mode: str, port: int, socket_folder: str) -> str:
-    # In transaction mode a few sessions for everybody, so that they are really shared.
+    # In transaction mode a few sessions for all clients, so that they are really shared.
     size = 4 if mode == "transaction" else 80
     return (
         f"[databases]\n* = host={socket_folder} user=postgres\n"
@@ -50,7 +50,7 @@ def pooled(request: pytest.FixtureRequest, postgresql: str) -> Iterator[str]:
         file = Path(folder, "pgbouncer.ini")
         file.write_text(configuration(request.param, port, socket_folder), encoding="utf-8")
         Path(folder).chmod(0o755)
-        # It refuses to run as root, and only PostgreSQL's own user gets to its socket.
+        # It refuses to run as root, and only PostgreSQL's own user can reach its socket.
         user = Path(socket_folder).stat().st_uid if os.geteuid() == 0 else None
         with Path(folder, "log").open("wb") as log:
             process = subprocess.Popen([program, str(file)], stdout=log, stderr=log, user=user)
@@ -86,9 +86,9 @@ def test_a_fleet_behind_a_pooler_prepares_and_serves_without_a_503(
     pooled: str, live: Callable[..., LiveServer]
 ) -> None:
     fleet = [start_prepare(pooled) for _ in range(3)]
-    said = [process.communicate(timeout=120) for process in fleet]
-    assert [process.returncode for process in fleet] == [0] * 3, said
-    assert sum("The first signing key" in output for output, _ in said) == 1
+    outputs = [process.communicate(timeout=120) for process in fleet]
+    assert [process.returncode for process in fleet] == [0] * 3, outputs
+    assert sum("The first signing key" in output for output, _ in outputs) == 1
 
     servers = [live(KEYTURN_DATABASE_URL=pooled, KEYTURN_ISSUER="http://127.0.0.1:8000") for _ in range(2)]
 
@@ -98,23 +98,23 @@ def test_a_fleet_behind_a_pooler_prepares_and_serves_without_a_503(
         statuses = []
         for _ in range(ROUNDS):
             for demo in ("demo-admin", "demo-opaque"):
-                bearer = f"Bearer {ask(here, demo)}"
+                bearer = f"Bearer {send_form(here, demo)}"
                 statuses.append(call(there, "GET", "/inventory", Authorization=bearer)[0])
             gone = token(here)
             body = {"token": gone}
-            ask(there, "demo-admin", "/oauth/revoke", **body)
+            send_form(there, "demo-admin", "/oauth/revoke", **body)
             statuses.append(call(here, "GET", "/inventory", Authorization=f"Bearer {gone}")[0] - 201)
         return statuses
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         seen = {status for statuses in pool.map(use, range(CLIENTS)) for status in statuses}
     while_serving = [start_prepare(pooled) for _ in range(2)]
-    said = [process.communicate(timeout=120) for process in while_serving]
+    outputs = [process.communicate(timeout=120) for process in while_serving]
 
     assert seen == {200}
-    assert [process.returncode for process in while_serving] == [0, 0], said
+    assert [process.returncode for process in while_serving] == [0, 0], outputs
     assert locks_and_time_outs(pooled) == (0, ["0"] * len(ADVISED))
-    assert [answer for server in servers for answer in [token(server)] if not answer] == []
+    assert [issued for server in servers for issued in [token(server)] if not issued] == []
     assert "request_failed" not in "".join(server.log.read_text() for server in servers)
 
 
@@ -131,7 +131,7 @@ def test_prepare_waits_for_another_one_through_a_pooler_and_says_so(pooled: str)
         other.rollback()
 
     output, errors = waiting.communicate(timeout=120)
-    assert line == "Another `flask prepare` is at work: waiting for it.\n"
+    assert line == "Another `flask prepare` is running: waiting for it.\n"
     assert waiting.returncode == 0, errors
     assert "The database is up to date." in output
 

@@ -1,4 +1,4 @@
-"""`flask prepare` and the start of the server, with real processes: many at once, again, and refused."""
+"""`flask prepare` and the start of the server, with real processes: many at once, repeated, and refused."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def start_prepare(url: str, **environment: str) -> subprocess.Popen[str]:
 
 def test_eight_at_once_end_with_one_schema_one_key_and_one_set_of_demo_clients(empty_database: str) -> None:
     fleet = [start_prepare(empty_database) for _ in range(8)]
-    said = [process.communicate(timeout=120) for process in fleet]
+    outputs = [process.communicate(timeout=120) for process in fleet]
 
-    assert [process.returncode for process in fleet] == [0] * 8, said
+    assert [process.returncode for process in fleet] == [0] * 8, outputs
     app = build_app(database_url=empty_database)
     with app.app_context():
         assert db.session.scalar(select(func.count()).select_from(SigningKey)) == 1
         assert db.session.scalar(select(func.count()).select_from(ClientRow)) == len(config.DEMO_CLIENTS)
-    assert sum("The first signing key" in output for output, _ in said) == 1
+    assert sum("The first signing key" in output for output, _ in outputs) == 1
     close(app)
 
 
@@ -74,7 +74,7 @@ def test_the_models_are_what_the_migrations_make_on_both_databases(database_url:
     close(app)
 
 
-def test_clients_of_an_older_schema_are_kept_with_what_they_did_not_say(database_url: str) -> None:
+def test_clients_of_an_older_schema_survive_the_upgrade_with_default_values(database_url: str) -> None:
     app = build_app(database_url=database_url)
 
     def run(*command: str) -> str:
@@ -88,7 +88,7 @@ def test_clients_of_an_older_schema_are_kept_with_what_they_did_not_say(database
     run("db", "upgrade")
 
     assert {each["token_format"] for each in json.loads(run("clients", "list", "--json"))["clients"]} == {"jwt"}
-    assert demo(app, "demo-admin").ask().status_code == 200
+    assert demo(app, "demo-admin").request_token().status_code == 200
     with app.app_context():
         assert set(before) <= set(db.session.scalars(select(ClientRow.client_id)))
         db.session.remove()
@@ -157,9 +157,9 @@ def test_demo_clients_get_no_token_in_production_even_if_they_appear_after_the_s
     data = {"grant_type": "client_credentials"}
     auth = ("demo-admin", "kts_demo-admin-is-for-learning-only")
 
-    answer = app.test_client().post("/oauth/token", data=data, auth=auth, headers={"X-Forwarded-Proto": "https"})
+    response = app.test_client().post("/oauth/token", data=data, auth=auth, headers={"X-Forwarded-Proto": "https"})
 
-    assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
+    assert (response.status_code, response.json["error"]) == (401, "invalid_client")
     close(app)
 
 
@@ -219,7 +219,7 @@ def test_production_seeds_no_demo_clients(empty_database: str) -> None:
         pytest.param(PRODUCTION, ["The demo client demo-admin must not exist in production"], id="demo-clients"),
         pytest.param(
             {**PRODUCTION, "KEYTURN_SECRET_KEYS": "RkVSTkVULUtFWS1PRi0zMi1CWVRFUy1GT1ItVEVTVFM="},
-            ["No token could be signed: the signing key cannot be opened."],
+            ["No token could be signed: the signing key cannot be decrypted."],
             id="another-secret-key",
         ),
     ],
@@ -256,7 +256,7 @@ def test_a_database_that_is_not_prepared_is_no_reason_not_to_start(
 
 
 def prepare_elsewhere(url: str, **settings: object) -> tuple[int, str]:
-    """`flask prepare` of somebody who has this database's address."""
+    """`flask prepare` by anyone who has the address of this database."""
     app = build_app(database_url=url, **settings)
     done = app.test_cli_runner().invoke(args=["prepare"])
     close(app)
@@ -292,24 +292,24 @@ def test_development_does_not_prepare_a_database_of_production(production_databa
     same_secret = prepare_elsewhere(production_database)
     other_secret = prepare_elsewhere(production_database, secret_keys=Fernet.generate_key().decode())
 
-    for code, said in (same_secret, other_secret):
+    for code, output in (same_secret, other_secret):
         assert code == 1
-        assert "Nothing was changed" in said
-        assert "KEYTURN_ENV=production" in said
+        assert "Nothing was changed" in output
+        assert "KEYTURN_ENV=production" in output
     assert contents(production_database) == before
 
 
 def test_development_does_not_prepare_a_database_whose_keys_it_cannot_open(database_url: str) -> None:
     before = contents(database_url)
 
-    code, said = prepare_elsewhere(database_url, secret_keys=Fernet.generate_key().decode())
+    code, output = prepare_elsewhere(database_url, secret_keys=Fernet.generate_key().decode())
 
     assert code == 1
-    assert "does not open" in said
+    assert "does not decrypt" in output
     assert contents(database_url) == before
 
 
-def test_development_that_has_lost_its_secret_key_is_told_the_way_out(database_url: str) -> None:
+def test_to_development_that_has_lost_its_secret_key_prepare_names_the_way_out(database_url: str) -> None:
     app = build_app(database_url=database_url, secret_keys=Fernet.generate_key().decode())
 
     refused = app.test_cli_runner().invoke(args=["prepare"])
@@ -317,7 +317,7 @@ def test_development_that_has_lost_its_secret_key_is_told_the_way_out(database_u
     Operator(app).run(*way_out.split())
 
     assert app.test_cli_runner().invoke(args=["prepare"]).exit_code == 0
-    assert demo(app, "demo-admin").ask().status_code == 200
+    assert demo(app, "demo-admin").request_token().status_code == 200
     close(app)
 
 
@@ -360,7 +360,7 @@ def test_prepare_advises_a_rotation_only_while_a_key_that_signs_cannot_be_opened
 
 
 def pretend_a_newer_release(url: str, *, serves: str | None) -> None:
-    """As if the next release had migrated the database."""
+    """Change the database as if the next release had migrated it."""
     app = build_app(database_url=url)
     with app.app_context(), db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -372,22 +372,22 @@ def pretend_a_newer_release(url: str, *, serves: str | None) -> None:
 def test_a_release_that_was_rolled_back_goes_on_with_a_newer_schema_that_serves_it(database_url: str) -> None:
     pretend_a_newer_release(database_url, serves="0003")
 
-    code, said = prepare_elsewhere(database_url)
+    code, output = prepare_elsewhere(database_url)
 
-    assert code == 0, said
-    assert "made by a newer Keyturn (its schema is 9999), which still serves this one" in said
+    assert code == 0, output
+    assert "created by a newer Keyturn (its schema is 9999), which still supports this one" in output
 
 
 @pytest.mark.parametrize("serves", [None, "9998"])
 def test_a_newer_schema_that_does_not_serve_this_release_is_refused(database_url: str, serves: str | None) -> None:
     pretend_a_newer_release(database_url, serves=serves)
 
-    code, said = prepare_elsewhere(database_url)
+    code, output = prepare_elsewhere(database_url)
 
     assert code == 1
-    assert "does not serve this one" in said
-    assert "install the newer release" in said
-    assert "Traceback" not in said
+    assert "does not support this one" in output
+    assert "install the newer release" in output
+    assert "Traceback" not in output
 
 
 def test_every_migration_from_0003_on_writes_down_what_it_serves(database_url: str) -> None:
@@ -408,9 +408,9 @@ def test_prepare_migrates_a_database_of_the_previous_release(database_url: str) 
     assert app.test_cli_runner().invoke(args=["db", "downgrade", "0002"]).exit_code == 0
     close(app)
 
-    code, said = prepare_elsewhere(database_url)
+    code, output = prepare_elsewhere(database_url)
 
-    assert code == 0, said
+    assert code == 0, output
     app = build_app(database_url=database_url)
     assert demo(app, "demo-opaque").get("/inventory", token).status_code == 200
     close(app)

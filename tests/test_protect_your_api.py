@@ -1,4 +1,4 @@
-"""`docs/protect-your-api.md`: each snippet, taken from the page and run as it says, beside a live Keyturn."""
+"""`docs/protect-your-api.md`: each snippet, taken from the page and run as the page says, beside a live Keyturn."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ import pytest
 from joserfc import jwk, jwt
 
 from app.clock import now
-from tests.conftest import ROOT, LiveServer, answers, build_app, close, curl, free_port, kid_of, missing, wait_for
+from tests.conftest import ROOT, LiveServer, build_app, close, curl, free_port, kid_of, missing, responds, wait_for
 from tests.support import forging
-from tests.support.calling import ask, call
+from tests.support.calling import call, send_form
 
 PAGE = (ROOT / "docs" / "protect-your-api.md").read_text()
-# A block that begins with a file's name as a comment is that file; a line that begins with $ is a command.
+# A block whose first line is a comment with a file name is that file; a line that begins with $ is a command.
 FILES = {
     name: text for text, name in re.findall(r"^```\w+\n((?:#|//) (\S+\.\w+)\n.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 }
@@ -46,7 +46,7 @@ def command(beginning: str) -> str:
 
 
 def program(name: str, what: str, *, install: str) -> str:
-    """Where a program is; Debian keeps servers where a person's PATH does not lead."""
+    """The path of a program; Debian installs servers outside of a user's PATH."""
     found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     if found is None:
         missing(what, install=install)
@@ -55,7 +55,7 @@ def program(name: str, what: str, *, install: str) -> str:
 
 @dataclass
 class Place:
-    """A folder for the files of the page, and the addresses that stand in them for those of the page."""
+    """A folder for the files of the page, and the addresses that replace those of the page."""
 
     folder: Path
     server: LiveServer
@@ -67,7 +67,7 @@ class Place:
             "127.0.0.1:8002", f"127.0.0.1:{self.api_port}"
         )
         text = re.sub(r"/etc/haproxy|/var/lib/nginx", str(self.folder), text)
-        # Only where something listens: in AUDIENCE it is a name.
+        # Only where something listens: in AUDIENCE it is an identifier.
         return re.sub(r"((?:listen|bind|--port)[ (](?:127\.0\.0\.1:)?)8001", rf"\g<1>{self.port}", text)
 
     def write(self, *names: str) -> None:
@@ -75,7 +75,7 @@ class Place:
             (self.folder / name).write_text(self.fill(FILES[name]))
 
     def command(self, beginning: str, *program: str) -> list[str]:
-        """A command of the page, with another program in the place of its first word."""
+        """A command of the page, with another program instead of its first word."""
         return [*program, *shlex.split(self.fill(command(beginning)))[1:]]
 
 
@@ -134,12 +134,12 @@ ASKING = (nginx,)
 
 @dataclass
 class Api(LiveServer):
-    """A stack, running; it is stopped, and its log is kept, like a Keyturn."""
+    """A running stack; it is stopped, and its log stored, like a Keyturn."""
 
     place: Place
 
     def get(self, token: str | None = None) -> tuple[int, str | None, bytes]:
-        """The status of an answer, its challenge and its body."""
+        """The status of a response, its challenge and its body."""
         status, headers, body = call(
             self, "GET", "/shipments", **({"Authorization": f"Bearer {token}"} if token else {})
         )
@@ -151,7 +151,7 @@ class Api(LiveServer):
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Stack, LiveServer], Api]]:
-    """Starts a stack beside a Keyturn, and waits until it answers or has given up."""
+    """Starts a stack beside a Keyturn, and waits until it responds or exits."""
     running: list[Api] = []
 
     def run(stack: Stack, server: LiveServer) -> Api:
@@ -161,7 +161,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Stack,
             process = subprocess.Popen(line, cwd=place.folder, stdout=output, stderr=output)
         api = Api(process, f"http://127.0.0.1:{place.port}", {}, log, place)
         running.append(api)
-        wait_for(lambda: process.poll() is not None or answers(api.url))
+        wait_for(lambda: process.poll() is not None or responds(api.url))
         return api
 
     yield run
@@ -187,12 +187,12 @@ def api(stack: Stack, keyturn: LiveServer, start: Callable[[Stack, LiveServer], 
 
 
 def good_token(server: LiveServer, client: str = "demo-partner") -> str:
-    return ask(server, client, scope=SCOPE)
+    return send_form(server, client, scope=SCOPE)
 
 
 @dataclass
 class Forger:
-    """Whoever makes tokens with the key of a Keyturn, or with others; what is not changed is as it should be."""
+    """Makes tokens with the key of a Keyturn, or with others; what is not changed is valid."""
 
     server: LiveServer
 
@@ -238,7 +238,7 @@ def test_R101_without_a_token_the_challenge_has_no_error_code(api: Api) -> None:
 
 
 def test_R103_a_token_for_another_api_opens_nothing(api: Api, keyturn: LiveServer) -> None:
-    assert api.get(ask(keyturn, "demo-admin"))[:2] == (401, f'{REALM}, error="invalid_token"')
+    assert api.get(send_form(keyturn, "demo-admin"))[:2] == (401, f'{REALM}, error="invalid_token"')
 
 
 @pytest.mark.parametrize("scope", ["other", "shipments:readme", "no-shipments:read", "", forging.LEFT_OUT])
@@ -293,16 +293,16 @@ def test_R069_attacks_are_refused(api: Api, forger: Forger) -> None:
     )
 
 
-def test_only_who_asks_accepts_an_opaque_token(api: Api, stack: Stack, keyturn: LiveServer) -> None:
+def test_only_an_api_that_introspects_accepts_an_opaque_token(api: Api, stack: Stack, keyturn: LiveServer) -> None:
     assert api.status(good_token(keyturn, "demo-opaque")) == (200 if stack in ASKING else 401)
 
 
-def test_only_who_asks_learns_of_a_revocation(api: Api, stack: Stack, keyturn: LiveServer) -> None:
+def test_only_an_api_that_introspects_refuses_a_revoked_token(api: Api, stack: Stack, keyturn: LiveServer) -> None:
     tokens = {client: good_token(keyturn, client) for client in ("demo-partner", "demo-opaque")}
     before = {client: api.status(token) for client, token in tokens.items()}
 
     for client, token in tokens.items():
-        ask(keyturn, client, "/oauth/revoke", token=token)
+        send_form(keyturn, client, "/oauth/revoke", token=token)
 
     after = dict.fromkeys(tokens, 401) if stack in ASKING else before
     wait_for(lambda: {client: api.status(token) for client, token in tokens.items()} == after)
@@ -326,7 +326,7 @@ def test_the_keys_are_rotated_and_old_and_new_tokens_are_good(
     assert api.status(old) == 200
 
 
-def test_when_keyturn_stops_keys_go_on_and_questions_are_503(
+def test_when_keyturn_stops_signatures_are_still_checked_and_introspection_is_503(
     stack: Stack, live: Callable[..., LiveServer], start: Callable[[Stack, LiveServer], Api]
 ) -> None:
     server = live(WEB_CONCURRENCY="1")
@@ -343,7 +343,7 @@ def test_when_keyturn_stops_keys_go_on_and_questions_are_503(
         assert api.status(token[:-3] + "AAA") == 401
 
 
-def test_without_keys_and_without_an_answer_nobody_is_let_in(
+def test_without_keys_and_without_a_response_nobody_is_let_in(
     stack: Stack, keyturn: LiveServer, forger: Forger, start: Callable[[Stack, LiveServer], Api]
 ) -> None:
     silent = replace(keyturn, url=f"http://127.0.0.1:{free_port()}")
@@ -354,7 +354,7 @@ def test_without_keys_and_without_an_answer_nobody_is_let_in(
 
 
 class ShowHeaders(BaseHTTPRequestHandler):
-    """An API that names what it was sent."""
+    """An API that returns the headers that it received."""
 
     def do_GET(self) -> None:
         body = json.dumps([name.lower() for name in self.headers]).encode()
@@ -364,7 +364,7 @@ class ShowHeaders(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Not on the terminal."""
+        """Keep the terminal quiet."""
 
 
 @pytest.mark.parametrize("proxy", [nginx, haproxy])
@@ -384,7 +384,7 @@ def test_attack_a_client_cannot_name_itself_to_the_api_behind_a_proxy(
         with (tmp_path / "log").open("wb") as output:
             process = subprocess.Popen(proxy(place), cwd=tmp_path, stdout=output, stderr=output)
         api = Api(process, f"http://127.0.0.1:{place.port}", {}, tmp_path / "log", place)
-        wait_for(lambda: process.poll() is not None or answers(api.url))
+        wait_for(lambda: process.poll() is not None or responds(api.url))
         bearer = f"Bearer {good_token(keyturn)}"
         with closing(http.client.HTTPConnection(f"127.0.0.1:{place.port}", timeout=30)) as connection:
             pretended = {"X_Client_Id": "victim", "x-client_id": "victim", "X-Client-Id": "victim"}

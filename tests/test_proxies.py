@@ -39,7 +39,7 @@ FILES = {name: text for text, name in re.findall(r"^```\w+\n(# (\S+\.\w+)\n.*?)^
 HOST = "auth.example.com"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 BODY = "grant_type=client_credentials"
-# How often each hostile client does what it does; `make drills` sets more.
+# How often each hostile client repeats its attack; `make drills` sets more.
 ROUNDS = 150 if os.environ.get("DRILLS") else 15
 ADDRESS_LIMIT = 5
 
@@ -65,7 +65,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Front:
-    """A proxy in front of a Keyturn, and the client that is registered there."""
+    """A proxy in front of a Keyturn, and the client registered there."""
 
     server: LiveServer
     port: int
@@ -83,8 +83,8 @@ class Front:
         assert isinstance(connection.sock, ssl.SSLSocket)
         return connection.sock
 
-    def ask(self, credentials: str, *headers: tuple[str, str]) -> tuple[int, dict[str, str], bytes]:
-        """Request a token, with these headers besides, each as it is written here."""
+    def request_token(self, credentials: str, *headers: tuple[str, str]) -> tuple[int, dict[str, str], bytes]:
+        """Request a token with these additional headers, each sent exactly as written."""
         basic = b64encode(credentials.encode()).decode()
         with closing(self.connection()) as connection:
             connection.putrequest("POST", "/oauth/token")
@@ -117,7 +117,7 @@ def haproxy(folder: Path, fill: Callable[[str], str]) -> list[str]:
 
 def production(live_servers: Callable[..., LiveServer], url: str, folder: Path, **settings: str) -> LiveServer:
     with closing(sqlite3.connect(make_url(url).database or "")) as connection, connection:
-        connection.execute("DELETE FROM clients")  # demo clients, with which production does not start
+        connection.execute("DELETE FROM clients")  # with demo clients production does not start
     environment = {"KEYTURN_ENV": "production", "KEYTURN_ISSUER": f"https://{HOST}", "KEYTURN_TRUSTED_PROXIES": "1"}
     return live_servers(url, folder, **environment, **settings)
 
@@ -199,7 +199,7 @@ def test_no_request_of_a_good_client_fails_while_another_client_misbehaves(front
         found: list[object] = []
         while not done.is_set() or len(found) < 5:
             try:
-                status, _, body = front.ask(front.client)
+                status, _, body = front.request_token(front.client)
                 found.append(status if status == 200 else body)
             except (OSError, HTTPException) as error:
                 found.append(error)
@@ -225,13 +225,13 @@ def test_R107_a_client_gets_its_token_while_others_stall_behind_the_proxy(front:
             connection.sendall(HEAD + b"Content-Length: 900000\r\n\r\n" + b"x" * 70_000)
             stalled.append(connection)
 
-        assert [front.ask(front.client)[0] for _ in range(4)] == [200] * 4
+        assert [front.request_token(front.client)[0] for _ in range(4)] == [200] * 4
 
         assert all(is_silent(connection) for connection in stalled)
 
 
 def is_silent(connection: ssl.SSLSocket) -> bool:
-    """Whether the proxy has neither answered nor closed; a ticket of TLS is no answer."""
+    """Whether the proxy has neither responded nor closed; a TLS ticket is no response."""
     connection.setblocking(False)
     try:
         return connection.recv(1) == b"never"
@@ -241,18 +241,18 @@ def is_silent(connection: ssl.SSLSocket) -> bool:
 
 @pytest.mark.parametrize("name", ["X-Request-Id", "X_Request_Id", "x-request_id"])
 def test_the_id_of_a_request_is_the_proxys_and_not_the_clients(front: Front, name: str) -> None:
-    _, headers, _ = front.ask(front.client, (name, "chosen-by-the-client"))
+    _, headers, _ = front.request_token(front.client, (name, "chosen-by-the-client"))
 
     assert re.fullmatch("[0-9a-f-]{32,36}", headers["x-request-id"])
 
 
 @pytest.mark.parametrize("name", ["X-Forwarded-Proto", "X_Forwarded_Proto", "X-Forwarded-Ssl"])
 def test_R002_the_scheme_is_the_proxys_and_not_the_clients(front: Front, name: str) -> None:
-    assert front.ask(front.client, (name, "http"))[0] == 200
+    assert front.request_token(front.client, (name, "http"))[0] == 200
 
 
-def test_R104_whoever_the_client_says_it_is_the_proxy_decides(front: Front) -> None:
-    # The last test of this server: its failures count for whoever comes from the same address.
+def test_R104_whatever_address_the_client_claims_the_proxy_decides(front: Front) -> None:
+    # The last test of this server: its failures count for anyone from the same address.
     pretended = [
         ("X-Forwarded-For", "192.0.2.{n}"),
         ("X_Forwarded_For", "192.0.2.{n}"),
@@ -264,9 +264,12 @@ def test_R104_whoever_the_client_says_it_is_the_proxy_decides(front: Front) -> N
         ("X-Real-Ip", "192.0.2.{n}"),
     ]
 
-    found = [front.ask(f"ktc_{n}:wrong", (name, value.format(n=n)))[0] for n, (name, value) in enumerate(pretended * 2)]
+    found = [
+        front.request_token(f"ktc_{n}:wrong", (name, value.format(n=n)))[0]
+        for n, (name, value) in enumerate(pretended * 2)
+    ]
 
-    # All of them are one address, and it has so many failures.
+    # All of them come from one address, and its failures are counted together.
     assert found == [401] * ADDRESS_LIMIT + [429] * (len(found) - ADDRESS_LIMIT)
 
 
@@ -297,7 +300,7 @@ def test_nobody_waits_for_a_client_that_stalls_when_gunicorn_itself_ends_tls(wit
         for connection in stalled:
             connection.sendall(HEAD + b"Content-Length: 900000\r\n\r\n" + b"x" * 70_000)
 
-        assert [with_tls.ask(with_tls.client)[0] for _ in range(4)] == [200] * 4
+        assert [with_tls.request_token(with_tls.client)[0] for _ in range(4)] == [200] * 4
 
         assert all(is_silent(connection) for connection in stalled)
         assert all(is_open(connection) for connection in without_handshake)

@@ -1,4 +1,4 @@
-"""The README: its commands run, its tables are complete, its code works."""
+"""The README: its commands run, its tables are complete, and its code works."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from app.operations.startup import welcome
 from app.refusals.codes import CODES
 from app.settings import read_settings
 from app.settings.database_url import PARAMETERS
-from tests.conftest import ROOT, LiveServer, answers, curl, free_port, wait_for
+from tests.conftest import ROOT, LiveServer, curl, free_port, responds, wait_for
 from tests.test_start import outside
 
-# In the place of a script, which cannot start where a space is in its path.
+# Instead of a script, which cannot start if its path has a space.
 FLASK = '"$PYTHON" -m flask'
 PYTHON = {"PYTHON": sys.executable}
 README = (ROOT / "README.md").read_text()
@@ -47,7 +47,7 @@ def commands() -> Iterator[tuple[str, str]]:
 
 
 def pattern(shown: str) -> re.Pattern[str]:
-    """What is shown, where … stands for anything."""
+    """A pattern for the output that is shown; … matches anything."""
     return re.compile(".*".join(re.escape(part) for part in shown.strip().split("…")), re.DOTALL)
 
 
@@ -79,7 +79,7 @@ def test_every_command_runs_and_prints_what_is_shown(live: Callable[..., LiveSer
 
 
 class Machine:
-    """A machine for production: the README's commands and unit, with its folders in one of the test's."""
+    """A machine for production: the README's commands and unit, with all folders inside one of the test's."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -87,11 +87,11 @@ class Machine:
         (folder / "var/lib/keyturn").mkdir(parents=True)
         (unit,) = blocks("ini")
         self.unit = configparser.ConfigParser()
-        self.unit.optionxform = str  # type: ignore[assignment, method-assign]  # names of systemd have capitals
+        self.unit.optionxform = str  # type: ignore[assignment, method-assign]  # systemd's names have capitals
         self.unit.read_string(self.moved(unit))
 
     def moved(self, text: str) -> str:
-        # The test is the user, and its own root.
+        # The test plays the user, and root too.
         text = re.sub(r"sudo (-u keyturn )?|-o keyturn ", "", text).replace(".venv/bin/flask", FLASK)
         text = text.replace("/srv/keyturn/.venv/bin/python", shlex.quote(sys.executable)).replace("/srv/keyturn", ".")
         return re.sub(r"/(etc/keyturn|var/lib/keyturn/)", rf"{self.folder}/\1", text)
@@ -133,7 +133,7 @@ def test_the_production_commands_keep_the_key_for_every_later_start_and_command(
         port, log = free_port(), tmp_path / f"{start}.log"
         server = machine.start(port, log)
         try:
-            wait_for(lambda: server.poll() is not None or answers(f"http://127.0.0.1:{port}"))  # noqa: B023
+            wait_for(lambda: server.poll() is not None or responds(f"http://127.0.0.1:{port}"))  # noqa: B023
             assert server.poll() is None, log.read_text()
         finally:
             server.terminate()
@@ -171,7 +171,7 @@ def test_every_setting_is_documented_as_config_py_describes_it() -> None:
 
 
 def about(setting: Field[Any]) -> str:
-    """What config.py says of a setting, with the bounds of a number."""
+    """What config.py says about a setting, with the bounds of a number."""
     check, text = setting.metadata["check"], str(setting.metadata["about"])
     bounds = f" {check.low:,} to {check.high:,} {check.unit}".rstrip() + "." if isinstance(check, config.Whole) else ""
     return text + bounds

@@ -1,4 +1,4 @@
-"""When the bytes of a client are a whole request: a table, and the same cut in two at every place."""
+"""When the bytes of a client are a whole request: a table, and the same bytes cut in two at every position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`examples/resource_server.py` as a process of its own, beside a live Keyturn: they share nothing but HTTP."""
+"""`examples/resource_server.py` as a process of its own, beside a live Keyturn: all they share is HTTP."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ import pytest
 from joserfc import jwk, jwt
 
 from app.clock import now
-from tests.conftest import ROOT, LiveServer, answers, build_app, close, free_port, wait_for
+from tests.conftest import ROOT, LiveServer, build_app, close, free_port, responds, wait_for
 from tests.support import forging
-from tests.support.calling import ask
+from tests.support.calling import send_form
 from tests.support.leaks import suite
 
 FILE = ROOT / "examples" / "resource_server.py"
@@ -43,8 +43,10 @@ class Api:
     def get(self, token: str | None, path: str = "/shipments") -> tuple[int, dict[str, str], Any]:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         try:
-            with urllib.request.urlopen(urllib.request.Request(self.url + path, headers=headers), timeout=30) as answer:
-                return answer.status, dict(answer.headers), json.load(answer)
+            with urllib.request.urlopen(
+                urllib.request.Request(self.url + path, headers=headers), timeout=30
+            ) as response:
+                return response.status, dict(response.headers), json.load(response)
         except urllib.error.HTTPError as error:
             with error:
                 body = error.read()
@@ -56,7 +58,7 @@ class Api:
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[Callable[..., Api]]:
-    """Starts the example for an issuer; at the end its log is searched for tokens, like every other."""
+    """Starts the example for an issuer; at the end its log is searched for tokens, like all logs."""
     running: list[Api] = []
 
     def start(issuer: str, check: str, **environment: str) -> Api:
@@ -67,14 +69,14 @@ def started(tmp_path: Path) -> Iterator[Callable[..., Api]]:
             settings = {"ISSUER": issuer, "PATH": "/usr/bin", **environment}
             process = subprocess.Popen(command, env=settings, stdout=output, stderr=output)
         running.append(Api(process, f"http://127.0.0.1:{port}", log))
-        wait_for(lambda: answers(running[-1].url))
+        wait_for(lambda: responds(running[-1].url))
         return running[-1]
 
     yield start
     for api in running:
         api.process.terminate()
         api.process.wait(timeout=30)
-        suite.keep(api.log.read_text())
+        suite.record(api.log.read_text())
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ def keyturn(live: Callable[..., LiveServer]) -> LiveServer:
 
 
 def shipments_token(server: LiveServer, client: str = "demo-partner") -> str:
-    return ask(server, client, scope=SCOPE)
+    return send_form(server, client, scope=SCOPE)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_R101_R103_refusals_have_the_challenges_of_the_rfc(
     without_scope = forging.with_our_key(app, forging.claims(iss=keyturn.url, aud=AUDIENCE, scope="other"))
     close(app)
 
-    missing, other_api, lacking = api.get(None), api.get(ask(keyturn, "demo-admin")), api.get(without_scope)
+    missing, other_api, lacking = api.get(None), api.get(send_form(keyturn, "demo-admin")), api.get(without_scope)
 
     assert (missing[0], missing[1]["WWW-Authenticate"], missing[2]) == (401, 'Bearer realm="shipments"', {})
     assert (other_api[0], other_api[2]) == (401, {"error": "invalid_token"})
@@ -123,7 +125,7 @@ def test_a_token_is_accepted_revoked_and_refused(keyturn: LiveServer, started: C
     api, token = started(keyturn.url, "introspection"), shipments_token(keyturn, client)
     assert api.status(token) == 200
 
-    ask(keyturn, client, "/oauth/revoke", token=token)
+    send_form(keyturn, client, "/oauth/revoke", token=token)
 
     wait_for(lambda: api.status(token) == 401)
 
@@ -133,7 +135,7 @@ def test_by_its_signature_alone_a_revoked_token_is_good_until_it_expires(
 ) -> None:
     api, token = started(keyturn.url, "jwt"), shipments_token(keyturn)
 
-    ask(keyturn, "demo-partner", "/oauth/revoke", token=token)
+    send_form(keyturn, "demo-partner", "/oauth/revoke", token=token)
 
     assert api.status(token) == 200
 
@@ -149,7 +151,7 @@ def test_when_the_keys_are_rotated_both_go_on(keyturn: LiveServer, started: Call
     assert api.status(old) == 200
 
 
-def test_when_the_authorization_server_is_down_signatures_are_checked_and_questions_are_503(
+def test_when_the_authorization_server_is_down_signatures_are_checked_and_introspection_is_503(
     keyturn: LiveServer, started: Callable[..., Api]
 ) -> None:
     by_key, by_asking = started(keyturn.url, "jwt"), started(keyturn.url, "introspection")
@@ -219,14 +221,14 @@ def test_R069_attacks_are_refused_in_both_ways(keyturn: LiveServer, started: Cal
 
 @dataclass
 class Impostor:
-    """An authorization server that responds what a test wants, and remembers the requests.
+    """An authorization server whose responses a test chooses, and which records the requests.
 
-    A document that begins with `=> ` is a redirect to the address behind it.
+    A document that begins with `=> ` is a redirect to the address after it.
     """
 
     url: str
     documents: dict[str, Any]
-    asked: list[str]
+    paths: list[str]
     credentials: list[str]
     redirect: int = 302
 
@@ -239,7 +241,7 @@ def impostor() -> Iterator[Impostor]:
 
 @pytest.fixture
 def elsewhere() -> Iterator[Impostor]:
-    """Where a redirect leads."""
+    """The target of a redirect."""
     with serving() as made:
         yield made
 
@@ -248,7 +250,7 @@ def elsewhere() -> Iterator[Impostor]:
 def serving() -> Iterator[Impostor]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            made.asked.append(self.path)
+            made.paths.append(self.path)
             made.credentials.append(self.headers.get("Authorization", ""))
             document = made.documents.get(self.path, b"")
             location = document.removeprefix("=> ") if isinstance(document, str) else ""
@@ -283,7 +285,7 @@ NAMED = {"issuer": "URL", "jwks_uri": "KEYS", "introspection_endpoint": "URL/int
 
 
 def serve(impostor: Impostor, key: jwk.Key, kid: str) -> str:
-    """Let it publish a key, and return a token that this key signed."""
+    """Publish a key at the impostor, and return a token signed with this key."""
     impostor.documents = {
         METADATA: {"issuer": impostor.url, "jwks_uri": impostor.url + JWKS},
         JWKS: {"keys": [{**key.as_dict(private=False), "kid": kid, "alg": "ES256"}]},
@@ -300,13 +302,13 @@ def test_the_keys_are_fetched_once_and_forged_kids_do_not_make_it_hammer(
     api = started(impostor.url, "jwt")
     for _ in range(5):
         assert api.status(token) == 200
-    assert impostor.asked == [METADATA, JWKS]
+    assert impostor.paths == [METADATA, JWKS]
 
     forged = [serve(impostor, key, f"forged-{n}") for n in range(20)]
     assert {api.status(each) for each in forged[:-1]} == {401}
 
-    assert impostor.asked.count(JWKS) <= 3
-    wait_for(lambda: api.status(forged[-1]) == 200)  # once it may ask again, it learns of the new key
+    assert impostor.paths.count(JWKS) <= 3
+    wait_for(lambda: api.status(forged[-1]) == 200)  # once it may fetch again, it has the new key
 
 
 @pytest.mark.parametrize(
@@ -335,7 +337,7 @@ def test_a_broken_or_foreign_description_lets_nobody_in(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_attack_a_redirect_of_introspection_gets_no_secret_and_is_not_believed(
+def test_attack_a_redirect_of_introspection_gets_no_secret_and_is_not_trusted(
     impostor: Impostor, elsewhere: Impostor, started: Callable[..., Api], status: int
 ) -> None:
     claims = forging.claims(iss=impostor.url, aud=AUDIENCE, scope=SCOPE)
@@ -349,7 +351,7 @@ def test_attack_a_redirect_of_introspection_gets_no_secret_and_is_not_believed(
 
     assert api.status("garbage") == 503
 
-    assert elsewhere.asked == elsewhere.credentials == []
+    assert elsewhere.paths == elsewhere.credentials == []
     assert f"{impostor.url}/introspect: HTTP status {status}, a redirect, which is not followed" in api.log.read_text()
 
 
@@ -364,7 +366,7 @@ def test_attack_a_redirect_of_the_metadata_is_not_followed(
 
     assert started(impostor.url, check).status(token) == 503
 
-    assert elsewhere.asked == []
+    assert elsewhere.paths == []
 
 
 def test_attack_a_redirect_of_the_keys_is_not_followed(
@@ -377,7 +379,7 @@ def test_attack_a_redirect_of_the_keys_is_not_followed(
 
     assert started(impostor.url, "jwt").status(token) == 503
 
-    assert elsewhere.asked == []
+    assert elsewhere.paths == []
 
 
 @pytest.mark.parametrize("check", ["jwt", "introspection"])
@@ -396,14 +398,14 @@ def test_its_log_names_its_issuer_its_audience_and_the_address_that_failed(
 
 
 def test_its_help_names_every_setting_that_it_reads() -> None:
-    said = subprocess.run([sys.executable, str(FILE), "--help"], capture_output=True, text=True, check=True).stdout
+    output = subprocess.run([sys.executable, str(FILE), "--help"], capture_output=True, text=True, check=True).stdout
 
     settings = re.findall(r'os\.environ\.get\("(\w+)"', FILE.read_text())
     assert len(settings) == 4
-    assert [name for name in settings if f"  {name} " not in said] == []
+    assert [name for name in settings if f"  {name} " not in output] == []
 
 
-def test_a_server_that_never_answers_is_given_up(started: Callable[..., Api]) -> None:
+def test_a_server_that_never_responds_is_given_up(started: Callable[..., Api]) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -427,7 +429,7 @@ def test_it_needs_nothing_of_the_sample_api(live: Callable[..., LiveServer], sta
         assert started(server.url, check).status(shipments_token(server)) == 200
 
 
-def test_it_knows_nothing_of_keyturn_but_http() -> None:
+def test_it_depends_on_nothing_of_keyturn_but_http() -> None:
     tree = ast.parse(FILE.read_text())
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)} | {
         alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names

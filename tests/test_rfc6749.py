@@ -1,9 +1,10 @@
-"""The token endpoint (RFC 6749): what the table of cases cannot show, for want of time, storage or settings."""
+"""The token endpoint (RFC 6749): what the table of cases cannot show, since it needs time, storage or settings."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import gzip
 import hashlib
 import io
 import logging
@@ -37,7 +38,7 @@ ERROR_CHARACTERS = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*")
 CODES = {"invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
 
 
-def ask_in_form(machine: Machine, **form: str) -> TestResponse:
+def request_in_form(machine: Machine, **form: str) -> TestResponse:
     fields = {"grant_type": "client_credentials", "client_id": machine.client_id, "client_secret": machine.secret}
     return machine.app.test_client().post("/oauth/token", data=fields | form)
 
@@ -54,52 +55,78 @@ HTTPS = {"X-Forwarded-Proto": "https"}
 def test_R002_production_refuses_plain_http_and_the_log_names_the_setting(
     production: Flask, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer = production.test_client().post("/oauth/token", data={"grant_type": "client_credentials"})
+    response = production.test_client().post("/oauth/token", data={"grant_type": "client_credentials"})
 
-    assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+    assert (response.status_code, response.json["error"]) == (400, "invalid_request")
     assert "KEYTURN_TRUSTED_PROXIES" in caplog.text
 
 
-def test_R002_production_answers_https_behind_the_proxy(production: Flask) -> None:
-    answer = production.test_client().post("/oauth/token", data={"grant_type": "client_credentials"}, headers=HTTPS)
+def test_R002_production_accepts_https_behind_the_proxy(production: Flask) -> None:
+    response = production.test_client().post("/oauth/token", data={"grant_type": "client_credentials"}, headers=HTTPS)
 
-    assert answer.json["error"] == "invalid_client"
+    assert response.json["error"] == "invalid_client"
 
 
 def test_R104_a_proxy_that_is_not_trusted_changes_nothing(new_app: Callable[..., Flask]) -> None:
     app = new_app(env="production", issuer="https://auth.example.com", trusted_proxies=0)
 
-    answer = app.test_client().post("/oauth/token", data={"grant_type": "client_credentials"}, headers=HTTPS)
+    response = app.test_client().post("/oauth/token", data={"grant_type": "client_credentials"}, headers=HTTPS)
 
-    assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+    assert (response.status_code, response.json["error"]) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
-def test_R001_only_post_is_answered_also_with_a_good_secret(admin: Machine, method: str) -> None:
-    answer = admin.app.test_client().open(
+def test_R001_only_post_is_allowed_even_with_a_good_secret(admin: Machine, method: str) -> None:
+    response = admin.app.test_client().open(
         "/oauth/token",
         method=method,
         data={"grant_type": "client_credentials"},
         auth=(admin.client_id, admin.secret),
     )
 
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
-    assert b"access_token" not in answer.data
+    assert (response.status_code, response.headers["Allow"]) == (405, "POST")
+    assert b"access_token" not in response.data
 
 
 @pytest.mark.parametrize("body", [b"scope=read:logs\xe9", b"\xff=1", b"x=\xed\xa0\x80", b"x=%FF", b"%ED%A0%80="])
 def test_R003_a_form_that_is_not_utf8_is_refused(admin: Machine, body: bytes) -> None:
-    answer = admin.app.test_client().post(
+    response = admin.app.test_client().post(
         "/oauth/token",
         data=b"grant_type=client_credentials&" + body,
         content_type=FORM,
         auth=(admin.client_id, admin.secret),
     )
 
-    assert (answer.status_code, answer.json["error_description"]) == (400, "The body is not UTF-8.")
+    assert (response.status_code, response.json["error_description"]) == (400, "The body is not UTF-8.")
 
 
-def test_R003_every_character_of_utf8_may_be_sent_also_the_one_that_stands_for_a_broken_one(admin: Machine) -> None:
+@pytest.mark.parametrize(
+    "header", [{"Content-Encoding": "gzip"}, {"Content-Encoding": "br"}, {"Transfer-Encoding": "gzip, chunked"}]
+)
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/introspect", "/oauth/revoke", "/admin/logs"])
+def test_a_compressed_body_is_refused_and_the_coding_is_named(app: Flask, path: str, header: dict[str, str]) -> None:
+    form = gzip.compress(b"grant_type=client_credentials&token=x")
+
+    response = app.test_client().post(
+        path, data=form, content_type=FORM, headers=header, environ_overrides={"wsgi.input_terminated": True}
+    )
+
+    assert (response.status_code, response.json["error"]) == (400, "invalid_request")
+    assert response.json["error_description"].startswith("The body is compressed. Send it without a Content-Encoding")
+
+
+def test_a_body_whose_coding_is_identity_is_read(admin: Machine) -> None:
+    response = admin.app.test_client().post(
+        "/oauth/token",
+        data={"grant_type": "client_credentials"},
+        headers={"Content-Encoding": "identity"},
+        auth=(admin.client_id, admin.secret),
+    )
+
+    assert response.status_code == 200
+
+
+def test_R003_every_character_of_utf8_may_be_sent_even_the_replacement_character(admin: Machine) -> None:
     for sent in ("\ufffd", "\u20ac", "\U0001f600"):
         for body in (f"unknown={sent}".encode(), f"unknown={quote_plus(sent)}".encode()):
             response = admin.app.test_client().post(
@@ -141,68 +168,68 @@ def test_R005_no_parameter_may_be_sent_twice(admin: Machine, path: str, name: st
     form = {"grant_type": "client_credentials", "token": "x", name: ["x", "x"]}
     auth = None if name.startswith("client") else (admin.client_id, admin.secret)
 
-    answer = admin.app.test_client().post(path, data=form, auth=auth)
+    response = admin.app.test_client().post(path, data=form, auth=auth)
 
-    assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+    assert (response.status_code, response.json["error"]) == (400, "invalid_request")
 
 
 def test_R106_no_page_of_a_browser_may_call_the_endpoints(admin: Machine) -> None:
     origin = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     for path in ("/oauth/token", "/oauth/introspect", "/oauth/revoke", "/admin/logs"):
         for method in ("OPTIONS", "POST"):
-            answer = admin.app.test_client().open(path, method=method, headers=origin)
-            assert [name for name, _ in answer.headers if name.startswith("Access-Control")] == []
+            response = admin.app.test_client().open(path, method=method, headers=origin)
+            assert [name for name, _ in response.headers if name.startswith("Access-Control")] == []
 
 
 @pytest.mark.parametrize("body", [b"", b"grant_type=client_credentials"])
 @pytest.mark.parametrize("media_type", ["", "multipart/form-data; boundary=b", "text/plain", "application/xml"])
 def test_R003_any_other_media_type_is_refused(app: Flask, media_type: str, body: bytes) -> None:
-    answer = app.test_client().post("/oauth/token", data=body, content_type=media_type or None)
+    response = app.test_client().post("/oauth/token", data=body, content_type=media_type or None)
 
-    assert answer.status_code == 415
-    assert "application/x-www-form-urlencoded" in answer.json["error_description"]
+    assert response.status_code == 415
+    assert "application/x-www-form-urlencoded" in response.json["error_description"]
 
 
 def test_R003_a_media_type_may_have_parameters(admin: Machine) -> None:
-    answer = admin.app.test_client().post(
+    response = admin.app.test_client().post(
         "/oauth/token",
         data=b"grant_type=client_credentials",
         content_type="Application/X-WWW-Form-Urlencoded; charset=UTF-8",
         auth=(admin.client_id, admin.secret),
     )
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize("name", sorted(OAUTH_PARAMETERS))
 def test_R004_no_parameter_is_read_from_the_url(admin: Machine, name: str) -> None:
-    answer = admin.app.test_client().post(
+    response = admin.app.test_client().post(
         f"/oauth/token?{name}=x", data={"grant_type": "client_credentials"}, auth=(admin.client_id, admin.secret)
     )
 
-    assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+    assert (response.status_code, response.json["error"]) == (400, "invalid_request")
 
 
 def test_R005_resource_may_be_repeated(admin: Machine) -> None:
-    answer = admin.app.test_client().post(
+    response = admin.app.test_client().post(
         "/oauth/token",
         data={"grant_type": "client_credentials", "resource": ["https://a.example", "https://b.example"]},
         auth=(admin.client_id, admin.secret),
     )
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 def test_R006_an_empty_grant_type_is_missing(admin: Machine) -> None:
-    answer = admin.ask(grant_type="")
+    response = admin.request_token(grant_type="")
 
-    assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+    assert (response.status_code, response.json["error"]) == (400, "invalid_request")
 
 
 def test_R010_a_client_without_the_grant_is_unauthorized(operator: Operator) -> None:
-    answer = operator.register("billing", "--no-grant").ask()
+    response = operator.register("billing", "--no-grant").request_token()
 
-    assert (answer.status_code, answer.json["error"]) == (400, "unauthorized_client")
+    assert (response.status_code, response.json["error"]) == (400, "unauthorized_client")
 
 
 def test_R011_a_public_client_gets_no_token_whatever_its_row_says(app: Flask, admin: Machine) -> None:
@@ -210,9 +237,13 @@ def test_R011_a_public_client_gets_no_token_whatever_its_row_says(app: Flask, ad
         db.session.execute(update(ClientRow).values(token_endpoint_auth_method="none"))
     without_secret = {"grant_type": "client_credentials", "client_id": admin.client_id}
 
-    answers = [admin.ask(), ask_in_form(admin), app.test_client().post("/oauth/token", data=without_secret)]
+    responses = [
+        admin.request_token(),
+        request_in_form(admin),
+        app.test_client().post("/oauth/token", data=without_secret),
+    ]
 
-    assert [answer.status_code for answer in answers] == [401, 401, 401]
+    assert [response.status_code for response in responses] == [401, 401, 401]
 
 
 @given(client_id=st.text(), plaintext=st.text())
@@ -248,9 +279,9 @@ def test_R017_no_bytes_in_basic_end_in_anything_but_a_refusal(noise: bytes) -> N
 def test_R017_malformed_credentials_are_refused(app: Flask, value: str) -> None:
     data = {"grant_type": "client_credentials"}
 
-    answer = app.test_client().post("/oauth/token", data=data, headers={"Authorization": value})
+    response = app.test_client().post("/oauth/token", data=data, headers={"Authorization": value})
 
-    assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
+    assert (response.status_code, response.json["error"]) == (401, "invalid_client")
 
 
 @pytest.mark.parametrize("path", ["/oauth/token", "/oauth/introspect", "/oauth/revoke"])
@@ -265,31 +296,31 @@ def test_R024_an_unknown_client_and_a_wrong_secret_cannot_be_told_apart(
         with counted(app) as work:
             data = {"grant_type": "client_credentials", "token": "x"}
             credentials = {"client_id": client_id, "client_secret": "kts_wrong"}
-            answer = app.test_client().post(
+            response = app.test_client().post(
                 path,
                 data=data | credentials if in_form else data,
                 auth=None if in_form else (client_id, "kts_wrong"),
                 headers=HTTPS,
             )
-        headers = sorted(header for header in answer.headers if header[0] not in ("Date", "X-Request-Id"))
-        if env == "development":  # but for `hint`, and so the length
+        headers = sorted(header for header in response.headers if header[0] not in ("Date", "X-Request-Id"))
+        if env == "development":  # except `hint`, and so the length
             headers = [header for header in headers if header[0] != "Content-Length"]
-        body = {name: value for name, value in answer.json.items() if name != "hint"}
-        seen.append((answer.status_code, headers, body, sorted(work.done)))
+        body = {name: value for name, value in response.json.items() if name != "hint"}
+        seen.append((response.status_code, headers, body, sorted(work.done)))
 
     assert seen[0] == seen[1]
     done = seen[0][3]
     assert done.count("compare") == secret.MAX_SECRETS * (1 + len(hints.nearly_the_secret("")))
     assert sum(each.startswith("SELECT") for each in done) == 1
     assert done.count("limit hit") == 2
-    assert ("hint" in answer.json) == (env == "development")
+    assert ("hint" in response.json) == (env == "development")
 
 
 def test_R026_the_digest_of_a_secret_does_not_authenticate(admin: Machine) -> None:
     digest = hashlib.sha256(admin.secret.encode()).digest()
 
     for stolen in (digest.hex(), base64.b64encode(digest).decode()):
-        assert Machine(admin.app, admin.client_id, stolen).ask().status_code == 401
+        assert Machine(admin.app, admin.client_id, stolen).request_token().status_code == 401
 
 
 def test_R027_an_expired_secret_and_a_disabled_client_are_invalid(operator: Operator) -> None:
@@ -298,13 +329,13 @@ def test_R027_an_expired_secret_and_a_disabled_client_are_invalid(operator: Oper
         operator.run("clients", "rotate-secret", "billing", "--overlap", "60")
 
         clock.shift(59)
-        assert machine.ask().status_code == 200
+        assert machine.request_token().status_code == 200
         clock.shift(1)
-        assert machine.ask().json["error"] == "invalid_client"
+        assert machine.request_token().json["error"] == "invalid_client"
     operator.run("clients", "disable", "billing")
-    assert machine.ask().json["error"] == "invalid_client"
+    assert machine.request_token().json["error"] == "invalid_client"
     operator.run("clients", "enable", "billing")
-    assert machine.ask().status_code == 200
+    assert machine.request_token().status_code == 200
 
 
 def test_R028_both_secrets_work_during_a_rotation_and_the_old_one_ends_on_every_worker(
@@ -317,11 +348,13 @@ def test_R028_both_secrets_work_during_a_rotation_and_the_old_one_ends_on_every_
         "client_secret"
     ]
     for worker in (old.app, other_worker):
-        assert Machine(worker, old.client_id, old.secret).ask().status_code == 200
-        assert Machine(worker, old.client_id, second).ask().status_code == 200
+        assert Machine(worker, old.client_id, old.secret).request_token().status_code == 200
+        assert Machine(worker, old.client_id, second).request_token().status_code == 200
     third = operator.run("clients", "rotate-secret", "billing")["client_secret"]
 
-    assert [Machine(other_worker, old.client_id, s).ask().status_code for s in (old.secret, second, third)] == [
+    assert [
+        Machine(other_worker, old.client_id, s).request_token().status_code for s in (old.secret, second, third)
+    ] == [
         401,
         401,
         200,
@@ -333,8 +366,8 @@ def test_R029_a_client_registered_for_one_method_is_refused_with_any_other(opera
     machine = operator.register("billing", "--scope", "read:logs", "--auth-method", method)
 
     statuses = {
-        "client_secret_basic": machine.ask().status_code,
-        "client_secret_post": ask_in_form(machine).status_code,
+        "client_secret_basic": machine.request_token().status_code,
+        "client_secret_post": request_in_form(machine).status_code,
     }
 
     assert statuses.pop(method) == 200
@@ -359,7 +392,7 @@ def test_R041_a_malformed_scope_is_invalid_scope_at_the_endpoint(partner: Machin
         "inventory:read\\",
         "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
     ):
-        assert partner.ask(scope=scope).json["error"] == "invalid_scope"
+        assert partner.request_token(scope=scope).json["error"] == "invalid_scope"
 
 
 def test_R042_the_default_of_a_scope_in_two_resources_must_be_named(operator: Operator) -> None:
@@ -369,7 +402,7 @@ def test_R042_the_default_of_a_scope_in_two_resources_must_be_named(operator: Op
     )
 
     assert "name a default scope" in refusal
-    assert machine.ask().json["scope"] == "shipments:read"
+    assert machine.request_token().json["scope"] == "shipments:read"
 
 
 def test_R043_a_scope_that_keyturn_toml_no_longer_declares_is_refused(
@@ -379,21 +412,25 @@ def test_R043_a_scope_that_keyturn_toml_no_longer_declares_is_refused(
     file.write_text('[resources.logs.scopes]\n"read:logs" = "Read"\n')
     app = new_app(file=file)
 
-    assert Machine(app, admin.client_id, admin.secret).ask().json["error"] == "invalid_scope"
-    assert Machine(app, admin.client_id, admin.secret).ask(scope="read:logs").status_code == 200
+    assert Machine(app, admin.client_id, admin.secret).request_token().json["error"] == "invalid_scope"
+    assert Machine(app, admin.client_id, admin.secret).request_token(scope="read:logs").status_code == 200
 
 
 def test_R053_R055_two_tokens_differ_and_neither_can_be_refreshed(admin: Machine) -> None:
-    first, second = admin.ask().json, admin.ask().json
+    first, second = admin.request_token().json, admin.request_token().json
 
     assert first["access_token"] != second["access_token"]
     assert list(first) == ["token_type", "access_token", "expires_in", "scope"]
 
 
-def test_R054_no_answer_with_tokens_or_errors_is_stored(admin: Machine) -> None:
-    for answer in (admin.ask(), admin.ask(scope="nonsense"), admin.get("/admin/logs", "nonsense")):
-        assert answer.headers["Cache-Control"] == "no-store"
-        assert answer.headers["Pragma"] == "no-cache"
+def test_R054_no_response_with_tokens_or_errors_is_stored(admin: Machine) -> None:
+    for response in (
+        admin.request_token(),
+        admin.request_token(scope="nonsense"),
+        admin.get("/admin/logs", "nonsense"),
+    ):
+        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["Pragma"] == "no-cache"
 
 
 def test_R057_the_longest_token_stays_within_its_bound(new_app: Callable[..., Flask], tmp_path: Path) -> None:
@@ -406,9 +443,9 @@ def test_R057_the_longest_token_stays_within_its_bound(new_app: Callable[..., Fl
 
     data = {"grant_type": "client_credentials"}
     path = "/" + "x" * 180 + "/oauth/token"
-    answer = app.test_client().post(path, data=data, auth=(machine.client_id, machine.secret))
+    response = app.test_client().post(path, data=data, auth=(machine.client_id, machine.secret))
 
-    assert 5_000 < len(answer.json["access_token"]) < 6_144
+    assert 5_000 < len(response.json["access_token"]) < 6_144
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -427,25 +464,25 @@ def test_R058_R059_whatever_is_sent_nothing_of_it_comes_back_in_production(
     body = "&".join(f"{name}={quote_plus(value, errors='replace')}" for name, value in marked.items())
     headers = HTTPS | ({"Authorization": header} if header else {})
 
-    answer = production.test_client().post("/oauth/token", data=body, content_type=FORM, headers=headers)
+    response = production.test_client().post("/oauth/token", data=body, content_type=FORM, headers=headers)
 
-    assert answer.status_code in (400, 401)
-    assert answer.json["error"] in CODES
-    assert answer.json.keys() == {"error", "error_description", "error_uri"}
-    assert ERROR_CHARACTERS.fullmatch(answer.json["error_description"])
-    assert "mark" not in answer.text
+    assert response.status_code in (400, 401)
+    assert response.json["error"] in CODES
+    assert response.json.keys() == {"error", "error_description", "error_uri"}
+    assert ERROR_CHARACTERS.fullmatch(response.json["error_description"])
+    assert "mark" not in response.text
 
 
 def test_R059_the_hint_of_development_keeps_to_the_allowed_characters(admin: Machine) -> None:
-    answer = admin.app.test_client().post(
+    response = admin.app.test_client().post(
         "/oauth/token", data='grant_type="\\%0a', content_type='text/"\\plain', auth=(admin.client_id, admin.secret)
     )
 
-    assert ERROR_CHARACTERS.fullmatch(answer.json["hint"])
+    assert ERROR_CHARACTERS.fullmatch(response.json["hint"])
 
 
 def test_R060_an_error_has_no_members_but_the_known_ones_and_its_uri_leads_to_its_page(admin: Machine) -> None:
-    refused = admin.ask(scope="x").json
+    refused = admin.request_token(scope="x").json
 
     assert refused.keys() == {"error", "error_description", "error_uri", "hint"}
     assert refused["error_uri"] == f"{ISSUER}/errors/invalid_scope"
@@ -453,10 +490,10 @@ def test_R060_an_error_has_no_members_but_the_known_ones_and_its_uri_leads_to_it
 
 
 @pytest.mark.parametrize("path", ["/", "/oauth", "/oauth/token/", "/static/x", "/.well-known/openid-configuration"])
-def test_R061_an_unknown_address_is_answered_in_json(app: Flask, path: str) -> None:
-    answer = app.test_client().get(path)
+def test_R061_an_unknown_address_is_a_404_in_json(app: Flask, path: str) -> None:
+    response = app.test_client().get(path)
 
-    assert (answer.status_code, answer.json["error"]) == (404, "not_found")
+    assert (response.status_code, response.json["error"]) == (404, "not_found")
 
 
 def test_R061_R062_a_failure_of_our_own_is_server_error_in_json(app: Flask) -> None:
@@ -464,12 +501,12 @@ def test_R061_R062_a_failure_of_our_own_is_server_error_in_json(app: Flask) -> N
         raise ZeroDivisionError("kts_this-must-not-be-seen")
 
     app.view_functions["jwks.jwks"] = fail
-    answer = app.test_client().get("/.well-known/jwks.json")
+    response = app.test_client().get("/.well-known/jwks.json")
 
-    assert (answer.status_code, answer.json["error"]) == (500, "server_error")
-    assert "kts_" not in answer.text
-    assert "Traceback" not in answer.text
-    assert "ZeroDivision" not in answer.json["error_description"]
+    assert (response.status_code, response.json["error"]) == (500, "server_error")
+    assert "kts_" not in response.text
+    assert "Traceback" not in response.text
+    assert "ZeroDivision" not in response.json["error_description"]
 
 
 def test_R061_R062_an_unprepared_database_is_503_and_the_log_names_the_command(
@@ -477,22 +514,22 @@ def test_R061_R062_an_unprepared_database_is_503_and_the_log_names_the_command(
 ) -> None:
     app = new_app(database_url=f"sqlite:///{tmp_path}/empty.db")
     with caplog.at_level(logging.ERROR):
-        answer = app.test_client().post(
+        response = app.test_client().post(
             "/oauth/token", data={"grant_type": "client_credentials"}, auth=("demo-admin", "kts_x")
         )
 
-    assert (answer.status_code, answer.json["error"]) == (503, "temporarily_unavailable")
-    assert int(answer.headers["Retry-After"]) > 0
-    assert "SELECT" not in answer.text
+    assert (response.status_code, response.json["error"]) == (503, "temporarily_unavailable")
+    assert int(response.headers["Retry-After"]) > 0
+    assert "SELECT" not in response.text
     assert "flask prepare" in caplog.text
 
 
 def test_R107_a_chunked_body_over_the_limit_is_refused(app: Flask) -> None:
-    answer = app.test_client().post(
+    response = app.test_client().post(
         "/oauth/token",
         input_stream=io.BytesIO(b"grant_type=client_credentials&x=" + b"x" * 20_000),
         content_type="application/x-www-form-urlencoded",
         environ_overrides={"wsgi.input_terminated": True},
     )
 
-    assert answer.status_code == 413
+    assert response.status_code == 413

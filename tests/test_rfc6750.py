@@ -28,26 +28,26 @@ GUARDED = [
 def test_R101_each_route_opens_for_its_scope_and_says_which_one_it_needs(
     admin: Machine, method: str, path: str, scope: str, body: dict[str, Any] | None
 ) -> None:
-    def answer_to(scope: str) -> Any:
+    def response_to(scope: str) -> Any:
         token = forging.with_our_key(admin.app, forging.claims(scope=scope))
         return admin.send(method, path, token, json=body)
 
-    assert answer_to(scope).status_code in (200, 201)
-    assert answer_to("read:all_data").status_code == (200 if method == "GET" else 403)
-    refused = answer_to("shipments:read " + scope.upper())
+    assert response_to(scope).status_code in (200, 201)
+    assert response_to("read:all_data").status_code == (200 if method == "GET" else 403)
+    refused = response_to("shipments:read " + scope.upper())
     assert refused.status_code == 403
     assert refused.headers["WWW-Authenticate"].endswith(f'scope="{scope}"')
 
 
 @pytest.mark.parametrize(("method", "path"), [route[:2] for route in GUARDED])
-def test_R100_each_route_without_a_token_answers_401_with_a_challenge(app: Flask, method: str, path: str) -> None:
-    answer = app.test_client().open(path, method=method)
+def test_R100_each_route_without_a_token_is_401_with_a_challenge(app: Flask, method: str, path: str) -> None:
+    response = app.test_client().open(path, method=method)
 
-    assert answer.status_code == 401
-    assert answer.headers.get_all("WWW-Authenticate") == [f'Bearer realm="keyturn", {WHERE}']
+    assert response.status_code == 401
+    assert response.headers.get_all("WWW-Authenticate") == [f'Bearer realm="keyturn", {WHERE}']
 
 
-def test_R100_each_parameter_of_a_challenge_stands_once(admin: Machine) -> None:
+def test_R100_each_parameter_of_a_challenge_is_there_once(admin: Machine) -> None:
     forbidden = admin.get("/inventory", admin.token(scope="read:logs")).headers["WWW-Authenticate"]
     invalid = admin.get("/inventory", "x").headers["WWW-Authenticate"]
 
@@ -59,27 +59,27 @@ def test_R100_each_parameter_of_a_challenge_stands_once(admin: Machine) -> None:
 
 @pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Bearer a b", "bearer  ", "Bearer a,Bearer b"])
 def test_R101_a_malformed_header_is_invalid_request(app: Flask, header: str) -> None:
-    answer = app.test_client().get("/inventory", headers={"Authorization": header})
+    response = app.test_client().get("/inventory", headers={"Authorization": header})
 
-    assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+    assert (response.status_code, response.json["error"]) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("header", ["", "Basic YTpi", "Digest x", "Bearerx", "token"])
 def test_R101_another_scheme_is_no_token(app: Flask, header: str) -> None:
-    answer = app.test_client().get("/inventory", headers={"Authorization": header})
+    response = app.test_client().get("/inventory", headers={"Authorization": header})
 
-    assert answer.status_code == 401
-    assert "error" not in answer.json
+    assert response.status_code == 401
+    assert "error" not in response.json
 
 
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=201", "limit=-1", "limit=x", "before=0", "before=x", f"before={2**63}", "event=%00"]
 )
 def test_a_bad_parameter_is_named(admin: Machine, query: str) -> None:
-    answer = admin.get(f"/admin/logs?{query}", admin.token())
+    response = admin.get(f"/admin/logs?{query}", admin.token())
 
-    assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
-    assert query.partition("=")[0] in answer.json["error_description"]
+    assert (response.status_code, response.json["error"]) == (400, "invalid_request")
+    assert query.partition("=")[0] in response.json["error_description"]
 
 
 @pytest.mark.parametrize(
@@ -100,14 +100,14 @@ def test_a_bad_parameter_is_named(admin: Machine, query: str) -> None:
 def test_a_bad_change_of_the_stock_changes_nothing(partner: Machine, path: str, body: object) -> None:
     before = partner.get("/inventory", partner.token()).json
 
-    answer = partner.send("PUT", path, partner.token(), data=json.dumps(body), content_type="application/json")
+    response = partner.send("PUT", path, partner.token(), data=json.dumps(body), content_type="application/json")
 
-    assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+    assert (response.status_code, response.json["error"]) == (400, "invalid_request")
     assert partner.get("/inventory", partner.token()).json == before
 
 
 def test_a_report_costs_a_bounded_part_of_one_thread(reporting: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each look at the clock is a second here: a report takes one, and is used again for ten."""
+    """Each reading of the clock is a second here: a report takes one, and is reused for ten."""
     moments = iter(range(1_000))
     monkeypatch.setattr(hourly_report, "monotonic", lambda: next(moments))
     token = reporting.token()
@@ -135,24 +135,24 @@ def test_a_report_that_takes_long_holds_no_other_thread_for_long(
 
 @pytest.mark.parametrize("message", ["", "x" * 1_001, 5, None, "a\x00b", "\ud800", "line\nline"])
 def test_a_bad_entry_is_not_added(admin: Machine, message: object) -> None:
-    answer = admin.send("POST", "/admin/logs", admin.token(), json={"message": message})
+    response = admin.send("POST", "/admin/logs", admin.token(), json={"message": message})
 
-    assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+    assert (response.status_code, response.json["error"]) == (400, "invalid_request")
     assert admin.events(event="entry_added") == []
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[" * 10_000, b"\xff", b"1" * 5_000, b"NaN"])
 def test_broken_json_is_refused(admin: Machine, body: bytes) -> None:
-    answer = admin.send("POST", "/admin/logs", admin.token(), data=body, content_type="application/json")
+    response = admin.send("POST", "/admin/logs", admin.token(), data=body, content_type="application/json")
 
-    assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+    assert (response.status_code, response.json["error"]) == (400, "invalid_request")
 
 
 def test_a_body_that_is_not_json_is_415(admin: Machine) -> None:
     assert admin.send("POST", "/admin/logs", admin.token(), data=b"message=x").status_code == 415
 
 
-def test_the_stock_keeps_what_was_put_and_is_bounded(partner: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stock_stores_what_was_put_and_is_bounded(partner: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     token = partner.token()
     first = partner.get("/inventory", token).json["items"]
     monkeypatch.setattr(stock, "MAX_ITEMS", len(first) + 2)

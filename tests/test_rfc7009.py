@@ -1,4 +1,4 @@
-"""Revocation (RFC 7009): a token that was given back is dead everywhere, and no other one is."""
+"""Revocation (RFC 7009): a revoked token is dead everywhere, and no other token is."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def test_R093_R095_R097_a_revoked_token_is_dead_on_every_worker_and_the_others_l
     for worker in (here, there):
         assert worker.get("/inventory", token).status_code == 200
 
-    answer = here.revoke(token)
+    response = here.revoke(token)
 
-    assert (answer.status_code, answer.json) == (200, {})
+    assert (response.status_code, response.json) == (200, {})
     for worker in (here, there):
         refused = worker.get("/inventory", token)
         assert (refused.status_code, refused.json["error"]) == (401, "invalid_token")
@@ -57,9 +57,9 @@ def test_R095_a_revoked_token_is_inactive(machine: Machine) -> None:
 def test_R093_another_clients_token_is_not_revoked(machine: Machine, admin: Machine) -> None:
     token = machine.token()
 
-    answer = admin.revoke(token)
+    response = admin.revoke(token)
 
-    assert (answer.status_code, answer.json["error"]) == (400, "unauthorized_client")
+    assert (response.status_code, response.json["error"]) == (400, "unauthorized_client")
     assert machine.get("/inventory", token).status_code == 200
 
 
@@ -93,7 +93,7 @@ def test_R096_a_hint_changes_nothing(machine: Machine, hint: str) -> None:
     assert machine.get("/inventory", token).status_code == 401
 
 
-def test_a_jwt_that_was_revoked_is_kept_once_and_until_it_expires(partner: Machine) -> None:
+def test_a_jwt_that_was_revoked_is_stored_once_and_until_it_expires(partner: Machine) -> None:
     with time_machine.travel(now(), tick=False):
         token = partner.token()
         for _ in range(3):
@@ -114,7 +114,7 @@ def test_R108_a_revocation_is_recorded_with_its_jti_and_without_the_token(machin
     assert token not in str(event)
 
 
-def test_refused_revocations_and_questions_are_recorded_as_such(machine: Machine, admin: Machine) -> None:
+def test_refused_revocations_and_introspections_are_recorded_as_such(machine: Machine, admin: Machine) -> None:
     admin.revoke(machine.token())
     admin.introspect("x")
 
@@ -133,7 +133,9 @@ def test_the_operator_revokes_all_tokens_of_a_client_and_nobody_elses(
         operator.run("tokens", "revoke", "--client", machine.client_id)
 
         assert [machine.get("/inventory", token).status_code for token in tokens] == [401] * 4
-        assert machine.get("/inventory", machine.token()).status_code == 200  # issued in the same second, but after it
+        assert (
+            machine.get("/inventory", machine.token()).status_code == 200
+        )  # issued in the same second, but after the revocation
         assert admin.get("/inventory", foreign).status_code == 200
         clock.shift(1)
         assert machine.get("/inventory", tokens[0]).status_code == 401
@@ -168,7 +170,7 @@ def test_a_token_that_was_being_issued_while_its_client_was_disabled_is_dead_whe
 ) -> None:
     with time_machine.travel(now(), tick=False) as clock:
         clock.shift(2)
-        late = machine.token()  # its client was looked up before the next line, and its moment is after it
+        late = machine.token()  # its client was looked up before the next line, but its time is after it
         clock.shift(-2)
         operator.run("clients", "disable", machine.client_id)
         clock.shift(2)
@@ -184,7 +186,7 @@ def test_a_second_revocation_by_a_slower_clock_revives_nothing(operator: Operato
         clock.shift(30)
         token = machine.token()
         operator.run("tokens", "revoke", "--client", machine.client_id)
-        clock.shift(-30)  # another machine, or the clock was put right
+        clock.shift(-30)  # another machine, or the clock was corrected
         operator.run("tokens", "revoke", "--client", machine.client_id)
         operator.run("clients", "disable", machine.client_id)
         operator.run("clients", "enable", machine.client_id)
@@ -201,7 +203,7 @@ def test_R095_a_token_is_revoked_also_where_another_clock_says_that_it_does_not_
         token = forging.with_our_key(
             partner.app, forging.claims(sub="demo-partner", client_id="demo-partner", scope="inventory:read")
         )
-        clock.shift(-90 if seconds > 0 else 3_600 + 30)  # a machine that is behind, or one that is ahead
+        clock.shift(-90 if seconds > 0 else 3_600 + 30)  # a machine whose clock is behind, or ahead
         assert partner.get("/inventory", token).status_code == 401
         assert partner.revoke(token).status_code == 200
         clock.shift(90 if seconds > 0 else -3_600 - 30)
@@ -210,11 +212,11 @@ def test_R095_a_token_is_revoked_also_where_another_clock_says_that_it_does_not_
 
 
 def test_R095_why_a_revocation_did_nothing_is_in_the_trail(admin: Machine) -> None:
-    answer = admin.revoke("garbage")
+    response = admin.revoke("garbage")
 
-    (event,) = Operator(admin.app).run("explain", answer.headers["X-Request-Id"])["events"]
+    (event,) = Operator(admin.app).run("explain", response.headers["X-Request-Id"])["events"]
     assert event["event"] == "token_inactive"
-    assert event["reason"] == "inactive: the token is no JWT, or a part of one"
+    assert event["reason"] == "inactive: the token is not a JWT, or is incomplete"
 
 
 @pytest.mark.parametrize("command", [["tokens", "revoke", "--client"], ["clients", "disable"]])
@@ -242,9 +244,9 @@ def test_a_token_that_is_issued_between_the_order_and_its_commit_is_dead(
     with time_machine.travel(now(), tick=False) as clock, app.app_context():
 
         def issue(session: Session) -> None:
-            if session.dirty:  # the order, in its own transaction, is about to be committed
+            if session.dirty:  # the revocation, in its own transaction, is about to be committed
                 session.flush()
-                clock.shift(5)  # a standby that lags keeps the commit waiting
+                clock.shift(5)  # a lagging standby delays the commit
                 issued.append(machine.token())
 
         event.listen(db.session, "before_commit", issue)
@@ -328,7 +330,7 @@ def test_R069_attack_a_generation_that_is_no_whole_number(app: Flask, partner: M
 
 
 def test_what_the_previous_release_revoked_by_the_clock_is_revoked(app: Flask, machine: Machine) -> None:
-    """A server or a command of the previous release, beside this one or after it was rolled back."""
+    """By a server or a command of the previous release, beside this one or after a rollback."""
     with time_machine.travel(now(), tick=False) as clock:
         Operator(app).run("tokens", "revoke", "--client", machine.client_id)
         clock.shift(10)

@@ -1,4 +1,4 @@
-"""Introspection (RFC 7662): who may ask, about which tokens, and what an inactive one is told apart by: nothing."""
+"""Introspection (RFC 7662): who may introspect which tokens; inactive tokens cannot be told apart."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shipments_token(request: pytest.FixtureRequest, app: Flask) -> str:
     return demo(app, request.param).token(scope="shipments:read")
 
 
-def test_R086_only_a_resource_server_may_ask(admin: Machine, api: Machine, shipments_token: str) -> None:
+def test_R086_only_a_resource_server_may_introspect(admin: Machine, api: Machine, shipments_token: str) -> None:
     refused = admin.introspect(shipments_token)
 
     assert (refused.status_code, refused.json["error"]) == (403, "unauthorized_client")
@@ -53,22 +53,22 @@ def test_R088_R089_each_resource_server_sees_its_own_tokens_only(
     assert api.introspect(sample_token).json == samples.introspect(shipments_token).json == INACTIVE
 
 
-def test_R088_nothing_more_is_said_of_a_token_that_is_not_active(api: Machine, admin: Machine) -> None:
-    answers = [api.introspect(token) for token in ("garbage", admin.token(), "kta_unknown")]
+def test_R088_inactive_tokens_get_one_response_and_nothing_more(api: Machine, admin: Machine) -> None:
+    responses = [api.introspect(token) for token in ("garbage", admin.token(), "kta_unknown")]
 
-    assert {answer.data for answer in answers} == {b'{"active": false}'}
-    assert {answer.headers["Cache-Control"] for answer in answers} == {"no-store"}
+    assert {response.data for response in responses} == {b'{"active": false}'}
+    assert {response.headers["Cache-Control"] for response in responses} == {"no-store"}
 
 
 def test_the_reason_why_a_token_is_inactive_is_in_the_trail(api: Machine, admin: Machine) -> None:
     api.introspect(admin.token())
-    answer = api.introspect("kta_unknown")
+    response = api.introspect("kta_unknown")
 
     unknown, foreign = admin.events(event="token_inactive")
-    assert foreign["reason"] == "inactive: the token is meant for another API than the one that asks"
+    assert foreign["reason"] == "inactive: the token is meant for another API, not the one that introspects it"
     assert "unknown" in unknown["reason"]
     assert unknown["client_id"] == "demo-shipments"
-    assert unknown["request_id"] == answer.headers["X-Request-Id"]
+    assert unknown["request_id"] == response.headers["X-Request-Id"]
 
 
 @pytest.mark.parametrize("hint", ["access_token", "refresh_token", "nonsense", ""])
@@ -79,13 +79,13 @@ def test_R091_a_hint_changes_nothing(api: Machine, shipments_token: str, hint: s
 
 @pytest.mark.parametrize("form", [{"token": ""}, {"token_type_hint": "access_token"}])
 def test_R087_a_missing_token_is_invalid_request(api: Machine, form: dict[str, str]) -> None:
-    answer = api.post("/oauth/introspect", **form)
+    response = api.post("/oauth/introspect", **form)
 
-    assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
-    assert "token" in answer.json["error_description"]
+    assert (response.status_code, response.json["error"]) == (400, "invalid_request")
+    assert "token" in response.json["error_description"]
 
 
-def test_R087_only_a_form_by_post_is_answered(app: Flask, api: Machine) -> None:
+def test_R087_only_a_form_by_post_is_accepted(app: Flask, api: Machine) -> None:
     auth = (api.client_id, api.secret)
 
     assert app.test_client().get("/oauth/introspect?token=x", auth=auth).status_code == 405
@@ -97,11 +97,13 @@ def test_R002_production_refuses_plain_http_here_as_well(new_app: Callable[..., 
     app = new_app(env="production", issuer="https://auth.example.com", trusted_proxies=1)
 
     for path in ("/oauth/introspect", "/oauth/revoke"):
-        answer = app.test_client().post(path, data={"token": "x"})
-        assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+        response = app.test_client().post(path, data={"token": "x"})
+        assert (response.status_code, response.json["error"]) == (400, "invalid_request")
 
 
-def test_a_disabled_resource_server_may_ask_no_more(operator: Operator, api: Machine, shipments_token: str) -> None:
+def test_a_disabled_resource_server_may_no_longer_introspect(
+    operator: Operator, api: Machine, shipments_token: str
+) -> None:
     operator.run("clients", "disable", "demo-shipments")
 
     assert api.introspect(shipments_token).status_code == 401
@@ -110,15 +112,15 @@ def test_a_disabled_resource_server_may_ask_no_more(operator: Operator, api: Mac
 def test_a_resource_server_gets_no_token_unless_it_is_registered_with_a_scope(operator: Operator, api: Machine) -> None:
     both = operator.register("billing-api", "--resource-server", SHIPMENTS, "--scope", "read:logs")
 
-    assert api.ask().json["error"] == "unauthorized_client"
-    assert both.ask().status_code == 200
+    assert api.request_token().json["error"] == "unauthorized_client"
+    assert both.request_token().status_code == 200
     assert both.introspect("garbage").json == INACTIVE
 
 
 def test_a_resource_server_of_no_declared_audience_is_refused(operator: Operator) -> None:
-    said = operator.is_refused("clients", "create", "billing-api", "--resource-server", SHIPMENTS + "/")
+    output = operator.is_refused("clients", "create", "billing-api", "--resource-server", SHIPMENTS + "/")
 
-    assert SHIPMENTS in said
+    assert SHIPMENTS in output
 
 
 @pytest.mark.parametrize("name", ["demo-partner", "demo-opaque"])

@@ -1,4 +1,4 @@
-"""The server's metadata (RFC 8414): what it says is what it does."""
+"""The server's metadata (RFC 8414): the server does what its metadata says."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ WELL_KNOWN = "/.well-known/oauth-authorization-server"
 
 
 def test_R078_R079_the_metadata_is_where_the_rfc_puts_it_and_the_issuer_is_ours(app: Flask) -> None:
-    answer = app.test_client().get(WELL_KNOWN, headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example"})
+    response = app.test_client().get(WELL_KNOWN, headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example"})
 
-    assert (answer.status_code, answer.mimetype) == (200, "application/json")
-    assert answer.json["issuer"] == ISSUER
-    assert "evil" not in answer.text
+    assert (response.status_code, response.mimetype) == (200, "application/json")
+    assert response.json["issuer"] == ISSUER
+    assert "evil" not in response.text
 
 
-def test_R078_R083_with_a_path_in_the_issuer_everything_lies_where_the_metadata_says(
+def test_R078_R083_with_a_path_in_the_issuer_everything_is_where_the_metadata_says(
     new_app: Callable[..., Flask],
 ) -> None:
     app = new_app(issuer="http://127.0.0.1:8000/auth/eu")
@@ -63,16 +63,16 @@ def test_R082_R083_R084_what_the_metadata_lists_works(admin: Machine) -> None:
     form = {"grant_type": metadata["grant_types_supported"][0]}
     in_form = form | {"client_id": admin.client_id, "client_secret": admin.secret}
 
-    answers = {
+    responses = {
         "client_secret_basic": admin.app.test_client().post(path, data=form, auth=(admin.client_id, admin.secret)),
         "client_secret_post": admin.app.test_client().post(path, data=in_form),
     }
 
-    assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(
+    assert {name: response.status_code for name, response in responses.items()} == dict.fromkeys(
         metadata["token_endpoint_auth_methods_supported"], 200
     )
     assert admin.app.test_client().get(urlsplit(metadata["jwks_uri"]).path).status_code == 200
-    assert set(answers["client_secret_basic"].json["scope"].split()) <= set(metadata["scopes_supported"])
+    assert set(responses["client_secret_basic"].json["scope"].split()) <= set(metadata["scopes_supported"])
 
 
 @pytest.mark.parametrize("name", ["token", "introspection", "revocation"])
@@ -83,27 +83,27 @@ def test_R082_each_method_that_is_listed_works_at_each_endpoint(app: Flask, name
     form = {"grant_type": "client_credentials", "token": "x"}
     in_form = {"client_id": machine.client_id, "client_secret": machine.secret}
 
-    answer = app.test_client().post(
+    response = app.test_client().post(
         urlsplit(metadata[f"{name}_endpoint"]).path,
         data=form | in_form if method == "client_secret_post" else form,
         auth=None if method == "client_secret_post" else (machine.client_id, machine.secret),
     )
 
     assert method in metadata[f"{name}_endpoint_auth_methods_supported"]
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize("issuer", [ISSUER, "http://127.0.0.1:8000/auth/eu"])
-def test_R083_every_address_that_is_listed_answers(new_app: Callable[..., Flask], issuer: str) -> None:
+def test_R083_every_address_that_is_listed_responds(new_app: Callable[..., Flask], issuer: str) -> None:
     app = new_app(issuer=issuer)
     metadata = app.test_client().get(WELL_KNOWN + urlsplit(issuer).path).json
 
     addresses = {name: urlsplit(value).path for name, value in metadata.items() if str(value).startswith("http")}
     del addresses["issuer"]
 
-    answers = {name: app.test_client().get(path).status_code for name, path in addresses.items()}
-    assert {name: status for name, status in answers.items() if status not in (200, 405)} == {}
-    assert sorted(answers) == [
+    statuses = {name: app.test_client().get(path).status_code for name, path in addresses.items()}
+    assert {name: status for name, status in statuses.items() if status not in (200, 405)} == {}
+    assert sorted(statuses) == [
         *("introspection_endpoint", "jwks_uri", "revocation_endpoint", "service_documentation", "token_endpoint"),
     ]
 

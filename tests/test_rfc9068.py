@@ -1,4 +1,4 @@
-"""Access tokens (RFC 9068): what is in them, and which ones the guard refuses."""
+"""Access tokens (RFC 9068): their claims, and which tokens the guard refuses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.forging import LEFT_OUT
 
 
 def decoded(app: Flask, token: str) -> jwt.Token:
-    """The token as another service reads it: with the keys of the JWKS."""
+    """The token as another service reads it, with the keys of the JWKS."""
     keys = KeySet.import_key_set(app.test_client().get("/.well-known/jwks.json").json)
     return jwt.decode(token, keys)
 
@@ -40,9 +40,9 @@ def test_R052_R063_R064_R065_R066_R067_R068_a_token_has_the_claims_of_the_profil
     machine = Operator(app).register("billing", "--scope", "read:logs write:logs", "--lifetime", "60")
     with time_machine.travel(now(), tick=False):
         moment = now()
-        answer = machine.ask().json
+        response = machine.request_token().json
 
-    token = decoded(app, answer["access_token"])
+    token = decoded(app, response["access_token"])
 
     jti = token.claims.pop("jti")
     assert token.header == {"typ": "at+jwt", "alg": alg, "kid": token.header["kid"]}
@@ -57,8 +57,8 @@ def test_R052_R063_R064_R065_R066_R067_R068_a_token_has_the_claims_of_the_profil
     }
     assert isinstance(jti, str)
     assert len(jti) >= 22
-    assert answer["expires_in"] == 60
-    assert machine.get("/admin/logs", answer["access_token"]).status_code == 200
+    assert response["expires_in"] == 60
+    assert machine.get("/admin/logs", response["access_token"]).status_code == 200
 
 
 def test_R047_R049_the_audience_follows_from_the_scope(partner: Machine) -> None:
@@ -122,12 +122,12 @@ def test_R069_a_token_of_ours_with_absurd_claims_is_refused(admin: Machine, name
     }
     token = forging.with_our_key(admin.app, forging.claims(**changes))
 
-    answer = admin.get("/admin/logs", token)
+    response = admin.get("/admin/logs", token)
 
-    assert (answer.status_code, answer.json["error"]) == (401, "invalid_token")
+    assert (response.status_code, response.json["error"]) == (401, "invalid_token")
 
 
-def test_R069_the_same_token_without_changes_is_let_in(admin: Machine) -> None:
+def test_R069_the_same_token_without_changes_is_accepted(admin: Machine) -> None:
     for audience in (ISSUER, [ISSUER], ["https://other.example", ISSUER]):
         token = forging.with_our_key(admin.app, forging.claims(aud=audience))
 
@@ -141,7 +141,7 @@ def test_R069_a_token_with_another_typ_or_none_is_refused(admin: Machine, typ: o
     assert admin.get("/admin/logs", forging.with_header(admin.app, header)).status_code == 401
 
 
-def test_R063_the_long_form_of_typ_is_let_in(admin: Machine) -> None:
+def test_R063_the_long_form_of_typ_is_accepted(admin: Machine) -> None:
     for typ in ("application/at+jwt", "AT+JWT"):
         assert admin.get("/admin/logs", forging.with_our_key(admin.app, forging.claims(), typ=typ)).status_code == 200
 
@@ -212,9 +212,9 @@ def test_R067_only_spaces_separate_scopes(admin: Machine) -> None:
     ],
 )
 def test_R069_garbage_is_refused(admin: Machine, token: str) -> None:
-    answer = admin.get("/admin/logs", token)
+    response = admin.get("/admin/logs", token)
 
-    assert (answer.status_code, answer.json["error"]) == (401, "invalid_token")
+    assert (response.status_code, response.json["error"]) == (401, "invalid_token")
 
 
 @pytest.mark.parametrize("payload", [b"5", b"null", b"[]", b'"x"', b"{", b"\xff", b"[" * 100_000, b'{"exp": 1e999}'])
@@ -257,9 +257,9 @@ def test_R070_the_kid_names_exactly_one_published_key(admin: Machine) -> None:
 
 
 def test_R103_a_token_for_another_api_opens_nothing_here(partner: Machine) -> None:
-    answer = partner.get("/inventory", partner.token(scope="shipments:read"))
+    response = partner.get("/inventory", partner.token(scope="shipments:read"))
 
-    assert (answer.status_code, answer.json["error"]) == (401, "invalid_token")
+    assert (response.status_code, response.json["error"]) == (401, "invalid_token")
 
 
 def test_two_apps_in_one_process_keep_their_own_issuer_and_audience(new_app: Callable[..., Flask]) -> None:
@@ -278,7 +278,7 @@ def test_R028_a_deleted_client_gets_no_token(operator: Operator) -> None:
 
     operator.run("clients", "delete", "billing")
 
-    assert machine.ask().status_code == 401
+    assert machine.request_token().status_code == 401
     with operator.app.app_context():
         assert registry.find_client(machine.client_id) is None
 
@@ -290,7 +290,7 @@ def test_no_live_token_stays_in_memory_and_the_oldest_is_forgotten_first(
     tokens = [admin.token() for _ in range(5)]
     for token in tokens:
         assert admin.get("/inventory", token).status_code == 200
-    remembered = admin.app.extensions["verified_jwts"]
+    remembered = jwt_check.current_verified_jwts.of(admin.app)
 
     assert list(remembered._tokens) == [hashlib.sha256(token.encode()).digest() for token in tokens[2:]]
     for token in tokens:
@@ -314,11 +314,11 @@ def test_what_a_request_does_to_the_claims_of_a_token_reaches_no_other_request(a
 
 @pytest.mark.parametrize("token_format", ["jwt", "opaque"])
 def test_a_claim_of_a_client_never_replaces_one_of_the_server(operator: Operator, token_format: str) -> None:
-    """The rules of registration refuse such a claim: this is a row that was written past them."""
+    """Registration refuses such a claim: this row was written without it."""
     machine = operator.register("billing", "--scope", "read:logs", "--format", token_format)
-    said = dict.fromkeys(("iss", "aud", "sub", "client_id", "iat", "exp", "jti", "scope", "gen"), "mine")
+    reserved = dict.fromkeys(("iss", "aud", "sub", "client_id", "iat", "exp", "jti", "scope", "gen"), "mine")
     with machine.app.app_context(), transaction():
-        registry.get_client("billing").claims = said | {"org_id": "acme"}
+        registry.get_client("billing").claims = reserved | {"org_id": "acme"}
     token = machine.token()
 
     with machine.app.test_request_context():

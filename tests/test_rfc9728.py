@@ -1,4 +1,4 @@
-"""The sample API's own metadata (RFC 9728), and how a client that knows only the API finds it."""
+"""The sample API's own metadata (RFC 9728), and how a client finds it from the API alone."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ WELL_KNOWN = "/.well-known/oauth-protected-resource"
 
 
 def test_R085_the_api_says_where_its_tokens_come_from(app: Flask) -> None:
-    answer = app.test_client().get(WELL_KNOWN, headers={"Host": "evil.example"})
+    response = app.test_client().get(WELL_KNOWN, headers={"Host": "evil.example"})
 
-    assert (answer.status_code, answer.mimetype) == (200, "application/json")
-    assert answer.json == {
+    assert (response.status_code, response.mimetype) == (200, "application/json")
+    assert response.json == {
         "resource": ISSUER,
         "authorization_servers": [ISSUER],
         "scopes_supported": [
@@ -26,7 +26,7 @@ def test_R085_the_api_says_where_its_tokens_come_from(app: Flask) -> None:
         ],
         "bearer_methods_supported": ["header"],
     }
-    assert "max-age" in answer.headers["Cache-Control"]
+    assert "max-age" in response.headers["Cache-Control"]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_R085_an_audience_that_is_no_address_has_no_metadata(new_app: Callable[.
 
 
 def test_R085_a_403_does_not_send_the_client_elsewhere(app: Flask) -> None:
-    answer = demo(app, "demo-reporting").get("/inventory", demo(app, "demo-reporting").token())
+    response = demo(app, "demo-reporting").get("/inventory", demo(app, "demo-reporting").token())
 
-    assert answer.status_code == 403
-    assert "resource_metadata" not in answer.headers["WWW-Authenticate"]
+    assert response.status_code == 403
+    assert "resource_metadata" not in response.headers["WWW-Authenticate"]

@@ -1,4 +1,4 @@
-"""KEYTURN_SAMPLE_API: switched off, nothing of the sample API is there, and everything else works."""
+"""KEYTURN_SAMPLE_API: when it is off, the sample API does not exist, and everything else works."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_switched_off_its_routes_are_404_with_and_without_a_token(
     without = off.test_client().open(path, method=method)
 
     assert app.test_client().open(path, method=method).status_code in (200, 401)
-    for answer in (with_token, without):
-        assert (answer.status_code, answer.json["error"]) == (404, "not_found")
+    for response in (with_token, without):
+        assert (response.status_code, response.json["error"]) == (404, "not_found")
 
 
 def test_switched_off_the_description_has_exactly_the_routes_that_are_there(off: Flask) -> None:
@@ -69,13 +69,13 @@ def test_switched_off_tokens_are_issued_introspected_and_revoked(off: Flask) -> 
 
 def test_switched_off_what_is_printed_at_start_names_no_route_of_it(off: Flask, app: Flask) -> None:
     with off.app_context():
-        said = welcome(current_settings())
+        output = welcome(current_settings())
     with app.app_context():
         usual = welcome(current_settings())
 
-    assert "demo-admin" in said
-    assert "/oauth/token" in said
-    assert "/admin/logs" not in said
+    assert "demo-admin" in output
+    assert "/oauth/token" in output
+    assert "/admin/logs" not in output
     assert "/admin/logs" in usual
 
 

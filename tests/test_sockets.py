@@ -1,4 +1,4 @@
-"""What only a socket can say, to gunicorn with two workers: broken, slow, oversized and pipelined requests."""
+"""What only a socket can send, to gunicorn with two workers: broken, slow, oversized and pipelined requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.conftest import LiveServer, answers, wait_for
+from tests.conftest import LiveServer, responds, wait_for
 from tests.support.calling import token
 from tests.support.hostile_clients import (
     FORM,
@@ -70,7 +70,7 @@ def test_R107_a_broken_request_is_refused_and_the_server_goes_on(server: LiveSer
     received = exchange(server, sent.encode("latin-1"), half_close=True)
 
     assert all(400 <= status < 500 or status == 505 for status in statuses(received)), received
-    assert answers(server.url)
+    assert responds(server.url)
 
 
 @pytest.mark.parametrize("path", ["/oauth/token", "/admin/logs"])
@@ -85,7 +85,7 @@ def test_R107_a_body_that_is_cut_off_is_refused_whole(server: LiveServer, path: 
 
 
 GET = "GET /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\n"
-# What a client sends and then does not go on with, and how many of them do so.
+# What a client sends before it stalls, and how many clients do so.
 CROWDS = [
     pytest.param("", 400, id="nothing"),
     pytest.param("G", 200, id="one-byte"),
@@ -107,7 +107,7 @@ def test_R107_a_client_gets_its_token_while_others_send_a_part_and_wait(
 
         tokens = [token(server) for _ in range(4)]
 
-        # The order is what counts: the tokens came before the server gave any of these up.
+        # The order counts: the tokens came before the server gave up any of these.
         assert [is_open(connection) for connection in waiting] == [True] * size
     assert all(tokens)
 
@@ -124,12 +124,12 @@ def test_R107_a_client_gets_its_token_while_others_do_not_hang_up(server: LiveSe
     with crowd(server, sent.encode(), 100) as silent:
         tokens = [token(server) for _ in range(4)]
 
-        # Each has its response and the server's end of the connection, and keeps its own end open.
+        # Each has its response, and the server has closed its end; the client's own end is open.
         assert all(everything(connection).startswith(b"HTTP/1.1 ") for connection in silent)
     assert all(tokens)
 
 
-def test_R107_a_client_gets_its_token_while_kept_connections_all_ask_to_close(server: LiveServer) -> None:
+def test_R107_a_client_gets_its_token_while_persistent_connections_all_close_at_once(server: LiveServer) -> None:
     with crowd(server, f"{GET}\r\n".encode(), 200) as silent:
         for connection in silent:
             assert read_response(connection)
@@ -144,11 +144,11 @@ def test_a_connection_more_than_a_worker_has_room_for_takes_the_place_of_an_idle
     prepared: Callable[[str], str], tmp_path: Path, live_servers: Callable[..., LiveServer]
 ) -> None:
     few = live_servers(prepared("sqlite"), tmp_path, GUNICORN_CMD_ARGS="--worker-connections 20", WEB_CONCURRENCY="1")
-    with crowd(few, b"G", 30) as partial, crowd(few, f"{GET}\r\n".encode(), 30) as kept:
+    with crowd(few, b"G", 30) as partial, crowd(few, f"{GET}\r\n".encode(), 30) as idle:
         assert token(few)
 
         assert not is_open(partial[0])
-        assert len(kept) == 30
+        assert len(idle) == 30
     assert few.stop() == 0
 
 
@@ -174,7 +174,7 @@ def test_a_worker_that_may_open_no_more_files_closes_an_idle_connection_and_goes
 ) -> None:
     server = live_servers(prepared("sqlite"), tmp_path, WEB_CONCURRENCY="1")
     (worker,) = psutil.Process(server.process.pid).children()
-    assert token(server)  # what it needs for the database is open
+    assert token(server)  # the files that it needs for the database are open
     most = worker.num_fds() + 20
     resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (most, most))
 
@@ -187,7 +187,7 @@ def test_a_worker_that_may_open_no_more_files_closes_an_idle_connection_and_goes
 
 
 def test_a_client_gets_its_token_while_others_do_not_read_their_responses(server: LiveServer) -> None:
-    many = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 1_200  # much more than the buffers of a socket
+    many = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 1_200  # much more than a socket buffers
     with crowd(server, many, 24, receive_buffer=4_096) as deaf:
         workers = psutil.Process(server.process.pid).children()
         wait_for(lambda: sum(each.cpu_percent(interval=0.2) for each in workers) < 10)  # all buffers are full
@@ -225,7 +225,7 @@ def established(server: LiveServer) -> list[Any]:
 def test_a_client_that_reads_slowly_gets_all_responses_in_their_order(server: LiveServer) -> None:
     with connect(server) as slow:
         slow.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 600)
-        time.sleep(1)  # so that the buffers are full before it begins to read
+        time.sleep(1)  # so that the buffers are full before reading begins
         slow.sendall(b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 
         assert statuses(everything(slow)) == [200] * 600 + [404]
@@ -258,7 +258,7 @@ def test_a_client_that_waits_for_permission_to_send_its_body_gets_it_once(server
 
 
 def assert_connection_is_as_announced(connection: socket.socket, response: Response | None) -> None:
-    """Whether the next request is served, or the response said that it would not be (RFC 9112, section 9.6)."""
+    """The next request is served, unless the response said that it would not be (RFC 9112, section 9.6)."""
     if response is None or response.announces_the_end:
         assert connection.recv(1) == b""
         return
@@ -388,14 +388,14 @@ def test_R107_clients_that_stall_or_trickle_are_cut_off(server: LiveServer) -> N
         assert statuses(everything(stalled)) == statuses(everything(in_body)) == [400]
 
 
-def test_R107_pipelined_requests_are_answered_in_their_order_or_not_at_all(server: LiveServer) -> None:
+def test_R107_pipelined_requests_get_responses_in_their_order_or_none(server: LiveServer) -> None:
     keys = "GET /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\n\r\n"
     token = f"{START}Content-Length: 12\r\n\r\ngrant_type=x"
     last = "GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
     received = exchange(server, (keys + token + keys + last).encode())
 
-    # After an answer the server may close the connection (RFC 9112, section 9.3.2): the client asks again.
+    # After a response the server may close the connection (RFC 9112, section 9.3.2); the client requests again.
     found = statuses(received)
     assert found
     assert found == [200, 400, 200, 404][: len(found)]

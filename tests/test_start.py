@@ -1,4 +1,4 @@
-"""`make run` as a newcomer meets it: what is missing, what was moved, what another project has left behind."""
+"""`make run` on a newcomer's machine: what is missing, what was moved, what another project left behind."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from pathlib import Path
 import pytest
 
 import config
-from tests.conftest import ROOT, SECRET_KEY, answers, curl, free_port, missing, wait_for
+from tests.conftest import ROOT, SECRET_KEY, curl, free_port, missing, responds, wait_for
 from tests.test_house import published
 
-# As it was exported for a project that is no Keyturn.
+# As exported for another project.
 ANOTHER_PROJECT = {"FLASK_APP": "microblog.py", "FLASK_DEBUG": "1", "FLASK_RUN_PORT": "x", "WEB_CONCURRENCY": ""}
 
 
 def copied(folder: Path) -> Path:
-    """What a clone or an archive has, without .git and without an environment."""
+    """A copy of what a clone or an archive has, without .git and without an environment."""
     for name in published():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
@@ -54,26 +54,26 @@ def outside() -> dict[str, str]:
 
 @contextmanager
 def made_run(project: Path, log: Path, **environment: str) -> Iterator[str]:
-    """`make run` until it answers, and then Ctrl-C.
+    """`make run` until it responds, and then Ctrl-C.
 
     Yields:
-        What it has printed.
+        What it printed.
     """
     known = outside() | {"PORT": str(free_port()), "KEYTURN_SECRET_KEYS": SECRET_KEY, **environment}
     with log.open("wb") as output:
-        # The environment is as new as it needs to be: nothing is installed.
+        # The environment is up to date: nothing is installed.
         command = ["make", "--old-file=.venv/ready", "run"]
         process = subprocess.Popen(
             command, cwd=project, env=known, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        wait_for(lambda: process.poll() is not None or answers(f"http://127.0.0.1:{known['PORT']}"), seconds=120)
+        wait_for(lambda: process.poll() is not None or responds(f"http://127.0.0.1:{known['PORT']}"), seconds=120)
         assert process.poll() is None, log.read_text(encoding="utf-8")
         yield log.read_text(encoding="utf-8")
         os.killpg(process.pid, signal.SIGINT)
         process.wait(timeout=30)
         assert "Traceback" not in log.read_text(encoding="utf-8")
-        assert not answers(f"http://127.0.0.1:{known['PORT']}")
+        assert not responds(f"http://127.0.0.1:{known['PORT']}")
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -121,9 +121,9 @@ def test_a_port_in_use_is_one_sentence(project: Path, tmp_path: Path) -> None:
 
         refused = make(project, "--old-file=.venv/ready", "run", PORT=str(port), KEYTURN_DATABASE_URL=url)
 
-    said = refused.stderr.splitlines()
+    output = refused.stderr.splitlines()
     assert refused.returncode == 2
-    assert f"Port {port} is in use. Stop what listens there, or choose another port: PORT=8123 make run" in said
+    assert f"Port {port} is in use. Stop the program that uses it, or choose another port: PORT=8123 make run" in output
     assert "gunicorn" not in refused.stdout + refused.stderr
 
 
@@ -162,7 +162,7 @@ def test_a_python_that_cannot_make_environments_is_named_before_it_fails(tmp_pat
 def test_no_python_at_all_is_one_sentence(tmp_path: Path) -> None:
     refused = make(copied(tmp_path / "project"), "run", "PYTHON=python9")
 
-    assert "There is no python9 here: install Python 3.11 or newer." in refused.stderr
+    assert "python9 was not found: install Python 3.11 or newer." in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_new_clone_installs_only_what_a_server_needs_and_survives_a_move(tmp_p
 
 
 def make_ready(folder: Path) -> list[str]:
-    """Install as `make run` does; returns the names of the packages."""
+    """Install as `make run` does; return the names of the packages."""
     command = ["make", ".venv/ready", f"PYTHON={sys.executable}"]
     done = subprocess.run(command, cwd=folder, env=outside(), capture_output=True, text=True, check=False)
     if "Is there a network?" in done.stderr:

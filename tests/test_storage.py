@@ -1,9 +1,11 @@
-"""What is kept, and how: files that only their owner reads, statements of the driver's own, a name that is taken."""
+"""What is stored, and how: files that only their owner can read, the driver's own statements, names that are taken."""
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import sqlite3
 import stat
 import threading
 from collections.abc import Callable
@@ -16,11 +18,13 @@ from sqlalchemy import JSON, bindparam, cast, column, insert, select, text
 from sqlalchemy import Enum as SqlEnum
 from sqlalchemy.exc import IntegrityError
 
-from app.clients import registry
+from app.audit import trail
+from app.clients import registration, registry
 from app.clients.client_row import ClientRow
 from app.clients.registration_rules import RegistrationError
 from app.clients.secret import ClientSecret
 from app.storage.database import db, transaction
+from app.storage.failures import meaning
 from app.storage.fast_statement import Statement, current_connections
 from app.storage.postgresql import BoundedConnection
 from app.storage.waiting import SPARE_THREADS, THREADS, on_the_network, serve_with, writers
@@ -45,7 +49,7 @@ def test_sqlite_s_files_and_their_folder_are_their_owner_s_alone_whatever_the_um
 
     prepared = app.test_cli_runner().invoke(args=["prepare"])
     with app.app_context():
-        db.session.execute(select(ClientRow)).all()  # while a connection is open, its -wal and -shm are there
+        db.session.execute(select(ClientRow)).all()  # while a connection is open, its -wal and -shm files exist
         found = modes(tmp_path)
         db.session.remove()
     close(app)
@@ -53,6 +57,15 @@ def test_sqlite_s_files_and_their_folder_are_their_owner_s_alone_whatever_the_um
     assert prepared.exit_code == 0, prepared.output
     files = ("keyturn.db", "keyturn.db-wal", "keyturn.db-shm", "keyturn.db.lock")
     assert found == {"instance": 0o700} | dict.fromkeys(files, 0o600)
+
+
+def test_a_file_that_may_not_be_written_is_named_with_what_to_check() -> None:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("PRAGMA query_only = 1")
+        with pytest.raises(sqlite3.OperationalError) as failed:
+            connection.execute("CREATE TABLE t (x)")
+
+    assert meaning(failed.value).endswith("check the owner and mode of the file and its folder.")
 
 
 @pytest.mark.usefixtures("open_umask")
@@ -69,7 +82,7 @@ def test_the_folder_of_the_secret_key_is_its_owner_s_alone(tmp_path: Path) -> No
     close(app)
 
 
-def test_a_link_in_the_place_of_the_lock_is_refused_and_what_it_names_is_kept(tmp_path: Path) -> None:
+def test_a_link_in_the_place_of_the_lock_is_refused_and_its_target_is_unchanged(tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_text("kept")
     (tmp_path / "keyturn.db.lock").symlink_to(precious)
@@ -107,14 +120,14 @@ def new_client(name: str, **more: object) -> ClientRow:
 
 def test_only_a_name_that_is_taken_is_called_so(app: Flask) -> None:
     with app.app_context():
-        registry.add(new_client("one", client_id="first"), "kts_a")
+        registration.add(new_client("one", client_id="first"), "kts_a")
 
         with pytest.raises(RegistrationError, match="the name one is taken"):
-            registry.add(new_client("one", client_id="second"), "kts_a")
+            registration.add(new_client("one", client_id="second"), "kts_a")
         with pytest.raises(IntegrityError):
-            registry.add(new_client("two", client_id="first"), "kts_a")
+            registration.add(new_client("two", client_id="first"), "kts_a")
         with pytest.raises(IntegrityError):
-            registry.add(new_client("three", client_id="third", id=1), "kts_a")
+            registration.add(new_client("three", client_id="third", id=1), "kts_a")
 
 
 @pytest.mark.parametrize(
@@ -141,7 +154,7 @@ def test_a_statement_with_two_columns_of_one_name_is_refused_when_it_is_made() -
 
 
 def open_connections(app: Flask, database_url: str) -> int:
-    """How many the database, or this process, has open."""
+    """How many connections the database, or this process, has open."""
     if database_url.startswith("postgresql"):
         with app.app_context():
             count = (
@@ -198,18 +211,18 @@ def test_the_connection_of_a_thread_that_ended_is_closed(new_app: Callable[..., 
 
 
 def test_a_statement_works_again_after_close(app: Flask, admin: Machine) -> None:
-    assert admin.ask().status_code == 200
+    assert admin.request_token().status_code == 200
     with app.app_context():
         current_connections().close()
 
-    assert admin.ask().status_code == 200
+    assert admin.request_token().status_code == 200
 
 
 def test_an_insert_that_is_refused_leaves_a_connection_that_works(app: Flask) -> None:
-    keep = Statement(insert(ClientSecret).values(client_row=bindparam("client_row")))
+    store = Statement(insert(ClientSecret).values(client_row=bindparam("client_row")))
     with app.app_context():
         with pytest.raises(Exception, match="client_secrets"):
-            keep.run(client_row=1, id=1, name="x", digest=None, created_at=0, not_after=None, last_used_at=None)
+            store.run(client_row=1, id=1, name="x", digest=None, created_at=0, not_after=None, last_used_at=None)
 
         assert registry.find_client("demo-admin") is not None
 
@@ -226,7 +239,7 @@ def test_two_threads_of_gunicorn_never_wait_for_the_database() -> None:
     serve_with(THREADS)
 
 
-def test_a_transaction_inside_of_which_something_fails_gives_its_place_back(app: Flask) -> None:
+def test_a_transaction_that_fails_frees_its_place(app: Flask) -> None:
     with app.app_context():
         for _ in range(THREADS + 1):
             with pytest.raises(ZeroDivisionError), transaction():
@@ -241,7 +254,7 @@ def test_on_postgresql_a_jwt_and_its_check_cost_one_round_trip_each_and_a_change
     app = build_app(database_url=prepared("postgresql"))
     admin = demo(app, "demo-admin")
     admin.get("/internal/reports", admin.token())  # keys are read, connections are there
-    app.extensions["audit_batch"].close()
+    trail.current_batch.of(app).close()
     trips, wait = [], BoundedConnection.wait
 
     def counting(*args: Any, **named: Any) -> Any:
@@ -253,7 +266,7 @@ def test_on_postgresql_a_jwt_and_its_check_cost_one_round_trip_each_and_a_change
     assert len(trips) == 1
     assert admin.get("/unknown", token).status_code == 404
     assert admin.introspect(token).status_code == 403
-    assert len(trips) == 2  # the caller's credentials
+    assert len(trips) == 2  # one for the caller's credentials
     with app.app_context():
         checking.check(token)
         assert len(trips) == 3

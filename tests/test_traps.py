@@ -1,7 +1,7 @@
-"""What Authlib and others do that one would not expect: for each trap, the test that it is avoided here.
+"""Unexpected behaviour of Authlib and other libraries: for each trap, a test that it is avoided here.
 
-Each test is named after the trap; the line of ours that avoids it has a comment. Where a test shows the
-trap itself too, it also tells when a newer version has closed it.
+Each test is named after the trap; the line of ours that avoids it has a comment. A test that also shows the
+trap itself fails when a newer version has closed it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from app.api.guard import AccessTokenValidator, require_oauth
 from app.clients import secret
 from app.clients.client import Client
 from app.oauth.grant import ClientCredentialsGrant
+from app.oauth.server import current_server
 from app.storage.database import db
 from tests.conftest import Machine, Operator, kid_of
 from tests.support import forging
@@ -32,7 +33,7 @@ FORM = {"grant_type": "client_credentials"}
 def test_trap_tokens_of_this_grant_live_ten_days_without_an_expires_generator(admin: Machine) -> None:
     assert BearerTokenGenerator.GRANT_TYPES_EXPIRES_IN["client_credentials"] == 864_000
 
-    assert admin.ask().json["expires_in"] == 3_600
+    assert admin.request_token().json["expires_in"] == 3_600
 
 
 def test_trap_two_keys_sign_at_random_and_a_bare_key_writes_no_kid(operator: Operator, admin: Machine) -> None:
@@ -80,12 +81,12 @@ def jwk_payload(token: str) -> bytes:
     return base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
 
 
-def test_trap_an_unknown_client_and_a_wrong_secret_get_different_answers(admin: Machine) -> None:
-    answers = [Machine(admin.app, client_id, "kts_wrong").ask() for client_id in ("nobody", "demo-admin")]
+def test_trap_an_unknown_client_and_a_wrong_secret_get_different_responses(admin: Machine) -> None:
+    responses = [Machine(admin.app, client_id, "kts_wrong").request_token() for client_id in ("nobody", "demo-admin")]
 
-    assert answers[0].status_code == answers[1].status_code
-    assert answers[0].json["error_description"] == answers[1].json["error_description"]
-    assert "[" not in answers[0].json["error_description"]
+    assert responses[0].status_code == responses[1].status_code
+    assert responses[0].json["error_description"] == responses[1].json["error_description"]
+    assert "[" not in responses[0].json["error_description"]
 
 
 def test_trap_parameters_in_the_url_and_in_multipart_are_read(admin: Machine) -> None:
@@ -99,22 +100,22 @@ def test_trap_parameters_in_the_url_and_in_multipart_are_read(admin: Machine) ->
 def test_trap_of_a_parameter_sent_twice_the_first_wins(admin: Machine) -> None:
     twice = {"grant_type": "client_credentials", "scope": ["read:logs", "write:logs"]}
 
-    answer = admin.app.test_client().post("/oauth/token", data=twice, auth=(admin.client_id, admin.secret))
+    response = admin.app.test_client().post("/oauth/token", data=twice, auth=(admin.client_id, admin.secret))
 
-    assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+    assert (response.status_code, response.json["error"]) == (400, "invalid_request")
 
 
 def test_trap_basic_and_a_secret_in_the_form_are_accepted_together(admin: Machine) -> None:
     for more in ({"client_secret": admin.secret}, {"client_id": "demo-partner"}):
-        answer = admin.app.test_client().post("/oauth/token", data=FORM | more, auth=(admin.client_id, admin.secret))
+        response = admin.app.test_client().post("/oauth/token", data=FORM | more, auth=(admin.client_id, admin.secret))
 
-        assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+        assert (response.status_code, response.json["error"]) == (400, "invalid_request")
 
 
 def test_trap_scopes_are_dropped_silently(partner: Machine) -> None:
-    assert partner.ask(scope="read:logs").json["error"] == "invalid_scope"
-    assert partner.ask(scope="inventory:read read:logs").json["error"] == "invalid_scope"
-    assert partner.ask().json["scope"] == "inventory:read inventory:write"
+    assert partner.request_token(scope="read:logs").json["error"] == "invalid_scope"
+    assert partner.request_token(scope="inventory:read read:logs").json["error"] == "invalid_scope"
+    assert partner.request_token().json["scope"] == "inventory:read inventory:write"
 
 
 def test_trap_authlib_logs_the_bearer_token_at_debug(admin: Machine, caplog: pytest.LogCaptureFixture) -> None:
@@ -137,7 +138,7 @@ def test_trap_the_protector_keeps_the_first_validator_and_ignores_later_ones() -
 
 
 def test_trap_a_server_at_module_level_carries_grants_from_app_to_app(new_app: Callable[..., Flask]) -> None:
-    one, other = (new_app().extensions["authorization_server"] for _ in range(2))
+    one, other = (current_server.of(new_app()) for _ in range(2))
 
     assert one is not other
     assert [len(each._token_grants) for each in (one, other)] == [1, 1]
@@ -176,9 +177,9 @@ def test_trap_scopes_in_a_list_mean_or_and_in_one_string_and(app: Flask, admin: 
 
 
 def test_trap_bytes_that_are_not_utf8_in_basic_are_a_500(app: Flask) -> None:
-    answer = app.test_client().post("/oauth/token", data=FORM, headers={"Authorization": "Basic /w=="})
+    response = app.test_client().post("/oauth/token", data=FORM, headers={"Authorization": "Basic /w=="})
 
-    assert answer.status_code == 401
+    assert response.status_code == 401
 
 
 @pytest.mark.parametrize("plaintext", ["ä", "\ud800", "\U0001f600", "\x00"])
@@ -189,13 +190,13 @@ def test_trap_a_secret_that_is_not_ascii_is_a_500(admin: Machine, plaintext: str
 
 
 def test_trap_a_nul_byte_in_a_client_id_is_an_error_of_postgresql(admin: Machine) -> None:
-    assert Machine(admin.app, "demo\x00admin", "x").ask().status_code == 401
+    assert Machine(admin.app, "demo\x00admin", "x").request_token().status_code == 401
 
 
 def test_trap_no_error_handler_sees_what_authlib_refuses_itself(admin: Machine) -> None:
-    answer = admin.ask(scope="nonsense")
+    response = admin.request_token(scope="nonsense")
 
-    assert "X-Request-Id" in answer.headers
+    assert "X-Request-Id" in response.headers
     assert admin.events(event="token_refused")[0]["reason"].startswith("invalid_scope")
 
 
@@ -209,13 +210,13 @@ def test_trap_only_basic_is_allowed_unless_told_otherwise(admin: Machine) -> Non
 def test_trap_json_a_missing_grant_type_and_get_are_all_unsupported_grant_type(admin: Machine) -> None:
     client, auth = admin.app.test_client(), (admin.client_id, admin.secret)
 
-    answers = [
+    responses = [
         client.post("/oauth/token", json=FORM, auth=auth),
         client.post("/oauth/token", data={"scope": "read:logs"}, auth=auth),
         client.get("/oauth/token", query_string=FORM, auth=auth),
     ]
 
-    assert [(answer.status_code, answer.json["error"]) for answer in answers] == [
+    assert [(response.status_code, response.json["error"]) for response in responses] == [
         (415, "invalid_request"),
         (400, "invalid_request"),
         (405, "invalid_request"),
@@ -223,17 +224,17 @@ def test_trap_json_a_missing_grant_type_and_get_are_all_unsupported_grant_type(a
 
 
 def test_R002_trap_plain_http_on_a_host_that_is_not_loopback_is_a_500(admin: Machine) -> None:
-    answer = admin.app.test_client().post(
+    response = admin.app.test_client().post(
         "/oauth/token", data=FORM, auth=(admin.client_id, admin.secret), base_url="http://keyturn.internal:8000"
     )
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 def test_trap_a_secret_past_its_end_still_authenticates(operator: Operator, admin: Machine) -> None:
     operator.run("clients", "rotate-secret", "demo-admin")
 
-    assert admin.ask().status_code == 401
+    assert admin.request_token().status_code == 401
 
 
 def test_trap_a_scope_that_is_a_number_is_a_500(admin: Machine) -> None:
@@ -243,9 +244,9 @@ def test_trap_a_scope_that_is_a_number_is_a_500(admin: Machine) -> None:
 
 
 def test_trap_flask_answers_options_by_itself_and_lists_it_in_allow(app: Flask) -> None:
-    answer = app.test_client().options("/oauth/token")
+    response = app.test_client().options("/oauth/token")
 
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert (response.status_code, response.headers["Allow"]) == (405, "POST")
 
 
 def test_trap_sqlalchemy_errors_print_the_values_of_their_statement(app: Flask) -> None:

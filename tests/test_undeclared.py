@@ -1,4 +1,4 @@
-"""A scope or an audience that disappears from keyturn.toml while clients have it: who names it, and what mends it."""
+"""A scope or an audience that disappears from keyturn.toml while clients have it: where it is named, and the fix."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def operator(new_app: Callable[..., Flask], file: Path) -> Operator:
-    """With the one demo client whose scope the file declares."""
+    """An operator with the one demo client whose scope the file declares."""
     operator = Operator(new_app(file=file))
     for demo in operator.run("clients", "list")["clients"]:
         if demo["name"] != "demo-brief":
@@ -50,7 +50,7 @@ def shop(operator: Operator) -> Machine:
 def prepared_sentences(app: Flask) -> list[str]:
     done = app.test_cli_runner().invoke(args=["prepare"])
     assert done.exit_code == 0, done.output
-    return [line for line in done.stdout.splitlines() if line.startswith(("own.toml ", "In all own.toml "))]
+    return [line for line in done.stdout.splitlines() if line.startswith(("own.toml ", "In total own.toml "))]
 
 
 def test_a_scope_that_is_gone_is_named_by_prepare_with_its_clients_until_it_is_taken_away(
@@ -61,13 +61,13 @@ def test_a_scope_that_is_gone_is_named_by_prepare_with_its_clients_until_it_is_t
     app = new_app(file=file)
 
     assert prepared_sentences(app) == [
-        "own.toml does not declare the scope orders:write of shop: declare it, or take it away with"
+        "own.toml does not declare the scope orders:write of shop: declare it, or remove it with"
         " `flask clients update shop --scope 'orders:read'`."
     ]
 
     Operator(app).run("clients", "update", "shop", "--scope", "orders:read")
     assert prepared_sentences(app) == []
-    assert Machine(app, shop.client_id, shop.secret).ask().json["scope"] == "orders:read"
+    assert Machine(app, shop.client_id, shop.secret).request_token().json["scope"] == "orders:read"
 
 
 def test_a_resource_that_is_gone_is_named_with_its_scopes_and_its_api(
@@ -77,11 +77,11 @@ def test_a_resource_that_is_gone_is_named_with_its_scopes_and_its_api(
     app = new_app(file=file)
 
     assert prepared_sentences(app) == [
-        "own.toml does not declare the scope orders:read of shop: declare it, or take it away with"
+        "own.toml does not declare the scope orders:read of shop: declare it, or remove it with"
         " `flask clients update shop --no-grant`.",
-        "own.toml does not declare the scope orders:write of shop: declare it, or take it away with"
+        "own.toml does not declare the scope orders:write of shop: declare it, or remove it with"
         " `flask clients update shop --no-grant`.",
-        "own.toml does not declare the audience https://orders.example of api: declare it, or take it away with"
+        "own.toml does not declare the audience https://orders.example of api: declare it, or remove it with"
         " `flask clients update api --resource-server none`.",
     ]
 
@@ -100,11 +100,11 @@ def test_of_many_clients_and_scopes_some_are_named(new_app: Callable[..., Flask]
         started.register(f"shop-{number:02}", "--scope", " ".join(words))
     file.write_text(BOTH, encoding="utf-8")
 
-    said = prepared_sentences(new_app(file=file))
+    output = prepared_sentences(new_app(file=file))
 
-    assert len(said) == 11
-    assert "shop-08, shop-09 and 3 more: declare it" in said[0]
-    assert said[-1] == "In all own.toml does not declare 12 scopes and 0 audiences of clients."
+    assert len(output) == 11
+    assert "shop-08, shop-09 and 3 more: declare it" in output[0]
+    assert output[-1] == "In total own.toml does not declare 12 scopes and 0 audiences of clients."
 
 
 @pytest.mark.usefixtures("shop")
@@ -122,7 +122,7 @@ def test_a_server_that_starts_names_it_and_starts(
     file: Path,
     environment: dict[str, str],
 ) -> None:
-    operator.run("clients", "delete", "demo-brief")  # production starts beside no demo client
+    operator.run("clients", "delete", "demo-brief")  # production does not start with a demo client
     file.write_text(ONE, encoding="utf-8")
 
     server = live(KEYTURN_DATABASE_URL=database_url, KEYTURN_FILE=str(file), **environment)
@@ -140,13 +140,13 @@ def test_a_request_for_a_scope_that_is_gone_is_refused_with_that_reason(
     here = Machine(new_app(file=file), shop.client_id, shop.secret)
 
     for form in ({}, {"scope": "orders:write"}):
-        answer = here.ask(**form)
+        response = here.request_token(**form)
 
-        assert (answer.status_code, answer.json["error"]) == (400, "invalid_scope")
-        assert answer.json["hint"] == (
+        assert (response.status_code, response.json["error"]) == (400, "invalid_scope")
+        assert response.json["hint"] == (
             "own.toml no longer declares the scope orders:write, for which the client is registered"
         )
-    assert here.ask(scope="orders:read").status_code == 200
+    assert here.request_token(scope="orders:read").status_code == 200
 
 
 def test_a_scope_declared_after_the_start_is_refused_with_the_advice_to_restart(
@@ -155,19 +155,21 @@ def test_a_scope_declared_after_the_start_is_refused_with_the_advice_to_restart(
     file.write_text(BOTH + '"invoices:read" = "Read invoices"\n', encoding="utf-8")
     Operator(new_app(file=file)).run("clients", "update", shop.client_id, "--scope", "invoices:read")
 
-    for form in ({}, {"scope": "invoices:read"}, {"scope": "nonsense"}):
-        answer = shop.ask(**form)
+    for word in ("invoices:read", "nonsense", "orders:reed"):
+        response = shop.request_token(**({} if word == "invoices:read" else {"scope": word}))
 
-        assert answer.json["error"] == "invalid_scope"
-        assert answer.json["hint"].endswith("; own.toml changed since this server started: restart it")
+        assert response.json["error"] == "invalid_scope"
+        assert response.json["hint"] == (
+            f"the scope {word} is unknown; own.toml changed since this server started: restart it"
+        )
 
     restarted = Machine(new_app(file=file), shop.client_id, shop.secret)
-    assert restarted.ask().json["scope"] == "invoices:read"
-    assert restarted.ask(scope="nonsense").json["hint"] == "the scope nonsense is unknown"
+    assert restarted.request_token().json["scope"] == "invoices:read"
+    assert restarted.request_token(scope="nonsense").json["hint"] == "the scope nonsense is unknown"
 
 
 def test_a_file_that_is_gone_after_the_start_is_a_change_too(file: Path, shop: Machine) -> None:
     file.unlink()
 
-    assert shop.ask(scope="nonsense").json["hint"].endswith("restart it")
-    assert shop.ask().status_code == 200
+    assert shop.request_token(scope="nonsense").json["hint"].endswith("restart it")
+    assert shop.request_token().status_code == 200

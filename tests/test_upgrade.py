@@ -1,7 +1,7 @@
 """An upgrade at noon: the previous release's code serves on the schema of this one.
 
-By its own statements, word by word, and with its own code, which git has: a server of it that runs on a
-database which this release has prepared.
+By its own statements, word by word, and with its own code from git: a server of that release runs on a
+database that this release prepared.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from tests.conftest import (
     LiveServer,
     Machine,
     Operator,
-    answers,
     free_port,
+    responds,
     wait_for,
 )
 from tests.support import calling, forging
 
 MIGRATION = "app/storage/migrations/versions/0003_facts.py"
-# What the code of schema 0002 writes: `:name` as its models name their columns.
+# What the code of schema 0002 writes; `:name` is the column of its model.
 INSERTS = {
     "clients": "client_id name scope default_scope access_token_seconds token_endpoint_auth_method grant_types claims "
     "token_format resource_server tokens_not_before created_at disabled_at",
@@ -59,12 +59,12 @@ def insert(table: str, **values: object) -> None:
 def test_what_the_previous_release_writes_counts(app: Flask) -> None:
     token, ended = f"kta_{secrets.token_urlsafe(32)}", f"kta_{secrets.token_urlsafe(32)}"
     machine = Machine(app, "ktc_of-the-release-before", "kts_" + secrets.token_urlsafe(32))
-    told = {"client_id": machine.client_id, "scope": "inventory:read", "claims": "{}"}
-    issued = told | {"audience": ISSUER, "issued_at": now() - 10, "expires_at": now() + 60}
+    common = {"client_id": machine.client_id, "scope": "inventory:read", "claims": "{}"}
+    issued = common | {"audience": ISSUER, "issued_at": now() - 10, "expires_at": now() + 60}
     with app.app_context():
         insert(
             "clients", name="before", default_scope="inventory:read", grant_types="client_credentials",
-            token_format="jwt", tokens_not_before=now() - 20, created_at=now(), **told,
+            token_format="jwt", tokens_not_before=now() - 20, created_at=now(), **common,
         )  # fmt: skip
         row = db.session.scalar(text("SELECT id FROM clients WHERE name = 'before'"))
         insert("client_secrets", client_row=row, name="secret-1", digest=digest(machine.secret), created_at=now())
@@ -73,7 +73,7 @@ def test_what_the_previous_release_writes_counts(app: Flask) -> None:
         insert("revoked_tokens", jti="revoked", expires_at=now() + 60)
         db.session.commit()
 
-    assert machine.ask().status_code == 200
+    assert machine.request_token().status_code == 200
     assert [machine.get("/inventory", each).status_code for each in (token, ended)] == [200, 401]
     for jti, status in (("other", 200), ("revoked", 401)):
         claims = forging.claims(jti=jti, client_id=machine.client_id, sub=machine.client_id, scope="inventory:read")
@@ -89,7 +89,7 @@ def git(*command: str) -> bytes:
 
 @pytest.fixture
 def release_before(tmp_path: Path) -> Path:
-    """The code of the last commit that knew nothing of schema 0003."""
+    """The code of the last commit before schema 0003."""
     if not shutil.which("git") or not (ROOT / ".git").exists():
         pytest.skip("this drill runs in a clone of the repository, with git")
     added = git("log", "--diff-filter=A", "--format=%H", "--", MIGRATION).split()
@@ -113,24 +113,24 @@ def test_a_server_of_the_previous_release_serves_on_this_releases_schema(
         process = subprocess.Popen(command, cwd=release_before, env=environment, stdout=log, stderr=log)
     old = LiveServer(process, f"http://127.0.0.1:{port}", environment, tmp_path / "before.log")
     try:
-        wait_for(lambda: process.poll() is not None or answers(old.url))
-        tokens = [calling.ask(server, name) for server in (old, new) for name in ("demo-partner", "demo-opaque")]
+        wait_for(lambda: process.poll() is not None or responds(old.url))
+        tokens = [calling.send_form(server, name) for server in (old, new) for name in ("demo-partner", "demo-opaque")]
         assert statuses(old, tokens) == statuses(new, tokens) == [200] * 4
 
-        calling.ask(old, "demo-partner", "/oauth/revoke", token=tokens[0])
-        calling.ask(new, "demo-opaque", "/oauth/revoke", token=tokens[3])
+        calling.send_form(old, "demo-partner", "/oauth/revoke", token=tokens[0])
+        calling.send_form(new, "demo-opaque", "/oauth/revoke", token=tokens[3])
         assert statuses(old, tokens) == statuses(new, tokens) == [401, 200, 200, 401]
-        # An order of this release's command is obeyed by both; the new server's client has its tokens at once.
+        # Both obey an order by a command of this release; the new server's client has its tokens at once.
         new.flask("clients", "disable", "demo-partner")
         new.flask("tokens", "revoke", "--client", "demo-opaque")
         assert statuses(old, tokens) == statuses(new, tokens) == [401] * 4
-        assert statuses(new, [calling.ask(new, "demo-opaque")]) == [200]
-        # And of a command of the previous release, on a token that has a generation.
-        token, moment = calling.ask(new, "demo-opaque"), now()
-        wait_for(lambda: now() > moment)  # that release's moments are whole seconds
+        assert statuses(new, [calling.send_form(new, "demo-opaque")]) == [200]
+        # And an order by a command of the previous release, on a token that has a generation.
+        token, moment = calling.send_form(new, "demo-opaque"), now()
+        wait_for(lambda: now() > moment)  # that release's times are whole seconds
         run = [sys.executable, "-m", "flask", "tokens", "revoke", "--client", "demo-opaque", "--json"]
-        said = subprocess.run(run, cwd=release_before, env=environment, check=True, capture_output=True)
-        assert json.loads(said.stdout)["tokens_not_before"] > 0
+        output = subprocess.run(run, cwd=release_before, env=environment, check=True, capture_output=True)
+        assert json.loads(output.stdout)["tokens_not_before"] > 0
         assert statuses(new, [token]) == [401]
     finally:
         old.stop()

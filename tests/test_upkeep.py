@@ -1,4 +1,4 @@
-"""`flask cleanup`: what has expired goes, what is of use stays, whoever else is at work."""
+"""`flask cleanup`: it removes what has expired and nothing that is in use, whatever else runs at the same time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def removed(operator: Operator) -> dict[str, int]:
 
 
 def age(app: Flask, column: InstrumentedAttribute[Any], seconds: int) -> None:
-    """Let a moment be longer ago, in every row: a cleanup needs a clock that is right."""
+    """Move a time into the past, in every row: a cleanup needs a correct clock."""
     with app.app_context(), transaction():
         db.session.execute(update(column.class_).values({column: column - seconds}))
 
@@ -80,8 +80,8 @@ def test_postgresqls_clock_stops_a_cleanup(operator: Operator, database_url: str
 
     for shift, words in ((70, "70 seconds ahead of"), (-70, "70 seconds behind")):
         with time_machine.travel(now() + shift, tick=False):
-            said = operator.is_refused("cleanup")
-        assert re.search(f"clock is (69|70|71) {words[3:]} the database's: nothing is deleted by age", said)
+            output = operator.is_refused("cleanup")
+        assert re.search(f"clock is (69|70|71) {words[3:]} the database's: nothing is deleted by age", output)
 
     assert counted(operator.app, IssuedToken) == 3
     assert removed(operator)["opaque tokens"] == 3
@@ -112,7 +112,7 @@ def test_a_key_is_removed_a_day_after_it_is_gone_and_never_the_one_that_signs(
     assert counted(operator.app, SigningKey) == 1
 
 
-def test_the_trail_keeps_the_rows_of_its_setting_and_old_events_until_they_are_asked_away(
+def test_the_trail_keeps_the_rows_of_its_setting_and_old_events_until_they_are_deleted_by_option(
     new_app: Callable[..., Flask],
 ) -> None:
     app = new_app(audit_days=2, audit_rows=1_000)
@@ -124,14 +124,14 @@ def test_the_trail_keeps_the_rows_of_its_setting_and_old_events_until_they_are_a
             db.session.add(AuditEvent(at=now() - 2 * DAY + 20, event="client_created", budget="changes"))
             db.session.execute(insert(AuditEvent), [row] * 1_500)
 
-    first, said, last = (
+    first, output, last = (
         operator.run("cleanup"),
         app.test_cli_runner().invoke(args=["cleanup"]).stdout,
         operator.run("cleanup", "--old-events"),
     )
 
     assert (first["removed"]["audit events"], first["old_events_left"]) == (500, 1)
-    assert "1 audit events are older than KEYTURN_AUDIT_DAYS." in said
+    assert "1 audit events are older than KEYTURN_AUDIT_DAYS." in output
     assert (last["removed"]["audit events"], last["old_events_left"]) == (1, 0)
     with app.app_context():
         assert db.session.scalar(select(func.count()).where(AuditEvent.event == "token_issued")) == 1_000
@@ -140,10 +140,10 @@ def test_the_trail_keeps_the_rows_of_its_setting_and_old_events_until_they_are_a
 def test_it_says_what_it_did_and_is_idempotent(operator: Operator) -> None:
     fill(operator.app, 3)
 
-    said = [operator.app.test_cli_runner().invoke(args=["cleanup"]).stdout for _ in range(2)]
+    output = [operator.app.test_cli_runner().invoke(args=["cleanup"]).stdout for _ in range(2)]
 
-    assert [said[0].splitlines()[0][:13], *said[0].splitlines()[0].split()[2:]] == ["opaque tokens", "3", "removed"]
-    assert {line.split()[-2] for line in said[1].splitlines()} == {"0"}
+    assert [output[0].splitlines()[0][:13], *output[0].splitlines()[0].split()[2:]] == ["opaque tokens", "3", "removed"]
+    assert {line.split()[-2] for line in output[1].splitlines()} == {"0"}
     assert removed(operator) == dict.fromkeys(
         ("opaque tokens", "revocations", "secrets", "signing keys", "audit events"), 0
     )
@@ -177,7 +177,7 @@ def test_it_goes_in_steps_and_tokens_are_issued_in_between(operator: Operator, m
     monkeypatch.setattr(database, "STEP_ROWS", 10)
     fill(operator.app, 45)
     machine, statuses = demo(operator.app, "demo-opaque"), []
-    monkeypatch.setattr(database.time, "sleep", lambda _: statuses.append(machine.ask().status_code))
+    monkeypatch.setattr(database.time, "sleep", lambda _: statuses.append(machine.request_token().status_code))
 
     assert removed(operator)["opaque tokens"] == 45
 
@@ -185,7 +185,7 @@ def test_it_goes_in_steps_and_tokens_are_issued_in_between(operator: Operator, m
 
 
 def fill(app: Flask, count: int) -> None:
-    """So many opaque tokens that have expired."""
+    """Store `count` expired opaque tokens."""
     row = {"client_id": "x", "scope": "s", "audience": "a", "claims": {}, "issued_at": 0, "expires_at": 1}
     with app.app_context(), transaction():
         db.session.execute(insert(IssuedToken), [{**row, "digest": n.to_bytes(32)} for n in range(count)])

@@ -1,4 +1,4 @@
-"""However gunicorn is started, the same headers count; and one without our configuration says so."""
+"""However gunicorn is started, the same headers count; a start without our configuration is reported."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def over_a_unix_socket(folder: Path) -> Way:
 
 
 def activated(listener: socket.socket) -> Way:
-    """As systemd does it: the socket is file 3, and LISTEN_PID the process itself."""
+    """As systemd does it: the socket is file 3, and LISTEN_PID is the process itself."""
     script = f'exec 3<&{listener.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
     listener.listen()
     return Way(["bash", "-c", script, "bash", *GUNICORN], ROOT, listener.getsockname(), listener)
@@ -91,7 +91,7 @@ Start = Callable[..., LiveServer]
 
 @pytest.fixture
 def start(prepared: Callable[[str], str], tmp_path: Path) -> Iterator[Start]:
-    """Starts gunicorn in a way, on a database without demo clients."""
+    """Starts gunicorn in one of the ways, on a database without demo clients."""
     servers: list[LiveServer] = []
 
     def run(way: Way, **settings: str) -> LiveServer:
@@ -141,7 +141,7 @@ def accepts(way: Way) -> bool:
     return True
 
 
-def ask(way: Way, headers: str, path: str = "/oauth/token") -> Response:
+def request_token(way: Way, headers: str, path: str = "/oauth/token") -> Response:
     with connect(way) as connection:
         body = "grant_type=client_credentials"
         head = f"POST {path} HTTP/1.1\r\nHost: x\r\n{FORM}Content-Length: {len(body)}\r\n{headers}\r\n"
@@ -166,18 +166,18 @@ HTTPS_CLAIMED = (
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_R002_R104_no_header_of_a_proxy_is_believed_by_gunicorn(
+def test_R002_R104_no_header_of_a_proxy_is_trusted_by_gunicorn(
     start: Start, tmp_path: Path, way: Callable[[Path], Way]
 ) -> None:
     chosen = way(tmp_path)
     start(chosen, **PRODUCTION)
 
     for headers in HTTPS_CLAIMED:
-        response = ask(chosen, headers)
+        response = request_token(chosen, headers)
 
         assert response.status == 400
-        assert json.loads(response.body)["error_description"] == "This address answers https only.", headers
-    assert ask(chosen, "SCRIPT_NAME: /zzz\r\n", "/zzz/oauth/token").status == 404
+        assert json.loads(response.body)["error_description"] == "This address accepts https only.", headers
+    assert request_token(chosen, "SCRIPT_NAME: /zzz\r\n", "/zzz/oauth/token").status == 404
 
 
 @pytest.mark.parametrize("way", [over_tcp, over_a_unix_socket])
@@ -186,10 +186,10 @@ def test_R104_the_header_of_a_trusted_proxy_counts(start: Start, tmp_path: Path,
     start(chosen, **PRODUCTION, KEYTURN_TRUSTED_PROXIES="1")
     forwarded = "X-Forwarded-For: 192.0.2.1\r\n"
 
-    assert ask(chosen, f"{forwarded}X-Forwarded-Proto: https\r\n").status == 401
-    assert ask(chosen, f"{forwarded}X-Forwarded-Proto: http\r\n").status == 400
-    assert ask(chosen, f"{forwarded}X_Forwarded_Proto: https\r\nX-Forwarded-Proto: http\r\n").status == 400
-    assert ask(chosen, f"{forwarded}X-Forwarded-Proto: https\r\nSCRIPT_NAME: /zzz\r\n").status == 401
+    assert request_token(chosen, f"{forwarded}X-Forwarded-Proto: https\r\n").status == 401
+    assert request_token(chosen, f"{forwarded}X-Forwarded-Proto: http\r\n").status == 400
+    assert request_token(chosen, f"{forwarded}X_Forwarded_Proto: https\r\nX-Forwarded-Proto: http\r\n").status == 400
+    assert request_token(chosen, f"{forwarded}X-Forwarded-Proto: https\r\nSCRIPT_NAME: /zzz\r\n").status == 401
 
 
 def test_production_refuses_a_gunicorn_that_has_not_read_our_configuration(start: Start, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_development_says_so_in_one_line(start: Start, tmp_path: Path, way: Call
     chosen = way(tmp_path)
     server = start(chosen)
 
-    assert ask(chosen, "").status == 401
+    assert request_token(chosen, "").status == 401
     assert server.log.read_text().count("gunicorn runs without Keyturn's configuration") == (way is with_chdir_alone)
 
 

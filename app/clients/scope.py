@@ -1,4 +1,4 @@
-"""Scope: how it is written, which resource each word belongs to, and which scope a token gets."""
+"""Scope: its syntax, the resource that each word belongs to, and the scope that a token gets."""
 
 from __future__ import annotations
 
@@ -39,8 +39,9 @@ class UndeclaredScopeError(ScopeError):
 
     def __init__(self, word: str, declared: DeclaredScopes) -> None:
         self.word = word
-        text = unknown_scope(word, declared.audiences)
-        if declared.file_has_changed():
+        is_stale = declared.file_has_changed()  # then it may declare this very word: no other is suggested
+        text = unknown_scope(word, () if is_stale else declared.audiences)
+        if is_stale:
             text += f"; {declared.file.name} changed since this server started: restart it"
         super().__init__(text)
 
@@ -69,13 +70,15 @@ def changed_at(file: Path) -> int | None:
 
 
 def words(scope: str) -> list[str]:
-    """The words of a scope, each once, in their order (RFC 6749, section 3.3).
+    """The words of a scope, each once, in order (RFC 6749, section 3.3).
 
     Raises:
         ScopeError: For a character that the RFC does not allow, or a space too many.
     """
     if not SCOPE.fullmatch(scope):
-        raise ScopeError("a scope is words of printable ASCII without quotes or backslashes, single spaces between")
+        raise ScopeError(
+            "a scope is words of printable ASCII without quotes or backslashes, separated by single spaces"
+        )
     return list(dict.fromkeys(scope.split(" ")))
 
 
@@ -93,7 +96,7 @@ def audiences(wanted: Iterable[str]) -> set[str]:
 
 
 def choose(requested: str, *, allowed: str, default: str) -> ChosenScope:
-    """The scope of a token.
+    """The scope of a token (RFC 6749, section 3.3).
 
     Args:
         requested: The `scope` parameter, empty if there was none.
@@ -117,7 +120,7 @@ def choose(requested: str, *, allowed: str, default: str) -> ChosenScope:
 
 
 def undeclared_reason(error: UndeclaredScopeError, allowed: str) -> str:
-    """A client may be registered for what keyturn.toml declared once: then nothing is misspelt."""
+    """A client may be registered for a scope that keyturn.toml no longer declares: then nothing is misspelt."""
     file = current_scopes().file.name
     if error.word not in allowed.split(" ") or current_scopes().file_has_changed():
         return str(error)

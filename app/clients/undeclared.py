@@ -1,7 +1,7 @@
 """Clients that are registered for a scope or an audience that keyturn.toml no longer declares.
 
-Nothing refuses to run because of them: the rest of such a client's scope still works if it is named, and
-`flask clients update` mends it. `flask prepare` and the start of a server name them.
+Nothing refuses to run because of them: the rest of such a client's scope still works if it is requested, and
+`flask clients update` fixes the registration. `flask prepare` and the start of a server name them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PAGE_ROWS = 1_000
 
 
 def sentences() -> Iterator[str]:
-    """A sentence for each scope and audience, at most MAX_SENTENCES of each, with the clients and how to mend them."""
+    """A sentence for each scope and audience, at most MAX_SENTENCES of each, with the clients and how to fix them."""
     scopes, audiences = find()
     file = current_scopes().file.name
     for word, clients in list(scopes.items())[:MAX_SENTENCES]:
@@ -31,15 +31,15 @@ def sentences() -> Iterator[str]:
         option = f"--scope '{left}'" if left else "--no-grant"
         yield (
             f"{file} does not declare the scope {word} of {listed([name for name, _ in clients], most=MAX_NAMES)}:"
-            f" declare it, or take it away with `flask clients update {name} {option}`."
+            f" declare it, or remove it with `flask clients update {name} {option}`."
         )
     for audience, names in list(audiences.items())[:MAX_SENTENCES]:
         yield (
             f"{file} does not declare the audience {audience} of {listed(names, most=MAX_NAMES)}:"
-            f" declare it, or take it away with `flask clients update {names[0]} --resource-server none`."
+            f" declare it, or remove it with `flask clients update {names[0]} --resource-server none`."
         )
     if max(len(scopes), len(audiences)) > MAX_SENTENCES:
-        yield f"In all {file} does not declare {len(scopes)} scopes and {len(audiences)} audiences of clients."
+        yield f"In total {file} does not declare {len(scopes)} scopes and {len(audiences)} audiences of clients."
 
 
 def find() -> tuple[dict[str, list[tuple[str, str]]], dict[str, list[str]]]:
@@ -58,7 +58,7 @@ def find() -> tuple[dict[str, list[tuple[str, str]]], dict[str, list[str]]]:
 
 
 def all_clients() -> Iterator[Row[int, str, str, str, str | None]]:
-    """The clients, PAGE_ROWS at a time: a cursor in the server needs a transaction, and reading has none."""
+    """The clients, read PAGE_ROWS at a time: a server-side cursor needs a transaction, and reads have none."""
     columns = (ClientRow.id, ClientRow.name, ClientRow.scope, ClientRow.grant_types, ClientRow.resource_server)
     query, last = select(*columns).order_by(ClientRow.id).limit(PAGE_ROWS), 0
     while page := db.session.execute(query.where(ClientRow.id > last)).all():

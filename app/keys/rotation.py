@@ -1,7 +1,7 @@
 """Every change of the signing keys: the first one, rotation, withdrawal.
 
-Each is one transaction with its audit event and the number by which every worker notices it, and leaves
-exactly one key that signs, now and at any later moment.
+Each is one transaction with its audit event and the number by which every worker notices it. It leaves
+exactly one key that signs, now and at any later time.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from app.settings import current_settings
 from app.storage.database import db, transaction
 
 OTHER_SECRET = (
-    "KEYTURN_SECRET_KEYS of this command does not open the key that signs now ({kid}): the servers have another one, "
-    "and could not open a key that is made here. Nothing was changed. Run the command with the servers' "
+    "KEYTURN_SECRET_KEYS of this command does not decrypt the active signing key ({kid}): the servers use another, "
+    "and could not decrypt a key that is created here. Nothing was changed. Run the command with the servers' "
     "KEYTURN_SECRET_KEYS; check the variable, and in development instance/secret-key."
 )
 LOST = " Only if that secret key is lost, on the servers too: add --lost-secret-key."
@@ -33,7 +33,7 @@ class RotationError(ValueError):
 
 
 def make_first() -> SigningKey | None:
-    """Make the first key, which signs at once; None if there is one."""
+    """Create the first key, which signs at once; None if there is one already."""
     if all_keys():
         return None
     key = generate()
@@ -44,26 +44,26 @@ def make_first() -> SigningKey | None:
 
 
 def rotate(*, at_once: bool = False, lost_secret_key: bool = False) -> SigningKey:
-    """Publish the next key, and let it sign once every cache of the JWKS has seen it.
+    """Publish the next key, which signs once every cache of the JWKS has it.
 
     Args:
         at_once: Sign with it at once: each worker does so from its next request on. An API that has cached
             the JWKS refuses its tokens until it fetches the JWKS again.
-        lost_secret_key: With `at_once`, also if nothing opens the key that signs now.
+        lost_secret_key: With `at_once`, also if no secret key decrypts the key that signs now.
 
     Returns:
-        The key that signs next, with the moment from which on.
+        The key that signs next; `signs_from` is when.
 
     Raises:
         RotationError: If a key is published already and waits, unless `at_once`; if this command's secret
-            keys do not open the key that signs now, unless `lost_secret_key`.
+            keys do not decrypt the key that signs now, unless `lost_secret_key`.
     """
     made = generate()
     with transaction():
         keys, moment = all_keys(), now()
         active, waiting = in_state("active", keys, moment), in_state("next", keys, moment)
         if waiting and not at_once:
-            raise RotationError(f"the key {waiting.kid} is published and waits; --now lets it sign at once")
+            raise RotationError(f"the key {waiting.kid} is already published; --now makes it sign at once")
         if not lost_secret_key:
             refuse_another_secret(active, hint=LOST if at_once else "")
         if waiting and not cipher.opens(waiting.private_pem):
@@ -81,25 +81,25 @@ def rotate(*, at_once: bool = False, lost_secret_key: bool = False) -> SigningKe
 def withdraw(kid: str, *, lost_secret_key: bool = False) -> SigningKey:
     """Take a leaked key out of use, for good: its tokens are refused, and the JWKS drops it within READ_SECONDS.
 
-    A key that is gone by its plan can be withdrawn too: then no clock that moves back revives it.
+    A key that is gone as planned can be withdrawn too: then no clock that moves back revives it.
 
     Args:
         kid: Its id.
-        lost_secret_key: Also if nothing opens the key that signs now.
+        lost_secret_key: Also if no secret key decrypts the key that signs now.
 
     Returns:
-        The key that signs from now on, a new one if it was the leaked one that did.
+        The key that signs from now on; another one if the leaked key did.
 
     Raises:
-        RotationError: If there is no such key, or it was withdrawn before; if another key has to sign, and
-            this command's secret keys do not open the one that does, unless `lost_secret_key`.
+        RotationError: If there is no such key, or it is already withdrawn; if another key has to sign, and
+            this command's secret keys do not decrypt the one that does, unless `lost_secret_key`.
     """
-    made = generate()  # before it is known whether it is needed: nobody waits for it with the database locked
+    made = generate()  # even if it is not needed: generating it inside the transaction would block other writers
     with transaction():
         keys, moment = all_keys(), now()
         leaked = next((key for key in keys if key.kid == kid and key.withdrawn_at is None), None)
         if leaked is None:
-            raise RotationError(f"no key has the kid {kid}, or it was withdrawn before")
+            raise RotationError(f"no key has the kid {kid}, or it is already withdrawn")
         was = leaked.state(moment)
         if was == "active" and not lost_secret_key:
             refuse_another_secret(leaked, hint=LOST)
@@ -114,7 +114,7 @@ def withdraw(kid: str, *, lost_secret_key: bool = False) -> SigningKey:
 
 
 def let_sign_at_once(chosen: SigningKey, keys: Iterable[SigningKey], moment: int) -> None:
-    """Let it be the key that signs whatever the clock of a machine says, and none before it."""
+    """Make it the key that signs, whatever the clock of a machine says, and not one before it."""
     chosen.signs_from = AT_ONCE
     for key in keys:
         if key is not chosen and key.state(moment) in ("retired", "gone"):
@@ -122,7 +122,7 @@ def let_sign_at_once(chosen: SigningKey, keys: Iterable[SigningKey], moment: int
 
 
 def choose_successor(keys: Sequence[SigningKey], moment: int) -> SigningKey | None:
-    """The key that signs when another one is withdrawn; one that waits is withdrawn too if it cannot be opened."""
+    """The key that signs when another one is withdrawn; a waiting one that cannot be decrypted is withdrawn too."""
     waiting = in_state("next", keys, moment)
     if active := in_state("active", keys, moment):
         return active
@@ -136,7 +136,7 @@ def reseal() -> tuple[int, int]:
     """Encrypt the private keys with the newest secret key.
 
     Returns:
-        How many were encrypted again, and how many of those that sign or will sign no secret key opens.
+        How many were encrypted again, and how many that sign or will sign cannot be decrypted.
     """
     resealed, closed = 0, 0
     with transaction():
@@ -156,6 +156,7 @@ def reseal() -> tuple[int, int]:
 
 
 def all_keys() -> Sequence[SigningKey]:
+    """All keys in the database, also those that are gone, the newest first."""
     return db.session.scalars(select(SigningKey).order_by(SigningKey.id.desc())).all()
 
 
@@ -164,7 +165,7 @@ def in_state(state: str, keys: Iterable[SigningKey], moment: int) -> SigningKey 
 
 
 def refuse_another_secret(active: SigningKey | None, *, hint: str) -> None:
-    """A key made with another secret key than the servers' would stop every one of them."""
+    """A key encrypted with another secret key than the servers' would stop all of them."""
     if active and not cipher.opens(active.private_pem):
         raise RotationError(OTHER_SECRET.format(kid=active.kid) + hint)
 

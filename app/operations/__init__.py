@@ -1,1 +1,1 @@
-"""What keeps a server running, and lets others see what it does."""
+"""What an operator does: the `flask` commands, and the checks when a server starts."""

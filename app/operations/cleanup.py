@@ -1,10 +1,10 @@
-"""`flask cleanup`: it removes what has expired, and nothing that is still of use.
+"""`flask cleanup`: removes what has expired, and nothing that is still needed.
 
 Run it from time to time, by cron or a timer. It may run beside the servers, twice at once, and again:
-each step is a transaction of a few milliseconds, with a pause behind it in which others write.
+each step is a transaction of a few milliseconds, with a pause after it in which others write.
 
 A clock may be wrong, and what this command removes does not come back. So what a clock could still need
-is removed a day late, and the old events of the trail only when that is asked for.
+is removed a day late, and the old events of the trail only on request.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from app.settings import current_settings
 from app.storage.database import db, delete_in_steps, transaction
 from app.tokens.stored_token import IssuedToken, RevokedToken
 
-# A refusal can be explained for so long: "the secret blue ended 3 days ago".
+# How long a refusal can name the secret that has ended: "the secret blue expired 3 days ago".
 ENDED_SECRET_SECONDS = 7 * 86_400
 OLD_EVENTS_LEFT = (
     "{} audit events are older than KEYTURN_AUDIT_DAYS. The servers remove at most a day of the trail in 24 hours;\n"
@@ -31,16 +31,16 @@ OLD_EVENTS_LEFT = (
 
 
 def remove_expired(*, old_events: bool = False) -> dict[str, int]:
-    """Remove what no check needs any more.
+    """Remove what no check needs.
 
     Args:
-        old_events: Whether to remove all events that are older than KEYTURN_AUDIT_DAYS too.
+        old_events: Whether to also remove all events that are older than KEYTURN_AUDIT_DAYS.
 
     Returns:
-        What was removed, and how many rows of it.
+        How many rows of each kind were removed.
 
     Raises:
-        ClocksDifferError: If this machine's clock and the database's differ; then nothing was removed.
+        ClocksDifferError: If this machine's clock and the database's differ; then nothing is removed.
     """
     retention.check_clock()
     # An opaque token that is removed too early is refused, and its client requests another.
@@ -67,7 +67,7 @@ def cleanup(old_events: bool, as_json: bool) -> None:
     """Remove what has expired: tokens, revocations, secrets, keys, and audit events past KEYTURN_AUDIT_ROWS.
 
     The servers remove old audit events, at most a day of the trail in 24 hours; --old-events removes them
-    all. Where PostgreSQL's clock and this machine's differ by more than a minute, nothing is removed.
+    all. If PostgreSQL's clock and this machine's differ by more than a minute, nothing is removed.
     """
     removed = remove_expired(old_events=old_events)
     left = db.session.scalar(select(func.count()).where(retention.too_old(current_settings()))) or 0

@@ -21,14 +21,16 @@ which = click.argument("client")
 
 @clients.command()
 @click.argument("name")
-@click.option("--scope", default="", help="What it may ever request: words with spaces between.")
-@click.option("--default-scope", help="What it gets if it requests none; otherwise all of its scope.")
-@click.option("--lifetime", "access_token_seconds", type=int, metavar="SECONDS", help="How long its tokens live.")
-@click.option("--auth-method", help=f"The only way it may authenticate: {' or '.join(SECRET_METHODS)}.")
-@click.option("--format", "token_format", default="jwt", help=f"What its tokens are: {' or '.join(TOKEN_FORMATS)}.")
-@click.option("--resource-server", metavar="URL", help="It is the API of this audience, and may introspect tokens.")
+@click.option("--scope", default="", help="Every scope that it may request, separated by spaces.")
+@click.option("--default-scope", help="The scope it gets if it requests none; by default all of its scope.")
+@click.option("--lifetime", "access_token_seconds", type=int, metavar="SECONDS", help="How long its tokens are valid.")
+@click.option("--auth-method", help=f"The only method by which it may authenticate: {' or '.join(SECRET_METHODS)}.")
+@click.option(
+    "--format", "token_format", default="jwt", help=f"The format of its tokens: {' or '.join(TOKEN_FORMATS)}."
+)
+@click.option("--resource-server", metavar="URL", help="Make it the API of this audience, which may introspect tokens.")
 @click.option("--claim", "claims", multiple=True, metavar="KEY=VALUE", help="A claim for its tokens; may be repeated.")
-@click.option("--no-grant", is_flag=True, help="A client that never gets a token.")
+@click.option("--no-grant", is_flag=True, help="Register it without a grant: it gets no tokens.")
 @as_json
 def create(
     name: str,
@@ -60,15 +62,19 @@ def create(
 @clients.command()
 @which
 @click.option("--name", help="A new name; the id never changes.")
-@click.option("--scope", help="What it may ever request. A default scope that was all of it stays all of it.")
-@click.option("--default-scope", help="What it gets if it requests none.")
-@click.option("--lifetime", metavar="SECONDS", help="How long its tokens live; `default` for the server's setting.")
-@click.option("--auth-method", help=f"The only way it may authenticate: {' or '.join(SECRET_METHODS)}; or `any`.")
-@click.option("--format", "token_format", help=f"What its tokens are: {' or '.join(TOKEN_FORMATS)}.")
-@click.option("--resource-server", metavar="URL", help="It is the API of this audience; `none` if of none.")
+@click.option("--scope", help="Every scope that it may request. A default scope that was all of it stays all of it.")
+@click.option("--default-scope", help="The scope it gets if it requests none.")
+@click.option(
+    "--lifetime", metavar="SECONDS", help="How long its tokens are valid; `default` for the server's setting."
+)
+@click.option(
+    "--auth-method", help=f"The only method by which it may authenticate: {' or '.join(SECRET_METHODS)}; or `any`."
+)
+@click.option("--format", "token_format", help=f"The format of its tokens: {' or '.join(TOKEN_FORMATS)}.")
+@click.option("--resource-server", metavar="URL", help="Make it the API of this audience; `none` for no API.")
 @click.option("--claim", "claims", multiple=True, metavar="KEY=VALUE", help="Add or replace a claim; may be repeated.")
 @click.option("--no-claims", is_flag=True, help="Remove its claims, before any --claim is added.")
-@click.option("--grant/--no-grant", "has_grant", default=None, help="Whether it gets tokens at all.")
+@click.option("--grant/--no-grant", "has_grant", default=None, help="Whether it may request tokens.")
 @as_json
 def update(
     client: str,
@@ -84,7 +90,7 @@ def update(
     has_grant: bool | None,
     as_json: bool,
 ) -> None:
-    """Change what is registered of a client; what is not named stays."""
+    """Change the registration of a client; options that are not given change nothing."""
     wanted = Wanted(
         name=name,
         scope=scope,
@@ -129,9 +135,9 @@ def show_one(client: str, as_json: bool) -> None:
 @which
 @as_json
 def disable(client: str, as_json: bool) -> None:
-    """Refuse a client from now on."""
+    """Disable a client: it and all its tokens are refused."""
     if not registry.disable(client):
-        click.echo("It was disabled before: nothing was changed.", err=True)
+        click.echo("It is already disabled: nothing was changed.", err=True)
     show(describe(registry.get_client(client)), as_json)
 
 
@@ -139,9 +145,9 @@ def disable(client: str, as_json: bool) -> None:
 @which
 @as_json
 def enable(client: str, as_json: bool) -> None:
-    """Let a disabled client in again."""
+    """Enable a disabled client; its old tokens stay revoked."""
     if not registry.enable(client):
-        click.echo("It was enabled before: nothing was changed, and its tokens live on.", err=True)
+        click.echo("It is already enabled: nothing was changed, and its tokens stay valid.", err=True)
     show(describe(registry.get_client(client)), as_json)
 
 
@@ -149,14 +155,16 @@ def enable(client: str, as_json: bool) -> None:
 @which
 @as_json
 def delete(client: str, as_json: bool) -> None:
-    """Remove a client and its secrets."""
+    """Delete a client and its secrets."""
     show({"client_id": registry.delete(client), "deleted": True}, as_json)
 
 
 @clients.command("rotate-secret")
 @which
-@click.option("--name", help="What to call the new secret.")
-@click.option("--overlap", type=int, default=0, metavar="SECONDS", help="How long the old ones still work (0).")
+@click.option("--name", help="The name of the new secret.")
+@click.option(
+    "--overlap", type=int, default=0, metavar="SECONDS", help="How long the old secrets still work (default 0)."
+)
 @as_json
 def rotate_secret(client: str, name: str | None, overlap: int, as_json: bool) -> None:
     """Give a client a new secret and show it, once."""

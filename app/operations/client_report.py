@@ -1,4 +1,4 @@
-"""What `flask clients …` prints of a client: its registration, its secrets by name and times, and changes."""
+"""What `flask clients …` prints about a client: its registration, its secrets by name and times, and changes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHOWN = (
     "disabled_at",
     "tokens_not_before",
 )
-# What a token says or is, in the words of a sentence: a change reaches only tokens that are issued later.
+# What a token contains or is, as words for a sentence: a change applies only to tokens that are issued later.
 IN_A_TOKEN = {
     "scope": "scope",
     "claims": "claims",
@@ -37,7 +37,7 @@ IN_A_TOKEN = {
 
 
 def describe(client: ClientRow) -> dict[str, Any]:
-    """A client as the commands show it; its secrets by name and times only."""
+    """A client as the commands show it, with only the names and times of its secrets."""
     described = {name: getattr(client, name) for name in SHOWN} | {"grant_types": client.grant_types.split()}
     return described | {"secrets": [describe_secret(secret) for secret in client.secrets]}
 
@@ -48,7 +48,7 @@ def describe_secret(secret: ClientSecret) -> dict[str, Any]:
 
 
 def describe_changes(changes: list[Change]) -> dict[str, Any]:
-    """What changed, in the words of `describe`."""
+    """What changed, in the form of `describe`."""
     found: dict[str, Any] = {each.what: {"old": each.old, "new": each.new} for each in changes}
     if grant := found.get("grant_types"):
         found["grant_types"] = {when: words.split() for when, words in grant.items()}
@@ -67,13 +67,13 @@ def show(shown: dict[str, Any], as_json: bool) -> None:
         elif value not in (None, [], {}, 0):
             click.echo(f"{name:28}{moment(value) if name.endswith(('_at', '_before')) else readable(value)}")
     if "client_secret" in shown:
-        click.echo("The secret is shown this once: keep it where your other secrets are.")
+        click.echo("The secret is shown only once: store it with your other secrets.")
 
 
 def show_changes(client: ClientRow, changes: list[Change]) -> None:
-    """What changed, and what that means for the tokens that were issued before."""
+    """Print what changed, and what that means for the tokens that were issued before."""
     if not changes:
-        click.echo("Nothing to change: the client is registered so already.")
+        click.echo("Nothing to change: the client is already registered like that.")
         return
     for change in changes:
         click.echo(f"{change.what}: {readable(change.old) or 'none'} -> {readable(change.new) or 'none'}")
@@ -82,16 +82,16 @@ def show_changes(client: ClientRow, changes: list[Change]) -> None:
         seconds = changed.get("access_token_seconds", client.access_token_seconds)
         seconds = seconds or current_settings().access_token_seconds
         click.echo(
-            f"Tokens that were issued before keep their {' and '.join(stays)} until they expire"
-            f" (their lifetime: {seconds} seconds); `flask tokens revoke --client {client.name}` ends them now."
+            f"Tokens issued before keep their {' and '.join(stays)} until they expire"
+            f" (their lifetime: {seconds} seconds); `flask tokens revoke --client {client.name}` revokes them now."
         )
     if changed.get("grant_types"):
         click.echo(
-            "It gets no token any more. Those that were issued before are valid until they expire;"
-            f" `flask tokens revoke --client {client.name}` ends them now."
+            "It gets no more tokens. Those issued before are valid until they expire;"
+            f" `flask tokens revoke --client {client.name}` revokes them now."
         )
     elif client.scope and not client.grant_types:
-        click.echo("It gets no token, as it was registered without a grant: --grant gives it one.")
+        click.echo("It gets no tokens, as it is registered without a grant: --grant gives it one.")
 
 
 def readable(value: object) -> str:

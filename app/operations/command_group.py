@@ -1,6 +1,6 @@
-"""What all `flask` commands of Keyturn have in common: `CommandGroup` and `@operator_command`.
+"""What all Keyturn's `flask` commands have in common: `CommandGroup` and `@operator_command`.
 
-They refuse to work with settings at fault, print one JSON document with --json, and end with one
+They refuse to run with settings at fault, print one JSON document with --json, and end with one
 sentence and exit code 1 when something is refused.
 """
 
@@ -23,7 +23,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON d
 
 
 class CommandGroup(AppGroup):
-    """Commands under one word; `refusals` are the exceptions whose text is meant for the operator."""
+    """A group of commands; `refusals` are the exceptions whose text is meant for the operator."""
 
     def __init__(self, name: str, *, help: str, refusals: tuple[type[Exception], ...]) -> None:  # noqa: A002
         super().__init__(name, help=help)
@@ -66,9 +66,9 @@ def checked(function: Callable[..., None], refusals: tuple[type[Exception], ...]
 
 
 def refuse_faults() -> None:
-    """Stop a command that would otherwise work with defaults in the place of settings at fault."""
+    """Stop a command that would otherwise use defaults in place of settings at fault."""
     if faults := current_settings().faults:
-        raise click.ClickException("the configuration is at fault:\n" + "\n".join(faults))
+        raise click.ClickException("the configuration is wrong:\n" + "\n".join(faults))
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -76,5 +76,5 @@ def print_json(document: dict[str, Any]) -> None:
 
 
 def moment(at: int) -> str:
-    """Seconds since the epoch as people read them."""
+    """Seconds since the epoch as text, in UTC."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,6 +1,6 @@
-"""The demo clients of `config.py` in the database: in development they are what `config.py` says.
+"""The demo clients of `config.py` in the database of a development server.
 
-A learner edits them there, as the guide's `config.js`, and the next `flask prepare` brings the database in line.
+A learner edits them in `config.py`, as in the guide's `config.js`, and the next `flask prepare` updates the database.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from app.clients.secret import digest
 
 
 def usable_demos(settings: config.Settings) -> list[config.DemoClient]:
-    """The demo clients whose scopes and APIs keyturn.toml declares; with a file of one's own there may be none."""
+    """The demo clients whose scopes and APIs keyturn.toml declares; with another file there may be none."""
     return [demo for demo in config.DEMO_CLIENTS if not undeclared(demo, settings)]
 
 
@@ -31,16 +31,16 @@ def undeclared(demo: config.DemoClient, settings: config.Settings) -> list[str]:
 
 
 def seed_all(settings: config.Settings, *, is_new: bool) -> Iterator[str]:
-    """Register the demo clients, bring those in line that differ from config.py, and say it.
+    """Register the demo clients, replace those that differ from config.py, and yield sentences about it.
 
     Raises:
-        RegistrationError: If config.py says what no client can be.
+        RegistrationError: If config.py describes a client that is not valid.
     """
     for demo in config.DEMO_CLIENTS:
         if missing := undeclared(demo, settings):
             yield f"The demo client {demo.client_id} is left out: keyturn.toml does not declare {' '.join(missing)}."
         elif changed := seed(demo, is_new=is_new):
-            yield f"The demo client {demo.client_id} is as config.py says again: {', '.join(changed)}."
+            yield f"The demo client {demo.client_id} was changed to what config.py says: {', '.join(changed)}."
     ids = ", ".join(demo.client_id for demo in usable_demos(settings))
     yield f"The demo clients are registered: {ids or 'none'}."
 
@@ -49,11 +49,11 @@ def seed(demo: config.DemoClient, *, is_new: bool) -> list[str]:
     """Register a demo client; the only client whose secret a person chose.
 
     Returns:
-        What differed, if another one was there: it is registered anew, and its tokens are dead.
+        What differed, if it was there already: then it is registered anew, and its tokens are revoked.
     """
     client = as_declared(demo)
     # Its id may have been there before: unless the database is new, it begins at a generation that no token of
-    # an earlier demo client has, so that those stay dead.
+    # an earlier demo client has, so that those stay revoked.
     client.generation = 0 if is_new else 1 + secrets.randbelow(2**31)
     found = registry.find_client(demo.client_id)
     changed = differences(found, client, demo.secret) if found else []
@@ -65,7 +65,7 @@ def seed(demo: config.DemoClient, *, is_new: bool) -> list[str]:
 
 
 def as_declared(demo: config.DemoClient) -> ClientRow:
-    """The client that config.py describes, by the rules that hold for every client."""
+    """The client that config.py describes, by the rules for every client."""
     try:
         if not re.fullmatch(r"[A-Za-z0-9._~-]+", demo.secret):
             raise RegistrationError("a secret is letters, digits and . _ ~ -, which no client percent-encodes")
@@ -86,7 +86,7 @@ def as_declared(demo: config.DemoClient) -> ClientRow:
 
 
 def differences(found: Client, client: ClientRow, secret: str) -> list[str]:
-    """The names of what differs. That a client is disabled does not count: config.py says nothing of it."""
+    """The names of what differs. That a client is disabled does not count: config.py has no such setting."""
     names = ("scope", "default_scope", "access_token_seconds", "token_format", "resource_server")
     differing = [name for name in names if getattr(found, name) != getattr(client, name)]
     is_good = any(each.digest == digest(secret) and each.not_after is None for each in found.secrets)

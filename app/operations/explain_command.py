@@ -1,4 +1,4 @@
-"""`flask explain REQUEST_ID`: what really happened to a request, and what to do about it."""
+"""`flask explain REQUEST_ID`: what happened to a request, and what to do about it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from app.refusals.codes import CODES
 from app.settings import current_settings
 
 UNKNOWN = (
-    "The audit trail has no event with this request id. An event is there within a second. A 404 is only in the\n"
-    "log, with its path. Of issued tokens, and of refusals in a flood, the trail has the last request id only."
+    "The audit trail has no event with this request id. Events appear within a second. A 404 is only in the\n"
+    "log, with its path. For issued tokens, and for refusals in a flood, only the last request id is stored."
 )
 REFUSALS = {event.value for event in Event if event.budget is Budget.REFUSED}
 
@@ -23,7 +23,7 @@ REFUSALS = {event.value for event in Event if event.budget is Budget.REFUSED}
 @click.argument("request_id")
 @as_json
 def explain(request_id: str, as_json: bool) -> None:
-    """Tell what really happened to a request, by the X-Request-Id of its answer."""
+    """Show what happened to a request, by the X-Request-Id of its response."""
     found = [explanation(event.as_dict()) for event in reports.of_request(request_id)]
     if not found:
         raise click.ClickException(UNKNOWN)
@@ -35,7 +35,7 @@ def explain(request_id: str, as_json: bool) -> None:
 
 
 def explanation(event: dict[str, Any]) -> dict[str, Any]:
-    """The event, with its reason taken apart and what is known about its error code."""
+    """The event, with its reason split, and with the meaning and the page of its error code."""
     code, colon, reason = str(event.get("reason", "")).partition(": ")
     if event["event"] not in REFUSALS or not colon or code not in CODES:
         return event

@@ -1,6 +1,6 @@
-"""Whose database is it? What `flask prepare` looks at before it changes anything.
+"""Whose database is it? What `flask prepare` checks before it changes anything.
 
-A command that runs without the environment of the servers is in development, and its database may be theirs.
+A command without the servers' environment is in development, and its database may be theirs.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ FOREIGN_CLIENTS = (
     f"For that database {ELSEWHERE.format(and_its_keys='')}"
 )
 FOREIGN_KEYS = (
-    f"{HERE} has a signing key that KEYTURN_SECRET_KEYS (or instance/secret-key) does not open: it looks like "
+    f"{HERE} has a signing key that KEYTURN_SECRET_KEYS (or instance/secret-key) does not decrypt: it looks like "
     "another server's. Nothing was changed in it. "
     f"For that database {ELSEWHERE.format(and_its_keys=' and its KEYTURN_SECRET_KEYS')} "
     "If it is your own, and its secret key is lost: `flask keys rotate --now --lost-secret-key`."
 )
 NOT_SERVED = (
-    "the database was made by a newer Keyturn (its schema is {found}), which does not serve this one ({newest}): "
+    "the database was created by a newer Keyturn (its schema is {found}), which does not support this one ({newest}): "
     "install the newer release again, or restore a backup from before its `flask prepare`"
 )
 
 
 class ForeignDatabaseError(Exception):
-    """A database that this command must not prepare; the text says why, and what to do."""
+    """A database that this command must not prepare; the message says why, and what to do."""
 
 
 def refuse_foreign_clients(demos: Set[str]) -> None:
-    """Refuse a database that has clients and none of the demo clients, which would be registered there.
+    """Refuse a database that has clients but no demo client: the demo clients would be registered there.
 
-    A server in production does not start beside a demo client.
+    A production server does not start if a demo client exists.
 
     Args:
         demos: The ids of the demo clients that would be registered.
@@ -53,7 +53,7 @@ def refuse_foreign_clients(demos: Set[str]) -> None:
 
 
 def refuse_foreign_keys() -> None:
-    """Refuse a database whose present or next key this process cannot open: most likely it is another server's."""
+    """Refuse a database whose current or next key this process cannot decrypt: most likely it is another server's."""
     if not inspect(db.engine).has_table(SigningKey.__tablename__):
         return
     in_use = or_(SigningKey.retired_at.is_(None), SigningKey.retired_at > now())
@@ -62,20 +62,20 @@ def refuse_foreign_keys() -> None:
 
 
 def read(query: Select[str]) -> Sequence[str]:
-    """By a connection that is closed at once: the session's would hold a lock for which the migrations wait."""
+    """Use a connection that is closed at once: the session's would hold a lock for which the migrations wait."""
     with db.engine.connect() as connection:
         return connection.scalars(query).all()
 
 
 def find_newer_schema(known: Set[str], newest: str) -> str | None:
-    """The revision of the database, if this code does not know it and is served by it.
+    """The revision of the database, if it is newer than this code and still serves it; otherwise None.
 
     Args:
-        known: The revisions that this code knows.
+        known: The revisions that this code has.
         newest: The newest of them.
 
     Raises:
-        ForeignDatabaseError: If this code does not know it, and it does not serve this code.
+        ForeignDatabaseError: If it is newer than this code and does not serve it.
     """
     found = schema_revision.find_revision()
     if found is None or found in known:

@@ -1,4 +1,4 @@
-"""`flask keys …`: what an operator does with the signing keys."""
+"""`flask keys …`: list, rotate and withdraw the signing keys."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from app.keys.signing_key import JWKS_MAX_AGE_SECONDS, READ_SECONDS, SigningKey
 from app.operations.command_group import CommandGroup, as_json, print_json
 
 PUBLISHED = (
-    f"\nThe JWKS shows it within {READ_SECONDS} seconds. An API that caches the JWKS, for up to "
-    f"{JWKS_MAX_AGE_SECONDS} seconds, may not know it before."
+    f"\nIt is in the JWKS within {READ_SECONDS} seconds. An API that caches the JWKS may not have it for up to "
+    f"{JWKS_MAX_AGE_SECONDS} seconds."
 )
 
 keys = CommandGroup(
@@ -40,7 +40,7 @@ def list_all(as_json: bool) -> None:
 lost_secret_key = click.option(
     "--lost-secret-key",
     is_flag=True,
-    help="Nothing opens the key that signs now, not on the servers either: make one with this KEYTURN_SECRET_KEYS.",
+    help="The secret key is lost, on the servers too: create a signing key with this KEYTURN_SECRET_KEYS.",
 )
 
 
@@ -51,7 +51,7 @@ lost_secret_key = click.option(
 def rotate(at_once: bool, lost_secret_key: bool, as_json: bool) -> None:
     """Publish the next key; it signs after one max-age of the JWKS."""
     if lost_secret_key and not at_once:
-        raise rotation.RotationError("--lost-secret-key goes with --now: until then no server could sign")
+        raise rotation.RotationError("--lost-secret-key requires --now: until then no server could sign")
     key = rotation.rotate(at_once=at_once, lost_secret_key=lost_secret_key)
     show(key, f"{key.kid} ({key.alg}) signs {when(key)}; tokens of the old key stay valid.{PUBLISHED}", as_json)
 
@@ -61,10 +61,12 @@ def rotate(at_once: bool, lost_secret_key: bool, as_json: bool) -> None:
 @lost_secret_key
 @as_json
 def withdraw(kid: str, lost_secret_key: bool, as_json: bool) -> None:
-    """Take a leaked key out of use, for good: its tokens are refused."""
+    """Withdraw a leaked key for good: its tokens are refused."""
     key = rotation.withdraw(kid, lost_secret_key=lost_secret_key)
-    said = f"{kid} is withdrawn: each server refuses its tokens from its next request on. {key.kid} ({key.alg}) signs."
-    show(key, said + PUBLISHED, as_json)
+    sentence = (
+        f"{kid} is withdrawn: each server refuses its tokens from its next request on. {key.kid} ({key.alg}) signs."
+    )
+    show(key, sentence + PUBLISHED, as_json)
 
 
 def describe(key: SigningKey) -> dict[str, Any]:
@@ -95,4 +97,4 @@ def new_secret(as_json: bool) -> None:
         click.echo(secret)
 
 
-keys.add_command(new_secret)  # not by `keys.command`: it runs whatever is wrong, and may be what mends it
+keys.add_command(new_secret)  # not by `keys.command`: it runs whatever is wrong, and may be the fix

@@ -1,7 +1,7 @@
-"""`flask prepare`: everything that must be there before the server starts.
+"""`flask prepare`: creates everything that a server needs before it starts.
 
-Idempotent, and under one lock: a fleet may start at once. In development it refuses a database that looks
-like another server's, before it changes anything there.
+It is idempotent, and runs under one lock: a fleet may start at once. In development it refuses a database that
+looks like another server's, before it changes anything there.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ from app.storage.postgresql import missing_time_outs, without_time_outs
 
 ONE_PREPARES = 9068  # PostgreSQL names advisory locks by number
 LOST_KEY = (
-    "No key in KEYTURN_SECRET_KEYS opens the key that signs, or the next one: set the one that encrypted it. "
-    "If that is lost, `flask keys rotate --now --lost-secret-key` makes a new signing key."
+    "No key in KEYTURN_SECRET_KEYS decrypts the active signing key, or the next one: set the one that encrypted it. "
+    "If that is lost, `flask keys rotate --now --lost-secret-key` creates a new signing key."
 )
 RETRY_SECONDS = 0.2
 
 
 @operator_command("prepare", refusals=(cipher.SealedKeyError, RegistrationError, ForeignDatabaseError))
 def prepare() -> None:
-    """Make the database, the first signing key and, in development, the demo clients."""
+    """Create the database, the first signing key and, in development, the demo clients."""
     with one_at_a_time():
         for sentence in make_ready():
             click.echo(sentence)
 
 
 def make_ready() -> Iterator[str]:
-    """Do what is missing, and say it."""
+    """Do what is missing, and yield sentences about it."""
     settings = current_settings()
     is_production = settings.is_production
     if not is_production:
         foreign_database.refuse_foreign_clients({demo.client_id for demo in config.DEMO_CLIENTS})
     if make_secret_file():
-        yield "A key for the encryption at rest is in instance/secret-key."
+        yield "A new key for encryption at rest is in instance/secret-key."
     if not is_production:
         foreign_database.refuse_foreign_keys()
     yield migrate()
@@ -71,10 +71,10 @@ def make_ready() -> Iterator[str]:
 
 
 def look_after_keys() -> Iterator[str]:
-    """Encrypt the signing keys with the newest secret key, and say what an operator has to do about them."""
+    """Encrypt the signing keys with the newest secret key, and yield what an operator has to do about them."""
     resealed, closed = rotation.reseal()
     if resealed:
-        yield f"Signing keys encrypted again, with the newest of KEYTURN_SECRET_KEYS: {resealed}."
+        yield f"Signing keys re-encrypted with the newest of KEYTURN_SECRET_KEYS: {resealed}."
     if closed:
         yield LOST_KEY
     alg = current_settings().signing_alg
@@ -83,47 +83,47 @@ def look_after_keys() -> Iterator[str]:
 
 
 def migrate() -> str:
-    """Bring the schema up to date; a newer release's is left as it is, if it still serves this code."""
-    import flask_migrate  # here, as no server needs it, and with Alembic it is as long to import as Flask
+    """Bring the schema up to date; leave a newer release's as it is, if it still supports this code."""
+    import flask_migrate  # here, as no server needs it, and with Alembic it takes as long to import as Flask
     from alembic.script import ScriptDirectory
 
-    know_migrations(current_app)
+    register_migrations(current_app)
     scripts = ScriptDirectory(current_app.extensions["migrate"].directory)
     newest = str(scripts.get_current_head())
     if newer := foreign_database.find_newer_schema({script.revision for script in scripts.walk_revisions()}, newest):
-        return f"The database was made by a newer Keyturn (its schema is {newer}), which still serves this one."
+        return f"The database was created by a newer Keyturn (its schema is {newer}), which still supports this one."
     flask_migrate.upgrade()
     return "The database is up to date."
 
 
 def advise_time_outs() -> Iterator[str]:
-    """Name the time-outs that PostgreSQL lacks for this role; a transaction brings its own, a session cannot."""
+    """Name the time-outs that PostgreSQL lacks for this role; a transaction sets its own, a session cannot."""
     if db.engine.dialect.name == "postgresql":
         with db.engine.connect() as connection:
             missing = missing_time_outs(connection)
         if missing:
-            yield f"PostgreSQL ends no forgotten session of this role (docs/postgresql.md): {' '.join(missing)}"
+            yield f"PostgreSQL never ends a forgotten session of this role (docs/postgresql.md): {' '.join(missing)}"
 
 
-def know_migrations(app: Flask) -> None:
+def register_migrations(app: Flask) -> None:
     """Let `flask db` find the migrations."""
     import flask_migrate
 
     folder = str(Path(__file__).parent.parent / "storage" / "migrations")
-    # Alembic reads the path by ConfigParser, to which a `%` begins an interpolation. There is no alembic.ini to miss.
+    # Alembic reads the path by ConfigParser, where a `%` begins an interpolation. There is no alembic.ini to miss.
     flask_migrate.Migrate(app, db, directory=folder.replace("%", "%%"))
 
 
 def make_secret_file() -> bool:
-    """Make development's own key, readable by its owner only.
+    """Create the secret key of a development server, readable by its owner only.
 
     Returns:
-        False if it is there already or not wanted: production reads the environment only.
+        False if it exists already or is not wanted: production reads the environment only.
     """
     if current_settings().secret_keys or current_settings().is_production or cipher.secret_file().exists():
         return False
     cipher.secret_file().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Written whole, and then named: nobody ever finds half a key. `mkstemp` makes files of mode 0600.
+    # Written whole, and then named: no process ever finds half a key. `mkstemp` makes files of mode 0600.
     opened, temporary = tempfile.mkstemp(dir=cipher.secret_file().parent)
     with os.fdopen(opened, "wb") as file:
         file.write(Fernet.generate_key())
@@ -138,15 +138,15 @@ def make_secret_file() -> bool:
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Wait until no other process prepares this database: by PostgreSQL itself, by a file beside SQLite."""
-    waiting = "Another `flask prepare` is at work: waiting for it."
+    """Wait until no other process prepares this database: by a lock in PostgreSQL, or by a file beside SQLite's."""
+    waiting = "Another `flask prepare` is running: waiting for it."
     if db.engine.dialect.name == "postgresql":
         with lock_in_transaction(lambda: click.echo(waiting, err=True)):
             yield
         return
     file = Path(f"{db.engine.url.database}.lock")
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Whoever may write into the folder may put a link there: it is not followed, and nothing is truncated.
+    # Anyone who may write into the folder may put a link there: it is not followed, and nothing is truncated.
     with os.fdopen(sqlite.open_private(file, os.O_NOFOLLOW)) as opened:
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -157,19 +157,19 @@ def one_at_a_time() -> Iterator[None]:
 
 
 @contextmanager
-def lock_in_transaction(say_waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold PostgreSQL's lock by a transaction of its own: PgBouncer may give every transaction another session.
+def lock_in_transaction(print_waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold PostgreSQL's lock in a separate transaction: PgBouncer may give every transaction another session.
 
-    It holds nothing else, so nobody but another `flask prepare` waits for it; the migration has a lock of its own.
+    It holds nothing else, so only another `flask prepare` waits for it; the migration has its own lock.
     """
     with db.engine.connect().execution_options(**WRITES) as connection:
-        said = False
-        # Asked again and again: a session that waits in the server would stay there if this process ended.
+        is_printed = False
+        # Tried again and again: a session that waits in the server would stay there if this process ended.
         while not connection.scalar(select(func.pg_try_advisory_xact_lock(ONE_PREPARES))):
             connection.rollback()
-            if not said:
-                say_waiting()
-                said = True
+            if not is_printed:
+                print_waiting()
+                is_printed = True
             time.sleep(RETRY_SECONDS)
         with without_time_outs(connection):
             yield

@@ -1,4 +1,4 @@
-"""What a server checks when it starts, and what it prints for a newcomer then."""
+"""What a server checks when it starts, and what it then prints for a newcomer."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from app.settings import current_settings, sign_of_production
 from app.storage.database import db
 from app.storage.failures import cause
 
-ASKS = "(an API: it asks about tokens)"
+INTROSPECTS = "(an API: it introspects tokens)"
 ROOT = Path(__file__).parent.parent.parent
 WITHOUT_CONFIGURATION = (
-    "gunicorn runs without Keyturn's configuration, in which its worker and its time-outs are, and believes headers "
-    f"that it should not: start it in {ROOT}, or with --config {ROOT}/gunicorn.conf.py --chdir {ROOT}."
+    "gunicorn runs without Keyturn's configuration: it lacks our worker and time-outs, and trusts headers "
+    f"that it should not. Start it in {ROOT}, or with --config {ROOT}/gunicorn.conf.py --chdir {ROOT}."
 )
 
 
 def refuse_to_start(app: Flask) -> None:
-    """End the process of a server that must not start, and say why."""
+    """End the process of a server that must not start, and print why."""
     faults = faults_at_start(app)
     if is_gunicorn_without_our_worker():
         if current_settings.of(app).is_production:
@@ -44,15 +44,15 @@ def refuse_to_start(app: Flask) -> None:
 
 def refuse(faults: Iterable[str]) -> None:
     click.echo("\n  ".join(["Keyturn does not start:", *faults]), err=True)
-    sys.exit(3)  # what gunicorn reads as "failed to boot": after any other code it would try again, for ever
+    sys.exit(3)  # gunicorn reads it as "failed to boot": after any other code it would retry forever
 
 
 def check_hosts(settings: config.Settings, hosts: Iterable[str]) -> None:
-    """End the process of a development server that others can reach, unless KEYTURN_ENV says that this is meant.
+    """End the process of a development server that others can reach, unless KEYTURN_ENV is set.
 
     Args:
-        settings: Of this server.
-        hosts: The addresses that it listens at, names or numbers; the path of a unix socket is none.
+        settings: The settings of this server.
+        hosts: The addresses that it listens at, names or numbers; not the path of a unix socket.
     """
     outside = next((host for host in hosts if not is_loopback(host)), None)
     sign = sign_of_production(settings) or (outside and f"this server listens at {outside}, beyond loopback")
@@ -73,14 +73,14 @@ def is_loopback(host: str) -> bool:
 def is_gunicorn_without_our_worker() -> bool:
     """Whether this process is gunicorn's, and gunicorn has not read our gunicorn.conf.py.
 
-    gunicorn looks for it in the directory in which it is started, and not in that of `--chdir`. It has
-    loaded its worker before it loads an app.
+    gunicorn looks for it in the directory in which it is started, and not in that of `--chdir`. It
+    loads its worker before it loads an app.
     """
     return "gunicorn.arbiter" in sys.modules and "app.serving.gunicorn_worker" not in sys.modules
 
 
 def faults_at_start(app: Flask) -> list[str]:
-    """Why this server must not start; a database that does not answer is no reason, it may come."""
+    """Why this server must not start; a database that does not respond is no reason, as it may come up later."""
     with app.app_context():
         faults = list(current_settings().faults)
         if faults:
@@ -98,38 +98,40 @@ def faults_at_start(app: Flask) -> list[str]:
         except keystore.NoSigningKeyError as error:
             faults.append(f"No token could be signed: {error}. Is the right key in KEYTURN_SECRET_KEYS?")
         except SQLAlchemyError as error:
-            log.warning("the database does not answer yet: %s", cause(error))
+            log.warning("the database does not respond yet: %s", cause(error))
         finally:
             # The workers are forked from this process, and no connection survives that: SQLite's would lose
-            # what a worker writes. The session lets go of its own first.
+            # what a worker writes. The session releases its own first.
             db.session.remove()
             db.engine.dispose()
         return faults
 
 
 def welcome(settings: config.Settings) -> str:
-    """What `make run` prints: who may ask, and three commands to paste."""
+    """What `make run` prints: the demo clients, and three commands to paste."""
     demos = usable_demos(settings)
     demo = next((each for each in demos if each.client_id == "demo-admin"), None)
     if demo is None:
-        return f"Keyturn answers at {settings.issuer}.\n"
-    ask = f"curl -s -u {demo.client_id}:{demo.secret} -d grant_type=client_credentials {settings.issuer}/oauth/token"
+        return f"Keyturn is running at {settings.issuer}.\n"
+    request = (
+        f"curl -s -u {demo.client_id}:{demo.secret} -d grant_type=client_credentials {settings.issuer}/oauth/token"
+    )
     pick = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])'"
-    clients = "\n".join(f"  {each.client_id:16} {each.secret:42} {each.scope or ASKS}" for each in demos)
+    clients = "\n".join(f"  {each.client_id:16} {each.secret:42} {each.scope or INTROSPECTS}" for each in demos)
     call = f"""
-Call the guarded route with one:
-  TOKEN=$({ask} | {pick})
+Call the guarded route with a token:
+  TOKEN=$({request} | {pick})
   curl -s -H "Authorization: Bearer $TOKEN" {settings.issuer}/admin/logs
 
-Be refused, without one:
+Call it without a token, and be refused:
   curl -i {settings.issuer}/admin/logs
 """
     return f"""
-Keyturn answers at {settings.issuer}. The demo clients, with their secrets and scopes:
+Keyturn is running at {settings.issuer}. The demo clients, with their secrets and scopes:
 {clients}
 
-Ask for a token:
-  {ask}
+Request a token:
+  {request}
 {call if settings.has_sample_api else ""}
 Ctrl-C stops the server.
 """

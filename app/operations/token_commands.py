@@ -1,4 +1,4 @@
-"""`flask tokens …`: what an operator does about tokens that are out there."""
+"""`flask tokens …`: revoke the tokens of a client."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ tokens = CommandGroup("tokens", help="Revoke tokens.", refusals=(RegistrationErr
 
 
 @tokens.command()
-@click.option("--client", required=True, help="Whose tokens: a name or an id.")
+@click.option("--client", required=True, help="The client: a name or an id.")
 @as_json
 def revoke(client: str, as_json: bool) -> None:
-    """Revoke all tokens that a client has now, of either format; its secrets still work."""
+    """Revoke all tokens issued to a client so far, of either format; its secrets still work."""
     found = registry.revoke_tokens(client)
     if as_json:
         names = ("client_id", "generation", "tokens_not_before")

@@ -7,8 +7,8 @@ from app.refusals.error_code import Code
 CREDENTIALS = '-u "$CLIENT_ID:$CLIENT_SECRET"'
 IN_FORM = '-d "client_id=$CLIENT_ID" --data-urlencode "client_secret=$CLIENT_SECRET"'
 GRANT = "-d grant_type=client_credentials"
-ASK = f'curl -s {CREDENTIALS} {GRANT} "$ISSUER/oauth/token"'
-ASK_FOR_SCOPE = f'curl -s {CREDENTIALS} {GRANT} -d "scope=$SCOPE" "$ISSUER/oauth/token"'
+REQUEST = f'curl -s {CREDENTIALS} {GRANT} "$ISSUER/oauth/token"'
+REQUEST_WITH_SCOPE = f'curl -s {CREDENTIALS} {GRANT} -d "scope=$SCOPE" "$ISSUER/oauth/token"'
 
 
 CODES = {
@@ -19,37 +19,39 @@ CODES = {
         "The description names what.",
         (
             ("The parameters were sent as JSON.", "Send a form: `Content-Type: application/x-www-form-urlencoded`."),
+            ("The body is compressed.", "Send it without `Content-Encoding`."),
             ("A parameter is in the URL.", "Send it in the body: URLs end up in logs."),
-            ("A parameter was sent twice.", "Send each once; an HTTP library may add what you also add by hand."),
+            ("A parameter was sent twice.", "Send each once; an HTTP library may add one that you also add by hand."),
             (
                 "Credentials were sent in two ways, such as Basic and `client_secret`.",
-                "Choose one. Many libraries send Basic by themselves.",
+                "Choose one. Many libraries send Basic by default.",
             ),
-            ("The body is not UTF-8.", "Encode it as UTF-8, and percent-encode what is not ASCII."),
+            ("The body is not UTF-8.", "Encode it as UTF-8, and percent-encode anything that is not ASCII."),
             ("GET was used.", "The endpoints below `/oauth/` take POST only."),
             ("Plain http was used in production.", "Use https; the operator checks `KEYTURN_TRUSTED_PROXIES`."),
         ),
-        ASK,
+        REQUEST,
         "RFC 6749, section 5.2",
         (405, 413, 415),
     ),
     "invalid_client": Code(
         401,
         "Client authentication failed. Check the client id, the secret and the method.",
-        "The client did not prove who it is. Unknown client and wrong secret get the same response, "
-        "so that nobody can find out which clients exist; the operator sees the true reason with `flask explain`.",
+        "The client was not authenticated. An unknown client and a wrong secret get the same response, "
+        "so that nobody can find out which clients exist; `flask explain` shows the operator the true reason.",
         (
             ("No secret was sent at all.", "Send the id and the secret, with Basic or in the form."),
+            ("A `client_assertion` was sent.", "Assertions are not supported: send the secret."),
             (
                 "The secret starts or ends with a space or newline.",
                 "Trim it: `--data-urlencode client_secret@secret.txt` brings the newline of the file.",
             ),
-            ("The secret is percent-encoded twice, or is in quotes.", "Send it as it was shown."),
+            ("The secret is percent-encoded twice, or is in quotes.", "Send it exactly as it was shown."),
             (
                 "The id and the secret are swapped.",
-                "A secret begins with `kts_`, an id with `ktc_`; those of the demo clients are names, as `demo-admin`.",
+                "A secret begins with `kts_`, an id with `ktc_`; a demo client's id is a name, such as `demo-admin`.",
             ),
-            ("The secret has ended after a rotation.", "Use the newest; `flask clients show CLIENT` lists their ends."),
+            ("The secret ended after a rotation.", "Use the newest; `flask clients show CLIENT` lists when each ends."),
             (
                 "The client is registered for another method.",
                 "Send Basic for `client_secret_basic`, the form for `client_secret_post`.",
@@ -65,10 +67,10 @@ CODES = {
     "unauthorized_client": Code(
         400,
         "This client is not registered for the grant type client_credentials.",
-        "The client has proved who it is, and may not do this.",
+        "The client is authenticated, but may not do this.",
         (
             (
-                "It requests a token, and was registered without a grant.",
+                "It requests a token, and is registered without a grant.",
                 "Register a client with `--scope`; an API registered with `--resource-server` alone gets no tokens.",
             ),
             (
@@ -90,7 +92,7 @@ CODES = {
             ("It requests `refresh_token`.", "There is none: request a new token with the id and the secret."),
             ("The value is misspelt.", "It is `client_credentials`, with an underscore."),
         ),
-        ASK,
+        REQUEST,
         "RFC 6749, section 5.2",
     ),
     "invalid_scope": Code(
@@ -104,10 +106,10 @@ CODES = {
                 "keyturn.toml declares the word only since the server started, or no longer.",
                 "Restart the server; `flask prepare` names clients whose scope is not declared.",
             ),
-            ("The words belong to two APIs.", "One token opens one API: request a token for each."),
-            ("Commas, or two spaces, are between the words.", "Put exactly one space between them."),
+            ("The words belong to two APIs.", "A token is for one API: request one for each."),
+            ("The words are separated by commas or by two spaces.", "Separate them by exactly one space."),
         ),
-        ASK_FOR_SCOPE,
+        REQUEST_WITH_SCOPE,
         "RFC 6749, sections 3.3 and 5.2",
     ),
     "invalid_token": Code(
@@ -115,11 +117,14 @@ CODES = {
         "The access token is expired, malformed, or not meant for this API. Request a new one.",
         "The API does not accept the access token.",
         (
-            ("It has expired.", "Request a new one when `expires_in` seconds are over, or after this response."),
+            ("It has expired.", "Request a new one when `expires_in` seconds are over, or when you get this response."),
             ("It was revoked, or its client was disabled or deleted.", "Request a new one."),
             ("It is for another API.", "Request one with a scope of this API; the `aud` of the token follows from it."),
-            ("It was cut off, or has quotes around it.", "Send it whole, and bare."),
-            ("The clocks of two machines differ.", "Synchronize them: more than 60 seconds are too many."),
+            ("It is cut off, or in quotes.", "Send all of it, without quotes."),
+            (
+                "The clocks of two machines differ.",
+                "Synchronize them: a difference of more than 60 seconds is too much.",
+            ),
             ("It was signed with a key that was withdrawn.", "Request a new one."),
         ),
         'curl -s -H "Authorization: Bearer $TOKEN" "$ISSUER/inventory"',
@@ -128,20 +133,26 @@ CODES = {
     "insufficient_scope": Code(
         403,
         "The access token does not have the scope that this request needs.",
-        "The access token is good, but does not open this. The `WWW-Authenticate` header names the scope that would.",
+        "The access token is valid, but lacks the scope. The `WWW-Authenticate` header names the scope that is needed.",
         (
-            ("The token was requested with less scope than the client has.", "Request the scope that it names."),
-            ("The client is not registered for it.", "The operator registers a client with that scope."),
+            (
+                "The token was requested with less scope than the client has.",
+                "Request the scope that the header names.",
+            ),
+            (
+                "The client is not registered for it.",
+                "The operator adds it with `flask clients update`.",
+            ),
         ),
-        ASK_FOR_SCOPE,
+        REQUEST_WITH_SCOPE,
         "RFC 6750, section 3.1",
     ),
     "access_denied": Code(
         403,
         "The request is not allowed.",
-        "The access token is good, but the API does not allow this request. No other scope would change that.",
-        (("The API has a rule of its own, such as whose data a client may read.", "Ask whoever runs the API."),),
-        ASK,
+        "The access token is valid, but the API does not allow this request. No other scope would change that.",
+        (("The API has a rule of its own, such as whose data a client may read.", "Ask the operator of the API."),),
+        REQUEST,
         "RFC 6749, section 4.1.2.1",
     ),
     "not_found": Code(
@@ -150,8 +161,11 @@ CODES = {
         "There is nothing at this address.",
         (
             ("The path has a trailing or double slash.", "Paths are exact; there are no redirects."),
-            ("A word of it is misspelt.", "In development the member `hint` names the nearest address."),
-            ("The client is one for OpenID.", "Let it read the OAuth metadata (RFC 8414) at the address below."),
+            ("The path is misspelt.", "In development the member `hint` names the nearest address."),
+            (
+                "The client expects OpenID Connect.",
+                "Configure it to read the OAuth metadata (RFC 8414) at the address below.",
+            ),
             ("The issuer has a path, and the address lacks it.", "Take the addresses from the metadata."),
         ),
         'curl -s "$METADATA"',
@@ -164,7 +178,7 @@ CODES = {
         (
             (
                 "With 429: too many wrong secrets, or more requests than the client may make.",
-                "Use a token until it expires instead of requesting one each time; fix the secret before you retry.",
+                "Use a token until it expires instead of requesting one each time; fix the secret before retrying.",
             ),
             ("With 503: the database does not respond.", "The log names it; the server recovers by itself."),
             ("With 503: `flask prepare` was not run, or there is no signing key.", "Run `flask prepare`."),
@@ -176,8 +190,8 @@ CODES = {
     "server_error": Code(
         500,
         "The server failed. Its log has the cause, under the request id of this response.",
-        "The server failed in a way that nobody foresaw. That is a fault of the server's, not the caller's.",
-        (("The log has the cause.", "Look there for the `X-Request-Id` of the response, and report it."),),
+        "The server failed unexpectedly. The fault is the server's, not the caller's.",
+        (("The log has the cause.", "Find the `X-Request-Id` of the response there, and report it."),),
         'curl -s "$METADATA"',
         "RFC 6749, section 4.1.2.1",
     ),

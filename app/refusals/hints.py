@@ -1,15 +1,17 @@
-"""What may be behind a refusal: a secret that is nearly right, a word or an address that is nearly known.
+"""Hints at the cause of a refusal: a secret that is nearly right, a word or an address that is misspelt.
 
-Nothing here decides anything. What is found goes into the reason of a refusal, for the operator, and in
-development for the caller. A word of the request is part of it only as `shown` leaves it.
+No decision depends on a hint. It goes into the reason of a refusal, for the operator, and in development
+for the caller. A word of the request is part of it only as `shown` returns it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from urllib.parse import unquote_plus
+
+from werkzeug.exceptions import BadRequestKeyError
 
 import config
 from app.logs import REDACTED, shown, shown_path
@@ -24,8 +26,8 @@ MAX_COMPARED_CHARACTERS = 100
 
 
 def nearly_the_secret(sent: str) -> tuple[tuple[str, str], ...]:
-    """What the caller may have meant, each with what is wrong then: always as many, for equal work (R024)."""
-    ends = "the secret ends with a newline" if sent.endswith("\n") else "white space stands around the secret"
+    """Secrets that the caller may have meant, each with what is wrong then: always three, for equal work (R024)."""
+    ends = "the secret ends with a newline" if sent.endswith("\n") else "there is white space around the secret"
     return (
         (sent.strip(), ends),
         (sent.strip("\"' \r\n"), "the secret is in quotes"),
@@ -34,9 +36,9 @@ def nearly_the_secret(sent: str) -> tuple[tuple[str, str], ...]:
 
 
 def odd_id(sent: str) -> str:
-    """What is wrong with the shape of a client id that is unknown, behind a comma; nothing of it is repeated.
+    """What is wrong with the form of an unknown client id, after a comma; the id is not repeated.
 
-    By its shape alone: whether another spelling is a client's is never looked up, for equal work (R024).
+    By its form alone: whether another spelling is a client's is never looked up, for equal work (R024).
     """
     meant = sent.strip().strip("\"'\ufeff")
     shapes = (
@@ -44,7 +46,7 @@ def odd_id(sent: str) -> str:
         (meant.lower().startswith("kts_"), "its id looks like a secret"),
         (sent.startswith("\ufeff"), "its id begins with a byte order mark"),
         (sent.endswith("\n"), "its id ends with a newline"),
-        (sent != sent.strip(), "white space stands around its id"),
+        (sent != sent.strip(), "there is white space around its id"),
         (sent != meant, "its id is in quotes"),
         (unquote_plus(sent, errors="replace") != sent, "its id is percent-encoded once too often"),
         (meant.lower().startswith("ktc_") and not meant.startswith("ktc_"), "its id is in another case than ktc_"),
@@ -62,7 +64,7 @@ def unknown_scope(word: str, known: Iterable[str]) -> str:
 
 
 def unknown_address(path: str, known: Iterable[str]) -> str:
-    """What is wrong with an address that no route has, by the rules of the routes that there are."""
+    """What is wrong with a path that no route has, given the paths of all routes."""
     rules = list(known)
     is_shown = shown_path(path) == path and len(path) <= MAX_COMPARED_CHARACTERS
     nothing = f"there is nothing at {path}" if is_shown else "there is nothing at this address"
@@ -76,20 +78,39 @@ def unknown_address(path: str, known: Iterable[str]) -> str:
     return f"{nothing}; " + (f"did you mean {found[0]}?" if found else f"the metadata is at {metadata}")
 
 
+def missing_from_request(error: Exception) -> str:
+    """The field that a view read as `request.form["name"]` and that was not sent, or an empty text."""
+    return f"the request has no {shown(str(error.args[0]))}" if isinstance(error, BadRequestKeyError) else ""
+
+
 def sent_instead(media_type: str) -> str:
-    """What was sent in the place of a form."""
+    """What was sent instead of a form."""
     form, slash, variety = media_type.partition("/")
     is_one = slash and "/" not in variety and REDACTED not in (shown(form), shown(variety))
     return MEDIA_TYPES.get(media_type, f"{media_type if is_one else 'an unknown media type'} was sent")
 
 
+def missing(name: str, sent: Sequence[tuple[str, str]]) -> str:
+    """Why a parameter is missing from the names and values of a form."""
+    if sent and sent[0][0].lstrip().startswith(("{", "[")):
+        return f"the parameter {name} is missing: JSON was sent, labelled as a form"
+    return f"The parameter {name} is missing."
+
+
+def no_credentials(form: Collection[str]) -> str:
+    """What a form without credentials has in their place, by the names of its parameters."""
+    if "client_assertion" in form or "client_assertion_type" in form:
+        return "a client assertion was sent, and assertions are not supported: send the client's secret"
+    return "neither Basic nor a secret in the form was sent"
+
+
 def sent_twice(names: Iterable[str], known: Collection[str]) -> str:
-    """Which parameters were sent twice: a name that OAuth does not know may be a secret in the wrong place."""
+    """Which parameters were sent twice; an unknown name is not shown, as it may be a secret in the wrong place."""
     return f"twice: {' '.join(dict.fromkeys(name if name in known else 'an unknown parameter' for name in names))}"
 
 
 def unsupported_grant(sent: str, supported: str) -> str:
-    """What is wrong with a grant type that is not the one there is."""
+    """What is wrong with a grant type that is not supported."""
     if sent.strip() == supported:
-        return f"white space stands around {supported}"
+        return f"{supported} ends with a newline" if sent.endswith("\n") else f"there is white space around {supported}"
     return f"the grant type {shown(sent)} is not supported"

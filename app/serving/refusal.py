@@ -1,4 +1,4 @@
-"""The response to what gunicorn cannot read as a request: in JSON, and with nothing of the request in it."""
+"""The response to what gunicorn cannot parse as a request: in JSON, and with nothing of the request in it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from gunicorn.http import errors
 
 NO_HTTP = ("400 Bad Request", "The request is not valid HTTP.")
 FAILED = ("500 Internal Server Error", "The server failed.")
-# A status and a description each; what has none of its own has that of the class it is derived from.
+# The status and the description for each error; an error that is not here has those of its base class.
 REFUSALS: dict[type[BaseException], tuple[str, str]] = {
     errors.ParseException: NO_HTTP,
     ssl.SSLError: NO_HTTP,
     errors.LimitRequestLine: ("414 URI Too Long", "The request line is too long."),
     errors.LimitRequestHeaders: ("431 Request Header Fields Too Large", "The headers are too long, or too many."),
-    errors.ExpectationFailed: ("417 Expectation Failed", "The only expectation that is met is 100-continue."),
-    errors.UnsupportedTransferCoding: ("501 Not Implemented", "The only transfer coding is chunked."),
+    errors.ExpectationFailed: ("417 Expectation Failed", "The only supported expectation is 100-continue."),
+    errors.UnsupportedTransferCoding: ("501 Not Implemented", "The only supported transfer coding is chunked."),
     errors.ForbiddenProxyRequest: ("403 Forbidden", "The PROXY protocol is not accepted from this address."),
     errors.ConfigurationProblem: ("404 Not Found", "There is nothing at this address."),  # SCRIPT_NAME is set
     errors.InvalidResponseHeader: FAILED,
@@ -35,7 +35,7 @@ def status_of(error: BaseException) -> tuple[str, str]:
 
 
 def response_to(error: BaseException) -> bytes:
-    """A whole response, after which the connection is closed."""
+    """The bytes of a response, after which the connection is closed."""
     status, description = status_of(error)
     code = CODES.get(status[:3], "invalid_request")
     body = json.dumps({"error": code, "error_description": description})

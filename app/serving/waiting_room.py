@@ -1,8 +1,8 @@
-"""The poller of a worker's main thread, where everything waits that waits for a client.
+"""The poller of a worker's main thread, in which every wait for a client takes place.
 
-For its next byte, for the rest of its request, for it to read a response or to hang up: none of these costs
-a thread, or time of the main thread. Written for gunicorn 27.0, whose worker waits for each of them in a
-thread or on the main thread.
+A wait for its next byte, for the rest of its request, for it to read a response or to hang up blocks neither
+a thread nor the main thread. Written for gunicorn 27.0, whose worker waits for each of these in a thread or
+on the main thread.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ REQUEST_SECONDS = 10
 RESPONSE_SECONDS = 10
 # Seconds that a client has to hang up after a response that said `Connection: close`.
 HANG_UP_SECONDS = 2
-# How often time-outs are looked for.
+# How often time-outs are checked.
 SWEEP_SECONDS = 0.25
-# Of all requests of a worker that are not whole yet, and all responses that are not read yet.
+# The bound for all incomplete requests and all unread responses of a worker together.
 WAITING_BYTES = 67_108_864
 
 Step = Callable[[Connection], None]
 
 
 class WaitingRoom(ThreadWorker):
-    """gunicorn's worker with threads, which are given a request only when it is here as a whole."""
+    """gunicorn's worker with threads, which get only complete requests."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # All that are in the poller but gunicorn's idle ones, in the order in which they came there, and
-        # what is done when their time is over. Touched by the main thread only.
+        # All connections in the poller except gunicorn's idle ones, in the order in which they came there,
+        # each with the step for when its time is over. Used by the main thread only.
         self.waiting: dict[Connection, Step] = {}
         self.next_sweep = 0.0
         self.lacks_files = False
@@ -64,15 +64,15 @@ class WaitingRoom(ThreadWorker):
         """Accept a connection, and read what it has sent.
 
         gunicorn gives a new connection to a thread, which waits up to 5 s for its first byte.
-        All workers are woken by a new connection, and the first one would take and keep them all:
-        one that has fewer is to be first, by half a millisecond at most.
+        Every worker wakes for a new connection: the least loaded one gets a head start of up to 0.5 ms, or
+        one worker would accept them all.
         """
         if self.cfg.workers > 1:
             time.sleep(min(self.nr_conns, 5) / 10_000)
         try:
             sock, address = listener.accept()
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):  # gunicorn's worker ends of it
+            if error.errno in (errno.EMFILE, errno.ENFILE):  # this ends gunicorn's own worker
                 self.lacks_files = True  # room is made after the other events, which may be of the one that goes
             elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
                 raise
@@ -85,7 +85,7 @@ class WaitingRoom(ThreadWorker):
         self.enqueue_req(Connection(self.cfg, sock, address, listener.getsockname()))
 
     def enqueue_req(self, conn: Connection) -> None:
-        """Give a connection to a thread if its request is whole; otherwise wait for the rest.
+        """Give a connection to a thread if its request is complete; otherwise wait for the rest.
 
         gunicorn gives it to a thread, which waits for the rest.
         """
@@ -109,7 +109,7 @@ class WaitingRoom(ThreadWorker):
             self.stop_waiting(conn)
 
     def stop_waiting(self, conn: Connection) -> None:
-        """Give what has come of a request to a thread."""
+        """Give what has arrived of a request to a thread."""
         if conn.received.data:
             self.unwatch(conn)
             super().enqueue_req(conn)
@@ -121,7 +121,7 @@ class WaitingRoom(ThreadWorker):
         self.stop_waiting(conn)
 
     def send_rest(self, conn: Connection, then: Step) -> None:
-        """Send what a client has not read of a response yet, and go on then.
+        """Send the rest of a response as the client reads it, and then continue.
 
         gunicorn waits for the client in a thread, without end.
         """
@@ -158,7 +158,7 @@ class WaitingRoom(ThreadWorker):
             self.drop(conn)
 
     def murder_pending(self) -> None:
-        """End what has waited too long, and what is too much; gunicorn calls this after every event."""
+        """Drop what has waited too long, and what is over WAITING_BYTES; gunicorn calls this after every event."""
         if self.lacks_files:
             self.lacks_files = False
             for _ in range(min(self.cfg.threads, self.nr_conns // 2)):  # some are for the database
@@ -179,7 +179,7 @@ class WaitingRoom(ThreadWorker):
             self.drop(oldest)
 
     def make_room(self) -> None:
-        """Close the connection that has waited for longest, so that one more can be accepted.
+        """Close the connection that has waited longest, so that one more can be accepted.
 
         gunicorn accepts none once it is full, until one ends by itself.
         """

@@ -1,6 +1,6 @@
-"""The forms of the settings that are texts: issuer, URI, addresses of databases, keys, rate.
+"""The forms of the settings that are texts: issuer, URI, Redis URL, keys, rate.
 
-Each function takes the whole text, or raises `ValueError` with what the variable must be and, behind a colon,
+Each function accepts the whole text, or raises `ValueError` with what the variable must be and, after a colon,
 what is wrong. No message repeats the text: it may be a secret.
 """
 
@@ -20,7 +20,7 @@ PORT = (
 )
 # Clients compare the issuer byte for byte, so nothing is allowed that could be written in two ways.
 ISSUER = rf"(https://{LABEL}(\.{LABEL})*|http://{LOOPBACK})(:{PORT})?({SEGMENT})*"
-ISSUER_FORM = "https://HOST[:PORT][/PATH] without a slash at the end, or http:// on loopback"
+ISSUER_FORM = "https://HOST[:PORT][/PATH] without a trailing slash, or http:// on loopback"
 REDIS = rf"rediss?://([^\s/?#@]*@)?([A-Za-z0-9._-]+|\[[0-9a-f:]+\])(:{PORT})?(/[0-9]{{1,3}})?"
 REDIS_FORM = "redis://[:PASSWORD@]HOST[:PORT][/NUMBER], with the password percent-encoded"
 RATE = "|[1-9][0-9]{0,8}/(second|minute|hour|day)"
@@ -87,5 +87,5 @@ def fernet_keys(text: str) -> tuple[str, ...]:
         for key in keys:
             Fernet(key)
     except ValueError as error:
-        raise ValueError("keys as `flask keys new-secret` prints them, newest first, commas between") from error
+        raise ValueError("keys as `flask keys new-secret` prints them, newest first, separated by commas") from error
     return keys

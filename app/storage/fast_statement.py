@@ -1,9 +1,9 @@
-"""A statement that every token needs: SQLAlchemy writes it, and the driver itself runs it.
+"""A statement that every token needs: SQLAlchemy compiles it, and the driver itself runs it.
 
-SQLAlchemy Core, with all that is allowed it (one connection in AUTOCOMMIT per thread, compiled statements from its
-cache), costs 13 µs more on SQLite, 21 instead of 8, with 42 more Python calls; on PostgreSQL some 40 µs more, 100
-instead of 60, with 43 more calls (`python -m benchmarks.statements`). In process a guarded request is 155 µs, a
-token 510: on SQLite they would cost a twelfth and a fortieth more.
+SQLAlchemy Core at its best (one connection in AUTOCOMMIT per thread, compiled statements from its cache) takes
+13 µs more on SQLite, 21 instead of 8, with 42 more Python calls; on PostgreSQL some 40 µs more, 100 instead of 60,
+with 43 more calls (`python -m benchmarks.statements`). In process a guarded request takes 155 µs, a token 510: on
+SQLite they would take a twelfth and a fortieth more.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from app.per_app import PerApp
 from app.storage import postgresql
 from app.storage.waiting import writers
 
-# What both drivers take and give as it is: numbers, text, bytes, and truth, which SQLite has as 0 and 1.
-AS_THEY_ARE = (Integer, String, LargeBinary, Boolean)
+# What both drivers accept and return unconverted: numbers, text, bytes, and booleans, which SQLite has as 0 and 1.
+UNCONVERTED = (Integer, String, LargeBinary, Boolean)
 
 
 class Statement:
     """A SELECT or an INSERT whose values and columns need no conversion: numbers, text and bytes.
 
-    Built once, when the module is imported. Its bound parameters are given to `run` by their names, JSON as text.
+    Built once, when the module is imported. `run` takes its bound parameters by name, JSON as text.
 
     Raises:
-        TypeError: If a column that it finds needs a conversion, which the driver would not do.
-        ValueError: If two columns have one name: `label` gives one of them another.
+        TypeError: If a column that it selects needs a conversion, which the driver would not do.
+        ValueError: If two columns have the same name: `label` one of them.
     """
 
     def __init__(self, written: Select[*tuple[Any, ...]] | Insert) -> None:
@@ -48,13 +48,13 @@ class Statement:
         self.found: Any = namedtuple("Found", [column.name for column in columns])  # type: ignore[misc]
 
     def run(self, **values: Any) -> Sequence[Any]:
-        """Run it: what it writes is there when this returns.
+        """Run it; what it writes is committed when this returns.
 
         Returns:
-            The rows that it finds, with their columns by name; none if it writes.
+            The rows that it selects, as named tuples of its columns; none if it writes.
 
         Raises:
-            DBAPIError: If the database does not do it.
+            DBAPIError: If the database refuses it or does not respond.
             TooManyWaitError: If too many threads wait for the database already.
         """
         return [self.found._make(row) for row in current_connections().execute(self, values)]
@@ -70,7 +70,7 @@ class Statement:
 
 
 def refuse_conversion(name: str, kind: TypeEngine[Any]) -> None:
-    if not isinstance(kind, AS_THEY_ARE) or isinstance(kind, Enum):
+    if not isinstance(kind, UNCONVERTED) or isinstance(kind, Enum):
         raise TypeError(f"the column {name} is {kind!r}, which needs a conversion: `cast` it to Text, say")
 
 
@@ -86,14 +86,14 @@ class Own:
 
 
 class Connections:
-    """One per app: a connection for each thread, on which every statement stands for itself."""
+    """One per app: a connection for each thread, on which every statement commits by itself."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._of_thread = threading.local()
-        self._all: weakref.WeakSet[Own] = weakref.WeakSet()  # that of a thread which has ended is closed
+        self._all: weakref.WeakSet[Own] = weakref.WeakSet()  # one whose thread has ended is closed
         self._has_sessions = engine.dialect.name == "postgresql"
-        # SQLite has one writer: those who wait for it may not be all threads.
+        # SQLite has one writer: not all threads may wait for it.
         self._place: AbstractContextManager[None] = nullcontext() if self._has_sessions else writers
 
     def execute(self, statement: Statement, values: dict[str, Any]) -> Sequence[Sequence[Any]]:
@@ -106,17 +106,17 @@ class Connections:
             try:
                 return self._rows(text, values)
             except driver.OperationalError as error:
-                # The server hung up just now, and to read again does no harm. One that is silent would be so again.
+                # The server has just hung up, and a read can be repeated. One that was silent would be so again.
                 if isinstance(error, postgresql.NoResponseError) or not self._is_closed():
                     raise
                 return self._rows(text, values)
         except driver.Error as error:
-            # Whatever is wrong with this connection, the next statement has another one.
+            # Whatever is wrong with this connection, the next statement gets another one.
             self._close_own()
             raise DBAPIError(None, None, error) from error
 
     def close(self) -> None:
-        """Close every thread's connection; none of them may be at work."""
+        """Close every thread's connection; none of them may be in use."""
         for own in list(self._all):
             own.pooled.close()
         self._all.clear()

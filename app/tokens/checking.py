@@ -1,8 +1,8 @@
-"""The check of a token of either kind: is it ours, and has nobody revoked it?
+"""The check of a token of either kind: that it is ours, and was not revoked.
 
-The prefix says which kind it is. For either kind one statement reads what can change after a token was
-issued: its revocation, its client's generation, whether there is the client, and the number of the present
-keys: if they have changed, they are read again, so the withdrawal of a key counts at once.
+The prefix tells the kind. For either kind one statement reads what can change after a token was issued:
+its revocation, its client's generation, and whether the client exists. For a JWT it also reads the number
+of the keys: if they have changed, they are read again, so a key is refused as soon as it is withdrawn.
 """
 
 from __future__ import annotations
@@ -55,14 +55,19 @@ FIND_OPAQUE = Statement(
 def check(text: str) -> AccessToken:
     """Check everything except the audience.
 
+    Args:
+        text: The token as it was sent.
+
     Raises:
-        InvalidTokenError: If it is not ours, or no longer.
+        InvalidTokenError: If it is not ours, has expired or was revoked.
+
+    See RFC 9068, section 4.
     """
     return check_opaque(text) if text.startswith(stored_token.PREFIX) else check_jwt(text)
 
 
 def identify(text: str) -> AccessToken:
-    """What a token of ours says, whether it lives or not; only a revocation needs that.
+    """A token of ours, whether or not it is still valid; only revocation needs that.
 
     Raises:
         InvalidTokenError: If it is not ours.
@@ -107,14 +112,14 @@ def refuse_revoked(row: Any, token: AccessToken) -> None:
     if row.disabled_at is not None:
         raise InvalidTokenError("the client of the token is disabled")
     if token.generation != row.client_generation:
-        raise InvalidTokenError("all the client's tokens of that time were revoked")
-    # What the previous release revoked, it revoked by the clock.
+        raise InvalidTokenError("all tokens issued to the client until then were revoked")
+    # The previous release revoked by the clock.
     if row.tokens_not_before != row.ended_until and token.issued_at < row.tokens_not_before:
-        raise InvalidTokenError("all the client's tokens of that time were revoked")
+        raise InvalidTokenError("all tokens issued to the client until then were revoked")
 
 
 def as_claims(row: Any) -> dict[str, Any]:
-    """The row in the words of a JWT (RFC 9068, section 2.2)."""
+    """The row as the claims of a JWT (RFC 9068, section 2.2)."""
     claims = {
         **json.loads(row.claims),
         "iss": current_settings().issuer,

@@ -1,4 +1,4 @@
-"""The check of a JWT (RFC 9068, section 4): its signature, its claims, its moments."""
+"""The check of a JWT (RFC 9068, section 4): its signature, its claims, its times."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ NEEDED_CLAIMS = ("iss", "exp", "aud", "sub", "client_id", "iat", "jti")  # RFC 9
 
 
 class VerifiedJwts:
-    """The JWTs that this worker has verified: their SHA-256, and what they say. One per app.
+    """The JWTs that this worker has verified: their SHA-256 and their contents. One per app.
 
-    A verified signature stays valid, so it is verified once: 0.28 of the 0.54 ms of a guarded request. Moments,
-    key and revocation are checked each time. No live token stays in memory, and the oldest goes first.
+    A verified signature stays valid, so it is verified once: 0.28 of the 0.54 ms of a guarded request. Times,
+    key and revocation are checked each time. The tokens themselves are not stored; the oldest entry goes first.
     """
 
     def __init__(self) -> None:
         self._tokens: OrderedDict[bytes, AccessToken] = OrderedDict()
 
     def verify(self, text: str) -> AccessToken:
-        """What no passing of time will change: the signature, and that the claims are those of a token of ours.
+        """Verify what time does not change: the signature, and that the claims are those of a token of ours.
 
         Raises:
-            InvalidTokenError: If anything about it is not as this server would have made it.
+            InvalidTokenError: If it is not a JWT as this server issues them.
         """
         name = digest(text)
         if found := self._tokens.get(name):
@@ -68,16 +68,16 @@ def verify(text: str) -> AccessToken:
         check_claims(claims)
         return AccessToken.from_claims(claims, kid=signed.headers()["kid"])
     except DecodeError as error:
-        raise InvalidTokenError("the token is no JWT, or a part of one") from error
-    # RecursionError: thousands of brackets in a row are JSON too. OverflowError: so is a number without end.
+        raise InvalidTokenError("the token is not a JWT, or is incomplete") from error
+    # RecursionError: thousands of brackets in a row are JSON too. OverflowError: so is 1e999, which is infinite.
     except (JoseError, ValueError, TypeError, RecursionError, OverflowError) as error:
         raise InvalidTokenError(f"the token is malformed: {type(error).__name__}") from error
 
 
 def check_signature(signed: jws.CompactSignature) -> None:
-    """The header decides nothing but which of our keys to try (RFC 8725, sections 3.1 and 3.11)."""
+    """The header decides only which of our keys to try (RFC 8725, sections 3.1 and 3.11)."""
     header = signed.headers()
-    # joserfc lets an empty list pass; RFC 7515, section 4.1.11 does not, and we know no extension anyway.
+    # joserfc lets an empty list pass; RFC 7515, section 4.1.11 does not, and we support no extension anyway.
     if "crit" in header:
         raise InvalidTokenError("the token has critical extensions")
     typ, alg, kid = (header.get(name) for name in ("typ", "alg", "kid"))
@@ -97,27 +97,27 @@ def check_claims(claims: Any) -> None:
     if not isinstance(claims, dict):
         raise InvalidTokenError("the token's payload is not an object")
     needed: dict[str, ClaimsOption] = {name: {"essential": True} for name in NEEDED_CLAIMS}
-    # Here only check that the moments are numbers: `check_moments` compares them, each time anew.
+    # Here only check that the times are numbers: `check_moments` compares them, at every request.
     JWTClaimsRegistry(now, MAX_MOMENT, **needed).validate(claims)
     if claims["iss"] != current_settings().issuer:
-        raise InvalidTokenError("the token is another issuer's")
+        raise InvalidTokenError("the token is from another issuer")
     if claims["exp"] > min(claims["iat"] + config.MAX_ACCESS_TOKEN_SECONDS, MAX_MOMENT):
-        raise InvalidTokenError("the token would live longer than any that is issued here")
+        raise InvalidTokenError("the token's lifetime is longer than any that is issued here")
     if type(claims.get(GENERATION, 0)) is not int:
         raise InvalidTokenError("the token's generation is not a number")
-    # Authlib splits whatever `scope` is, and a number ends in AttributeError and HTTP 500. The database raises
-    # for a `jti` with a NUL byte or half a surrogate pair.
+    # Authlib splits `scope` whatever its type, and a number would end in AttributeError and HTTP 500. The database
+    # raises for a `jti` with a NUL byte or half a surrogate pair.
     for name in ("client_id", "jti", "scope"):
         if not isinstance(text := claims.get(name, ""), str) or not (name == "scope" or text.isprintable()):
             raise InvalidTokenError(f"the token's {name} is not text, or not printable")
 
 
 def check_moments(claims: Mapping[str, Any]) -> None:
-    """Compare the moments with the clock (RFC 7519, section 4.1), and say by how much one is off."""
+    """Compare the times with the clock (RFC 7519, section 4.1), and say by how much one is off."""
     moment = now()
-    # No leeway here: a token of two seconds would live for a minute.
+    # No leeway here: a token of two seconds would be valid for a minute.
     if claims["exp"] <= moment:
         raise InvalidTokenError(f"the token expired {duration(moment - int(claims['exp']))} ago")
     for name in ("nbf", "iat"):
         if claims.get(name, 0) > moment + LEEWAY_SECONDS:
-            raise InvalidTokenError(f"clock: {name} lies {duration(int(claims[name]) - moment)} ahead")
+            raise InvalidTokenError(f"clock: {name} is {duration(int(claims[name]) - moment)} ahead")

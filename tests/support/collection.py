@@ -1,6 +1,6 @@
-"""This file makes the Postman collection and its environment from the table of cases.
+"""Makes the Postman collection and its environment from the table of cases.
 
-Auth stands on each request and a token is fetched by a request, not by Postman's helper: that survives
+Each request has its own auth, and a request fetches the token, not Postman's own feature: that survives
 import into Insomnia and Bruno, and newman can run it.
 """
 
@@ -28,7 +28,7 @@ ABOUT = (
 
 
 def variables(base_url: str) -> dict[str, str]:
-    """What the cases read, but for the tokens that they save."""
+    """The variables that the cases read, except the tokens that they save."""
     found = {"base_url": base_url}
     for demo in config.DEMO_CLIENTS:
         name = demo.client_id.removeprefix("demo-")
@@ -41,7 +41,7 @@ def variables(base_url: str) -> dict[str, str]:
 
 
 def collection(examples: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The collection, with the saved answer to each case (`examples.py`)."""
+    """The collection, with the saved response to each case (`examples.py`)."""
     folders = [
         {"name": folder, "item": [item(case, examples[case.title]) for case in cases]}
         for folder, cases in groupby(CASES, key=lambda case: case.folder)

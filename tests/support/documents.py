@@ -1,4 +1,4 @@
-"""This file makes what is made from tables (`make docs`): two pages of docs/, and the Postman collection."""
+"""Writes the generated files (`make docs`): two pages and a picture of docs/, and the Postman collection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def errors() -> str:
 
 
 def shown_by() -> dict[str, list[str]]:
-    """For each clause the cases and the files of tests that show it, with their number."""
+    """For each clause, the cases and the test files that show it, with their number."""
     found: dict[str, Counter[str]] = {clause: Counter() for clause in CLAUSES}
     for case in CASES:
         for clause in case.clauses.split():

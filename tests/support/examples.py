@@ -1,6 +1,6 @@
-"""This file makes the saved examples of the Postman collection: real answers, without what differs from run to run.
+"""The saved examples of the Postman collection: real responses, without what differs from run to run.
 
-The cases are sent once each, in their order, to an app on a database of its own, at a fixed moment.
+Each case is sent once, in order, to an app on a database of its own, at a fixed moment.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Any
 import time_machine
 from werkzeug.test import TestResponse
 
+from app.audit import trail
 from conformance.cases import CASES
 from tests.conftest import build_app, close
 from tests.support.runner import Runner
 
-MOMENT = 1_893_456_000  # 2030-01-01: later than anything that is really made
+MOMENT = 1_893_456_000  # 2030-01-01: later than any real time
 SHOWN = ("Content-Type", "Cache-Control", "WWW-Authenticate", "Allow", "Retry-After", "ETag")
 # By RFC 9110 and 6585: those of Python's http.HTTPStatus differ between its versions.
 PHRASES = {
@@ -46,24 +47,24 @@ DIFFERS = (
 
 
 def examples() -> dict[str, dict[str, Any]]:
-    """The answer to each case, by its title, as Postman saves it."""
+    """The response to each case, by its title, as Postman saves it."""
     with tempfile.TemporaryDirectory() as folder, time_machine.travel(MOMENT, tick=False):
         app = build_app(database_url=f"sqlite:///{Path(folder)}/examples.db")
         assert app.test_cli_runner().invoke(args=["prepare"]).exit_code == 0
-        app.extensions["audit_batch"].close()  # no thread decides which events share a row
+        trail.current_batch.of(app).close()  # no thread decides which events share a row
         runner = Runner(app)
         found = {case.title: as_saved(runner.send(case)) for case in CASES}
         close(app)
     return found
 
 
-def as_saved(answer: TestResponse) -> dict[str, Any]:
-    headers = {name: answer.headers[name] for name in SHOWN if name in answer.headers}
-    body = json.dumps(json.loads(answer.text), indent=2) if answer.text else ""
+def as_saved(response: TestResponse) -> dict[str, Any]:
+    headers = {name: response.headers[name] for name in SHOWN if name in response.headers}
+    body = json.dumps(json.loads(response.text), indent=2) if response.text else ""
     return {
-        "name": f"{answer.status_code} {PHRASES[answer.status_code]}",
-        "status": PHRASES[answer.status_code],
-        "code": answer.status_code,
+        "name": f"{response.status_code} {PHRASES[response.status_code]}",
+        "status": PHRASES[response.status_code],
+        "code": response.status_code,
         "_postman_previewlanguage": "json",
         "header": [{"key": name, "value": scrubbed(value)} for name, value in headers.items() if name != "ETag"],
         "cookie": [],

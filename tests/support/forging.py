@@ -1,4 +1,4 @@
-"""This file makes tokens that this server would never make, some with its own key: for attacks."""
+"""Forged tokens for attacks: what this server would never issue, some signed with its own key."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEFT_OUT = object()
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """The claims of a good token of an administrator, with these changes."""
+    """The claims of a valid token of an administrator, with these changes."""
     good = {
         "iss": ISSUER,
         "aud": ISSUER,

@@ -1,7 +1,7 @@
-"""A process that ends what a run of the tests has started and removes what it has made, however the run ends.
+"""A process that ends what a run of the tests started and removes what it created, however the run ends.
 
-Whatever a test starts inherits the mark of its run in its environment: gunicorn, PostgreSQL, a browser, and the
-processes of pytest-xdist. The guardian waits for the end of the run at a pipe, which a killed process closes too.
+Everything that a test starts inherits the mark of its run in its environment: gunicorn, PostgreSQL, a browser, and
+the processes of pytest-xdist. The guardian waits for the end of the run at a pipe, which a killed process closes too.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ guardian = pytest.StashKey["subprocess.Popen[str]"]()
 
 
 def folder() -> Path:
-    """Where this run of the tests keeps what must not outlive it; its path is short enough for sockets."""
+    """The folder of this run of the tests, which is removed at its end; its path is short enough for sockets."""
     return Path(os.environ[MARK])
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):  # the process that the user started, and none of pytest-xdist's
+    if not hasattr(config, "workerinput"):  # the process that the user started, not one of pytest-xdist
         made = tempfile.mkdtemp(prefix="keyturn-")
         os.chmod(made, 0o755)  # PostgreSQL refuses to run as root, and runs as another user
         unmarked = {name: value for name, value in os.environ.items() if name != MARK}
@@ -61,7 +61,7 @@ def marked(mark: str) -> set[psutil.Process]:
 
 
 def watch(run: int) -> set[psutil.Process]:
-    """Wait for the end of a run; returns what it had started, also what overwrites its environment, as nginx does."""
+    """Wait for the end of a run; return what it started, even what overwrites its environment, as nginx does."""
     seen: set[psutil.Process] = set()
     while not select.select([sys.stdin], [], [], LOOK_SECONDS)[0]:
         with contextlib.suppress(psutil.Error):
@@ -83,11 +83,11 @@ def main(made: str) -> None:
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
     seen = watch(os.getppid())
-    left = set(psutil.wait_procs(seen | marked(made), timeout=1)[1])  # those of pytest-xdist end by themselves
-    with contextlib.suppress(psutil.Error, OSError):  # of a run that was killed nobody listens any more
+    left = set(psutil.wait_procs(seen | marked(made), timeout=1)[1])  # pytest-xdist's own processes end by themselves
+    with contextlib.suppress(psutil.Error, OSError):  # if the run was killed, nobody reads the pipe
         sys.stdout.write("".join(f"{process.pid} {process.name()}\n" for process in left))
         sys.stdout.flush()
-    while left:  # and what these have started meanwhile
+    while left:  # and what these started in the meantime
         end(left)
         left = marked(made)
     shutil.rmtree(made, ignore_errors=True)

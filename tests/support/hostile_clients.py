@@ -1,4 +1,4 @@
-"""Raw connections to a running server, and clients that do not behave: what only a socket can do."""
+"""Raw connections to a running server, and clients that misbehave: what only a socket can do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def connect(server: LiveServer) -> socket.socket:
 
 
 def everything(connection: socket.socket) -> bytes:
-    """Whatever comes until the server closes the connection."""
+    """Everything that arrives until the server closes the connection."""
     received = b""
     with contextlib.suppress(ConnectionResetError):
         while part := connection.recv(65_536):
@@ -31,7 +31,7 @@ def everything(connection: socket.socket) -> bytes:
 
 
 def exchange(server: LiveServer, sent: bytes, *, half_close: bool = False) -> bytes:
-    """Everything that the server sends until it closes the connection; a test fails if it hangs."""
+    """Send bytes; return everything until the server closes the connection. A test fails if it hangs."""
     with connect(server) as connection:
         connection.sendall(sent)
         if half_close:
@@ -90,7 +90,7 @@ def is_open(connection: socket.socket) -> bool:
 
 @contextlib.contextmanager
 def crowd(server: LiveServer, sent: bytes, size: int, receive_buffer: int = 0) -> Iterator[list[socket.socket]]:
-    """So many connections, each of which has sent this and stays open."""
+    """`size` connections, each of which has sent this and stays open."""
     with contextlib.ExitStack() as stack:
         connections = [stack.enter_context(connect(server)) for _ in range(size)]
         for connection in connections:

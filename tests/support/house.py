@@ -1,4 +1,4 @@
-"""The floors of the house: which room imports which, from the same list for the test and for the picture."""
+"""The layers of `app`: which part imports which, from the same list for the test and for the picture."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 APP = ROOT / "app"
 
-# From the ground up. A room imports rooms of lower floors, and those to its left on its own floor.
+# From the bottom up. A part imports parts of lower layers, and those to its left in its own layer.
 FLOORS: tuple[dict[str, str], ...] = (
     {
         "clock": "what time it is",
@@ -19,14 +19,14 @@ FLOORS: tuple[dict[str, str], ...] = (
         "trusted_proxies": "who the client is",
         "request_body": "read once, bounded",
     },
-    {"storage": "where it is kept"},
+    {"storage": "where data is stored"},
     {"audit": "what happened"},
     {"refusals": "why not"},
     {"keys": "what we sign with", "clients": "who may request a token"},
     {"authentication": "how a client proves who it is"},
     {"tokens": "what a token is"},
     {"oauth": "the protocol's endpoints", "api": "the sample API", "operations": "what an operator does"},
-    {"discovery": "what the server says of itself"},
+    {"discovery": "what the server says about itself"},
     {"__init__": "create_app(): the table of contents"},
 )
 ORDER = [room for floor in FLOORS for room in floor]
@@ -51,7 +51,7 @@ def room_of(file: Path) -> str:
 
 
 def imports(file: Path) -> set[str]:
-    """The rooms that a file imports, wherever in the file."""
+    """The rooms that a file imports, anywhere in the file."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module == "app":
@@ -64,7 +64,7 @@ def imports(file: Path) -> set[str]:
 
 
 def picture() -> str:
-    """The floors as SVG, the ground at the bottom; the one arrow says which way imports point."""
+    """The layers as SVG, the lowest at the bottom; the one arrow says which way imports point."""
     height = len(FLOORS) * FLOOR + GAP
     shapes = [f'<path d="M20 {GAP} V{height - GAP - 8}"/>']
     for level, floor in enumerate(reversed(FLOORS)):
@@ -79,7 +79,7 @@ def picture() -> str:
             ]
     head = '<marker id="head" markerWidth="8" markerHeight="8" refX="4" refY="4" orient="auto">'
     head += '<path d="M0 0L8 4L0 8z"/></marker>'
-    title = "The floors of app/: imports point down"
+    title = "The layers of app/: imports point down"
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{title}">',

@@ -1,8 +1,8 @@
 """The order of the tests, and which of them are drills.
 
-pytest-xdist gives a whole file to one process. By itself it would begin with the files of most tests, and
-leave one process alone at the end with a few that take minutes: the files that take longest come first.
-A test marked `drill` runs in `make drills` only, together with the rest of the files of drills.
+pytest-xdist runs a whole file in one process. By itself it would start with the files that have the most tests,
+and one process would be left at the end with a few that take minutes: so the slowest files come first.
+A test marked `drill` runs in `make drills` only, together with all tests of the drill files.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""This file runs cases in process, as Postman would: what one saves, others read."""
+"""Runs cases in process, as Postman would: what one saves, others read."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Runner:
         return self.known[name]
 
     def send(self, case: Case) -> TestResponse:
-        """Send a case, and before it what it depends on and was not sent yet."""
+        """Send a case; first send what it depends on, unless that was sent already."""
         if case.after and case.after not in self.sent:
             self.send(next(each for each in CASES if each.name == case.after))
         headers = {name: self.fill(text) for name, text in case.headers.items()}
@@ -50,8 +50,8 @@ class Runner:
         if case.basic:
             more["auth"] = (self.value(f"{case.basic}_id"), self.value(f"{case.basic}_secret"))
         with time_machine.travel(now() + case.waits, tick=False):
-            answer = self.app.test_client().open(self.fill(case.path), method=case.method, headers=headers, **more)
+            response = self.app.test_client().open(self.fill(case.path), method=case.method, headers=headers, **more)
         self.sent.add(case.name)
         if case.saves:
-            self.known[case.saves] = answer.json["access_token"]
-        return answer
+            self.known[case.saves] = response.json["access_token"]
+        return response

@@ -1,9 +1,9 @@
-"""Runs a Python module as `python -m` does, in a process whose wall clock is wrong by the seconds that a file names.
+"""Runs a Python module as `python -m` does, with a wall clock that is wrong by the number of seconds in a file.
 
     python -m tests.support.shifted_clock FILE gunicorn wsgi:app
 
-The file is read again and again: who writes another number into it moves the clock of the running process and of
-its children. Only `time.time` is moved, as an administrator or NTP would move it: no monotonic clock.
+The file is read at every call: writing another number into it moves the clock of the running process and of its
+children. Only `time.time` moves, as when an administrator or NTP sets the clock; the monotonic clock does not.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""This file counts the work that requests cause: statements, digests, comparisons, key imports, questions to limits.
+"""Counts the work that requests cause: statements, digests, comparisons, key imports, checks of limits.
 
-Nothing is replaced: each function is called as it is, and written down.
+No function is replaced: each is called as it is, and the call is recorded.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from flask import Flask
 from joserfc import jwk
 from sqlalchemy import event
 
+from app.audit import trail
 from app.authentication.limits import Limits
 from app.storage.database import db
 from app.storage.fast_statement import Connections
 
 
 class Work:
-    """What was done, in its order; a statement by its text."""
+    """What was done, in order; a statement by its text."""
 
     def __init__(self) -> None:
         self.done: list[str] = []
 
     def take(self, *starts: str) -> list[str]:
-        """What begins with one of these, and forget everything."""
+        """Return what begins with one of these, and forget everything."""
         found = [each for each in self.done if each.startswith(starts)]
         self.done.clear()
         return found
@@ -41,8 +42,8 @@ WRITES = STATEMENTS[1:]
 
 @contextmanager
 def counted(app: Flask) -> Iterator[Work]:
-    """Count what the app does inside; its audit trail is written only when somebody reads it."""
-    app.extensions["audit_batch"].close()
+    """Count what the app does inside; its audit trail is written only when it is read."""
+    trail.current_batch.of(app).close()
     work, patch = Work(), pytest.MonkeyPatch()
 
     def count(owner: Any, name: str, what: Callable[..., str]) -> None:
