@@ -7,42 +7,46 @@ import sys
 from typing import Any
 
 # On this machine only, unless a deployer says otherwise: `gunicorn --bind 0.0.0.0:8000 wsgi:app`.
-# A PORT that is none is named by the app, with all other faults; gunicorn would name neither.
+# The app reports an invalid PORT, with all other faults; gunicorn would report neither.
 PORT = os.environ.get("PORT") or "8000"
 bind = f"127.0.0.1:{PORT if PORT.isdecimal() and int(PORT) < 65_536 else 8000}"
+# The workers' heartbeat files are in memory where they can be; a read-only system has no other place for them.
+SHARED_MEMORY = "/dev/shm"  # noqa: S108, gunicorn makes a file there as in any folder of temporary files
+if os.access(SHARED_MEMORY, os.W_OK):
+    worker_tmp_dir = SHARED_MEMORY
 if not os.environ.get("WEB_CONCURRENCY"):
     workers = 2
-# By name: gunicorn looks for it once it is in the folder of the app.
+# By name: gunicorn imports it later, from the folder of the app.
 worker_class = "app.serving.gunicorn_worker.DeadlineWorker"
-# What a request may wait for, such as the database, holds up one thread and not a worker. Clients hold up none.
+# A request that waits, as for the database, blocks one thread and not the worker. A slow client blocks none.
 threads = 8
-# Most systems give a process 1,024 open files, and a thread needs some for the database.
+# Most systems allow a process 1,024 open files, and a thread needs some for the database.
 worker_connections = 900
-# Longer than proxies keep an idle connection (nginx and AWS's load balancers 60 s): who closes first must be
-# the proxy, or it sends a request to a connection that is being closed. Idle connections cost nothing here.
+# Longer than proxies hold an idle connection (nginx and AWS's load balancers 60 s): the proxy must close first, or
+# it sends a request to a connection that is being closed. Idle connections cost nothing here.
 keepalive = 75
-# A worker whose main loop stands still for so many seconds is replaced; one that must end has so many to finish.
+# Seconds before a hung worker is replaced; seconds that a stopping worker has to finish.
 timeout = 30
 graceful_timeout = 30
-# Longer than any token that is issued here, shorter than what wastes memory.
+# Longer than any token that is issued here, and short enough not to waste memory.
 limit_request_line = 4_094
 limit_request_fields = 50
 limit_request_field_size = 8_190
-# Only KEYTURN_TRUSTED_PROXIES decides which headers of a proxy count. gunicorn itself believes
-# X-Forwarded-Proto and SCRIPT_NAME from 127.0.0.1, and from everyone over a unix socket, where the first
+# Only KEYTURN_TRUSTED_PROXIES decides which headers of a proxy count. gunicorn itself trusts
+# X-Forwarded-Proto and SCRIPT_NAME from 127.0.0.1, and from anyone over a unix socket, where the first
 # of these lines has no effect.
 forwarded_allow_ips = ""
 secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
-# X_Forwarded_For and X-Forwarded-For would be one variable of WSGI.
+# X_Forwarded_For and X-Forwarded-For would become the same WSGI variable.
 header_map = "drop"
-# The worker reads HTTP/1.1, and sends what it has in memory.
+# The worker reads HTTP/1.1, and sends responses from memory.
 http_protocols = "h1"
 sendfile = False
-# A socket in the home directory, which two servers of one user would share.
+# It is a socket in the home directory, which two servers of one user would share.
 control_socket_disable = True
-# The app is loaded once, before the workers are forked from it: they start at once and share its memory,
-# and a server that must not start says so once. New code needs a restart, as new settings do.
+# The app is loaded once, before the workers are forked: they start at once and share its memory, and a
+# fault in the settings is reported once. New code needs a restart, as new settings do.
 preload_app = True
 
 
@@ -62,12 +66,12 @@ def post_worker_init(worker: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Refuse to be reached from outside by accident, and tell a learner what to try, once the port is open."""
+    """Once the port is open: refuse to be public by accident, and print what a learner can try."""
     from app.operations.startup import check_hosts, welcome
     from app.settings import read_settings
 
     settings = read_settings(os.environ)
-    # The sockets say where they are, whoever opened them; with `reuse_port` the master has none.
+    # The addresses are read from the sockets, also inherited ones; with `reuse_port` the master has none.
     names = [listener.getsockname() for listener in server.LISTENERS] or server.address
     check_hosts(settings, [name[0] for name in names if isinstance(name, tuple)])
     if not settings.is_production and not settings.faults:

@@ -8,11 +8,11 @@ Read five files, in this order, and you have read what the guide shows:
 4. `app/api/guard.py`             the guard
 5. `app/api/routes.py`            the guarded routes
 
-Every other file is a room that these five do not know. The folders are named for the question that
-they answer: `oauth` (the protocol's endpoints), `api` (the sample API), `authentication` (how a client
-proves who it is), `clients` (who may ask), `tokens` (what a token is), `keys` (what we sign with),
-`discovery` (what the server says of itself), `refusals` (why not), `audit` (what happened), `storage`
-(where it is kept), `operations` (what an operator does).
+The other files are details. Each package has one subject: `oauth` (the protocol's endpoints), `api` (the
+sample API), `authentication` (client authentication and limits), `clients` (clients, secrets and scopes),
+`tokens` (how a token is issued, stored and checked), `keys` (signing keys), `discovery` (metadata and
+error pages), `refusals` (error codes and responses), `audit` (the audit trail), `settings` (how they are
+read), `storage` (the database), `operations` (the commands), `serving` (gunicorn's worker).
 """
 
 from __future__ import annotations
@@ -42,15 +42,19 @@ from app.trusted_proxies import TrustedProxies
 
 
 def create_app(settings: config.Settings | None = None) -> Flask:
-    """Put an app together: the table of contents. It never touches the database's schema."""
+    """Build an app from its parts; the database's schema stays as it is.
+
+    Args:
+        settings: Its settings; None to read them from the environment.
+    """
     settings = settings or read_settings(os.environ)
     app = Flask(__name__, static_folder=None)
     current_settings.set(app, settings)
     app.url_map.merge_slashes = False  # its redirects are HTML
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    # An OPTIONS that Flask adds by itself would be in every Allow header.
+    # Flask would add OPTIONS to every route and every Allow header.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    # Only the configured number of proxies is believed, and never about the host.
+    # Only the configured number of proxies is trusted, and never for the host.
     if settings.trusted_proxies:
         app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
 
@@ -68,7 +72,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     introspection.init_app(app)
     revocation.init_app(app)
 
-    # Every address that the metadata names lies below the issuer's path.
+    # Every endpoint that the metadata names is below the issuer's path.
     path = urlsplit(settings.issuer).path
     for room in (token_endpoint, jwks, error_pages, openapi):
         app.register_blueprint(room.blueprint, url_prefix=path)

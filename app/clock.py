@@ -1,4 +1,4 @@
-"""The clock: the present moment, how far apart two machines' clocks may be, and how people read a number of seconds.
+"""The clock: the current time, the leeway between two machines' clocks, and durations as text.
 
 A clock decides only what is planned. What an operator orders is stored as a flag or a generation, which no
 clock can undo.
@@ -11,12 +11,12 @@ UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
 def now() -> int:
-    """The present moment in whole seconds since the epoch, as in a JWT (RFC 7519, NumericDate)."""
+    """The current time in whole seconds since the epoch, as in a JWT (RFC 7519, section 2, NumericDate)."""
     return int(time.time())
 
 
 def duration(seconds: int) -> str:
-    """3 days, 70 seconds: in the largest unit of which there are at least two."""
+    """Seconds as text ("3 days", "70 seconds"), in the largest unit of which there are at least two."""
     size, unit = next((pair for pair in UNITS if seconds >= 2 * pair[0]), UNITS[-1])
     count = seconds // size
     return f"{count} {unit}{'' if count == 1 else 's'}"

@@ -1,9 +1,9 @@
 """Log lines and request ids, and what is never logged.
 
-A line is one JSON object on standard error. Nothing that looks like a secret or a token gets into one:
-the names of our own values begin with `kts_` and `kta_`, and a JWT with `eyJ`. In any other encoding a
-secret can be told from a name by its length only, so a word that a caller sent passes `shown` before it
-becomes part of a log line or a reason.
+A line is one JSON object on standard error. It contains nothing that looks like a secret or a token: our
+own begin with `kts_` and `kta_`, and a JWT with `eyJ`. In any other encoding only its length tells a
+secret from a name, so a word that a caller sent passes `shown` before it becomes part of a log line or a
+reason.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ MAX_CHARACTERS = 1_000
 REDACTED = "[redacted]"
 
 SECRET = re.compile(r"(kts_|kta_|eyJ)[A-Za-z0-9_.~%-]+", re.IGNORECASE)
-# Scopes, grant types, media types and the parts of a path look like this. Half a secret, in Base64 or not, has a
-# run of 20 characters with a digit or a capital letter among them.
+# Scopes, grant types, media types and path segments look like this. Half a secret, in Base64 or not, has a run of
+# 20 characters with a digit or a capital letter among them.
 NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9:._/+-]{0,47}")
 RUN = re.compile(r"(?=[a-z+/=_-]*[A-Z0-9])[A-Za-z0-9+/=_-]{20,}")
 PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
-# A UUID or another number in hexadecimal; a ULID. No Base64 of a secret looks like either.
+# A UUID or another hexadecimal number, or a ULID. A secret in Base64 looks like neither.
 NUMBER = re.compile(r"[0-9a-f-]+|[0-9A-F-]+|[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
 
@@ -37,17 +37,17 @@ def redact(text: str) -> str:
 
 
 def shown(word: str) -> str:
-    """A word that a caller sent, if it has the shape of a name, and of nothing that may be a secret."""
+    """A word that a caller sent if it looks like a name and not like a secret, otherwise REDACTED."""
     return word if NAME.fullmatch(word) and not RUN.search(word) and not SECRET.search(word) else REDACTED
 
 
 def shown_path(path: str) -> str:
-    """A path, each segment as `shown` leaves it."""
+    """A path, each segment as `shown` returns it."""
     return "/".join(segment and shown(segment) for segment in path[:MAX_CHARACTERS].split("/"))
 
 
 def one_line(text: str) -> str:
-    """What of the text a log or the trail may keep: printable, of bounded length, no secret."""
+    """The text as a log or the trail may store it: printable, at most MAX_CHARACTERS, without secrets."""
     line = redact(text)[:MAX_CHARACTERS]
     return line if line.isprintable() else "".join(c if c.isprintable() else "?" for c in line)
 
@@ -67,12 +67,12 @@ class JsonLine(logging.Formatter):
 
 
 def request_id() -> str | None:
-    """The id of the request that is being answered; none outside a request."""
+    """The id of the current request; None outside a request."""
     return g.get("request_id") if has_request_context() else None
 
 
 def is_request_id(sent: str) -> bool:
-    """Whether an id that a proxy sent is one, and not a secret in the wrong header."""
+    """Whether a proxy's X-Request-Id is an id, and not a secret in the wrong header."""
     is_harmless = NUMBER.fullmatch(sent) or not (RUN.search(sent) or SECRET.search(sent))
     return bool(PLAIN_ID.fullmatch(sent) and is_harmless)
 

@@ -1,6 +1,6 @@
-"""What an app keeps for its rooms: `current_keystore = PerApp[Keystore]("keystore")`, one per app and typed.
+"""Per-app objects, found through the current app: `current_keystore = PerApp[Keystore]("keystore")`.
 
-`init_app` sets it, and `current_keystore()` returns the one of the app that handles the request.
+`init_app` sets the object, and `current_keystore()` returns the one of the app that handles the request.
 """
 
 from __future__ import annotations

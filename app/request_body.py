@@ -1,6 +1,6 @@
-"""What every request must be before anything looks at it: its path, how many parameters, its body read whole.
+"""Checks before any view runs: the path, the number of parameters, and the body, which is read whole.
 
-Raises exceptions of Werkzeug only, as each becomes a response in `app/refusals/rendering.py`.
+They raise exceptions of Werkzeug only; `app/refusals/rendering.py` turns each into a response.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from app.settings import current_settings
 FORM = "application/x-www-form-urlencoded"
 MAX_PARAMETERS = 100
 TOO_MANY_PARAMETERS = f"The request has more than {MAX_PARAMETERS} parameters."
+COMPRESSED = "The body is compressed. Send it without a Content-Encoding, and no Transfer-Encoding but chunked."
 
 
 def init_app(app: Flask) -> None:
@@ -22,7 +23,7 @@ def init_app(app: Flask) -> None:
 
 
 def refuse_doubled_slash() -> None:
-    """Werkzeug would drop all slashes in front but one, and so lead past a proxy's rule for the path."""
+    """Werkzeug would drop all leading slashes but one, and so bypass a proxy's rule for the path."""
     if request.environ.get("PATH_INFO", "").startswith("//"):
         raise NotFound
 
@@ -33,28 +34,37 @@ def refuse_many_query_parameters() -> None:
 
 
 def read_body() -> None:
-    """Read the body, if there is one; a fault in it is the client's."""
+    """Read the body, if there is one; a broken body is the client's error."""
     announced = "CONTENT_LENGTH" in request.environ or "HTTP_TRANSFER_ENCODING" in request.environ
     if not announced and request.environ["SERVER_PROTOCOL"].startswith("HTTP/1"):
-        return  # RFC 9112, section 6.3: there is none
+        return  # RFC 9112, section 6.3: there is no body
     limit = current_settings().max_body_bytes
-    request.max_content_length = limit + 1  # Werkzeug cuts off what was not announced, without a word
+    request.max_content_length = limit + 1  # Werkzeug silently truncates a body of unannounced length
     try:
         body = request.get_data()
     except HTTPException:
         raise
-    except Exception as error:  # each server has errors of its own for a body that is broken or stalls
+    except Exception as error:  # each server has its own errors for a body that is broken or stalls
         raise BadRequest from error
     if len(body) > limit:
         raise RequestEntityTooLarge
     if len(body) < (request.content_length or 0):
         raise BadRequest
+    if body and is_compressed():
+        raise BadRequest(COMPRESSED)
     if request.mimetype == FORM:
         check_form(body)
 
 
+def is_compressed() -> bool:
+    """Whether the body has a coding that nothing here decodes (RFC 9110, section 8.4; RFC 9112, section 6.1)."""
+    content = request.environ.get("HTTP_CONTENT_ENCODING", "").lower()
+    transfer = request.environ.get("HTTP_TRANSFER_ENCODING", "").lower()
+    return content not in ("", "identity") or transfer not in ("", "chunked")
+
+
 def check_form(body: bytes) -> None:
-    """Bound the work of whatever parses the form, and refuse bytes that Werkzeug would drop with the whole form."""
+    """Bound the work of parsing the form, and refuse bytes for which Werkzeug would drop the whole form."""
     if body.count(b"&") >= MAX_PARAMETERS:
         raise BadRequest(TOO_MANY_PARAMETERS)
     try:

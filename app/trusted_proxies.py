@@ -1,7 +1,7 @@
 """The address and the scheme that the trusted proxies saw, as Werkzeug's `ProxyFix` reads them.
 
 Each trusted proxy appends one value to `X-Forwarded-For`, so the value at that place from the right is
-the proxy's own word, whatever the client sent before it.
+the proxy's own, whatever the client sent before it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO")
 
 
 class TrustedProxies:
-    """A WSGI layer that believes `count` proxies, and never about the host."""
+    """WSGI middleware that trusts `count` proxies, and never for the host."""
 
     def __init__(self, wsgi_app: WSGIApplication, count: int) -> None:
         self._wsgi_app = ProxyFix(wsgi_app, x_for=count, x_proto=count, x_host=0, x_port=0, x_prefix=0)
@@ -26,7 +26,7 @@ class TrustedProxies:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         for name in HEADERS:
             if '"' in (sent := environ.get(name, "")):
-                # Werkzeug reads quoted strings, which this header does not have: a quote that the client sends
-                # would hide what the proxy appended.
+                # Werkzeug parses quoted strings, which these headers do not have: a quote from the client would
+                # hide what the proxy appended.
                 environ[name] = sent.replace('"', "")
         return self._wsgi_app(environ, start_response)

@@ -1,8 +1,8 @@
 """The table of cases: a request, the response that is expected, and a sentence that teaches.
 
-pytest runs every case on both databases (`test_cases.py`). The Postman collection is made from the same
-table (`make docs`), so a case also names the variables it reads, `{{like_this}}`, and the one it
-saves. Clauses that need another time, another worker or the storage are not here: they are pytest's alone.
+pytest runs every case on both databases (`test_cases.py`). The Postman collection is generated from the
+same table (`make docs`), so a case also names the variables it reads, `{{like_this}}`, and the one it
+saves. Clauses that need another time, another worker or the storage are not here: only pytest tests them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Case:
 
     `headers_are` maps headers of the response, and `body` members of its JSON, to what they must be: a
     value, a pattern for a string, or a type. `form` is a list of pairs, so that a name can be sent twice.
-    `after` names the case that must have been sent before this one, where its response depends on that.
+    `after` names the case that must have been sent before this one, if its response depends on that.
     `outside` is true for what any one client of any server of this kind can try, whatever its scope
     (`server_runner.py`).
     """
@@ -107,7 +107,7 @@ INACTIVE = {"active": False}
 
 
 def introspected(name: str, clauses: str, teaches: str, token: str, body: dict[str, Any], **more: Any) -> Case:
-    """The API behind shipments:read introspects a token; the response says nothing more of an inactive one."""
+    """The API behind shipments:read introspects a token; for an inactive one `active` is the only member."""
     absent = ("scope", "client_id", "sub", "aud", "exp") if body is INACTIVE else ()
     return Case(
         name=name, clauses=clauses, folder=CHECK, teaches=teaches, path=INTROSPECT, basic="shipments",

@@ -1,8 +1,8 @@
 """The profile: 108 sentences that must hold, each with a stable id and its source.
 
 M is what an RFC says a server MUST do, S what it SHOULD do, D our own decision where the RFC leaves room.
-A case or a test that shows a clause carries its id in its name. What is not supported is at the end,
-with the reason.
+A case or a test that shows a clause has its id in its name. What is not supported is at the end, with the
+reason.
 """
 
 from __future__ import annotations

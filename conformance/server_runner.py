@@ -1,7 +1,7 @@
 """Sends the cases to any server, as one client of it, over HTTP alone.
 
 A clause that needs two clients, another time, the storage or an operator cannot be tried from outside, and
-is reported so; of some clauses a part can be tried.
+is reported as such; some clauses can be tried in part.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 from conformance.cases import CASES, Case
 from conformance.clauses import CLAUSES, NOT_SUPPORTED
 
-# Clauses of which one client sees a part only: one of two responses, one of several faults, one of many places.
+# Clauses of which one client sees only a part: one of two responses, one of several faults, one of many places.
 IN_PART = set(
     "R022 R024 R029 R054 R056 R061 R069 R076 R078 R082 R083 R086 R087 R092 R093 R094 R100 R101 R106".split(" ")
 )
@@ -33,7 +33,7 @@ ANY_TOKEN = {
 
 
 class UnfitClientError(Exception):
-    """The client cannot try what has to be tried; the text says why."""
+    """The client cannot try the cases; the text says why."""
 
 
 class Outside:
@@ -50,7 +50,7 @@ class Outside:
         return re.sub(r"\{\{(\w+)\}\}", lambda found: self.value(found[1]), text)
 
     def value(self, name: str) -> str:
-        # Whichever demo client a case names: here it is this one.
+        # Whichever demo client a case names, it is this client here.
         return self.known.get(name) or self.pair[name.rpartition("_")[2]]
 
     def refuse_an_unfit_client(self) -> None:
@@ -117,7 +117,7 @@ def basic(client_id: str, secret: str) -> str:
 
 
 def members(body: bytes) -> dict[str, Any]:
-    """The members of a JSON object; none of anything else."""
+    """The members of a JSON object; empty for anything else."""
     try:
         found = json.loads(body)
     except ValueError:

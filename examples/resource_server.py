@@ -1,4 +1,4 @@
-"""A resource server: an API in a process of its own, which knows only the address of Keyturn.
+"""A resource server: an API in its own process, which needs only the URL of Keyturn.
 
     python examples/resource_server.py --check jwt             # verifies with the public keys
     python examples/resource_server.py --check introspection   # sends each token to Keyturn, so a revocation counts
@@ -6,9 +6,9 @@
 It needs Flask and Authlib. Copy it into your service, change the settings and the routes, and leave the
 code between them as it is. The settings come from the environment: ISSUER, AUDIENCE, CLIENT_ID, CLIENT_SECRET.
 
-With `jwt` a revoked token is good until it expires. Once the keys were fetched, the authorization server
+With `jwt` a revoked token is accepted until it expires. Once the keys were fetched, the authorization server
 may be down for a day; a key that was withdrawn is trusted until they are fetched again.
-With `introspection` a revocation counts within CACHE_SECONDS, the server checks signature and type, and
+With `introspection` a revocation takes effect within CACHE_SECONDS, the server checks signature and type, and
 nothing is served while it does not respond.
 """
 
@@ -41,7 +41,7 @@ from joserfc import jwk, jwt
 from joserfc.errors import JoseError
 from werkzeug.serving import run_simple
 
-# The settings: whose tokens, meant for whom, and who we are when we introspect one.
+# The settings: the issuer and the audience of the tokens, and our credentials for introspection.
 ISSUER = os.environ.get("ISSUER", "http://127.0.0.1:8000")
 AUDIENCE = os.environ.get("AUDIENCE", "http://127.0.0.1:8001")
 CLIENT_ID = os.environ.get("CLIENT_ID", "demo-shipments")
@@ -62,9 +62,9 @@ TIMEOUT_SECONDS = 2
 MAX_RESPONSE_BYTES = 1_000_000
 REDIRECTS = range(300, 400)
 COOLDOWN_SECONDS = 5  # between two attempts to fetch the keys, whatever is sent to us
-MAX_AGE_SECONDS = 300  # of the keys, where the server does not say
-MAX_STALE_SECONDS = 86_400  # keys that are older than the longest token are trusted no more
-CACHE_SECONDS = 5  # of an introspection response: a revocation counts after this time at the latest
+MAX_AGE_SECONDS = 300  # of the keys, if the server does not send one
+MAX_STALE_SECONDS = 86_400  # keys that are older than the longest token are no longer trusted
+CACHE_SECONDS = 5  # of an introspection response: a revocation takes effect within this time
 CACHE_SIZE = 10_000
 
 log = logging.getLogger("resource_server")
@@ -80,7 +80,7 @@ class AccessToken:
 
 
 class RefusedError(OAuth2Error):
-    """A request that is not let in (RFC 6750, section 3.1)."""
+    """A request that is refused (RFC 6750, section 3.1)."""
 
     def __init__(self, error: str, status: int, scope: str = "") -> None:
         super().__init__(error=error, status_code=status)
@@ -101,7 +101,7 @@ def unavailable(reason: str) -> RefusedError:
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect is an error: our secret would go wherever it points, and its response would be believed."""
+    """A redirect is an error: our secret would go wherever it points, and the response would be trusted."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -111,11 +111,11 @@ OPENER = urllib.request.build_opener(NoRedirect)
 
 
 def fetch(url: str, form: dict[str, str] | None = None) -> tuple[dict[str, Any], str]:
-    """The JSON object at an address, and its Cache-Control; a form is sent by POST, with our secret.
+    """The JSON object at a URL, and its Cache-Control; a form is sent by POST, with our secret.
 
     Raises:
-        OSError: If there is no response, or one with another status than 2xx; it names the address.
-        ValueError, TypeError: If it is no JSON object.
+        OSError: If there is no response, or one with another status than 2xx; the text has the URL.
+        ValueError, TypeError: If it is not a JSON object.
     """
     if not url.startswith(ISSUER.partition("//")[0]):  # https stays https: our secret goes there
         raise ValueError(f"{url} has another scheme than the issuer")
@@ -138,7 +138,7 @@ def read(request: urllib.request.Request) -> tuple[bytes, str]:
     """The body of the response, and its Cache-Control.
 
     Raises:
-        OSError: If there is no response, or one with another status than 2xx; it names the address.
+        OSError: If there is no response, or one with another status than 2xx; the text has the URL.
     """
     try:
         with OPENER.open(request, timeout=TIMEOUT_SECONDS) as response:
@@ -154,11 +154,11 @@ def read(request: urllib.request.Request) -> tuple[bytes, str]:
 
 
 def find_address(name: str) -> str:
-    """An address that the authorization server names in its metadata (RFC 8414)."""
+    """A URL in the metadata of the authorization server (RFC 8414, section 3)."""
     parts = urlsplit(ISSUER)
     place = urlunsplit(parts._replace(path="/.well-known/oauth-authorization-server" + parts.path))
     metadata, _ = fetch(place)
-    if metadata.get("issuer") != ISSUER:  # section 3.3: or anybody's metadata would do
+    if metadata.get("issuer") != ISSUER:  # RFC 8414, section 3.3: or anyone's metadata would do
         raise ValueError(f"{place}: the metadata is another issuer's (ISSUER is {ISSUER})")
     if name not in metadata:
         raise LookupError(f"{place}: the metadata has no {name}")
@@ -169,7 +169,7 @@ def find_address(name: str) -> str:
 
 
 class Keys:
-    """The public keys, kept for their max-age, and longer while the authorization server is down."""
+    """The public keys, cached for their max-age, and longer while the authorization server is down."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -177,7 +177,7 @@ class Keys:
         self.fetched_at = self.stale_at = self.next_attempt = 0.0
 
     def find(self, kid: str) -> jwk.Key:
-        """The key with this id. An unknown one may be new, so they are fetched again, but not all the time."""
+        """The key with this id. An unknown one may be new, so the keys are fetched again, but not for every token."""
         if kid not in self.known or time.monotonic() >= self.stale_at:
             self.refresh(wait=kid not in self.known)
         if not self.known or time.monotonic() > self.fetched_at + MAX_STALE_SECONDS:
@@ -200,7 +200,7 @@ class Keys:
     def fetch(self) -> None:
         try:
             document, cache_control = fetch(find_address("jwks_uri"))
-            # A key of another kind is none of ours, and spoils none (RFC 7517, section 5).
+            # Keys of other kinds are ignored (RFC 7517, section 5).
             ours = [key for key in document["keys"] if key.get("alg") in ALGORITHMS and "kid" in key]
             self.known = {key["kid"]: jwk.import_key(key) for key in ours}
         except (OSError, ValueError, LookupError, TypeError, AttributeError, JoseError) as error:
@@ -213,7 +213,7 @@ class Keys:
 
 class ScopeValidator(BearerTokenValidator):
     def validate_token(self, token: AccessToken, scopes: Sequence[str] | None, request: OAuth2Request) -> None:
-        """A token was checked when it was read; what is left is the scope that the route requires."""
+        """The token itself has been checked; what is left is the scope that the route requires."""
         if self.scope_insufficient(token.scope, scopes):
             raise RefusedError("insufficient_scope", 403, scope=(scopes or [""])[0])
 
@@ -260,7 +260,7 @@ class IntrospectionValidator(ScopeValidator):
             raise invalid_token(str(error)) from error
 
     def introspect(self, token: str) -> dict[str, Any]:
-        """The response for a token, at most CACHE_SECONDS old. Without one nobody is let in."""
+        """The response for a token, at most CACHE_SECONDS old. Without one every request is refused."""
         if len(token) > MAX_TOKEN_CHARACTERS:
             raise invalid_token("it is longer than any token")
         digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()  # a cache holds no tokens
@@ -287,12 +287,12 @@ def checked(claims: dict[str, Any]) -> AccessToken:
     """The token that these claims describe (RFC 9068, section 2.2).
 
     Raises:
-        JoseError, ValueError, TypeError: If they are not of our issuer, not for us, or not of now.
+        JoseError, ValueError, TypeError: If the issuer or the audience is another, or the token is not valid now.
     """
     needed: dict[str, Any] = {name: {"essential": True} for name in ("exp", "sub", "client_id", "iat", "jti")}
     needed |= {"iss": {"essential": True, "value": ISSUER}, "aud": {"essential": True, "value": AUDIENCE}}
     jwt.JWTClaimsRegistry(leeway=CLOCK_SECONDS, **needed).validate(claims)
-    if claims["exp"] <= time.time():  # no leeway here: a token of two seconds would live for a minute
+    if claims["exp"] <= time.time():  # no leeway here: a token of two seconds would be valid for a minute
         raise ValueError("it has expired")
     client_id, scope = claims["client_id"], claims.get("scope", "")
     if not isinstance(client_id, str) or not isinstance(scope, str):
@@ -302,7 +302,7 @@ def checked(claims: dict[str, Any]) -> AccessToken:
 
 class Protector(ResourceProtector):
     def raise_error_response(self, error: OAuth2Error) -> NoReturn:
-        """The challenge that RFC 6750, section 3 requires; Authlib's 403 has none, and its 401 a code of no RFC."""
+        """The challenge that RFC 6750, section 3 requires; Authlib's 403 has none, its 401 a code of no RFC."""
         if isinstance(error, MissingAuthorizationError | UnsupportedTokenTypeError):
             error = RefusedError("", 401)
         body = {"error": error.error} if error.error else {}

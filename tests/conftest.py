@@ -308,7 +308,7 @@ def responds(url: str) -> bool:
 def wait_for(condition: Callable[[], bool], *, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it did not happen"
+        assert time.monotonic() < end, "the condition was not met in time"
         time.sleep(0.05)
 
 

@@ -430,7 +430,7 @@ def test_the_moments_of_last_use_are_bounded_too(monkeypatch: pytest.MonkeyPatch
     assert len(marks[column]) == 10
     for n in range(100, 125):
         batch.touch(column, n, 2)
-    batch.give_back({}, marks)
+    batch.put_back({}, marks)
 
     assert len(batch.take()[1][column]) == 10
 

@@ -44,6 +44,20 @@ def test_gunicorn_beyond_loopback_refuses_to_guess_that_this_is_development(
     assert "demo-" not in done.stdout
 
 
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="this machine has no /dev/shm")
+def test_a_server_needs_no_folder_for_temporary_files(prepared: Callable[[str], str]) -> None:
+    port = free_port()
+    start = "import runpy, tempfile; tempfile.tempdir = '/nowhere'; runpy.run_module('gunicorn', run_name='__main__')"
+    command = [sys.executable, "-c", start, "--bind", f"127.0.0.1:{port}", "wsgi:app"]
+
+    with subprocess.Popen(command, cwd=ROOT, env=environment(prepared("sqlite"))) as process:
+        wait_for(lambda: process.poll() is not None or responds(f"http://127.0.0.1:{port}"))
+        is_running = process.poll() is None
+        process.terminate()
+
+    assert is_running
+
+
 def test_a_socket_that_another_process_opened_is_seen_too(prepared: Callable[[str], str]) -> None:
     with socket.create_server(("0.0.0.0", 0)) as opened:
         bind = f"fd://{opened.fileno()}"

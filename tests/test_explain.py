@@ -146,6 +146,17 @@ def a_media_type_that_is_none(app: Flask) -> TestResponse:
     return app.test_client().post("/oauth/token", data=b"x", content_type="Zm9v/OmJh/cmJhei1xdXV4Cg")
 
 
+def json_labelled_as_a_form(app: Flask) -> TestResponse:
+    body = b'{"grant_type": "client_credentials"}'
+    return app.test_client().post("/oauth/token", data=body, content_type="application/x-www-form-urlencoded")
+
+
+def an_assertion(app: Flask) -> TestResponse:
+    kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+    form = FORM | {"client_id": "demo-admin", "client_assertion_type": kind, "client_assertion": "x"}
+    return app.test_client().post("/oauth/token", data=form)
+
+
 def no_credentials(app: Flask) -> TestResponse:
     return app.test_client().post("/oauth/token", data=FORM)
 
@@ -191,10 +202,18 @@ REFUSALS: dict[Callable[[Flask], TestResponse], tuple[str, str]] = {
         "unsupported_grant_type",
         "the grant type urn:ietf:params:oauth:grant-type:token-exchange is not supported",
     ),
-    a_grant_with_a_newline: ("unsupported_grant_type", "there is white space around client_credentials"),
+    a_grant_with_a_newline: ("unsupported_grant_type", "client_credentials ends with a newline"),
     a_scope_that_may_be_a_secret: ("invalid_scope", "the scope [redacted] is unknown"),
     another_media_type: ("invalid_request", "text/plain was sent, a form is required"),
     a_media_type_that_is_none: ("invalid_request", "an unknown media type was sent, a form is required"),
+    json_labelled_as_a_form: (
+        "invalid_request",
+        "the parameter grant_type is missing: JSON was sent, labelled as a form",
+    ),
+    an_assertion: (
+        "invalid_client",
+        "a client assertion was sent, and assertions are not supported: send the client's secret",
+    ),
     no_credentials: ("invalid_client", "neither Basic nor a secret in the form was sent"),
     a_client_without_a_grant: ("unauthorized_client", "the client was registered without a grant"),
     a_body_that_is_too_long: ("invalid_request", "the body is longer than 16384 bytes (KEYTURN_MAX_BODY_BYTES)"),

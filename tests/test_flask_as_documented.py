@@ -12,7 +12,7 @@ from flask import Flask, abort, make_response, redirect, url_for
 from werkzeug.datastructures import WWWAuthenticate
 
 from app.api.guard import require_oauth
-from tests.conftest import LiveServer, Machine, build_app, close, demo
+from tests.conftest import LiveServer, Machine, Operator, build_app, close, demo
 from tests.support.calling import FORM, call
 from tests.support.work import counted
 
@@ -249,6 +249,8 @@ def test_a_guarded_route_has_a_limit_of_its_own(new_app: Callable[..., Flask]) -
     refused = admin.get("/admin/logs", tokens[0])
     assert (refused.json["error"], 1 <= int(refused.headers["Retry-After"]) <= 60) == ("temporarily_unavailable", True)
     assert "KEYTURN_LIMIT_API" in refused.json["hint"]
+    (event,) = Operator(app).run("explain", refused.headers["X-Request-Id"])["events"]
+    assert event["event"] == "access_refused"
     assert partner.get("/inventory", partner.token()).status_code == 200
     assert admin.get("/inventory", "x").status_code == 401
     assert admin.request_token().status_code == 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gzip
 import hashlib
 import io
 import logging
@@ -97,6 +98,32 @@ def test_R003_a_form_that_is_not_utf8_is_refused(admin: Machine, body: bytes) ->
     )
 
     assert (response.status_code, response.json["error_description"]) == (400, "The body is not UTF-8.")
+
+
+@pytest.mark.parametrize(
+    "header", [{"Content-Encoding": "gzip"}, {"Content-Encoding": "br"}, {"Transfer-Encoding": "gzip, chunked"}]
+)
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/introspect", "/oauth/revoke", "/admin/logs"])
+def test_a_compressed_body_is_refused_and_the_coding_is_named(app: Flask, path: str, header: dict[str, str]) -> None:
+    form = gzip.compress(b"grant_type=client_credentials&token=x")
+
+    response = app.test_client().post(
+        path, data=form, content_type=FORM, headers=header, environ_overrides={"wsgi.input_terminated": True}
+    )
+
+    assert (response.status_code, response.json["error"]) == (400, "invalid_request")
+    assert response.json["error_description"].startswith("The body is compressed. Send it without a Content-Encoding")
+
+
+def test_a_body_whose_coding_is_identity_is_read(admin: Machine) -> None:
+    response = admin.app.test_client().post(
+        "/oauth/token",
+        data={"grant_type": "client_credentials"},
+        headers={"Content-Encoding": "identity"},
+        auth=(admin.client_id, admin.secret),
+    )
+
+    assert response.status_code == 200
 
 
 def test_R003_every_character_of_utf8_may_be_sent_even_the_replacement_character(admin: Machine) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import resource
 import socket
+import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -151,6 +152,22 @@ def test_a_connection_more_than_a_worker_has_room_for_takes_the_place_of_an_idle
     assert few.stop() == 0
 
 
+def test_attack_idle_connections_take_the_place_of_older_ones_and_not_of_one_whose_request_arrives(
+    prepared: Callable[[str], str], tmp_path: Path, live_servers: Callable[..., LiveServer]
+) -> None:
+    few = live_servers(prepared("sqlite"), tmp_path, GUNICORN_CMD_ARGS="--worker-connections 20", WEB_CONCURRENCY="1")
+    with crowd(few, f"{GET}\r\n".encode(), 12) as used:
+        assert all(read_response(connection) for connection in used)
+        time.sleep(0.1)  # longer than a thread lingers
+        with connect(few) as arriving, crowd(few, GET.encode(), 10):
+            arriving.sendall(f"{GET}\r\n".encode())
+            response = read_response(arriving)
+
+        assert response
+        assert response.status == 200
+        assert not all(is_open(connection) for connection in used)
+
+
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")
 def test_a_worker_that_may_open_no_more_files_closes_an_idle_connection_and_goes_on(
     prepared: Callable[[str], str], tmp_path: Path, live_servers: Callable[..., LiveServer]
@@ -181,6 +198,21 @@ def test_a_client_gets_its_token_while_others_do_not_read_their_responses(server
         ours = {connection.getsockname() for connection in deaf}
         assert ours <= {tuple(each.raddr) for each in established(server)}
     assert all(tokens)
+
+
+def test_attack_a_client_that_reads_nothing_and_resets_its_connection_ends_no_worker(server: LiveServer) -> None:
+    workers = psutil.Process(server.process.pid).children()
+    open_files = sum(each.num_fds() for each in workers)
+    many = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 1_200
+    with crowd(server, many, 4, receive_buffer=4_096) as deaf:
+        wait_for(lambda: sum(each.cpu_percent(interval=0.2) for each in workers) < 10)  # all buffers are full
+        for connection in deaf:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close resets
+
+    wait_for(lambda: sum(each.num_fds() for each in workers) <= open_files)
+    assert token(server)
+    assert all(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
+    assert "Worker exiting" not in server.log.read_text()
 
 
 def established(server: LiveServer) -> list[Any]:

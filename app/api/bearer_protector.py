@@ -23,7 +23,7 @@ View = Callable[..., Any]
 
 class BearerProtector(ResourceProtector):
     def __call__(self, scopes: Any = None, optional: bool = False, **claims: Any) -> Any:
-        """Guard a view, which may be an `async def`: Flask makes a plain function only of what it sees itself."""
+        """Guard a view, which may be an `async def`: Flask itself converts only the outermost function."""
         if callable(scopes):
             return super().__call__(as_plain(scopes))
         guard = super().__call__(scopes, optional, **claims)

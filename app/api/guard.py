@@ -1,8 +1,8 @@
-"""The guard: `@require_oauth("read:logs")` above a route, and the route has a checked token.
+"""The guard: a view below `@require_oauth("read:logs")` runs only with a valid access token.
 
-The guide writes a middleware here. Authlib's `ResourceProtector` is one; `current_token`, beside it
-in Authlib, is the `AccessToken` that it let in. Two scopes in one string must both be there; of two
-strings in a list one is enough: `"a b"` means and, `["a", "b"]` means or.
+The guide writes a middleware here; Authlib's `ResourceProtector` is one, and Authlib's `current_token`
+is the `AccessToken` that it accepted. A token needs all scopes of a string, and one string of a list:
+`"a b"` means and, `["a", "b"]` means or.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from app.tokens.access_token import AccessToken, InvalidTokenError
 
 
 class AccessTokenValidator(BearerTokenValidator):
-    """Holds nothing: what it needs belongs to the app that handles the request, so one serves every app."""
+    """Has no state: what it needs belongs to the app that handles the request, so one serves every app."""
 
     def authenticate_token(self, token_string: str) -> AccessToken:
         try:
@@ -43,11 +43,11 @@ class AccessTokenValidator(BearerTokenValidator):
 
 
 def forbid_storing(response: Response) -> Response:
-    """What a token opens is for its client alone; a route may say otherwise (RFC 9111, section 5.2.2)."""
+    """The response is for the token's client alone; a route may say otherwise (RFC 9111, section 5.2.2)."""
     response.headers.setdefault("Cache-Control", "no-store")
     return response
 
 
 require_oauth = BearerProtector()
-# Authlib keeps the first validator of a token type and ignores any later one: there is only this.
+# Authlib uses the first validator of a token type and ignores any later one: there is only this.
 require_oauth.register_token_validator(AccessTokenValidator())

@@ -1,8 +1,8 @@
 """The report of `GET /internal/reports`, at a bounded cost: a trail of a million rows takes a second to read.
 
-One thread makes it at a time, and it is used again for ten times as long as it took: so it costs at most an
-eleventh of one thread, however long the trail is and however often it is requested, and a short trail is
-never seen late.
+One thread at a time computes it, and it is reused for ten times as long as that took. So it costs at most an
+eleventh of one thread, however long the trail is and however often it is requested, and the report of a short
+trail is never late.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from app.refusals.errors import RefusedError
 
 MAX_HOURS = 168
 USED_AGAIN = 10  # times as long as it took
-WAIT_SECONDS = 2  # for another thread that makes it
+WAIT_SECONDS = 2  # for another thread that computes it
 
 Rows = list[dict[str, str | int | None]]
 
@@ -37,7 +37,7 @@ class HourlyReport:
         """Tokens issued and refused per client and hour, the newest hour first.
 
         Raises:
-            RefusedError: `temporarily_unavailable`, while another thread takes too long to make it.
+            RefusedError: `temporarily_unavailable`, while another thread takes too long to compute it.
         """
         if not self._lock.acquire(timeout=WAIT_SECONDS):
             raise RefusedError("temporarily_unavailable", reason="another request is reading the trail for a report")

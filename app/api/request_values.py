@@ -1,6 +1,6 @@
 """The parameters and members of a request to the sample API, each checked.
 
-What cannot be read is refused with the name of what is wrong.
+A value that is wrong is refused as `invalid_request`, with its name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def whole_number(name: str, *, default: int, high: int) -> int:
 
 
 def text(name: str) -> str | None:
-    """A parameter of the URL; None if there is none."""
+    """A parameter of the URL; None if it is absent."""
     given = request.args.get(name)
     if given is not None and not re.fullmatch("[ -~]*", given):
         raise bad_request(f"The parameter {name} must be printable ASCII.")
@@ -29,7 +29,7 @@ def text(name: str) -> str | None:
 
 
 def json_member(name: str) -> object:
-    """A member of the JSON object in the body; None if there is none."""
+    """A member of the JSON object in the body; None if it is absent."""
     try:
         body = request.get_json()
     except RecursionError as error:  # thousands of brackets in a row are JSON too
@@ -38,7 +38,7 @@ def json_member(name: str) -> object:
 
 
 def json_whole_number(name: str, *, high: int) -> int:
-    """A member of the JSON object in the body, 0 to `high`; in JSON 5.0 is a whole number, and true is none."""
+    """A member of the JSON object in the body, 0 to `high`; in JSON, 5.0 is a whole number and true is not."""
     given = json_member(name)
     if type(given) not in (int, float) or not 0 <= given <= high or given != int(given):  # type: ignore[operator, call-overload]
         raise bad_request(f"The member {name} must be a whole number from 0 to {high}.")

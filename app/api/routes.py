@@ -1,7 +1,7 @@
 """The sample API: five routes, each behind a scope.
 
-`GET /admin/logs` is the guide's guarded route, and shows the real audit trail of this server.
-`read:all_data` opens every GET.
+`GET /admin/logs` is the guide's guarded route, and returns the real audit trail of this server.
+`read:all_data` is enough for every GET.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def read_inventory() -> dict[str, Any]:
 @blueprint.put("/inventory/<sku>")
 @require_oauth("inventory:write")
 def write_inventory(sku: str) -> dict[str, Any]:
-    """Set how many there are of an article: `{"quantity": 5}`."""
+    """Set the quantity of an article: `{"quantity": 5}`."""
     quantity = request_values.json_whole_number("quantity", high=stock.MAX_QUANTITY)
     if not SKU.fullmatch(sku):
         raise request_values.bad_request("A sku is 1 to 64 letters, digits, dots, dashes and underscores.")

@@ -1,4 +1,4 @@
-"""The stock of the sample warehouse: how many there are of what."""
+"""The stock of the sample warehouse: articles and their quantities."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class StockItem(Base):
 
 
 class StockFullError(Exception):
-    """The sample keeps `MAX_ITEMS` articles and no more."""
+    """The sample stores at most `MAX_ITEMS` articles."""
 
 
 def items() -> Sequence[StockItem]:
-    # Sorted here: a database sorts as its locale says.
+    # Sorted here: the order of a database depends on its locale.
     return sorted(db.session.scalars(select(StockItem)), key=lambda item: item.sku)
 
 
@@ -35,7 +35,7 @@ def fill_if_empty() -> int:
     """Put the first stock into an empty warehouse; one with any article stays as it is.
 
     Returns:
-        How many articles were put.
+        How many articles were added.
     """
     if db.session.scalar(select(func.count(StockItem.sku))):
         return 0
@@ -45,7 +45,7 @@ def fill_if_empty() -> int:
 
 
 def put(sku: str, quantity: int) -> None:
-    """Set how many there are of an article, 0 to MAX_QUANTITY.
+    """Set the quantity of an article, 0 to MAX_QUANTITY.
 
     Raises:
         StockFullError: If it would be one article too many.
@@ -54,7 +54,7 @@ def put(sku: str, quantity: int) -> None:
         is_known = db.session.get(StockItem, sku) is not None
         if not is_known and (db.session.scalar(select(func.count(StockItem.sku))) or 0) >= MAX_ITEMS:
             raise StockFullError
-        # Both databases know this statement, and two workers may run it at once.
+        # Both databases have this statement, and two workers may run it at once.
         insert = "INSERT INTO stock_items (sku, quantity) VALUES (:sku, :quantity)"
         upsert = text(f"{insert} ON CONFLICT (sku) DO UPDATE SET quantity = :quantity")
         db.session.execute(upsert, {"sku": sku, "quantity": quantity})

@@ -1,6 +1,6 @@
-"""What a worker has to write and has not yet written, in bounded memory.
+"""The events that a worker has not yet written, in bounded memory.
 
-Each budget has room of its own, so that a flood of refusals takes none from issued tokens.
+Each budget has its own room, so that a flood of refusals takes none from issued tokens.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ class Noted(NamedTuple):
     reason: str | None = None
 
     def without_words(self) -> Noted:
-        """The event without anything that a caller can vary at will: the reason's code, and no claimed client id."""
+        """The event without what a caller can vary at will: only the code of the reason, and no claimed client id."""
         code = self.reason.partition(":")[0] if self.reason else None
         client_id = None if self.budget is Budget.ANONYMOUS else self.client_id
         return self._replace(client_id=client_id, reason=code)
 
     def as_row(self) -> dict[str, Any]:
-        # Plain text: each driver has ideas of its own about an enum.
+        # Plain text: drivers differ in how they bind an enum.
         return self._asdict() | {"event": self.event.value, "budget": self.budget.value}
 
 
 class RowKey(NamedTuple):
-    """What is counted in one row: equal events of an hour, or the one event of a request."""
+    """What one row counts: equal events of an hour, or the one event of a request."""
 
     noted: Noted
     hour: int
@@ -64,10 +64,10 @@ class Batch:
         self._dropped = 0
 
     def add(self, noted: Noted, request_id: str | None) -> None:
-        """Add an event: counted with its equals, or, if it has a reason, in a row of its own.
+        """Add an event: counted with equal ones or, if it has a reason, in a row of its own.
 
-        A budget has MAX_SINGLE_ROWS of those in a batch. The events past them are counted by the code
-        that the reason begins with: what a caller invents makes no more rows than that.
+        A batch has MAX_SINGLE_ROWS such rows for each budget. Further events are counted by the code
+        that begins their reason: a caller who varies the request makes no more rows than that.
         """
         moment = now()
         with self._lock:
@@ -77,22 +77,22 @@ class Batch:
             self._add(key, {"at": moment, "request_id": request_id, "count": 1})
 
     def touch(self, column: InstrumentedAttribute[Any], row_id: int, moment: int) -> None:
-        """Set a column of one row to a moment; the newest moment wins."""
+        """Set a column of one row to a time, in seconds since the epoch; the newest wins."""
         with self._lock:
             marks = self._marks[column]
             if row_id in marks or len(marks) < MAX_MARKS:
                 marks[row_id] = moment
 
     def take(self) -> tuple[Rows, Marks, int]:
-        """Everything, and how many events found no room; the batch is empty afterwards."""
+        """Empty the batch: its rows and marks, and how many events found no room."""
         with self._lock:
             taken = self._rows, self._marks, self._dropped
             self._rows, self._marks, self._dropped = {}, defaultdict(dict), 0
             self._sizes, self._singles = Counter(), Counter()
             return taken
 
-    def give_back(self, rows: Rows, marks: Marks) -> None:
-        """Keep what was taken and not written, with what has come meanwhile."""
+    def put_back(self, rows: Rows, marks: Marks) -> None:
+        """Put back what was taken and not written, before what has come meanwhile."""
         with self._lock:
             newer, self._rows = self._rows, rows
             self._sizes = Counter(key.noted.budget for key in rows)

@@ -1,8 +1,8 @@
-"""The writer of a worker's batch: a thread of its own, half a second after the first event.
+"""The batch writer: its own thread writes a worker's batch half a second after the first event.
 
-No request waits for it. It is also written before this worker reads the trail, and when the worker
-ends. What the database does not take stays in memory and is tried again; what no longer fits is
-dropped, and the log says how many events that were.
+No request waits for it. The batch is also written before this worker reads the trail, and when the
+worker ends. What cannot be written stays in memory and is tried again; what no longer fits is dropped,
+and the log says how many events that was.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from app.storage.database import WRITES, db
 
 WRITE_SECONDS = 0.5
 READER_SECONDS = 1
-CLOSE_SECONDS = 8  # with one more attempt still less than the server gives a worker to end
+CLOSE_SECONDS = 8  # with one more attempt still less than `graceful_timeout` in gunicorn.conf.py
 TRIM_SECONDS = 60
 
 
 class BatchWriter:
-    """One per app and process. The thread begins with the first event."""
+    """One per app and process. The thread starts with the first event."""
 
     def __init__(self, app: Flask) -> None:
         self._app = app
@@ -51,18 +51,18 @@ class BatchWriter:
         self._wake()
 
     def touch(self, column: InstrumentedAttribute[Any], row_id: int, moment: int) -> None:
-        """Set a column of one row, with the next batch: for moments such as a secret's last use."""
+        """Set a column of one row with the next batch: for times such as a secret's last use."""
         self._batch.touch(column, row_id, moment)
         self._wake()
 
     def write(self, *, wait: float = -1) -> bool:
-        """Write what was noted.
+        """Write the batch.
 
         Args:
             wait: Seconds to wait for another thread that is writing; -1 for as long as it takes.
 
         Returns:
-            False if it was not written: then it is still in memory.
+            False if it was not written and is still in memory.
         """
         if not self._one_writer.acquire(timeout=wait):
             return False
@@ -72,12 +72,12 @@ class BatchWriter:
             self._one_writer.release()
 
     def write_before_reading(self) -> None:
-        """Write what was noted, unless the database is taking its time: a reader does not queue for it."""
+        """Write the batch, unless the database is failing or slow: a reader does not queue for it."""
         if not self._is_failing:
             self.write(wait=READER_SECONDS)
 
     def close(self) -> None:
-        """End the thread, and write the rest."""
+        """Stop the thread, and write the rest."""
         end = time.monotonic() + CLOSE_SECONDS
         self._closed.set()
         self._filled.set()
@@ -97,12 +97,12 @@ class BatchWriter:
         try:
             if rows or marks:
                 self._insert(rows, marks)
-                self._tell(None)
+                self._log_change(None)
         except (DataError, IntegrityError, ValueError):
             self._insert_singly(rows)
         except SQLAlchemyError as error:
-            self._tell(error)
-            self._batch.give_back(rows, marks)
+            self._log_change(error)
+            self._batch.put_back(rows, marks)
             return False
         return True
 
@@ -117,15 +117,15 @@ class BatchWriter:
             connection.commit()
 
     def _insert_singly(self, rows: Rows) -> None:
-        """Insert row by row what cannot be inserted together: one bad row costs no other."""
+        """Insert row by row what cannot be inserted together: one bad row loses no other."""
         for key, row in rows.items():
             try:
                 self._insert({key: row}, {})
             except (SQLAlchemyError, ValueError) as error:
                 log.error("the audit trail cannot store %d events: %s", row["count"], type(error).__name__)
 
-    def _tell(self, error: Exception | None) -> None:
-        """One log line when writing begins to fail, and one when it works again."""
+    def _log_change(self, error: Exception | None) -> None:
+        """Log once when writing begins to fail, and once when it works again."""
         if error and not self._is_failing:
             log.error("the audit trail cannot be written; its events wait in memory: %s", type(error).__name__)
         elif self._is_failing and not error:
@@ -133,7 +133,7 @@ class BatchWriter:
         self._is_failing = error is not None
 
     def _wake(self) -> None:
-        # Threads do not survive a fork: every process begins its own.
+        # Threads do not survive a fork: every process starts its own.
         if self._pid != os.getpid():
             with self._starting:
                 if self._pid != os.getpid():
@@ -155,8 +155,8 @@ class BatchWriter:
                     self._filled.set()
                 elif time.monotonic() >= trimmed + TRIM_SECONDS:
                     with self._app.app_context():
-                        # A step each time, so that no event waits for it; the next one soon if there is more.
+                        # One step at a time, so that no event waits for it; the next comes soon if there is more.
                         if not trimmer.step():
                             trimmed = time.monotonic()
-            except Exception as error:  # whatever it is, the next batch is written
+            except Exception as error:  # whatever failed, the next batch is written
                 log.error("the audit trail's thread failed", exc_info=error)

@@ -1,7 +1,7 @@
-"""Events: the name of everything that is recorded, the budget that bounds its rows, and the row itself.
+"""Audit events: their names, the budgets that bound their rows, and the row itself.
 
-What anyone can cause without credentials never pushes out what was issued, revoked or changed: each
-budget has KEYTURN_AUDIT_ROWS rows of its own in the table, and room of its own in a worker's memory.
+Events that anyone can cause without credentials never push out what was issued, revoked or changed: each
+budget has its own KEYTURN_AUDIT_ROWS rows in the table, and its own room in a worker's memory.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from app.storage.database import Base
 
 
 class Budget(StrEnum):
-    """Whose rows share a bound."""
+    """The events whose rows share a bound."""
 
     CHANGES = "changes"  # by the operator
     REVOKED = "revoked"  # by clients: one that revokes all day must not push out the operator's changes
@@ -59,7 +59,7 @@ class Event(StrEnum):
     REQUEST_FAILED = "request_failed", Budget.REFUSED
     # Anyone can make an API introspect garbage.
     TOKEN_INACTIVE = "token_inactive", Budget.ANONYMOUS
-    # At most one in 5 seconds and worker, and nobody outside can cause it.
+    # At most one per worker in 5 seconds, and no caller can cause it.
     LIMITS_NOT_SHARED = "limits_not_shared", Budget.REFUSED
 
 
@@ -67,7 +67,7 @@ class AuditEvent(Base):
     """Something that happened, or `count` equal things that happened within a second.
 
     `at` is in whole seconds since the epoch; `request_id` is the last request's. `budget` is None in
-    rows of releases that knew none: those share a bound of their own.
+    rows of releases without budgets: those share their own bound.
     """
 
     __tablename__ = "audit_events"
@@ -82,10 +82,10 @@ class AuditEvent(Base):
     request_id: Mapped[str | None] = mapped_column(Text)
     count: Mapped[int] = mapped_column(default=1)
 
-    # The newest rows of a budget are counted in it, and in nothing else.
+    # Counting the newest rows of a budget reads this index alone.
     __table_args__ = (Index("ix_audit_events_budget_id", "budget", "id"),)
 
     def as_dict(self) -> dict[str, str | int]:
-        """The event as `GET /admin/logs` shows it; what it does not have is left out."""
+        """The event as `GET /admin/logs` returns it, without the members that it does not have."""
         names = ("id", "at", "event", "client_id", "scope", "reason", "request_id", "count")
         return {name: value for name in names if (value := getattr(self, name)) is not None}

@@ -1,7 +1,6 @@
-"""How the audit trail is read.
+"""Queries of the audit trail.
 
-Each reading function first writes what this worker has noted; what another worker has noted is
-there within a second.
+Each query first writes this worker's batch; another worker's events appear within a second.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ COUNTED = {Event.TOKEN_ISSUED.value: "issued", Event.TOKEN_REFUSED.value: "refus
 
 
 def recent(*, limit: int, before: int, client_id: str | None = None, event: str | None = None) -> Sequence[AuditEvent]:
-    """The newest events first, `limit` of them, with an id below `before`."""
+    """The newest events first, at most `limit`, with an id below `before`, of one client and one event if given."""
     current_batch().write_before_reading()
     query = select(AuditEvent).where(AuditEvent.id < before).order_by(AuditEvent.id.desc()).limit(limit)
     if client_id is not None:
@@ -31,7 +30,7 @@ def recent(*, limit: int, before: int, client_id: str | None = None, event: str 
 
 
 def of_request(request_id: str) -> Sequence[AuditEvent]:
-    """The events of a request, in their order."""
+    """The events with this `X-Request-Id`, in order."""
     current_batch().write_before_reading()
     query = select(AuditEvent).where(AuditEvent.request_id == request_id).order_by(AuditEvent.id)
     return db.session.scalars(query).all() if request_id.isprintable() else []
@@ -41,7 +40,10 @@ def tokens_per_hour(*, hours: int) -> list[dict[str, str | int | None]]:
     """Tokens issued and refused per client and hour, the newest hour first.
 
     Args:
-        hours: How far to look back; the present hour is the first.
+        hours: How many hours to look back; the current one counts as the first.
+
+    Returns:
+        Rows of `hour` (its start, in seconds since the epoch), `client_id` (None if unknown), `issued`, `refused`.
     """
     current_batch().write_before_reading()
     hour = AuditEvent.at - AuditEvent.at % HOUR

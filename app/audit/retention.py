@@ -1,8 +1,8 @@
-"""How long the audit trail is kept: KEYTURN_AUDIT_ROWS of each budget, and KEYTURN_AUDIT_DAYS.
+"""How long audit events are stored: KEYTURN_AUDIT_ROWS of each budget, and KEYTURN_AUDIT_DAYS.
 
-A clock may be wrong. So deleting by age needs this machine's clock and the database's to agree, and a
-server deletes no more than a day of the trail in a day that it runs; more is done by hand, with
-`flask cleanup`. The newest row is never deleted: SQLite would give its id once more.
+A clock may be wrong. So rows are deleted by age only while this machine's clock and the database's agree,
+and a server deletes no more than a day of the trail in a day that it runs; `flask cleanup` deletes more.
+The newest row is never deleted: SQLite would reuse its id.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def check_clock() -> None:
 
 
 def too_old(settings: config.Settings) -> ColumnElement[bool]:
-    """The rows past KEYTURN_AUDIT_DAYS, but for the newest row of all."""
+    """The rows past KEYTURN_AUDIT_DAYS, except the newest row of all."""
     newest = db.session.scalar(select(func.max(AuditEvent.id))) or 0
     return (AuditEvent.at < now() - settings.audit_days * DAY_SECONDS) & (AuditEvent.id < newest)
 
@@ -51,11 +51,11 @@ def trim_rows(settings: config.Settings, *, steps: int | None = None) -> int:
     """Remove the rows past KEYTURN_AUDIT_ROWS of each budget; the newest of each stay.
 
     Args:
-        settings: What the bound is.
-        steps: How many steps to take in each budget at the most; None for all that there are.
+        settings: Has the bound.
+        steps: How many steps to take in each budget at most, of `database.STEP_ROWS` rows; None for no limit.
 
     Returns:
-        How many rows.
+        How many rows were removed.
     """
     removed = 0
     for budget in (*Budget, None):
@@ -69,7 +69,7 @@ def trim_rows(settings: config.Settings, *, steps: int | None = None) -> int:
 
 
 class Trimmer:
-    """Trims for a server, in small steps: one per process, as it measures how long this process runs."""
+    """Trims the trail of a server in small steps; one per process, as it measures how long the process runs."""
 
     def __init__(self, settings: config.Settings) -> None:
         self._settings = settings
@@ -81,7 +81,7 @@ class Trimmer:
         """Remove some of the rows past the bounds.
 
         Returns:
-            How many; 0 if nothing is left to do now.
+            How many rows; 0 if nothing is left to do now.
         """
         return trim_rows(self._settings, steps=1) + self._trim_by_age()
 
@@ -97,10 +97,10 @@ class Trimmer:
         return delete_in_steps(AuditEvent, too_old(self._settings) & (AuditEvent.at < self._reach()), steps=1)
 
     def _reach(self) -> int:
-        """Up to which moment rows may go: a day past the oldest row after an hour, and another one each 24 hours.
+        """The end of what may be deleted: a day past the oldest row after an hour, and a day more every 24 hours.
 
-        The monotonic clock measures them. All workers of a server begin with the same oldest row, so that
-        they have these days together; a server that restarts again and again has none.
+        The monotonic clock measures these. All workers of a server start with the same oldest row, so they
+        share the days; a server that restarts again and again gets none.
         """
         if self._oldest is None:
             self._oldest = db.session.scalar(select(func.min(AuditEvent.at)))

@@ -1,4 +1,4 @@
-"""How the audit trail is written; `reports.py` reads it.
+"""Writing to the audit trail; `reports.py` reads it.
 
 A change of state is written with its event, in one transaction: `record`. Tokens and refusals are
 recorded in batches, within a second: `record_soon`. Either way there is one log line, at once.
@@ -26,7 +26,16 @@ def init_app(app: Flask) -> None:
 
 
 def record(event: Event, *, client_id: str | None = None, reason: str | None = None) -> AuditEvent:
-    """Add the event of a change of state to the transaction that makes the change; it is logged at its end."""
+    """Add the event of a change of state to the transaction that makes the change; its commit logs the event.
+
+    Args:
+        event: What changes.
+        client_id: The client that it concerns, if any.
+        reason: What the event's name does not say.
+
+    Returns:
+        The row; it has an id after the commit.
+    """
     reason = one_line(reason) if reason else None
     row = AuditEvent(
         at=now(),
@@ -65,10 +74,10 @@ def record_soon(
 
     Args:
         event: What happened.
-        client_id: Whose doing it was, as far as that is known.
-        scope: Of the token, where one was issued.
+        client_id: The client that caused it, if known.
+        scope: The scope of the token, if one was issued.
         reason: Why, beginning with a code and a colon.
-        budget: Which budget bounds the row; the event's own if None.
+        budget: The budget that bounds the row; None for the event's own.
     """
     client_id = one_line(client_id) if client_id else None
     log_line(event, client_id=client_id, scope=scope, reason=reason)
@@ -76,4 +85,5 @@ def record_soon(
 
 
 def log_line(event: Event, **fields: str | None) -> None:
+    """Log an event at once, without a row; fields that are None are left out."""
     log.info("%s", event, extra={"fields": fields})

@@ -1,1 +1,1 @@
-"""How a client proves who it is, and how often it may try."""
+"""How a client authenticates, and how often it may try."""

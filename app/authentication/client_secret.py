@@ -35,6 +35,11 @@ ONE_MECHANISM = "Send the client's credentials in one way only: HTTP Basic or th
 
 
 def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> Client | None:
+    """The client that HTTP Basic authenticates; None without an Authorization header.
+
+    Raises:
+        RefusedError: As `authenticate`; `invalid_request` for two mechanisms or two client ids.
+    """
     refuse_two_mechanisms(request)
     header = request.headers.get("Authorization", "")
     if not header:
@@ -42,20 +47,25 @@ def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> Clie
     try:
         client_id, plaintext = parse_basic(header)
     except RefusedError as error:
-        limits.count_failure("", error.reason)  # what cannot be read is a guess as well
+        limits.count_failure("", error.reason)  # an unreadable header counts as a guess too
         raise
     if request.form.get("client_id", client_id) != client_id:
         description = "The client_id in the form is not the one in the Authorization header."
         raise RefusedError("invalid_request", description)
-    return prove(find_client, client_id, plaintext, method="client_secret_basic")
+    return authenticate(find_client, client_id, plaintext, method="client_secret_basic")
 
 
 def client_secret_post(find_client: FindClient, request: OAuth2Request) -> Client | None:
+    """The client that a secret in the form authenticates; None without one.
+
+    Raises:
+        RefusedError: As `authenticate`; `invalid_request` for two mechanisms.
+    """
     refuse_two_mechanisms(request)
     if "client_secret" not in request.form:
         return None
     client_id, plaintext = request.form.get("client_id", ""), request.form["client_secret"]
-    return prove(find_client, client_id, plaintext, method="client_secret_post")
+    return authenticate(find_client, client_id, plaintext, method="client_secret_post")
 
 
 def refuse_two_mechanisms(request: OAuth2Request) -> None:
@@ -80,7 +90,7 @@ def parse_basic(header: str) -> tuple[str, str]:
     if scheme.lower() != "basic":  # RFC 9110, section 11.1: in any case
         refuse("the scheme of the Authorization header is not Basic")
     try:
-        # Authlib leaves bytes that are not UTF-8 to raise, and so to end in HTTP 500.
+        # In Authlib, bytes that are not UTF-8 raise, and end in HTTP 500.
         decoded = base64.b64decode(encoded.strip(" "), validate=True).decode("utf-8")
         client_id, colon, plaintext = decoded.partition(":")
         pair = unquote_plus(client_id, errors="strict"), unquote_plus(plaintext, errors="strict")
@@ -91,12 +101,12 @@ def parse_basic(header: str) -> tuple[str, str]:
     return pair
 
 
-def prove(find_client: FindClient, client_id: str, plaintext: str, *, method: str) -> Client:
-    """The client that these credentials prove.
+def authenticate(find_client: FindClient, client_id: str, plaintext: str, *, method: str) -> Client:
+    """Authenticate a client.
 
     Raises:
-        RefusedError: `invalid_client`, in the same words whatever is wrong; the reason tells. Past a limit of
-            failures, `temporarily_unavailable` with 429.
+        RefusedError: `invalid_client`, with the same description whatever is wrong, and the exact reason. Past
+            a limit of failures, `temporarily_unavailable` with 429.
     """
     # What was sent as an id may be a secret in the wrong field: only what is certainly an id is recorded.
     g.claimed_client_id = client_id if GENERATED_ID.fullmatch(client_id) else None
@@ -127,13 +137,13 @@ def failure(client_id: str, plaintext: str, known: Sequence[KnownSecret], fault:
 
 
 def find_fault(client: Client | None, secret: KnownSecret | None, method: str) -> str | None:
-    """Why these do not authenticate; None if they do."""
+    """Why the authentication fails; None if it does not."""
     if client is None:
         return UNKNOWN
     if secret is None:
         return WRONG_SECRET
     if secret.not_after is not None and has_ended(secret):
-        # An end that an operator ordered may lie ahead on this machine's clock.
+        # An end that an operator ordered may be in the future on this machine's clock.
         return f"the secret {secret.name} expired {duration(max(0, now() - secret.not_after))} ago"
     if current_settings().is_production and client.client_id in DEMO_IDS:
         return "demo clients are refused in production"

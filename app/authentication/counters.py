@@ -1,7 +1,7 @@
 """The counters of a worker's own limits, in its memory.
 
-The library's own `MemoryStorage` starts a timer thread when it is made, and one for nearly every count, and
-compares with a clock that may be set back. These counters are bounded and keep to the monotonic clock.
+The library's own `MemoryStorage` starts a timer thread when it is created, and one for nearly every count, and
+compares with a clock that may be set back. These counters are bounded and use the monotonic clock.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Window:
 
 
 class Counters(Storage):
-    """What a `FixedWindowRateLimiter` counts in."""
+    """The storage of a `FixedWindowRateLimiter`."""
 
     STORAGE_SCHEME = None
 
@@ -53,9 +53,9 @@ class Counters(Storage):
             return window.count
 
     def _make_room(self) -> None:
-        """Forget what is over, and if that is not enough, the least of the rest.
+        """Drop the windows that have ended and, if that is not enough, those with the lowest counts.
 
-        Never all of it: a flood of senders that failed once should not free one that is at its limit.
+        Never all of them: a flood of senders that failed once should not free one that is at its limit.
         """
         moment = monotonic()
         self._windows = {key: window for key, window in self._windows.items() if window.ends_at > moment}

@@ -1,9 +1,9 @@
-"""Rate limits, by the library `limits`: past one, 429 with Retry-After (RFC 6585, section 4).
+"""Rate limits (library `limits`): over a limit, 429 with Retry-After (RFC 6585, section 4).
 
 Failed authentications are counted per client id as sent and address, and per address (RFC 6749, section
-2.3.1). They are counted after the credentials were checked: a correct one is neither counted nor refused,
-whatever others send. Requests are counted per client that has shown who it is.
-With KEYTURN_REDIS_URL all workers count together; without it each counts for itself.
+2.3.1). They are counted after the credentials were checked: correct ones are neither counted nor refused,
+whatever others send. Requests are counted per authenticated client.
+With KEYTURN_REDIS_URL all workers count together; without it each worker counts separately.
 """
 
 from __future__ import annotations
@@ -58,27 +58,27 @@ class Limits:
         self._own = FixedWindowRateLimiter(Counters())
         self._shared = shared(settings.redis_url) if settings.redis_url else None
         self._alone_until = 0.0
-        self._has_named_missing_address = False
+        self._has_logged_missing_address = False
 
     def hit(self, key: Key) -> bool:
-        """Count one more; False if it is past the limit."""
+        """Count one; False if it is over the limit."""
         return self._count(lambda limiter: limiter.hit(*key))
 
     def retry_after(self, key: Key) -> int:
-        """Seconds until the limit begins anew: from one to the length of its window."""
+        """Seconds until the window of the limit ends: from 1 to its length."""
         reset = self._count(lambda limiter: limiter.get_window_stats(*key)).reset_time
         return min(max(1, math.ceil(reset - time.time())), key[0].get_expiry())
 
-    def name_missing_address(self, text: str) -> None:
-        """Say once that the limit of an address cannot hold, and which setting gives it one."""
-        if self.address and not self._has_named_missing_address:
-            self._has_named_missing_address = True
+    def log_missing_address(self, text: str) -> None:
+        """Log once that the limit per address does not work, and which setting to check."""
+        if self.address and not self._has_logged_missing_address:
+            self._has_logged_missing_address = True
             what = "is not an IP address" if text else "is unknown, as over a unix socket"
             message = "the client's address %s: KEYTURN_LIMIT_ADDRESS does not apply; is KEYTURN_TRUSTED_PROXIES right?"
             log.error(message, what)
 
     def _count(self, count: Callable[[FixedWindowRateLimiter], Result]) -> Result:
-        """Count in Redis. While it is away this worker counts for itself: a lost limit is better than a lost token.
+        """Count in Redis. While it is down this worker counts separately: a lost limit is better than a lost token.
 
         This is the only place where that is decided.
         """
@@ -86,12 +86,12 @@ class Limits:
             try:
                 return count(self._shared)
             except StorageError as error:
-                self._go_on_alone(type(error.storage_error).__name__)
+                self._count_alone(type(error.storage_error).__name__)
         return count(self._own)
 
-    def _go_on_alone(self, cause: str) -> None:
+    def _count_alone(self, cause: str) -> None:
         if time.monotonic() < self._alone_until:
-            return  # another thread waited for it too, and has said so
+            return  # another thread waited for it too, and has logged it
         self._alone_until = time.monotonic() + ALONE_SECONDS
         log.error("Redis does not respond: for %d seconds this worker counts separately: %s", ALONE_SECONDS, cause)
         trail.record_soon(Event.LIMITS_NOT_SHARED, client_id=None, reason=f"limits_not_shared: {cause}")
@@ -118,17 +118,17 @@ def count_failure(client_id: str, reason: str) -> None:
         reason: What was wrong, for the log.
 
     Raises:
-        RefusedError: `temporarily_unavailable`, with status 429, if it is past a limit.
+        RefusedError: `temporarily_unavailable`, with status 429, if it is over a limit.
     """
     limits = current_limits()
     address = known_address((request.remote_addr or "")[:MAX_ADDRESS_CHARACTERS])
     if not address:
-        limits.name_missing_address(request.remote_addr or "")
+        limits.log_missing_address(request.remote_addr or "")
     # A digest: what was sent as an id may be a secret, and may be long.
     sender = f"{hashlib.sha256(client_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]} {address}"
     counted = [
         (limits.failures, sender, "of this client id from", "FAILURES"),
-        # Without an address all clients would be one, and one guesser would speak for all.
+        # Without an address all clients would share one limit, and one guesser would exhaust it for all.
         (limits.address if address else None, address, "from", "ADDRESS"),
     ]
     passed = [
@@ -142,10 +142,10 @@ def count_failure(client_id: str, reason: str) -> None:
 
 
 def count_request(client_id: str) -> None:
-    """Count a request for a token, by a client that has shown who it is.
+    """Count a token request of an authenticated client.
 
     Raises:
-        RefusedError: `temporarily_unavailable`, with status 429.
+        RefusedError: `temporarily_unavailable`, with status 429, if it is over the limit.
     """
     count(current_limits().requests, f"requests {client_id}", "more than {} by this client (KEYTURN_LIMIT_REQUESTS)")
 
@@ -175,8 +175,11 @@ def too_many(key: Key, reason: str) -> RefusedError:
 def known_address(text: str) -> str:
     """What counts as one address: of IPv6 the first 64 bits, as one machine has all the others.
 
+    Args:
+        text: An address, with or without a port.
+
     Returns:
-        The address or network; empty if the text is neither an address nor one with a port.
+        The address or network; empty if the text has neither form.
     """
     if found := WITH_PORT.fullmatch(text):
         text = found[1] or found[2]

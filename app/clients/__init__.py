@@ -1,1 +1,1 @@
-"""Who may ask: clients, their secrets, and how they prove who they are."""
+"""The clients: their registration, their secrets, and their scopes."""

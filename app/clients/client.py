@@ -1,4 +1,4 @@
-"""A client as a request meets it."""
+"""A client as a request reads it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ TOKEN_FORMATS = ("jwt", "opaque")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client(ClientMixin):
-    """A client as a request meets it: what its row says, and what Authlib asks of it.
+    """A client as a request reads it: the values of its row, and the methods that Authlib calls.
 
-    No row of the ORM: loading one costs ten times as much, and every token would pay it.
+    Not a row of the ORM: loading one costs ten times as much, for every token.
     """
 
     client_id: str
@@ -57,7 +57,7 @@ class Client(ClientMixin):
         )
 
     def choose_scope(self, requested: str) -> ChosenScope:
-        """The scope of a token: what is requested, or else the default.
+        """The scope of a token: the requested one, or the default if it is empty.
 
         Raises:
             ScopeError: If it cannot be granted.

@@ -1,4 +1,4 @@
-"""A client's row in the register."""
+"""A client's row in the registry."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from app.storage.database import Base
 
 
 class ClientRow(Base):
-    """A machine that asks for tokens. All moments are in whole seconds since the epoch.
+    """A machine that requests or introspects tokens. All times are in whole seconds since the epoch.
 
     `token_endpoint_auth_method` is None for a client that may use any method of `SECRET_METHODS`;
     `grant_types` is a list of words, `claims` are added to its tokens, `token_format` is one of
     `TOKEN_FORMATS`. `resource_server` is the audience of the API that this client is, if it is one.
-    That `disabled_at` is there is the fact; its value is for people. `generation` is written into the
+    A client with a `disabled_at` is disabled; the value is for people. `generation` is written into the
     client's tokens, and those of an earlier one are refused, whatever a clock says (`registry.end_tokens`).
-    The previous release knows `tokens_not_before` instead: tokens issued before it are refused, unless it
-    equals `ended_until`, which says that the generation covers them.
+    The previous release reads `tokens_not_before` instead: tokens issued before it are refused, unless it
+    equals `ended_until`, which means that the generation covers them.
     """
 
     __tablename__ = "clients"

@@ -36,22 +36,24 @@ def register(
         name: 1 to 64 letters, digits, dots, dashes and underscores; unique.
         scope: What it may ever request; empty for a client without a grant.
         default_scope: What it gets if it requests none; all of `scope` if that is one resource's.
-        access_token_seconds: How long its tokens live; None for the server's setting.
-        auth_method: The only method by which it may authenticate; None: Basic or form.
+        access_token_seconds: The lifetime of its tokens in seconds; None for the server's setting.
+        auth_method: The only method by which it may authenticate; None for Basic or form.
         grant_types: `client_credentials`, or empty for a client that never gets a token.
         token_format: `jwt` or `opaque`.
-        resource_server: The audience of the API that it is, which may then introspect its tokens (RFC 7662).
+        resource_server: The audience of the API that it is, which may introspect its tokens (RFC 7662, section 2.1).
         claims: Added to its tokens as they are.
 
     Returns:
-        The client, and its secret in plaintext: shown once, kept only as a digest.
+        The client, and its secret in plaintext: shown once, stored only as a digest.
 
     Raises:
-        RegistrationError: Naming what is wrong.
+        RegistrationError: If a value is not valid or the name is taken; the text says which.
+
+    See RFC 7591, section 2, for the names.
     """
     scope = rules.checked_scope(scope) if scope or grant_types else ""
     client = ClientRow(
-        client_id=f"ktc_{secrets.token_urlsafe(16)}",  # made here, so it can never be a user's sub (RFC 9700, 4.15.1)
+        client_id=f"ktc_{secrets.token_urlsafe(16)}",  # made here: never a user's sub (RFC 9700, section 4.15.1)
         name=rules.checked_client_name(name),
         scope=scope,
         default_scope=rules.checked_default(default_scope, scope) if scope else "",
@@ -66,7 +68,7 @@ def register(
 
 
 def add(client: ClientRow, plaintext: str) -> str:
-    """Write down a client with its first secret, which is returned.
+    """Store a client with its first secret, which is returned.
 
     Raises:
         RegistrationError: If its name is taken.
@@ -80,7 +82,7 @@ def add(client: ClientRow, plaintext: str) -> str:
 
 
 def refuse_taken(name: str) -> None:
-    """Refuse a name that is another client's name or id. Only a transaction, of which there is one, may rely on it."""
+    """Refuse a name that is another client's name or id. Reliable only in a transaction: there is one at a time."""
     if (
         db.session.scalar(select(ClientRow.id).where(or_(ClientRow.name == name, ClientRow.client_id == name)))
         is not None

@@ -1,4 +1,4 @@
-"""The rules of a registration: each `checked_…` returns the value as it is stored, or says what is wrong."""
+"""The rules of a registration: each `checked_…` returns the value to store, or raises `RegistrationError`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from app.settings import current_settings
 # A name never looks like an id or a secret: every command takes a name or an id.
 NAME = re.compile(r"(?!kt[a-z]_)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CLAIM_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
-# A token travels in a header: with these bounds it stays below 6,144 characters (RFC 6749, section 5.1).
+# A token is sent in a header: with these bounds it stays below 6,144 characters (RFC 6749, section 5.1).
 MAX_SCOPE_CHARACTERS = 1_024
 MAX_CLAIMS_CHARACTERS = 2_048
-# What the server itself says in a token or of one (RFC 7519, 7662, 7800, 8693, 9068); `gen` is its own.
+# The server's own claims, in a token or at introspection; `gen` is private. RFC 7519, section 4.1; RFC 7662, section
+# 2.2; RFC 7800, section 3.1; RFC 8693, sections 4.1 and 4.4; RFC 9068, section 2.2.
 RESERVED_CLAIMS = {
     "iss",
     "sub",
@@ -43,7 +44,7 @@ RESERVED_CLAIMS = {
 
 
 class RegistrationError(ValueError):
-    """A change that the register refuses; the text says why."""
+    """A change that the registry refuses; the text says why."""
 
 
 def checked_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""How a registration is changed: only what is named, by the rules of a new one, with one audit event."""
+"""Changes of a registration: only what is named, by the rules for a new one, with one audit event."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Change:
     new: Any
 
     def summary(self) -> str:
-        """The change in the audit trail: the words that are gone and new, and of claims the names only."""
+        """The change for the audit trail: the words removed and added, and of claims only the names."""
         if isinstance(self.new, dict):
             names = self.old | self.new
             return " ".join([self.what, *(name for name in names if self.old.get(name) != self.new.get(name))])
@@ -35,19 +35,19 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a registration should say; what is None stays as it is.
+    """The values that a registration should have; None leaves a value as it is.
 
     Attributes:
         name: A new name; the id never changes.
         scope: What the client may ever request. A default scope that is not given follows: see `next_scopes`.
         default_scope: What it gets if it requests none.
-        access_token_seconds: How long its tokens live, in seconds; `default` for the server's setting.
-        auth_method: The only method by which it may authenticate; `any`: Basic or form.
+        access_token_seconds: The lifetime of its tokens in seconds; `default` for the server's setting.
+        auth_method: The only method by which it may authenticate; `any` for Basic or form.
         has_grant: Whether it may get tokens at all.
         token_format: `jwt` or `opaque`.
         resource_server: The audience of the API that it is; `none` if it is no longer one.
         claims: Added to the claims that it has; a claim of the same name is replaced.
-        drops_claims: Whether its present claims are removed first.
+        drops_claims: Whether its current claims are removed first.
     """
 
     name: str | None = None
@@ -62,7 +62,7 @@ class Wanted:
     drops_claims: bool = False
 
     def checked(self, client: ClientRow) -> dict[str, Any]:
-        """The columns that are named, as they should be."""
+        """The columns that may change, with their checked values."""
         wanted: dict[str, Any] = {"claims": next_claims(client, self.claims or {}, drops=self.drops_claims)}
         wanted["scope"], wanted["default_scope"] = next_scopes(client, self.scope, self.default_scope)
         if self.name is not None:
@@ -81,13 +81,13 @@ class Wanted:
 
 
 def update(id_or_name: str, wanted: Wanted) -> tuple[ClientRow, list[Change]]:
-    """Change what a registration says.
+    """Change a registration.
 
     Returns:
-        The client, and what changed: nothing, and no event is written, if it was so already.
+        The client, and the changes: none, and no event is written, if nothing differs.
 
     Raises:
-        RegistrationError: Naming what is wrong.
+        RegistrationError: If there is no such client, or a value is not valid; the text says which.
     """
     with transaction():
         client = get_client(id_or_name)
@@ -112,7 +112,7 @@ def next_scopes(client: ClientRow, scope: str | None, default: str | None) -> tu
     """The scope and the default scope after a change.
 
     A default scope that is not given stays the whole scope if it was that, and otherwise keeps the words that
-    are left in the scope. What is not changed is not checked: keyturn.toml may declare it no longer.
+    are left in the scope. What is not changed is not checked: keyturn.toml may no longer declare it.
     """
     if scope is None and default is None:
         return client.scope, client.default_scope

@@ -1,6 +1,7 @@
-"""The register of clients: who is in it, and how one is disabled and deleted (`registration.py` adds one).
+"""The client registry: how clients are found, disabled and deleted (`registration.py` adds one).
 
 Each change is one transaction with its audit event; a change that is refused writes nothing.
+Each function that takes an id or a name raises `RegistrationError` if no client has it.
 """
 
 from __future__ import annotations
@@ -51,9 +52,9 @@ FIND_CLIENT = Statement(
 
 
 def find_client(client_id: str) -> Client | None:
-    """The client with this id, and its secrets, by one statement: a row for each secret.
+    """The client with this id and its secrets, or None, by one statement: a row for each secret.
 
-    It also tells whether the signing keys have changed.
+    The statement also reads whether the signing keys have changed.
     """
     rows = FIND_CLIENT.run(client_id=client_id)
     if not rows:
@@ -87,6 +88,11 @@ def find_client(client_id: str) -> Client | None:
 
 
 def get_client(id_or_name: str) -> ClientRow:
+    """The client with this id or name.
+
+    Raises:
+        RegistrationError: If there is none; the text names similar ones.
+    """
     query = select(ClientRow).where(or_(ClientRow.client_id == id_or_name, ClientRow.name == id_or_name))
     found = db.session.scalars(query).one_or_none() if id_or_name.isprintable() else None
     if found is None:
@@ -103,6 +109,7 @@ def nearest(name: str) -> list[str]:
 
 
 def list_clients() -> Sequence[ClientRow]:
+    """All clients with their secrets, the oldest first."""
     return (
         db.session.scalars(select(ClientRow).options(joinedload(ClientRow.secrets)).order_by(ClientRow.id))
         .unique()
@@ -120,7 +127,7 @@ def revoke_tokens(id_or_name: str) -> ClientRow:
 
 
 def disable(id_or_name: str) -> bool:
-    """Refuse the client and its tokens from now on; its secrets are not removed.
+    """Refuse the client, and revoke all tokens issued to it so far; its secrets are not removed.
 
     Returns:
         False if it was disabled before: then nothing is changed.
@@ -136,10 +143,10 @@ def disable(id_or_name: str) -> bool:
 
 
 def enable(id_or_name: str) -> bool:
-    """Let the client in again; its old tokens stay dead, whichever release disabled it.
+    """Accept the client again; its old tokens stay revoked, whichever release disabled it.
 
     Returns:
-        False if it was enabled before: then nothing is changed, and its tokens live on.
+        False if it was enabled before: then nothing is changed, and its tokens stay valid.
     """
     with transaction():
         client = get_client(id_or_name)
@@ -152,9 +159,9 @@ def enable(id_or_name: str) -> bool:
 
 
 def end_tokens(client: ClientRow) -> None:
-    """Refuse every token that the client has been given, of either format.
+    """Revoke every token issued to the client so far, of either format.
 
-    Also one that is being issued now: it has the generation that was read, and not the new one.
+    Also one that is being issued now: it has the generation that was read before, not the new one.
     """
     client.generation += 1
     # For the previous release, whose servers may still run. It never moves back: that would revive tokens.

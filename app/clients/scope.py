@@ -1,4 +1,4 @@
-"""Scope: how it is written, which resource each word belongs to, and which scope a token gets."""
+"""Scope: its syntax, the resource that each word belongs to, and the scope that a token gets."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def changed_at(file: Path) -> int | None:
 
 
 def words(scope: str) -> list[str]:
-    """The words of a scope, each once, in their order (RFC 6749, section 3.3).
+    """The words of a scope, each once, in order (RFC 6749, section 3.3).
 
     Raises:
         ScopeError: For a character that the RFC does not allow, or a space too many.
@@ -96,7 +96,7 @@ def audiences(wanted: Iterable[str]) -> set[str]:
 
 
 def choose(requested: str, *, allowed: str, default: str) -> ChosenScope:
-    """The scope of a token.
+    """The scope of a token (RFC 6749, section 3.3).
 
     Args:
         requested: The `scope` parameter, empty if there was none.
@@ -120,7 +120,7 @@ def choose(requested: str, *, allowed: str, default: str) -> ChosenScope:
 
 
 def undeclared_reason(error: UndeclaredScopeError, allowed: str) -> str:
-    """A client may be registered for what keyturn.toml declared once: then nothing is misspelt."""
+    """A client may be registered for a scope that keyturn.toml no longer declares: then nothing is misspelt."""
     file = current_scopes().file.name
     if error.word not in allowed.split(" ") or current_scopes().file_has_changed():
         return str(error)

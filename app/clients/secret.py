@@ -1,7 +1,7 @@
 """Client secrets: how they are made, stored and compared.
 
 A secret is 256 random bits, so it is stored as one round of SHA-256: there is nothing to guess. A slow
-hash protects guessable secrets, and makes a token cost a hundred times what it costs here.
+hash protects guessable secrets, and would make a token cost a hundred times as much.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ NO_DIGEST = bytes(32)
 
 
 class ClientSecret(Base):
-    """One of a client's secrets, as a digest. All moments are in whole seconds since the epoch.
+    """One of a client's secrets, as a digest. All times are in whole seconds since the epoch.
 
-    `not_after` is its planned end. That `ended_at` is there says that an operator ended it: no clock undoes that.
+    `not_after` is its planned end. An operator has ended a secret with an `ended_at`: no clock undoes that.
     """
 
     __tablename__ = "client_secrets"
@@ -46,12 +46,12 @@ class ClientSecret(Base):
         self.end_by(moment)
 
     def end_by(self, moment: int) -> None:
-        """Let it end then, unless it ends earlier."""
+        """End it at that moment, unless it ends earlier."""
         self.not_after = moment if self.not_after is None else min(self.not_after, moment)
 
 
 class KnownSecret(NamedTuple):
-    """A secret as a request meets it."""
+    """A secret as a request reads it."""
 
     id: int
     name: str
@@ -61,6 +61,7 @@ class KnownSecret(NamedTuple):
 
 
 def has_ended(secret: ClientSecret | KnownSecret) -> bool:
+    """Whether an operator has ended the secret, or its planned end has passed."""
     # Authlib lets a secret past its end authenticate; RFC 7591, section 3.2.1 does not.
     return secret.ended_at is not None or (secret.not_after is not None and secret.not_after <= now())
 
@@ -68,18 +69,19 @@ def has_ended(secret: ClientSecret | KnownSecret) -> bool:
 def generate() -> str:
     """A new secret: 32 random bytes, base64url, prefixed so that secret scanners find it.
 
-    Only unreserved characters: it is the same with and without percent-encoding (RFC 6749, 2.3.1).
+    Only unreserved characters: percent-encoding does not change it (RFC 6749, section 2.3.1).
     """
     return PREFIX + secrets.token_urlsafe(32)
 
 
 def digest(plaintext: str) -> bytes:
+    """The SHA-256 of a secret or token: 32 bytes."""
     # As bytes: `compare_digest` raises TypeError for text that is not ASCII.
     return hashlib.sha256(plaintext.encode("utf-8", "surrogatepass")).digest()
 
 
 def find_matching(known: Sequence[KnownSecret], plaintext: str) -> KnownSecret | None:
-    """The secret that this is the plaintext of.
+    """The secret with this plaintext, or None.
 
     The work is the same for any number of secrets, none included: always MAX_SECRETS comparisons.
     """

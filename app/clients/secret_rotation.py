@@ -18,11 +18,11 @@ MAX_OVERLAP_SECONDS = 604_800
 
 
 def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0) -> str:
-    """Give a client a new secret and let the old ones run out.
+    """Create a new secret for a client and let the old ones run out.
 
     Args:
-        id_or_name: Whose secret.
-        name: What to call the new one; otherwise `secret-N`.
+        id_or_name: The client.
+        name: The name of the new secret; None for `secret-N`.
         overlap: Seconds for which the old secrets still work, 0 to 604800; 0 ends them now, whatever the clock
             of a server says.
 
@@ -30,7 +30,10 @@ def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0)
         The new secret in plaintext: shown once, stored only as a digest.
 
     Raises:
-        RegistrationError: If the overlap or the name is not acceptable.
+        RegistrationError: If there is no such client, the overlap or the name is not valid, or MAX_SECRETS of its
+            secrets still work.
+
+    See RFC 7591, section 3.2.1 (`client_secret_expires_at`). The overlap is our own.
     """
     if not 0 <= overlap <= MAX_OVERLAP_SECONDS:
         raise RegistrationError(f"the overlap is 0 to {MAX_OVERLAP_SECONDS} seconds")

@@ -1,7 +1,7 @@
 """Clients that are registered for a scope or an audience that keyturn.toml no longer declares.
 
-Nothing refuses to run because of them: the rest of such a client's scope still works if it is named, and
-`flask clients update` mends it. `flask prepare` and the start of a server name them.
+Nothing refuses to run because of them: the rest of such a client's scope still works if it is requested, and
+`flask clients update` fixes the registration. `flask prepare` and the start of a server name them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def find() -> tuple[dict[str, list[tuple[str, str]]], dict[str, list[str]]]:
 
 
 def all_clients() -> Iterator[Row[int, str, str, str, str | None]]:
-    """The clients, PAGE_ROWS at a time: a cursor in the server needs a transaction, and reading has none."""
+    """The clients, read PAGE_ROWS at a time: a server-side cursor needs a transaction, and reads have none."""
     columns = (ClientRow.id, ClientRow.name, ClientRow.scope, ClientRow.grant_types, ClientRow.resource_server)
     query, last = select(*columns).order_by(ClientRow.id).limit(PAGE_ROWS), 0
     while page := db.session.execute(query.where(ClientRow.id > last)).all():

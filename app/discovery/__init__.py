@@ -1,1 +1,1 @@
-"""What the server says of itself: metadata, keys, descriptions, pages on errors."""
+"""What the server publishes about itself: metadata, keys, OpenAPI, error pages."""

@@ -1,7 +1,7 @@
 """`/errors/` and `/errors/<code>`: the pages that every `error_uri` leads to (RFC 6749, section 5.2).
 
-Plain HTML without scripts, the only responses of this server that are not JSON. docs/errors.md is made
-from the same table.
+Plain HTML without scripts, the only responses of this server that are not JSON. docs/errors.md is
+generated from the same table.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from app.settings import current_settings
 PATH = "/errors/"
 MAX_AGE_SECONDS = 3_600
 STYLE = (Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
-# Nothing is loaded and nothing runs; the one style sheet is named by its digest.
+# Nothing is loaded and nothing runs; the one style sheet is allowed by its digest.
 STYLE_DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 HEADERS = {
     "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{STYLE_DIGEST}'; frame-ancestors 'none'",
@@ -32,7 +32,7 @@ HEADERS = {
 }
 
 METADATA = "METADATA"  # the address of the server's metadata, in `app.config`
-# What the commands use, and what a reader puts in its place; in development a demo client, so that it can be pasted.
+# The commands' variables and placeholders for their values; in development those of a demo client, ready to paste.
 VARIABLES = {
     "ISSUER": "{issuer}",
     "METADATA": "{metadata}",
@@ -63,9 +63,9 @@ def page(template: str, **values: object) -> Response:
     issuer, metadata = current_settings().issuer, current_app.config[METADATA]
     ours = {"issuer": issuer, "metadata": metadata, "style": Markup(STYLE)}  # noqa: S704, our own style
     text = render_template(template, **ours, **values)
-    answer = make_response(text)
-    answer.headers.update(HEADERS)
-    return answer
+    response = make_response(text)
+    response.headers.update(HEADERS)
+    return response
 
 
 def markdown() -> str:
@@ -75,19 +75,19 @@ def markdown() -> str:
 
 @blueprint.app_template_filter("code")
 def with_code(text: str) -> Markup:
-    """What is in backticks, as code."""
+    """Escape the text, and make `<code>` of what is in backticks."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704, escaped above
 
 
 @blueprint.app_template_filter("statuses")
 def statuses(code: Code) -> str:
-    """The statuses that a code has, the usual one first."""
+    """The statuses of a code, the usual one first."""
     return ", ".join(map(str, (code.status, *code.other_statuses)))
 
 
 @blueprint.app_template_filter("variables")
 def variables(command: str) -> list[str]:
-    """The lines that set what a command uses."""
+    """The lines that set the variables of a command."""
     known = {"issuer": current_settings().issuer, "metadata": current_app.config[METADATA]}
     values = VARIABLES | demo_values(current_settings())
     used = [name for name in values if re.search(rf"\${name}\b", command)]

@@ -1,4 +1,4 @@
-"""`GET /.well-known/jwks.json`: the public keys (RFC 7517), for anyone who checks a token."""
+"""`GET /.well-known/jwks.json`: the public keys (RFC 7517, section 5), for anyone who checks a token."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ blueprint = Blueprint("jwks", __name__)
 
 @blueprint.get(PATH)
 def jwks() -> Response:
-    """Public members only: they are all that the row keeps unencrypted (RFC 7517, section 9.3)."""
-    answer = public({"keys": [row.public_jwk for row in keystore.published()]}, max_age=JWKS_MAX_AGE_SECONDS)
-    answer.add_etag()
-    return answer.make_conditional(request)
+    """Public members only: the row stores nothing else unencrypted (RFC 7517, section 9.3)."""
+    response = public({"keys": [row.public_jwk for row in keystore.published()]}, max_age=JWKS_MAX_AGE_SECONDS)
+    response.add_etag()
+    return response.make_conditional(request)

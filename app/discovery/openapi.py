@@ -1,6 +1,7 @@
-"""`GET /openapi.json`: every route in OpenAPI 3.1, with the addresses and scopes of this server.
+"""`GET /openapi.json`: every route in OpenAPI 3.1, with the URLs and scopes of this server.
 
-`openapi.json` beside it says what holds everywhere; tests compare it with the routes and their responses.
+The file `openapi.json` has what is the same on every server; tests compare it with the routes and their
+responses.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def openapi() -> Response:
 
 
 def description(settings: config.Settings) -> dict[str, Any]:
-    """The description of a server with these settings."""
+    """The OpenAPI document of a server with these settings."""
     described: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     described["servers"] = [{"url": settings.issuer}]
     schemes, schemas = (described["components"][name] for name in ("securitySchemes", "schemas"))
@@ -49,7 +50,7 @@ def description(settings: config.Settings) -> dict[str, Any]:
 
 
 def remove(described: dict[str, Any], tag: str) -> None:
-    """Leave out a tag and the paths that have it."""
+    """Remove a tag and its paths."""
     described["tags"] = [each for each in described["tags"] if each["name"] != tag]
     described["paths"] = {
         path: item
@@ -59,7 +60,7 @@ def remove(described: dict[str, Any], tag: str) -> None:
 
 
 def move(paths: dict[str, Any], path: str, address: str | None) -> None:
-    """Say where a document is: these two are not below the issuer's path (RFC 8414, RFC 9728, section 3.1)."""
+    """Set the URL of a document that is not below the issuer's path (RFC 8414 and RFC 9728, section 3.1)."""
     item = paths.pop(path)
     if address:
         parts = urlsplit(address)

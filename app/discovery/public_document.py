@@ -8,8 +8,8 @@ from flask import Response, jsonify
 
 
 def public(document: dict[str, Any], *, max_age: int) -> Response:
-    """A JSON document for everybody, which may be kept for so many seconds."""
-    answer = jsonify(document)
-    answer.cache_control.public = True
-    answer.cache_control.max_age = max_age
-    return answer
+    """A response with a JSON document that anyone may cache for `max_age` seconds."""
+    response = jsonify(document)
+    response.cache_control.public = True
+    response.cache_control.max_age = max_age
+    return response

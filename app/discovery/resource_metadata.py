@@ -1,6 +1,6 @@
-"""The sample API's description of itself (RFC 9728): which authorization server its tokens come from.
+"""The sample API's protected resource metadata (RFC 9728): which authorization server issues its tokens.
 
-A client that knows the API and nothing else finds it by the `resource_metadata` of a 401.
+A client that knows only the API finds it through the `resource_metadata` of a 401 (section 5.1).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_AGE_SECONDS = 300
 
 
 def init_app(app: Flask, resource: str) -> None:
-    """The well-known part goes before the path (section 3.1); an audience that is no URL has no address for it."""
+    """The well-known part goes before the path (RFC 9728, section 3.1); an audience that is not a URL has none."""
     if re.fullmatch(ISSUER, resource):
         parts = urlsplit(resource)
         app.config[RESOURCE_METADATA] = urlunsplit(parts._replace(path=WELL_KNOWN + parts.path))
@@ -36,5 +36,5 @@ def resource_metadata() -> Response:
         "scopes_supported": [scope for each in ours for scope in each.scopes],
         "bearer_methods_supported": ["header"],
     }
-    document = {name: value for name, value in document.items() if value}  # section 3.2: no empty lists
+    document = {name: value for name, value in document.items() if value}  # RFC 9728, section 3.2: no empty lists
     return public(document, max_age=MAX_AGE_SECONDS)

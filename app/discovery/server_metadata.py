@@ -1,4 +1,4 @@
-"""The server's description of itself (RFC 8414): what it says is what it does."""
+"""The authorization server metadata (RFC 8414): exactly what this server supports."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def metadata() -> Response:
         "jwks_uri": settings.issuer + jwks.PATH,
         "service_documentation": settings.issuer + error_pages.PATH,
         "scopes_supported": [scope for resource in settings.resources for scope in resource.scopes],
-        # Empty, as there is no authorization endpoint. Section 3.2 wants empty lists left out, but section 2 requires
-        # this member, and readers check for it. Authlib's `validate()` takes an empty list for a missing one.
+        # Empty, as there is no authorization endpoint. RFC 8414, section 3.2 wants empty lists omitted, but section 2
+        # requires this member, and clients check for it. Authlib's `validate()` takes an empty list for a missing one.
         "response_types_supported": [],
-        # Its default would claim two grants of browsers.
+        # The default would claim two grants for browsers (RFC 8414, section 2).
         "grant_types_supported": [ClientCredentialsGrant.GRANT_TYPE],
         "token_endpoint_auth_methods_supported": list(SECRET_METHODS),
         "introspection_endpoint_auth_methods_supported": list(SECRET_METHODS),

@@ -1,1 +1,1 @@
-"""What we sign with: keys, their life, and their publication."""
+"""The signing keys: their states, their encryption at rest, and their rotation."""

@@ -1,7 +1,7 @@
 """The encryption of signing keys at rest, by Fernet.
 
-The keys come from KEYTURN_SECRET_KEYS, the newest first: the newest encrypts, any of them
-decrypts. Development has one in `instance/secret-key`, which `flask prepare` makes.
+The keys come from KEYTURN_SECRET_KEYS, the newest first: the newest encrypts, any of them decrypts.
+In development there is one in `instance/secret-key`, which `flask prepare` creates.
 """
 
 from __future__ import annotations
@@ -15,22 +15,28 @@ from app.settings import current_settings
 
 
 class SealedKeyError(Exception):
-    """No secret key opens what was encrypted."""
+    """No secret key decrypts this."""
 
 
 def secret_file() -> Path:
+    """The file with the secret key of a development server; `flask prepare` creates it."""
     return Path(current_app.instance_path) / "secret-key"
 
 
 def encrypt(plaintext: bytes) -> str:
+    """A Fernet token of the plaintext, in base64url.
+
+    Raises:
+        SealedKeyError: If there is no secret key.
+    """
     return fernets()[0].encrypt(plaintext).decode()
 
 
 def decrypt(sealed: str) -> bytes:
-    """What `encrypt` was given.
+    """The plaintext that `encrypt` was given.
 
     Raises:
-        SealedKeyError: If none of the secret keys opens it.
+        SealedKeyError: If none of the secret keys decrypts it, or there is none.
     """
     try:
         return MultiFernet(fernets()).decrypt(sealed)

@@ -1,8 +1,7 @@
-"""The keys as a worker knows them: which one signs, which ones are published.
+"""A worker's copy of the keys: which one signs, which ones are published.
 
 They are read from the database at most every 5 seconds, once more for an unknown `kid`, and before the next
-use after somebody has changed them. Parsed keys are reused: to import an RSA key costs 40 ms, a signature a
-quarter of one.
+use after a change. Parsed keys are reused: importing an RSA key takes 40 ms, a signature a quarter of one.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ from app.storage.waiting import at_most
 
 REREAD_SECONDS = 2
 
-# The number of the present keys, for the statements that every token needs.
+# The number of the current keys, for the statements that every token needs.
 GENERATION = select(KeyGeneration.number).scalar_subquery().label("key_generation")
 
 
 class NoSigningKeyError(Exception):
-    """There is no key to sign with, or it cannot be opened; the text says which."""
+    """There is no key to sign with, or it cannot be decrypted; the text says which."""
 
 
 class Keystore:
@@ -43,16 +42,16 @@ class Keystore:
         self._lock = threading.Lock()
         self._rows: Sequence[SigningKey] = ()
         self._read_at: int | None = None
-        self._generation = 0  # which has been read
-        self._newest = 0  # which is known to be there
+        self._generation = 0  # of the keys that were read
+        self._newest = 0  # the newest that was seen in the database
         self._public: dict[str, jwk.Key] = {}
         self._signers: dict[str, Signer] = {}
 
     def rows(self, *, max_age: int = READ_SECONDS, wait: int = 0) -> Sequence[SigningKey]:
         """The keys that are not gone, as they were at most `max_age` seconds ago.
 
-        One thread reads them again; the others wait for it `wait` seconds and then go on with what they have.
-        They wait longer if a change was noticed, and as long as it takes if there are no keys at all.
+        One thread reads them again; the others wait for it `wait` seconds and then use what they have. They
+        wait longer if a change was noticed, and as long as it takes if there are no keys at all.
         """
         if self._is_older(max_age) and self._lock.acquire(timeout=self._patience(wait)):
             try:
@@ -73,12 +72,12 @@ class Keystore:
         return READ_SECONDS if self._generation < self._newest else wait
 
     def notice(self, generation: int | None) -> None:
-        """Read the keys again before the next use if these are not the newest."""
+        """Have the keys read again before the next use if the database has this generation and it is newer."""
         if generation is not None and generation > self._newest:
             self._newest = generation
 
     def forget(self) -> None:
-        """Read the keys again before the next use: this process has changed one itself."""
+        """Have the keys read again before the next use: this process has changed one itself."""
         self._read_at = None
 
     def public(self, row: SigningKey) -> jwk.Key:
@@ -97,9 +96,9 @@ class Keystore:
         query = select(SigningKey).where(SigningKey.withdrawn_at.is_(None), still).order_by(SigningKey.id.desc())
         noticed = self._newest
         try:
-            # Nobody waits long for keys that are known: while the database is frozen the JWKS has them.
+            # A bounded wait if there are keys: the JWKS shows them while the database is frozen.
             with at_most(REREAD_SECONDS) if self._rows else nullcontext(), Session(db.engine) as session:
-                # The number first: a change between the two reads makes it too low, and they are read again.
+                # The number first: a change between the two reads makes it too low, and the keys are read again.
                 generation = session.scalar(select(KeyGeneration.number)) or 0
                 self._rows = session.scalars(query).all()
                 session.expunge_all()
@@ -139,7 +138,7 @@ def signer() -> Signer:
 
 
 def published() -> list[SigningKey]:
-    """The keys that the JWKS shows: the one that signs first, the next one and the retired ones after it."""
+    """The keys in the JWKS: first the one that signs, then the next one and the retired ones."""
     moment = now()
     order = ("active", "next", "retired")
     shown = [row for row in current_keystore().rows() if row.state(moment) in order]
@@ -147,10 +146,10 @@ def published() -> list[SigningKey]:
 
 
 def find_public(kid: str) -> tuple[SigningKey, jwk.Key] | None:
-    """The published key with this id.
+    """The published key with this id, or None.
 
-    Another worker may just have made it, so the keys are read again for an unknown one, once a
-    second at most: forged ids cannot make this worker read without end.
+    Another worker may just have created it, so the keys are read again for an unknown id, at most once
+    a second: forged ids cannot make this worker read again and again.
     """
     for max_age, wait in ((READ_SECONDS, 0), (1, 1)):
         for row in current_keystore().rows(max_age=max_age, wait=wait):

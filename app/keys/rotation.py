@@ -156,6 +156,7 @@ def reseal() -> tuple[int, int]:
 
 
 def all_keys() -> Sequence[SigningKey]:
+    """All keys in the database, also those that are gone, the newest first."""
     return db.session.scalars(select(SigningKey).order_by(SigningKey.id.desc())).all()
 
 

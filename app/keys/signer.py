@@ -1,6 +1,6 @@
-"""A JWT signed with a key that is parsed once, under a header that is written once.
+"""Signing of JWTs with a key that is parsed once, under a header that is encoded once.
 
-joserfc would check the key, look for its algorithm and write the same header for every token: twice the
+joserfc would check the key, look up its algorithm and encode the same header for every token: twice the
 work of an ES256 signature.
 """
 
@@ -23,6 +23,6 @@ class Signer:
         self._header = json_b64encode({"alg": alg, "typ": "at+jwt", "kid": kid})
 
     def sign(self, claims: dict[str, Any]) -> str:
-        """The claims as a JWT in its compact form (RFC 7515, section 7.1), of the type of RFC 9068, section 2.1."""
+        """The claims as a JWT in compact form (RFC 7515, section 7.1), of the type of RFC 9068, section 2.1."""
         signed = self._header + b"." + json_b64encode(claims)
         return (signed + b"." + urlsafe_b64encode(self._algorithm.sign(signed, self.key))).decode()

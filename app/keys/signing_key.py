@@ -1,7 +1,7 @@
-"""A signing key and its life: next, active, retired, gone.
+"""A signing key and its states: next, active, retired, gone.
 
-What is planned is derived from stored moments, so every worker of every machine sees a key begin and end
-in the same second, without being told. What is ordered is a stored fact that no clock can undo: a key
+What is planned is derived from stored times, so every worker on every machine sees a key begin and end
+in the same second, without a message. What is ordered is a stored fact that no clock can undo: a key
 that was withdrawn is gone (`withdrawn_at`), and a key that must sign at once does (`AT_ONCE`), also on a
 machine whose clock is behind the operator's.
 """
@@ -23,14 +23,14 @@ READ_SECONDS = 5  # how old a worker's copy of the keys may be
 LEAD_SECONDS = JWKS_MAX_AGE_SECONDS + READ_SECONDS
 # And this long after it last signed: by then its last token has expired.
 LINGER_SECONDS = config.MAX_ACCESS_TOKEN_SECONDS + LEEWAY_SECONDS + READ_SECONDS
-AT_ONCE = 0  # a moment that has passed on every clock
+AT_ONCE = 0  # a time that is past on every clock
 
 
 class SigningKey(Base):
-    """A key pair. Moments are in whole seconds since the epoch; None is not decided yet.
+    """A key pair. Times are in whole seconds since the epoch; None is not decided yet.
 
-    `kid` is the RFC 7638 thumbprint; `public_jwk` is what the JWKS shows; `private_pem` is
-    encrypted with Fernet. That `withdrawn_at` is there is the fact; its value is for people.
+    `kid` is the thumbprint of RFC 7638, section 3; `public_jwk` is the key in the JWKS; `private_pem` is
+    encrypted with Fernet. A key with a `withdrawn_at` is withdrawn; the value is for people.
     """
 
     __tablename__ = "signing_keys"
@@ -49,7 +49,7 @@ class SigningKey(Base):
     def state(self, moment: int) -> str:
         """`next`, `active`, `retired` or `gone`.
 
-        To compare keys, pass the same moment for all of them: the second may turn in between.
+        To compare keys, pass the same moment for all of them: the clock may tick in between.
         """
         if self.withdrawn_at is not None or (self.gone_at is not None and self.gone_at <= moment):
             return "gone"
@@ -58,24 +58,24 @@ class SigningKey(Base):
         return "active" if self.signs_from <= moment else "next"
 
     def retire(self, moment: int) -> None:
-        """Sign until then, and be published until the last token has expired."""
+        """Sign until that moment, and stay published until the last token has expired."""
         self.retired_at = moment
         self.gone_at = moment + LINGER_SECONDS
 
     def stay(self) -> None:
-        """Go on signing: what should have followed does not."""
+        """Continue to sign: the planned successor does not take over."""
         self.retired_at = self.gone_at = None
 
     def withdraw(self, moment: int) -> None:
-        """Sign no more, and be published no more."""
-        self.withdrawn_at = self.gone_at = moment  # the previous release knows `gone_at` only
+        """Stop signing, and be published no longer."""
+        self.withdrawn_at = self.gone_at = moment  # the previous release reads `gone_at` only
         self.retired_at = AT_ONCE
 
     @classmethod
     def is_of_no_use(cls, moment: int) -> ColumnElement[bool]:
-        """Which rows `flask cleanup` may remove: a day late, as a clock that is ahead must not cost a living token.
+        """Which rows `flask cleanup` may remove: a day late, as a clock that is ahead must not end a valid token.
 
-        That of a withdrawn key stays until the last token that it signed has expired, so that `flask keys
+        The row of a withdrawn key stays until the last token that it signed has expired, so that `flask keys
         list` shows it meanwhile. Its removal revives nothing, whatever the clock: an unknown `kid` is refused.
         """
         planned = and_(cls.withdrawn_at.is_(None), cls.gone_at <= moment - config.MAX_ACCESS_TOKEN_SECONDS)
@@ -85,7 +85,7 @@ class SigningKey(Base):
 class KeyGeneration(Base):
     """How often the keys have been changed: one row.
 
-    The statement that finds a client, and the one that checks a token, read it as well, so that each worker
+    The statement that finds a client, and the one that checks a JWT, also read it, so that each worker
     notices a change at its next request and reads the keys again.
     """
 

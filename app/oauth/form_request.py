@@ -1,7 +1,7 @@
 """The request as Authlib sees it, and the only parser of the form that the protocol's endpoints receive.
 
-The parameters are those of the body; one without a value is none (RFC 6749, section 3.2). Authlib's own
-request also reads the query string, where a secret would end up in every log on the way.
+The parameters are those of the body; one without a value counts as absent (RFC 6749, section 3.2).
+Authlib's own request also reads the query string, where a secret would end up in every log on the way.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from app.settings import current_settings
 
 
 class FormRequest(OAuth2Request):
-    """The request that Flask handles now."""
+    """Flask's current request, for Authlib."""
 
     def __init__(self) -> None:
         # Our own address, not the one the client used: Authlib raises for plain http that is not loopback.
@@ -32,14 +32,14 @@ class FormRequest(OAuth2Request):
 
 
 def parameters() -> list[tuple[str, str]]:
-    """The names and values in the body, in their order, parsed once per request.
+    """The names and values in the body, in order, parsed once per request.
 
     Raises:
-        RefusedError: `invalid_request`, if what is percent-encoded is not UTF-8 (RFC 6749, appendix B).
+        RefusedError: `invalid_request`, if percent-encoded bytes are not UTF-8 (RFC 6749, appendix B).
     """
     if "parameters" not in g:
         try:
-            # `app/request_body.py` has bounded their number, and has seen that the body itself is UTF-8.
+            # `app/request_body.py` has bounded their number, and has checked that the body itself is UTF-8.
             g.parameters = parse_qsl(request.get_data(as_text=True), keep_blank_values=True, errors="strict")
         except UnicodeDecodeError as error:
             raise RefusedError("invalid_request", "The body is not UTF-8.") from error

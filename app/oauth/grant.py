@@ -9,7 +9,7 @@ from app.clients.client import SECRET_METHODS, Client
 
 
 class ClientCredentialsGrant(grants.ClientCredentialsGrant):
-    # Authlib allows Basic only, unless told otherwise.
+    # Authlib's default is Basic only.
     TOKEN_ENDPOINT_AUTH_METHODS = SECRET_METHODS
 
     def authenticate_token_endpoint_client(self) -> Client:

@@ -1,6 +1,6 @@
 """`POST /oauth/introspect` (RFC 7662): an API introspects a token.
 
-Only a client that is registered as a resource server may do so, and only with tokens for its own API.
+Only a client that is registered as a resource server may introspect, and only tokens for its own API.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ NO_RESOURCE_SERVER = "This client is not registered as a resource server, and ma
 
 
 class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
-    # Authlib allows Basic only, unless told otherwise.
+    # Authlib's default is Basic only.
     CLIENT_AUTH_METHODS = SECRET_METHODS
 
     def check_params(self, request: FormRequest, client: Client) -> None:
-        # Authlib refuses a token_type_hint that it does not know; RFC 7662, section 2.1 lets it be ignored.
+        # Authlib's check refuses an unknown token_type_hint; RFC 7662, section 2.1 permits ignoring it.
         if client.resource_server is None:
             raise RefusedError("unauthorized_client", NO_RESOURCE_SERVER, status=403)
         limits.count_introspection(client.client_id)
@@ -51,7 +51,7 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
         return False
 
     def create_introspection_payload(self, token: AccessToken | None) -> dict[str, Any]:
-        """RFC 7662, section 2.2: of a token that is not active nothing more is said."""
+        """RFC 7662, section 2.2: for a token that is not active, `active` is the only member."""
         return {"active": False} if token is None else {"active": True, "token_type": "Bearer", **token.claims}
 
 

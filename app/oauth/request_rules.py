@@ -1,4 +1,4 @@
-"""What every request below `/oauth/` must be, before Authlib sees it: `REQUEST_RULES`, in their order."""
+"""Rules for every request below `/oauth/`, checked in order before Authlib sees it: `REQUEST_RULES`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flask import request
 from app.logs import log
 from app.oauth.form_request import parameters
 from app.refusals.errors import RefusedError
-from app.refusals.hints import sent_instead, sent_twice
+from app.refusals.hints import missing, sent_instead, sent_twice
 from app.request_body import FORM
 from app.settings import current_settings
 
@@ -38,7 +38,7 @@ OAUTH_PARAMETERS = frozenset(
 
 
 def refuse_plain_http() -> None:
-    """RFC 6749, section 3.2; the scheme is the one that the client used, seen through the trusted proxies."""
+    """RFC 6749, section 3.2; the scheme is the one that the client used, as the trusted proxies report it."""
     if current_settings().is_production and not request.is_secure:
         log.error("plain http at %s: is KEYTURN_TRUSTED_PROXIES the number of proxies in front?", request.path)
         raise RefusedError("invalid_request", "This address accepts https only.")
@@ -75,7 +75,11 @@ REQUEST_RULES: tuple[Callable[[], None], ...] = (
 
 
 def required(name: str) -> str:
-    """A parameter of the form, or the refusal that names it; one without a value counts as missing."""
+    """A parameter of the form.
+
+    Raises:
+        RefusedError: `invalid_request`, with the parameter's name, if it is missing or empty.
+    """
     if not (value := dict(parameters()).get(name)):
-        raise RefusedError("invalid_request", f"The parameter {name} is missing.")
+        raise RefusedError("invalid_request", f"The parameter {name} is missing.", reason=missing(name, parameters()))
     return value

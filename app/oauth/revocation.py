@@ -1,6 +1,6 @@
 """`POST /oauth/revoke` (RFC 7009): a client revokes a token before it expires.
 
-From the response on every worker refuses it: each check reads the database.
+Once the response is sent, every worker refuses the token: each check reads the database.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ NOT_YOURS = "The token was issued to another client: only its own client can rev
 
 
 class RevocationEndpoint(rfc7009.RevocationEndpoint):
-    # Authlib allows Basic only, unless told otherwise.
+    # Authlib's default is Basic only.
     CLIENT_AUTH_METHODS = SECRET_METHODS
 
     def authenticate_token(self, request: FormRequest, client: Client) -> AccessToken | None:
-        """The token, if it is ours and may live on any machine; RFC 7009, section 2.2 wants 200 for any other."""
+        """The token, if it is ours and valid by any machine's clock; RFC 7009, section 2.2 wants 200 for any other."""
         try:
             token = checking.identify(required("token"))
         except InvalidTokenError as error:
@@ -41,7 +41,7 @@ class RevocationEndpoint(rfc7009.RevocationEndpoint):
             return None
         if token.expires_at <= now() - stored_token.REVOKED_SECONDS:  # this machine's clock may be ahead of another's
             return None
-        # Authlib would answer invalid_grant, which is about codes and refresh tokens.
+        # Authlib would send invalid_grant, which is about codes and refresh tokens (RFC 6749, section 5.2).
         if token.client_id != client.client_id:
             raise RefusedError("unauthorized_client", NOT_YOURS)
         return token
@@ -51,11 +51,11 @@ class RevocationEndpoint(rfc7009.RevocationEndpoint):
 
 
 def revoke(text: str, token: AccessToken) -> None:
-    """Let a token count no more: a JWT by its `jti`, an opaque one by its row."""
+    """Revoke a token: a JWT by its `jti`, an opaque one in its row."""
     with transaction():
         if text.startswith(stored_token.PREFIX):
-            living = (IssuedToken.digest == digest(text)) & IssuedToken.revoked_at.is_(None)
-            is_new = db.session.execute(update(IssuedToken).where(living).values(revoked_at=now())).rowcount  # type: ignore[attr-defined]
+            is_live = (IssuedToken.digest == digest(text)) & IssuedToken.revoked_at.is_(None)
+            is_new = db.session.execute(update(IssuedToken).where(is_live).values(revoked_at=now())).rowcount  # type: ignore[attr-defined]
         elif is_new := db.session.get(RevokedToken, token.jti) is None:
             db.session.add(RevokedToken(jti=token.jti, expires_at=token.expires_at))
         if is_new:

@@ -1,7 +1,7 @@
 """The authorization server: Authlib's, put together from named parts.
 
-The guide initializes its server with a model. Here the model's parts are named one by one: how a
-client is found and proves who it is, which grant there is, how a token is made and what is stored of it.
+The guide initializes its server with a model. Here the model's parts are passed one by one: how a client
+is found and authenticated, which grant there is, how a token is made and what is stored of it.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ current_server = PerApp["KeyturnServer"]("authorization_server")
 
 
 def init_app(app: Flask) -> None:
-    # One server per app: Authlib keeps the grants on it, and one for all apps would mix theirs.
+    # One server per app: Authlib stores the grants on it, and one for all apps would mix theirs.
     server = KeyturnServer(app, query_client=registry.find_client, save_token=save_token)
     server.register_client_auth_method("client_secret_basic", client_secret.client_secret_basic)
     server.register_client_auth_method("client_secret_post", client_secret.client_secret_post)
     server.register_grant(ClientCredentialsGrant)
-    # "default" is Authlib's word for: whatever the grant.
+    # In Authlib, "default" means any grant.
     server.register_token_generator("default", issuing.generate)
     current_server.set(app, server)
 
 
 def save_token(token: dict[str, Any], request: FormRequest) -> None:
-    """Authlib's step after issuing. The row of an opaque token is there; a JWT needs none: an event is left."""
+    """Record the event, when a token was issued: an opaque one is stored already, and a JWT needs no row."""
     trail.record_soon(Event.TOKEN_ISSUED, client_id=request.client.client_id, scope=token["scope"])
 
 
@@ -47,5 +47,5 @@ class KeyturnServer(AuthorizationServer):
         return FormRequest()
 
     def handle_error_response(self, _: FormRequest, error: OAuth2Error) -> Response:
-        # Authlib catches its own errors, so that no error handler of Flask would see them: hand them on.
+        # Authlib catches its own errors, so Flask's error handlers would not see them: raise them again.
         raise error

@@ -15,12 +15,12 @@ blueprint = Blueprint("oauth", __name__)
 @blueprint.post("/oauth/token")
 @refused_as(Event.TOKEN_REFUSED)
 def token() -> Response:
-    """Issue an access token to a client that has shown who it is."""
+    """Issue an access token to a client that authenticates."""
     required("grant_type")  # Authlib calls a missing one unsupported
     response: Response = current_server().create_token_response()
     return response
 
 
-# They hold for introspection and revocation too, which are routes of this blueprint.
+# They apply to introspection and revocation too, which are routes of this blueprint.
 for rule in REQUEST_RULES:
     blueprint.before_request(rule)

@@ -63,8 +63,10 @@ def rotate(at_once: bool, lost_secret_key: bool, as_json: bool) -> None:
 def withdraw(kid: str, lost_secret_key: bool, as_json: bool) -> None:
     """Withdraw a leaked key for good: its tokens are refused."""
     key = rotation.withdraw(kid, lost_secret_key=lost_secret_key)
-    said = f"{kid} is withdrawn: each server refuses its tokens from its next request on. {key.kid} ({key.alg}) signs."
-    show(key, said + PUBLISHED, as_json)
+    sentence = (
+        f"{kid} is withdrawn: each server refuses its tokens from its next request on. {key.kid} ({key.alg}) signs."
+    )
+    show(key, sentence + PUBLISHED, as_json)
 
 
 def describe(key: SigningKey) -> dict[str, Any]:

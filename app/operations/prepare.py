@@ -157,19 +157,19 @@ def one_at_a_time() -> Iterator[None]:
 
 
 @contextmanager
-def lock_in_transaction(say_waiting: Callable[[], None]) -> Iterator[None]:
+def lock_in_transaction(print_waiting: Callable[[], None]) -> Iterator[None]:
     """Hold PostgreSQL's lock in a separate transaction: PgBouncer may give every transaction another session.
 
     It holds nothing else, so only another `flask prepare` waits for it; the migration has its own lock.
     """
     with db.engine.connect().execution_options(**WRITES) as connection:
-        said = False
+        is_printed = False
         # Tried again and again: a session that waits in the server would stay there if this process ended.
         while not connection.scalar(select(func.pg_try_advisory_xact_lock(ONE_PREPARES))):
             connection.rollback()
-            if not said:
-                say_waiting()
-                said = True
+            if not is_printed:
+                print_waiting()
+                is_printed = True
             time.sleep(RETRY_SECONDS)
         with without_time_outs(connection):
             yield

@@ -1,1 +1,1 @@
-"""Why not: the codes, the errors, and how each becomes a response."""
+"""Why a request is refused: error codes, exceptions, and how each becomes a response."""

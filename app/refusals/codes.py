@@ -19,6 +19,7 @@ CODES = {
         "The description names what.",
         (
             ("The parameters were sent as JSON.", "Send a form: `Content-Type: application/x-www-form-urlencoded`."),
+            ("The body is compressed.", "Send it without `Content-Encoding`."),
             ("A parameter is in the URL.", "Send it in the body: URLs end up in logs."),
             ("A parameter was sent twice.", "Send each once; an HTTP library may add one that you also add by hand."),
             (
@@ -40,6 +41,7 @@ CODES = {
         "so that nobody can find out which clients exist; `flask explain` shows the operator the true reason.",
         (
             ("No secret was sent at all.", "Send the id and the secret, with Basic or in the form."),
+            ("A `client_assertion` was sent.", "Assertions are not supported: send the secret."),
             (
                 "The secret starts or ends with a space or newline.",
                 "Trim it: `--data-urlencode client_secret@secret.txt` brings the newline of the file.",

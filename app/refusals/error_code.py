@@ -1,4 +1,4 @@
-"""What is said of an error code; `codes.py` says it of each."""
+"""The entries of the table of error codes, `codes.py`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ class Code:
 
     Args:
         status: The usual HTTP status.
-        description: What `error_description` says where no better text is given: constant, in the characters of
-            RFC 6749, section 5.2.
+        description: The default `error_description`: constant, in the characters of RFC 6749, section 5.2.
         meaning: What has happened, in a sentence or two.
-        causes: What usually leads here, each with what to do about it.
+        causes: The usual causes, each with its remedy.
         command: A curl command that does it right, with `error_pages.VARIABLES`.
-        source: Where it is defined.
-        other_statuses: Those that it has beside the usual one.
+        source: Where the code is defined.
+        other_statuses: The statuses that it has beside the usual one.
     """
 
     status: int

@@ -1,24 +1,24 @@
 """The exceptions that end a request: what the caller reads, and what only the log reads.
 
 A refusal has two texts. The description is constant: nothing of the request is reflected. The reason is
-the truth; it goes to the log and the audit trail, and in development also to the caller, as `hint`.
+exact; it goes to the log and the audit trail, and in development also to the caller, as `hint`.
 
     OAuth2Error                     Authlib's
     └── RefusedError                a request that is not granted
-        └── AccessRefusedError      at a guarded route: with a Bearer challenge
+        └── AccessRefusedError      at a guarded route, with a Bearer challenge
             └── NoTokenError        without any token
 
-Other rooms know nothing of HTTP and raise errors of their own:
+Other packages do not depend on HTTP and raise their own errors:
 
     ScopeError                      clients/scope: a scope that cannot be granted
     └── UndeclaredScopeError        no resource declares a word of it
-    RegistrationError               clients: what the operator asked for is wrong
-    NoSigningKeyError               keys/keystore: nothing can be signed
-    SealedKeyError, RotationError   keys: a key that cannot be opened, or not be rotated
-    InvalidTokenError               tokens: a token that is not one of ours, or no longer
+    RegistrationError               clients: a registration that is not valid
+    NoSigningKeyError               keys/keystore: no key can sign
+    SealedKeyError, RotationError   keys: a key that cannot be decrypted, or not be rotated
+    InvalidTokenError               tokens: a token that is not ours, or no longer valid
     StockFullError                  api/stock: one article too many
 
-`app/refusals/rendering.py` translates what reaches it into a response, and nothing else does.
+Only `app/refusals/rendering.py` translates them into responses.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from app.refusals.codes import CODES
 from app.settings import current_settings
 
 REALM = "keyturn"
-RESOURCE_METADATA = "RESOURCE_METADATA"  # the address that RFC 9728 wants in a challenge, in `app.config`
+RESOURCE_METADATA = "RESOURCE_METADATA"  # its URL for a challenge (RFC 9728, section 5.1), in `app.config`
 RETRY_SECONDS = 5
 MAX_REASON_CHARACTERS = 200
 
@@ -46,8 +46,8 @@ class RefusedError(OAuth2Error):
     Args:
         code: One of `CODES`.
         description: What the caller reads: constant, in the characters of RFC 6749, section 5.2.
-        reason: What the log and the audit trail read, where the description is not the whole truth.
-        status: The HTTP status, where it is not the code's usual one.
+        reason: What the log and the audit trail record, if the description is not exact.
+        status: The HTTP status, if it is not the code's usual one.
         retry_after: Seconds to wait before retrying.
     """
 
@@ -66,11 +66,11 @@ class RefusedError(OAuth2Error):
         self.retry_after = RETRY_SECONDS if self.status_code == 503 else retry_after
 
     def page(self) -> str | None:
-        """The address of the page about the error, for `error_uri`; none where there is no code."""
+        """The URL of the page about the error, for `error_uri`; None if there is no code."""
         return f"{current_settings().issuer}/errors/{self.error}" if self.error else None
 
     def challenge(self) -> str | None:
-        """The `WWW-Authenticate` that RFC 9110, section 15.5.2 wants with every 401."""
+        """The `WWW-Authenticate` that RFC 9110, section 15.5.2 requires with every 401."""
         return f'Basic realm="{REALM}", charset="UTF-8"' if self.status_code == 401 else None
 
 
@@ -94,13 +94,13 @@ class AccessRefusedError(RefusedError):
         return "Bearer " + ", ".join(parts + self.where_tokens_come_from())
 
     def where_tokens_come_from(self) -> list[str]:
-        """RFC 9728, section 5.1."""
+        """The parameter of RFC 9728, section 5.1, if the API has metadata."""
         address = current_app.config.get(RESOURCE_METADATA)
         return [f'resource_metadata="{address}"'] if address and self.status_code == 401 else []
 
 
 class NoTokenError(AccessRefusedError):
-    """No token was sent: RFC 6750, section 3.1 wants no error code then. Authlib sends one, and no code of the RFC."""
+    """No token was sent: RFC 6750, section 3.1 wants no error code then. Authlib sends one that no RFC defines."""
 
     def __init__(self, *, reason: str) -> None:
         super().__init__("invalid_token", NO_TOKEN, reason=reason)

@@ -7,7 +7,7 @@ for the caller. A word of the request is part of it only as `shown` returns it.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from urllib.parse import unquote_plus
 
@@ -90,6 +90,20 @@ def sent_instead(media_type: str) -> str:
     return MEDIA_TYPES.get(media_type, f"{media_type if is_one else 'an unknown media type'} was sent")
 
 
+def missing(name: str, sent: Sequence[tuple[str, str]]) -> str:
+    """Why a parameter is missing from the names and values of a form."""
+    if sent and sent[0][0].lstrip().startswith(("{", "[")):
+        return f"the parameter {name} is missing: JSON was sent, labelled as a form"
+    return f"The parameter {name} is missing."
+
+
+def no_credentials(form: Collection[str]) -> str:
+    """What a form without credentials has in their place, by the names of its parameters."""
+    if "client_assertion" in form or "client_assertion_type" in form:
+        return "a client assertion was sent, and assertions are not supported: send the client's secret"
+    return "neither Basic nor a secret in the form was sent"
+
+
 def sent_twice(names: Iterable[str], known: Collection[str]) -> str:
     """Which parameters were sent twice; an unknown name is not shown, as it may be a secret in the wrong place."""
     return f"twice: {' '.join(dict.fromkeys(name if name in known else 'an unknown parameter' for name in names))}"
@@ -98,5 +112,5 @@ def sent_twice(names: Iterable[str], known: Collection[str]) -> str:
 def unsupported_grant(sent: str, supported: str) -> str:
     """What is wrong with a grant type that is not supported."""
     if sent.strip() == supported:
-        return f"there is white space around {supported}"
+        return f"{supported} ends with a newline" if sent.endswith("\n") else f"there is white space around {supported}"
     return f"the grant type {shown(sent)} is not supported"

@@ -1,6 +1,6 @@
-"""Error handlers: any exception becomes a JSON response that never exposes a cause of ours.
+"""Error handlers: any exception becomes a JSON error response that never exposes an internal cause.
 
-What `app/refusals/errors.py` draws is translated and rendered here, and nowhere else.
+The exceptions in `app/refusals/errors.py` are translated and rendered here, and nowhere else.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from app.audit.event import Budget, Event
 from app.logs import log, shown, shown_path
 from app.refusals.codes import CODES
 from app.refusals.errors import AccessRefusedError, RefusedError
-from app.refusals.hints import missing_from_request, unknown_address, unsupported_grant
+from app.refusals.hints import missing_from_request, no_credentials, unknown_address, unsupported_grant
 from app.settings import current_settings
 from app.storage.failures import cause, meaning
 
 View = TypeVar("View", bound=Callable[..., Any])
 # All other client errors are raised by our own code.
 LEFT_TO_AUTHLIB = {
-    "invalid_client": "neither Basic nor a secret in the form was sent",
     "unauthorized_client": "the client was registered without a grant",
 }
-# What Werkzeug and a view refuse with a status alone: codes by our own choice, no RFC names any.
+# Codes for what Werkzeug and a view refuse with a status alone: our own choice, no RFC defines any.
 CODES_OF_STATUS = {
     401: "invalid_token",
     403: "access_denied",
@@ -43,28 +42,30 @@ DESCRIPTIONS = {
     413: "The request body is too long.",
     415: "The request body has the wrong media type.",
 }
-SAID_OF_OTHERS = ("invalid_request", "invalid_token")  # whose usual text says more than a status does
-SAID_BY_WERKZEUG = (405, 413, 415)  # it fills in texts of its own
+TOO_SPECIFIC = ("invalid_request", "invalid_token")  # their usual texts claim more than a status does
+WITH_WERKZEUG_TEXT = (405, 413, 415)  # it fills in texts of its own
 WORDED_BY_WERKZEUG = (SecurityError, BadRequestKeyError)  # and here too; the first repeats the Host header
-WERKZEUG_KNOWS = ("Allow", "Retry-After", "WWW-Authenticate")
+WERKZEUG_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 NOT_IN_ERRORS = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")  # RFC 6749, section 5.2
 MAX_DESCRIPTION_CHARACTERS = 200
 
 
 def as_refused(error: OAuth2Error) -> RefusedError:
-    """An error that Authlib raised itself, without its description: that may repeat the request."""
+    """Translate an error that Authlib raised, without its description, which may repeat the request."""
     if isinstance(error, RefusedError):
         return error
     code = error.error if error.error in CODES else "invalid_request"
     if code == "unsupported_grant_type":
         return RefusedError(code, reason=unsupported_grant(request.form.get("grant_type", ""), "client_credentials"))
+    if code == "invalid_client":
+        return RefusedError(code, reason=no_credentials(request.form))
     return RefusedError(code, reason=LEFT_TO_AUTHLIB.get(code, type(error).__name__))
 
 
 def from_http(error: HTTPException) -> RefusedError:
-    """What Flask and Werkzeug refuse by themselves, and what a view refuses with `abort`."""
+    """Translate what Flask or Werkzeug raised, or a view by `abort`."""
     status = error.code or 500
-    text = said_by_view(error)
+    text = text_of_view(error)
     reason = text or missing_from_request(error) or f"{status} {error.name}"
     if status == 404 and not text:
         rules = (rule.rule for rule in current_app.url_map.iter_rules())
@@ -73,14 +74,14 @@ def from_http(error: HTTPException) -> RefusedError:
         parts = ", or has too many parts" if request.mimetype == "multipart/form-data" else ""
         reason = f"the body is longer than {current_settings().max_body_bytes} bytes (KEYTURN_MAX_BODY_BYTES){parts}"
     code = CODES_OF_STATUS.get(status) or ("server_error" if status >= 500 else "invalid_request")
-    description = text or DESCRIPTIONS.get(status) or (error.name if code in SAID_OF_OTHERS else None)
+    description = text or DESCRIPTIONS.get(status) or (error.name if code in TOO_SPECIFIC else None)
     kind = AccessRefusedError if status == 401 else RefusedError  # at an API: the challenge is for a token
     return kind(code, description, reason=reason, status=status)
 
 
-def said_by_view(error: HTTPException) -> str | None:
-    """The text of `abort(404, "…")`, in the characters of RFC 6749, section 5.2; None where Werkzeug speaks."""
-    if isinstance(error, WORDED_BY_WERKZEUG) or error.code in SAID_BY_WERKZEUG:
+def text_of_view(error: HTTPException) -> str | None:
+    """The text of `abort(404, "…")`, in the characters of RFC 6749, section 5.2; None if it is Werkzeug's."""
+    if isinstance(error, WORDED_BY_WERKZEUG) or error.code in WITH_WERKZEUG_TEXT:
         return None
     if error.description in (None, type(error).description):
         return None
@@ -118,15 +119,16 @@ def event_of(error: RefusedError) -> Event:
     if isinstance(error, AccessRefusedError):
         return Event.ACCESS_REFUSED
     view = current_app.view_functions.get(request.endpoint or "")
-    event: Event = getattr(view, "refused_as", Event.REQUEST_REFUSED)
+    usual = Event.ACCESS_REFUSED if error.status_code in (403, 429) else Event.REQUEST_REFUSED  # an API's rule, limit
+    event: Event = getattr(view, "refused_as", usual)
     return event
 
 
 def record_refusal(error: RefusedError) -> None:
-    """Note why a request was refused, or failed; of what is not at any address there is a log line only.
+    """Record why a request was refused, or failed; a 404 is only logged.
 
     `g.client_id` is a client that has authenticated, or whose token was checked; `g.claimed_client_id`
-    one that somebody claims to be.
+    is only claimed.
     """
     reason = f"{error.error or 'no token'}: {error.reason}"
     if error.status_code == 404:
@@ -152,16 +154,16 @@ def refused_by_flask(error: HTTPException) -> Response:
     if original := getattr(error, "original_exception", None):
         return failed(original)  # it failed after the view, as when a view returns None
     response = recorded(from_http(error))
-    # What Werkzeug knows better, `Allow` above all (RFC 9110, section 15.5.6), which it writes in any order.
+    # Headers that only Werkzeug can set, above all `Allow` (RFC 9110, section 15.5.6), which it writes in any order.
     for name, value in error.get_headers():
-        if name in WERKZEUG_KNOWS:
+        if name in WERKZEUG_HEADERS:
             response.headers[name] = ", ".join(sorted(value.split(", "))) if name == "Allow" else value
     return response
 
 
 def database_failed(error: exc.SQLAlchemyError) -> Response:
     if isinstance(error, exc.IntegrityError | exc.DataError):
-        return failed(error)  # the database is well: the statement was not
+        return failed(error)  # the statement was at fault, not the database
     log.error("the database failed: %s", f"{cause(error)}. {meaning(error)}".rstrip())
     return recorded(RefusedError("temporarily_unavailable", reason="the database does not respond or is not prepared"))
 
@@ -172,7 +174,7 @@ def failed(error: BaseException) -> Response:
 
 
 def of_failure(error: BaseException) -> str:
-    """What a failure was; of its text only what Flask says of a route that returns nothing."""
+    """The type of a failure; its text only if it is Flask's, about a view that returns nothing."""
     text = str(error)
     return text if text.startswith("The view function") else type(error).__name__
 
@@ -183,11 +185,11 @@ def forbid_sniffing(response: Response) -> Response:
 
 
 def init_app(app: Flask, translations: Mapping[type[Exception], str]) -> None:
-    """Render whatever is raised in a request, and note it.
+    """Render and record whatever is raised in a request.
 
     Args:
         app: The app.
-        translations: The code of each error of another room, which knows nothing of HTTP.
+        translations: The code for each error of a package that does not depend on HTTP.
     """
     for kind, code in translations.items():
         app.register_error_handler(kind, lambda error, code=code: recorded(RefusedError(code, reason=str(error))))

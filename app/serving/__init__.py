@@ -1,1 +1,1 @@
-"""How requests reach the app: gunicorn's worker, with what gunicorn 27 lacks. It imports nothing of `app`."""
+"""How requests reach the app: gunicorn's worker, with what gunicorn 27 lacks. It imports nothing else from `app`."""

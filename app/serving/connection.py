@@ -18,7 +18,7 @@ NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class PatientSocket:
-    """A socket on which nothing waits for the client, whatever gunicorn sets it to.
+    """A socket that never blocks, whatever gunicorn sets it to.
 
     What cannot be sent yet is in `unsent`.
     """
@@ -48,15 +48,15 @@ class PatientSocket:
         except NOTHING_YET:
             return
         except OSError:
-            self.unsent.clear()  # nobody reads it any more
+            self.unsent.clear()  # the client no longer reads it
             raise
 
     def receive(self) -> bytes | None:
-        """What is there; empty if the client has ended its side, and None if nothing is there yet."""
+        """The bytes that have arrived; empty if the client has ended its side, None if there are none yet."""
         try:
             data = self._sock.recv(RECEIVE_BYTES)
             while data and isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
-                data += self._sock.recv(RECEIVE_BYTES)  # what is decrypted already wakes no poller
+                data += self._sock.recv(RECEIVE_BYTES)  # decrypted data wakes no poller
         except NOTHING_YET:
             return None
         except OSError:
@@ -65,25 +65,25 @@ class PatientSocket:
 
 
 class Connection(TConn):
-    """gunicorn's connection, with the bytes that no request has used yet, and the time until it is waited for."""
+    """gunicorn's connection, with the bytes that no request has used yet, and its deadline."""
 
     sock: PatientSocket
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
         super().__init__(cfg, PatientSocket(sock), client, server)
-        # Its source is empty: the parser reads what the worker has put before it, and never the socket.
+        # Its source is empty: the parser reads what the worker passes to it, and never the socket.
         self.parser = http.get_parser(cfg, [], client)
         self.data_ready = True
         self.received = Received()
         self.has_ended = False  # the client has sent its last byte
-        self.deadline = 0.0
+        self.waits_since = self.deadline = 0.0
 
     def size(self) -> int:
-        """The bytes that are held for it."""
+        """How many bytes are in memory for it."""
         return len(self.received.data) + len(self.sock.unsent)
 
     def receive(self) -> None:
-        """Read what is there, without waiting."""
+        """Read what has arrived, without waiting."""
         data = self.sock.receive()
         if data:
             self.received.add(data)
@@ -91,7 +91,7 @@ class Connection(TConn):
             self.has_ended = self.received.is_final = True
 
     def is_ready(self) -> bool:
-        """Whether a request is whole, or nothing more of it comes.
+        """Whether a request is complete, or nothing more of it comes.
 
         A client that waits for permission to send its body (RFC 9110, section 10.1.1) gets it here.
         """
@@ -103,12 +103,12 @@ class Connection(TConn):
         return is_whole
 
     def discard(self) -> bool:
-        """Read and forget what is there, without waiting; whether the client has hung up."""
+        """Drop what has arrived, without waiting; True if the client has hung up."""
         return self.sock.receive() == b""
 
 
 class BrokenBody:
-    """A body that cannot be read, for an app that reads it."""
+    """The body of a request that cannot be read: it raises the error again if the app reads it."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -121,7 +121,7 @@ def reads_body(req: Any) -> bool:
     """Read the body of gunicorn's request, which is in memory, and put it back.
 
     Returns:
-        Whether it is all here and well formed, so that the next request of the connection can be found.
+        Whether it is complete and well formed, so that the next request of the connection can be found.
     """
     body = req.body
     announced = body.reader.length if isinstance(body.reader, LengthReader) else None

@@ -1,10 +1,10 @@
-"""Which core a worker keeps to.
+"""Which core a worker is pinned to.
 
-Python runs one thread of a process at a time, so a worker gains nothing from a second core: free to move,
-each hand-over between its threads would wake another one, at a third more CPU time for a token.
-That holds only where each core gets as many of this server's workers as any other. Where one would get
-more, or another server is beside this one, a worker that may not move is worse off than one that may:
-two servers of one worker each on two cores lost half of their rate whenever they chose the same core.
+Python runs one thread of a process at a time, so a worker gains nothing from a second core: if it may move,
+each hand-over between its threads wakes another core, at a third more CPU time for a token.
+That holds only if every core gets the same number of this server's workers. If one would get more, or if
+another server is on the machine, a pinned worker is worse off: two servers of one worker each on two cores
+lost half of their rate whenever they chose the same core.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-# By chance: not every server of a machine is to begin with the same core.
+# Random, so that several servers on one machine do not all begin with the same core.
 FIRST_CORE = secrets.randbelow(1_024)
 
 
 def choose_core(server: Any) -> int | None:
-    """The core for one more worker of a gunicorn server, one that as few others have as possible; None for any."""
+    """The core for one more worker of a gunicorn server: one with the fewest of its workers; None for any."""
     if not hasattr(os, "sched_getaffinity"):
         return None
     cores = sorted(os.sched_getaffinity(0))

@@ -1,7 +1,7 @@
-"""gunicorn's worker with threads, in which no client holds up another, and each response keeps its word.
+"""gunicorn's worker with threads, in which no client delays another, and no response promises what does not follow.
 
 Written for gunicorn 27.0. Each method that overrides one of gunicorn's says what gunicorn does instead.
-A thread is given a request that is here as a whole (`waiting_room.py`), and never reads from a socket.
+A thread gets only complete requests (`waiting_room.py`), and never reads from a socket.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from app.serving.connection import Connection, PatientSocket, reads_body
 from app.serving.refusal import is_ours, response_to
 from app.serving.waiting_room import WaitingRoom
 
-# How long a thread waits for the next request of its connection, while no other connection wants the thread.
+# How long a thread waits for the next request on its connection, while no other connection needs the thread.
 LINGER_SECONDS = 0.05
 
 
 class DeadlineWorker(WaitingRoom):
-    """What `gunicorn.conf.py` names as its worker."""
+    """The worker class of `gunicorn.conf.py`."""
 
     core: int | None = None  # chosen before the fork, by `cores.py`
 
     def init_process(self) -> None:
-        """Keep to the core, and keep gunicorn's settings as attributes.
+        """Pin the process to its core, and store gunicorn's settings as attributes.
 
-        gunicorn asks for a dozen settings per request, and looks for each in three steps: 40 of 395 µs.
+        gunicorn reads a dozen settings per request, and looks each up in three steps: 40 of 395 µs.
         """
         if self.core is not None:
             with contextlib.suppress(OSError):  # where it is forbidden, the server runs without it
@@ -47,9 +47,9 @@ class DeadlineWorker(WaitingRoom):
         self.handle_exit(sig, frame)
 
     def is_parent_alive(self) -> bool:
-        """Whether the master is there; if it was killed, stop, and free its port for the next one.
+        """Whether the master is alive; if it was killed, stop, and free its port for the next one.
 
-        gunicorn's worker goes on to serve its connections and to hold the port, for up to 30 s.
+        gunicorn's worker continues to serve its connections and to hold the port, for up to 30 s.
         """
         if super().is_parent_alive():
             return True
@@ -62,7 +62,7 @@ class DeadlineWorker(WaitingRoom):
     def handle(self, conn: Connection) -> bool:
         """Respond to a request, and to the next ones of its connection if they come at once.
 
-        While there is a thread for every connection, each waits for the next request itself: to hand the
+        While there is a thread for every connection, each waits for the next request itself: handing the
         connection to the main thread and back, as gunicorn does, costs a fifth of a small request.
         """
         goes_on = self.handle_one(conn)
@@ -82,9 +82,9 @@ class DeadlineWorker(WaitingRoom):
     def handle_request(self, req: Any, conn: Connection) -> bool:
         """Respond, with `Connection: close` if the connection cannot go on (RFC 9112, section 9.6).
 
-        gunicorn promises the connection first, and finds out afterwards that it cannot read the body away.
+        gunicorn promises to keep the connection, and finds out afterwards that it cannot skip the body.
         """
-        req._expected_100_continue = False  # `Connection.is_ready` has met it
+        req._expected_100_continue = False  # `Connection.is_ready` has sent it
         if not reads_body(req):
             req.force_close()
         return bool(super().handle_request(req, conn))
@@ -113,9 +113,9 @@ class DeadlineWorker(WaitingRoom):
             go_on(conn)
 
     def handle_error(self, req: Any, client: PatientSocket, addr: Any, exc: Exception) -> None:
-        """Refuse what is no request, in JSON.
+        """Refuse what is not a valid request, in JSON.
 
-        gunicorn sends a page that repeats a part of it, and logs that, with whatever secret is in it.
+        gunicorn sends a page that repeats a part of the request, and logs that part, with any secret in it.
         """
         if is_ours(exc):
             self.log.error("A request failed", exc_info=exc)
@@ -126,7 +126,7 @@ class DeadlineWorker(WaitingRoom):
 
 
 def has_next(conn: Connection) -> bool:
-    """Whether the next request of a connection is whole, or becomes so at once, and its response would be read."""
+    """Whether the next request of a connection is complete, or soon will be, and its response would be read."""
     if conn.sock.unsent:
         return False
     if not conn.received.data:

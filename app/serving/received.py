@@ -1,6 +1,6 @@
-"""What a client has sent so far, and whether that is a whole request (RFC 9112, sections 6 and 7).
+"""What a client has sent so far, and whether that is a complete request (RFC 9112, sections 6 and 7).
 
-Only an honest request has to be judged right: what is taken for whole goes to gunicorn's parser, which
+The result must be right only for a valid request: what counts as complete goes to gunicorn's parser, which
 reads these bytes and nothing else, and refuses whatever is wrong or missing.
 """
 
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-# A head holds a token of 6,144 characters several times over.
+# Room for a token of 6,144 characters several times over.
 HEAD_BYTES = 32_768
-# Twice what KEYTURN_MAX_BODY_BYTES may be: a longer body is refused without being waited for.
+# Twice what KEYTURN_MAX_BODY_BYTES may be: a longer body is refused before it has arrived.
 BODY_BYTES = 2_097_152
 END_OF_HEAD = b"\r\n\r\n"
 CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}")
@@ -42,7 +42,7 @@ class Received:
         return data
 
     def is_whole(self) -> bool:
-        """Whether a parser that is given these bytes can decide about the request."""
+        """Whether the parser can decide about the request from these bytes."""
         if self.is_final:
             return True
         if not self._body:

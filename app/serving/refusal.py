@@ -1,4 +1,4 @@
-"""The response to what gunicorn cannot read as a request: in JSON, and with nothing of the request in it."""
+"""The response to what gunicorn cannot parse as a request: in JSON, and with nothing of the request in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gunicorn.http import errors
 
 NO_HTTP = ("400 Bad Request", "The request is not valid HTTP.")
 FAILED = ("500 Internal Server Error", "The server failed.")
-# A status and a description each; what has none of its own has that of the class it is derived from.
+# The status and the description for each error; an error that is not here has those of its base class.
 REFUSALS: dict[type[BaseException], tuple[str, str]] = {
     errors.ParseException: NO_HTTP,
     ssl.SSLError: NO_HTTP,
@@ -35,7 +35,7 @@ def status_of(error: BaseException) -> tuple[str, str]:
 
 
 def response_to(error: BaseException) -> bytes:
-    """A whole response, after which the connection is closed."""
+    """The bytes of a response, after which the connection is closed."""
     status, description = status_of(error)
     code = CODES.get(status[:3], "invalid_request")
     body = json.dumps({"error": code, "error_description": description})

@@ -1,8 +1,8 @@
-"""The poller of a worker's main thread, where everything waits that waits for a client.
+"""The poller of a worker's main thread, in which every wait for a client takes place.
 
-For its next byte, for the rest of its request, for it to read a response or to hang up: none of these costs
-a thread, or time of the main thread. Written for gunicorn 27.0, whose worker waits for each of them in a
-thread or on the main thread.
+A wait for its next byte, for the rest of its request, for it to read a response or to hang up blocks neither
+a thread nor the main thread. Written for gunicorn 27.0, whose worker waits for each of these in a thread or
+on the main thread.
 """
 
 from __future__ import annotations
@@ -25,26 +25,28 @@ REQUEST_SECONDS = 10
 RESPONSE_SECONDS = 10
 # Seconds that a client has to hang up after a response that said `Connection: close`.
 HANG_UP_SECONDS = 2
-# How often time-outs are looked for.
+# How often time-outs are checked.
 SWEEP_SECONDS = 0.25
-# Of all requests of a worker that are not whole yet, and all responses that are not read yet.
+# The bound for all incomplete requests and all unread responses of a worker together.
 WAITING_BYTES = 67_108_864
 
 Step = Callable[[Connection], None]
 
 
 class WaitingRoom(ThreadWorker):
-    """gunicorn's worker with threads, which are given a request only when it is here as a whole."""
+    """gunicorn's worker with threads, which get only complete requests."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # All that are in the poller but gunicorn's idle ones, in the order in which they came there, and
-        # what is done when their time is over. Touched by the main thread only.
+        # All connections in the poller except gunicorn's idle ones, in the order in which they came there,
+        # each with the step for when its time is over. Used by the main thread only.
         self.waiting: dict[Connection, Step] = {}
         self.next_sweep = 0.0
+        self.lacks_files = False
 
     def watch(self, conn: Connection, then: Step, *, seconds: float, too_late: Step, event: int = EVENT_READ) -> None:
-        conn.deadline = time.monotonic() + seconds
+        conn.waits_since = time.monotonic()
+        conn.deadline = conn.waits_since + seconds
         self.waiting[conn] = too_late
         self.poller.register(conn.sock, event, lambda _: then(conn))
 
@@ -62,16 +64,16 @@ class WaitingRoom(ThreadWorker):
         """Accept a connection, and read what it has sent.
 
         gunicorn gives a new connection to a thread, which waits up to 5 s for its first byte.
-        All workers are woken by a new connection, and the first one would take and keep them all:
-        one that has fewer is to be first, by half a millisecond at most.
+        Every worker wakes for a new connection: the least loaded one gets a head start of up to 0.5 ms, or
+        one worker would accept them all.
         """
         if self.cfg.workers > 1:
             time.sleep(min(self.nr_conns, 5) / 10_000)
         try:
             sock, address = listener.accept()
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):  # gunicorn's worker ends of it
-                self.make_room()
+            if error.errno in (errno.EMFILE, errno.ENFILE):  # this ends gunicorn's own worker
+                self.lacks_files = True  # room is made after the other events, which may be of the one that goes
             elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
                 raise
             return
@@ -83,7 +85,7 @@ class WaitingRoom(ThreadWorker):
         self.enqueue_req(Connection(self.cfg, sock, address, listener.getsockname()))
 
     def enqueue_req(self, conn: Connection) -> None:
-        """Give a connection to a thread if its request is whole; otherwise wait for the rest.
+        """Give a connection to a thread if its request is complete; otherwise wait for the rest.
 
         gunicorn gives it to a thread, which waits for the rest.
         """
@@ -107,7 +109,7 @@ class WaitingRoom(ThreadWorker):
             self.stop_waiting(conn)
 
     def stop_waiting(self, conn: Connection) -> None:
-        """Give what has come of a request to a thread."""
+        """Give what has arrived of a request to a thread."""
         if conn.received.data:
             self.unwatch(conn)
             super().enqueue_req(conn)
@@ -119,13 +121,17 @@ class WaitingRoom(ThreadWorker):
         self.stop_waiting(conn)
 
     def send_rest(self, conn: Connection, then: Step) -> None:
-        """Send what a client has not read of a response yet, and go on then.
+        """Send the rest of a response as the client reads it, and then continue.
 
         gunicorn waits for the client in a thread, without end.
         """
 
         def on_writable(conn: Connection) -> None:
-            conn.sock.send_unsent()
+            try:
+                conn.sock.send_unsent()
+            except OSError:  # gunicorn's worker ends of what is raised here
+                self.drop(conn)
+                return
             if not conn.sock.unsent:
                 self.unwatch(conn)
                 then(conn)
@@ -152,7 +158,11 @@ class WaitingRoom(ThreadWorker):
             self.drop(conn)
 
     def murder_pending(self) -> None:
-        """End what has waited too long, and what is too much; gunicorn calls this after every event."""
+        """Drop what has waited too long, and what is over WAITING_BYTES; gunicorn calls this after every event."""
+        if self.lacks_files:
+            self.lacks_files = False
+            for _ in range(min(self.cfg.threads, self.nr_conns // 2)):  # some are for the database
+                self.make_room()
         if self.nr_conns >= self.worker_connections - 1:
             self.make_room()
         now = time.monotonic()
@@ -169,15 +179,17 @@ class WaitingRoom(ThreadWorker):
             self.drop(oldest)
 
     def make_room(self) -> None:
-        """Close the connection that has waited for longest, so that one more can be accepted.
+        """Close the connection that has waited longest, so that one more can be accepted.
 
         gunicorn accepts none once it is full, until one ends by itself.
         """
-        if self.waiting:
-            self.drop(next(iter(self.waiting)))
-        elif self.keepalived_conns:
-            self.keepalived_conns[0].timeout = 0
+        oldest = next(iter(self.waiting), None)
+        idle = self.keepalived_conns[0] if self.keepalived_conns else None
+        if idle and (oldest is None or idle.timeout - self.cfg.keepalive < oldest.waits_since):
+            idle.timeout = 0
             self.murder_keepalived()
+        elif oldest:
+            self.drop(oldest)
 
     def _cap_keepalive(self, deadline: float) -> None:
         """At a stop, give a connection that has sent nothing yet as little time as gunicorn gives a used one."""

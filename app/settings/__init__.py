@@ -1,4 +1,4 @@
-"""What a deployer chose: the settings of `config.py`, read from the environment and checked.
+"""The settings of `config.py`, read from the environment and checked.
 
 `reading` reads all of them and collects the faults; the other modules each check one kind of text.
 """

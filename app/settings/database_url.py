@@ -1,4 +1,4 @@
-"""The address of the database, KEYTURN_DATABASE_URL: its whole text, and what its query may say.
+"""The check of KEYTURN_DATABASE_URL: the whole text, and the parameters in its query.
 
 SQLAlchemy and psycopg read such a URL leniently: white space becomes part of a name, a query of SQLite is dropped,
 and some parameters of psycopg fail only when a token is requested. So all of it is checked here, at start.
@@ -24,7 +24,7 @@ POSTGRESQL = (
     rf"postgresql://([^/?#@]*@)?(({NAME}(,{NAME})*|\[[0-9A-Fa-f:.]+\])(:{PORT})?)?/(?P<database>[^/?#]+)"
     r"(\?(?P<query>[^#]*))?"
 )
-# What is wrong with a text that has neither form, and with some that have: the first that is found.
+# Tried in this order: the first pattern that is found says what is wrong, also with some texts that have a form.
 FAULTS = (
     (r"\s", "it contains white space; a space is %20"),
     (r"%(?![0-9A-Fa-f]{2})", "a % is %25"),
@@ -57,8 +57,8 @@ def matching(pattern: str, wanted: str) -> Callable[[str], str | None]:
     return lambda text: None if re.fullmatch(pattern, text) else wanted
 
 
-# The parameters that may stand behind the `?`, each with the check of its value. Whatever else psycopg and libpq know
-# is ours to choose (`options`, `connect_timeout`, `prepare_threshold`), or would not serve (read-only hosts).
+# The parameters that are allowed after the `?`, each with the check of its value. We set the others of psycopg and
+# libpq ourselves (`options`, `connect_timeout`, `prepare_threshold`), or they would not work (read-only hosts).
 PARAMETERS: Mapping[str, Callable[[str], str | None]] = {
     "host": matching(rf"/[^,]*|{NAME}(:{PORT})?|{NAME}(,{NAME})*", "HOST[:PORT], or the folder of a unix socket"),
     "port": matching(rf"{PORT}(,{PORT})*", "a port, or one for each host, separated by commas"),
@@ -73,7 +73,7 @@ PARAMETERS: Mapping[str, Callable[[str], str | None]] = {
 
 
 def checked_database_url(text: str) -> str:
-    """The address of a database, if all of it can be used.
+    """The URL of a database, as it is, if all of it can be used.
 
     Raises:
         ValueError: With what it must be, and what is wrong.

@@ -1,6 +1,6 @@
-"""`keyturn.toml`: the resources that tokens of this server open, and their scopes.
+"""`keyturn.toml`: the resources that this server issues tokens for, and their scopes.
 
-Whatever is wrong with the file is named with its line, and an unknown key with the one that was meant.
+A fault in the file is reported with its line, and an unknown key with the nearest known one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def declared_resources(path: str) -> tuple[Resource, ...]:
-    """The resources that a TOML file declares; one that names no audience has an empty one.
+    """The resources that a TOML file declares; one without an audience has an empty one.
 
     Raises:
         ValueError: With what the file must be, and the first thing that is wrong with it.
@@ -39,7 +39,7 @@ def declared_resources(path: str) -> tuple[Resource, ...]:
 
 
 def decoded(content: bytes) -> str:
-    """The text of the file, which TOML wants in UTF-8; an editor's byte order mark is no fault."""
+    """Decode the file, which TOML wants in UTF-8; a byte order mark is allowed."""
     if content.startswith(UTF_16) or b"\0" in content:
         raise ValueError(f"{FORM}: it is not UTF-8 but UTF-16: save it as UTF-8")
     try:
@@ -100,7 +100,7 @@ def scope_fault(scope: str, about: object, text: str) -> str | None:
 
 
 def unknown_key(table: Mapping[str, object], known: Iterable[str], text: str) -> str | None:
-    """What is wrong with a key that nobody reads: it is a misspelling, and silence would hide that."""
+    """What is wrong with an unknown key: it is misspelt, and ignoring it would hide that."""
     for key in table:
         if key not in known:
             meant = get_close_matches(key, list(known), n=1)
@@ -109,7 +109,7 @@ def unknown_key(table: Mapping[str, object], known: Iterable[str], text: str) ->
 
 
 def at_line(word: str, text: str) -> str:
-    """Where a key or the name of a table is, as far as a search can tell."""
+    """The line of a key or of a table's name, as far as a search can tell."""
     pattern = re.compile(rf"[\s\[.\"']*([\w.\"']*\.)?[\"']?{re.escape(word)}[\"'\s.=\]]")
     found = next((number for number, line in enumerate(text.splitlines(), 1) if pattern.match(line)), None)
     return f"line {found}: " if found else ""

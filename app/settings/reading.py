@@ -1,6 +1,6 @@
-"""How the settings of `config.py` are read from the environment and checked.
+"""Reading and checking the settings of `config.py`, from the environment.
 
-All faults are found at once. No message repeats a value: it may be a secret.
+All faults are reported at once. No message repeats a value: it may be a secret.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from config import Form, OneOf, Settings, Whole
 
 ROOT = Path(__file__).parent.parent.parent
 VARIABLES = {each.metadata["variable"]: each for each in fields(Settings) if each.metadata}
-# What Kubernetes sets in every container beside a service whose name begins with `keyturn`: no misspelt settings.
+# Kubernetes sets these in every container beside a service whose name begins with `keyturn`: no misspelt settings.
 OF_KUBERNETES = re.compile(
     r"KEYTURN_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)=|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=|PORT=[a-z]+://)"
 )
@@ -38,7 +38,7 @@ current_settings = PerApp[Settings]("settings")
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Read all settings; an empty variable counts as one that is not set, but an empty limit as none.
+    """Read all settings; an empty variable counts as not set, but an empty limit means no limit.
 
     Every fault is one sentence in `Settings.faults`, and the setting has its default instead:
     `flask keys new-secret` runs whatever is wrong. The server and the other commands refuse faults.
@@ -52,13 +52,13 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     resources = tuple(replace(each, audience=each.audience or audience) for each in settings.resources)
     file = environ.get("KEYTURN_FILE") or str(ROOT / "keyturn.toml")
     settings = replace(settings, audience=audience, resources=resources, resources_file=file)
-    faults = contradictions(settings) | faults  # of two faults of one variable, the one of its own
+    faults = contradictions(settings) | faults  # of two faults of one variable, its own is reported
     sentences = [f"{variable} must be {wanted}." for variable, wanted in faults.items()]
     return replace(settings, faults=(*sentences, *unknown_variables(given)))
 
 
 def read_each(given: dict[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The value of each setting that is given and good, and what each other variable must be."""
+    """The value of each setting that is given and valid, and what each invalid variable must be."""
     values: dict[str, Any] = {}
     faults: dict[str, str] = {}
     for variable, each in VARIABLES.items():
@@ -72,7 +72,7 @@ def read_each(given: dict[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def contradictions(settings: Settings) -> dict[str, str]:
-    """What variables must be because of others."""
+    """What variables must be, given others."""
     faults = {}
     if not settings.env_is_set and (sign := sign_of_production(settings)):
         faults["KEYTURN_ENV"] = f"set to production, or to development if that is meant, because {sign}"
@@ -86,7 +86,7 @@ def contradictions(settings: Settings) -> dict[str, str]:
 
 
 def sign_of_production(settings: Settings) -> str | None:
-    """Why this server seems to be reached by others, who must not find the demo clients there by accident."""
+    """Why this server seems to be public, and must not have the demo clients by accident; None if it does not."""
     if settings.issuer.startswith("https://"):
         return "KEYTURN_ISSUER is https"
     if settings.trusted_proxies:
@@ -95,7 +95,7 @@ def sign_of_production(settings: Settings) -> str | None:
 
 
 def unknown_variables(given: Mapping[str, str]) -> list[str]:
-    """A sentence for each variable that looks like one of ours and is none: nobody would read it."""
+    """A sentence for each variable that looks like one of ours and is not: it would be ignored."""
     names = {variable.removeprefix("KEYTURN_"): variable for variable in VARIABLES}
     sentences = []
     for variable, text in sorted(given.items()):
@@ -110,10 +110,10 @@ def unknown_variables(given: Mapping[str, str]) -> list[str]:
 
 
 def perform(check: Whole | OneOf | Form, text: str) -> object:
-    """What a text says, by the check of its setting.
+    """The value of a text, by the check of its setting.
 
     Raises:
-        ValueError: If it is not what is wanted; the message says what is.
+        ValueError: If it is not valid; the message says what it must be.
     """
     if isinstance(check, Whole):
         if not re.fullmatch(r"[0-9]{1,9}", text) or not check.low <= int(text) <= check.high:

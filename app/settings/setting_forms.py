@@ -1,6 +1,6 @@
-"""The forms of the settings that are texts: issuer, URI, addresses of databases, keys, rate.
+"""The forms of the settings that are texts: issuer, URI, Redis URL, keys, rate.
 
-Each function takes the whole text, or raises `ValueError` with what the variable must be and, behind a colon,
+Each function accepts the whole text, or raises `ValueError` with what the variable must be and, after a colon,
 what is wrong. No message repeats the text: it may be a secret.
 """
 

@@ -1,1 +1,1 @@
-"""Where it is kept: the database, its migrations, and the one statement that a token costs."""
+"""The database: models and transactions, the migrations, and the one statement that each token costs."""

@@ -1,7 +1,7 @@
 """The database: one handle, one base class for models, one way to write.
 
-Reading needs no ceremony: `db.session` reads. Whoever writes does it inside `transaction()`.
-A request for a token, and the check of one, do neither: each is one `Statement`.
+Reads use `db.session` as it is; every write is inside `transaction()`. A token request, and the check of
+a token, use neither: each is one `Statement`.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ STEP_ROWS = 500
 
 
 class Base(DeclarativeBase):
-    """Every constraint has a name that both databases agree on: a migration can refer to it."""
+    """Every constraint has the same name on both databases, so that a migration can refer to it."""
 
-    # Moments outgrow 32 bits in 2038; SQLite's integers are wide enough, and only INTEGER makes its row ids.
+    # Times outgrow 32 bits in 2038. SQLite's integers are wide enough, and its row ids need the type INTEGER.
     type_annotation_map = {int: BigInteger().with_variant(Integer, "sqlite")}  # noqa: RUF012
     metadata = MetaData(
         naming_convention={
@@ -64,10 +64,10 @@ def init_app(app: Flask, text: str) -> None:
     options: dict[str, Any] = {"hide_parameters": True}
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
-        # To look for a type that no table of ours has costs each process a transaction.
+        # Looking up hstore, which no table of ours has, costs each process a transaction.
         options |= {"connect_args": dict(postgresql.CONNECT_ARGUMENTS), "use_native_hstore": False}
     else:
-        # Joined here: Flask-SQLAlchemy would make the folder, and fail where nothing may be written.
+        # Joined here: Flask-SQLAlchemy would create the folder, and fail where nothing may be written.
         url = url.set(database=str(Path(app.instance_path) / (url.database or "")))
         options["connect_args"] = dict(sqlite.CONNECT_ARGUMENTS)
     app.config["SQLALCHEMY_DATABASE_URI"] = url
@@ -89,7 +89,7 @@ def transaction() -> Iterator[None]:
     """Write in `db.session`: committed at the end, rolled back on any exception.
 
     There is one at a time, on both databases, and what the session read before is read again: a
-    decision is made on what is there now, and nobody else makes another one meanwhile.
+    decision is based on the current rows, and no other writer changes them meanwhile.
 
     Raises:
         TooManyWaitError: If half of this process's threads wait for other writers already.
@@ -108,15 +108,15 @@ def transaction() -> Iterator[None]:
 
 
 def delete_in_steps(model: type[Base], condition: ColumnElement[bool], *, steps: int | None = None) -> int:
-    """Delete the rows that meet a condition, in transactions so short that nobody waits for one.
+    """Delete the rows that meet a condition, in short transactions between which others can write.
 
     Args:
-        model: Of which table.
+        model: The table.
         condition: Which rows.
-        steps: How many transactions to make at the most, of STEP_ROWS rows each; None for as many as it takes.
+        steps: How many transactions to make at most, of STEP_ROWS rows each; None for as many as it takes.
 
     Returns:
-        How many there were; those that somebody else deletes meanwhile are not counted.
+        How many rows were deleted; not those that another process deleted meanwhile.
     """
     key = inspect(model).primary_key[0]
     some = select(key).where(condition).limit(STEP_ROWS)
@@ -129,5 +129,5 @@ def delete_in_steps(model: type[Base], condition: ColumnElement[bool], *, steps:
         total += removed
         if removed < STEP_ROWS:
             break
-        time.sleep(time.monotonic() - begin)  # as long for the others as for us
+        time.sleep(time.monotonic() - begin)  # as long as the step took, so that others get the lock
     return total

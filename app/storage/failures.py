@@ -1,4 +1,4 @@
-"""What a failure of the database means, in one sentence for the operator; no password and no value is in it."""
+"""What an error of the database means, in one sentence for the operator, without passwords or values."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ MEANINGS = {
 
 
 def cause(error: Exception) -> str:
-    """What a database's driver said, in one line; it names hosts and users, never passwords or values."""
+    """The driver's message, in one line; it names hosts and users, never passwords or values."""
     return one_line(str(getattr(error, "orig", None) or error).strip().partition("\n")[0])
 
 
 def meaning(error: Exception) -> str:
-    """What it means and what to do, or an empty text if that is not known."""
+    """What it means and what to do; empty if that is not known."""
     state = getattr(getattr(error, "orig", None), "sqlstate", None)
     return MEANINGS.get(state or "") or next((text for part, text in MEANINGS.items() if part in cause(error)), "")

@@ -25,7 +25,7 @@ from app.storage import postgresql
 from app.storage.waiting import writers
 
 # What both drivers accept and return unconverted: numbers, text, bytes, and booleans, which SQLite has as 0 and 1.
-AS_THEY_ARE = (Integer, String, LargeBinary, Boolean)
+UNCONVERTED = (Integer, String, LargeBinary, Boolean)
 
 
 class Statement:
@@ -70,7 +70,7 @@ class Statement:
 
 
 def refuse_conversion(name: str, kind: TypeEngine[Any]) -> None:
-    if not isinstance(kind, AS_THEY_ARE) or isinstance(kind, Enum):
+    if not isinstance(kind, UNCONVERTED) or isinstance(kind, Enum):
         raise TypeError(f"the column {name} is {kind!r}, which needs a conversion: `cast` it to Text, say")
 
 

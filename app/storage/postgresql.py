@@ -1,9 +1,9 @@
 """PostgreSQL, also behind PgBouncer in transaction mode: nothing here needs a session of its own.
 
-- Connections are in AUTOCOMMIT: who reads needs no transaction, and none is left idle in one. Who writes begins
-  one, with its time-outs (`SET LOCAL`), in one round trip.
+- Connections are in AUTOCOMMIT: a reader needs no transaction, and no connection is left idle in one. A writer
+  begins one, with its time-outs (`SET LOCAL`), in one round trip.
 - No prepared statements, no session lock, no start-up parameter that PgBouncer refuses.
-- Every wait for the server is bounded on this side too: a server that is frozen acknowledges for ever.
+- Every wait for the server is bounded on this side too: a frozen server still acknowledges packets.
 
 `docs/postgresql.md` says what an operator sees of it.
 """
@@ -23,23 +23,23 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from app.storage.waiting import on_the_network, patience
 
 CONNECT_SECONDS = 5
-# What the server is told at the beginning of a transaction. A writer that freezes loses the lock before
-# those who wait for it give up.
+# Set at the beginning of a transaction. A writer that freezes loses the lock before those that wait for it
+# give up.
 IDLE_SECONDS = 4
 LOCK_SECONDS = 8
 STATEMENT_SECONDS = 10
-# On this side, for a server that does not obey: a little longer, so that its own message arrives.
+# On this side, for a server that does not respond: a little longer, so that its own message can arrive.
 RESPONSE_SECONDS = 12
 # For the statements of `fast_statement`, which find or insert one row by its key.
 FAST_RESPONSE_SECONDS = 5
-# A server that has gone without a word is noticed by TCP.
+# TCP notices a server that has disappeared.
 WATCHED = {"keepalives_idle": 4, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
 CONNECT_ARGUMENTS = {"connect_timeout": CONNECT_SECONDS, "autocommit": True, "prepare_threshold": None, **WATCHED}
 BEGIN = (
     f"BEGIN; SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; "
     f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'"
 )
-# What only a session could have, and so only the role or the database: PgBouncer shares sessions.
+# For whole sessions, so that only the role or the database can set them: PgBouncer shares sessions.
 ADVISED = {
     "statement_timeout": f"{STATEMENT_SECONDS}s",
     "idle_in_transaction_session_timeout": "60s",
@@ -51,11 +51,11 @@ RV = TypeVar("RV")
 
 
 class NoResponseError(psycopg.OperationalError):
-    """The server has sent nothing for as long as somebody was ready to wait; the connection is closed."""
+    """The server has not responded in time; the connection is closed."""
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection on which no thread waits without a bound, and on which only so many wait at once."""
+    """A connection on which every wait is bounded, and so is the number of threads that wait."""
 
     response_seconds: float | None = RESPONSE_SECONDS
 
@@ -65,13 +65,13 @@ class BoundedConnection(psycopg.Connection[Any]):
         try:
             return super().wait(gen, interval, seconds)
         except psycopg.errors._WaitTimeout as error:
-            self.pgconn.finish()  # it may still respond, and nobody would read that as the response to this
+            self.pgconn.finish()  # a late response would be read as that of the next statement
             raise NoResponseError(f"PostgreSQL has not responded within {seconds:g} seconds") from error
         finally:
             on_the_network.leave()
 
     def commit(self) -> None:
-        if self.is_in_transaction():  # else nobody waits, and nobody needs a place for it
+        if self.is_in_transaction():  # otherwise there is nothing to wait for, and no place to take
             super().commit()
 
     def rollback(self) -> None:
@@ -85,7 +85,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 def is_closed(connection: Any) -> bool:
     """Whether the server has closed an idle connection, found without a round trip."""
     try:
-        for _ in range(2):  # the first may read the server's last words, and only the second that it hung up
+        for _ in range(2):  # the first may read the server's last message, and only the second that it hung up
             connection.pgconn.consume_input()
     except psycopg.Error:
         return True
@@ -117,7 +117,7 @@ def configure(engine: Engine, *, response_seconds: float = RESPONSE_SECONDS) -> 
 
 @contextmanager
 def without_time_outs(connection: Connection) -> Iterator[None]:
-    """Let this transaction take its time, if it is one on PostgreSQL: a migration."""
+    """Lift the time-outs of a transaction on PostgreSQL, for a migration."""
     driver_connection: Any = connection.connection.driver_connection
     if not isinstance(driver_connection, BoundedConnection):
         yield
@@ -133,7 +133,7 @@ def without_time_outs(connection: Connection) -> Iterator[None]:
 
 
 def missing_time_outs(connection: Connection) -> list[str]:
-    """The statements that give this role the time-outs which only a session could have."""
+    """The `ALTER ROLE` statements for the ADVISED time-outs that this role lacks."""
     role = connection.exec_driver_sql("SELECT quote_ident(current_user)").scalar_one()
     shown = ", ".join(f"current_setting('{name}', true)" for name in ADVISED)
     found = connection.exec_driver_sql(f"SELECT {shown}").one()

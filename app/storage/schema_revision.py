@@ -1,7 +1,7 @@
 """Which release's code the schema serves, written into the database by the migrations themselves.
 
-A release that is rolled back has never heard of the migrations of its successor: it can only read here
-whether they still serve it.
+A release that was rolled back to does not have the migrations of its successor: it reads here whether
+they still serve it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class SchemaRevision(Base):
 
 
 def find_revision() -> str | None:
-    """The revision that the database has; None if nobody has prepared it."""
+    """The revision of the database; None if it was never prepared."""
     if not inspect(db.engine).has_table("alembic_version"):
         return None
     with db.engine.connect() as connection:
@@ -31,7 +31,7 @@ def find_revision() -> str | None:
 
 
 def find_oldest_served(revision: str) -> str | None:
-    """The oldest revision whose code the schema of this one still serves; None if it did not write that down."""
+    """The oldest revision whose code the schema of this one still serves; None if it did not record that."""
     if not inspect(db.engine).has_table(SchemaRevision.__tablename__):
         return None
     with db.engine.connect() as connection:

@@ -14,7 +14,11 @@ CONNECT_ARGUMENTS = {"timeout": LOCK_SECONDS}
 
 
 def open_private(file: Path, flags: int = 0) -> int:
-    """Open a file, and make it with mode 0600 if there is none, whatever the umask.
+    """Open a file, and create it with mode 0600 if it does not exist, whatever the umask.
+
+    Args:
+        file: The file.
+        flags: For `os.open`, beside those for reading, writing and creating.
 
     Returns:
         Its descriptor.
@@ -28,14 +32,14 @@ def open_private(file: Path, flags: int = 0) -> int:
 def configure(engine: Engine) -> None:
     @event.listens_for(engine, "do_connect")
     def make_private(_: object, __: object, arguments: list[Any], ___: object) -> None:
-        # SQLite would make it with what the umask leaves; its -wal and -shm files get the mode of the database.
+        # SQLite would apply the umask; its -wal and -shm files get the mode of the database.
         file = Path(arguments[0])
         if not file.exists() and file.parent.is_dir():
             os.close(open_private(file))
 
     @event.listens_for(engine, "connect")
     def set_pragmas(connection: DBAPIConnection, _: object) -> None:
-        # Python's sqlite3 begins transactions when it thinks best; `begin` below knows better.
+        # Python's sqlite3 would begin transactions by itself; `begin` below does.
         connection.isolation_level = None
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -43,7 +47,7 @@ def configure(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         # In WAL mode a transaction that reads and then writes fails at once with "database is
-        # locked", whatever the time-out: who writes asks for the lock at the beginning, and waits.
-        # Who only reads needs no transaction.
+        # locked", whatever the time-out. So a writer takes the lock at the beginning, and waits for it.
+        # A reader needs no transaction.
         if connection.get_execution_options().get("keyturn_writes"):
             connection.exec_driver_sql("BEGIN IMMEDIATE")

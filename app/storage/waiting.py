@@ -1,7 +1,7 @@
-"""How many threads of a process may wait for the database: some are left for what needs none.
+"""How many threads of a process may wait for the database: some are left for requests that need none.
 
-Keys, metadata and pages respond while the database is frozen, and tokens while writers wait for each other.
-While the database is quick, a thread that finds no place waits for one. Where somebody has been inside for
+Keys, metadata and pages are served while the database is frozen, and tokens while writers wait for each other.
+While the database is quick, a thread that finds no place waits for one. Once another has been inside for
 SLOW_SECONDS, a thread that finds no place is refused at once: `temporarily_unavailable`, with `Retry-After`.
 """
 
@@ -16,7 +16,7 @@ from types import TracebackType
 from sqlalchemy import exc
 
 SLOW_SECONDS = 1.0
-# What `gunicorn.conf.py` has; its `post_worker_init` calls `serve_with` with what the worker really has.
+# As in `gunicorn.conf.py`; its `post_worker_init` passes the worker's real number to `serve_with`.
 THREADS = 8
 SPARE_THREADS = 2
 
@@ -37,7 +37,7 @@ class Places:
         """Take a place.
 
         Args:
-            always: Whether or not one is free: this thread has begun what it can no longer leave.
+            always: Even if none is free: this thread is in a transaction that it must end.
 
         Raises:
             TooManyWaitError: If none is free, and none will be soon.
@@ -65,13 +65,13 @@ class Places:
         self.leave()
 
 
-# Of one process, whatever apps it has: threads are the process's.
+# One of each per process, not per app: threads belong to the process.
 on_the_network = Places(THREADS - SPARE_THREADS)
 writers = Places(THREADS // 2)
 
 
 def serve_with(threads: int) -> None:
-    """Set how many threads this process serves requests with."""
+    """Set the number of threads with which this process serves requests."""
     on_the_network.count = max(1, threads - SPARE_THREADS)
     writers.count = max(1, threads // 2)
 
@@ -81,7 +81,7 @@ _patience = threading.local()
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Let no statement of this thread wait longer than that for PostgreSQL."""
+    """Let no statement of this thread wait for PostgreSQL longer than `seconds`."""
     _patience.seconds = seconds
     try:
         yield
@@ -90,7 +90,7 @@ def at_most(seconds: float) -> Iterator[None]:
 
 
 def patience(seconds: float | None) -> float | None:
-    """What a statement may wait that may otherwise wait so many seconds; None is without a bound."""
+    """How long a statement with this bound may wait now, in seconds; None is without a bound."""
     own: float | None = getattr(_patience, "seconds", None)
     if own is None or seconds is None:
         return seconds

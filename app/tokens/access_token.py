@@ -1,7 +1,7 @@
-"""An access token that has been checked: whatever has an `AccessToken` may trust what it says.
+"""An access token that has been checked: code that has an `AccessToken` may trust its contents.
 
-Only a check makes one: `jwt_check` of what a JWT itself shows, and `checking`, which also looks whether it
-was revoked. It is shared by requests, so nothing of it can be changed.
+Only a check creates one: `jwt_check` checks the JWT itself, and `checking` also whether it was revoked.
+Requests share it, so it is immutable.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from types import MappingProxyType
 from typing import Any
 
 # Our private claim (RFC 7519, section 4.3): the client's generation when the token was issued. A token
-# without it has generation 0, as every token of a client whose tokens were never revoked all at once.
+# without it has generation 0, like every token of a client whose tokens were never revoked all at once.
 GENERATION = "gen"
 
 
 class InvalidTokenError(Exception):
-    """A token that is not one of ours, or no longer; the text says why, without the token."""
+    """A token that is not ours, or no longer valid; the text says why, without the token."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """What a checked token says. Moments are in whole seconds since the epoch.
+    """The contents of a checked token. Times are in whole seconds since the epoch.
 
-    `kid` is the id of the key that signed it; an opaque token has none.
+    `kid` is the id of the key that signed it; None for an opaque token.
     """
 
     jti: str
@@ -39,7 +39,7 @@ class AccessToken:
 
     @classmethod
     def from_claims(cls, claims: Mapping[str, Any], *, kid: str | None = None) -> AccessToken:
-        """What the claims of RFC 9068, section 2.2 say, once they have been checked."""
+        """The token with these claims (RFC 9068, section 2.2), which have been checked."""
         audience = claims["aud"]
         return cls(
             jti=claims["jti"],
@@ -55,6 +55,6 @@ class AccessToken:
 
 
 def with_generation(claims: dict[str, Any], generation: int) -> dict[str, Any]:
-    """The claims of a token that is issued at this generation of its client, and of no other."""
+    """The claims, with the generation of the client at which the token is issued."""
     claims.pop(GENERATION, None)  # a client that an earlier release registered may have a claim of this name
     return claims | {GENERATION: generation} if generation else claims

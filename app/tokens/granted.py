@@ -1,4 +1,4 @@
-"""What a token grants: decided once per request, whichever kind of token it is."""
+"""What a token grants: decided once per request, for either kind of token."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Granted:
 
     @classmethod
     def to(cls, client: Client, requested_scope: str) -> Granted:
-        """What a client is granted for the scope that it requests, empty for its default scope.
+        """What a client is granted for the scope that it requests; an empty one means its default scope.
 
         Raises:
             ScopeError: If it cannot be granted.

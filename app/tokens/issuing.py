@@ -1,6 +1,6 @@
-"""How an access token is made: a JWT as RFC 9068 describes it, or an opaque one.
+"""How an access token is made: a JWT (RFC 9068) or an opaque one.
 
-The client's registration says which of the two; everything else about it is the same.
+The client's registration says which of the two; everything else is the same.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from app.tokens.granted import Granted
 
 
 def generate(*, client: Client, scope: str | None, **_: Any) -> dict[str, str | int]:
-    """The token response (RFC 6749, section 5.1).
+    """The token response (RFC 6749, section 5.1): `token_type`, `access_token`, `expires_in`, `scope`.
 
-    Authlib's own generator drops what the client may not have, lets a token of this grant live ten days, and
-    makes its client the audience.
+    Authlib's own generator drops scopes that the client may not have, issues tokens of this grant for ten days,
+    and makes the client the audience.
 
     Raises:
         ScopeError: If the scope cannot be granted.
-        NoSigningKeyError: If there is no key to sign with, or it cannot be opened.
+        NoSigningKeyError: For a JWT, if there is no key to sign with, or it cannot be decrypted.
+        DBAPIError: For an opaque token, if the database does not store it.
+        TooManyWaitError: For an opaque token, if too many threads wait for the database already.
     """
     granted = Granted.to(client, scope or "")
     make = stored_token.issue if client.token_format == "opaque" else sign

@@ -1,7 +1,7 @@
-"""What is stored of tokens: of an opaque one a row, of a JWT nothing, unless it is revoked.
+"""Tokens in the database: every opaque one, and the JWTs that were revoked.
 
-A row holds what a JWT would say of itself, and in the token's place its SHA-256: whoever steals the
-table has no token.
+The row of an opaque token has what a JWT has as claims, and the SHA-256 of the token instead of the
+token: anyone who steals the table has no token.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from app.storage.fast_statement import Statement
 from app.tokens.granted import Granted
 
 PREFIX = "kta_"
-# A revocation outlives its token by this, so that no clock which is less wrong than a day revives the token.
+# A revocation outlives its token by this, so that no clock that is wrong by less than a day revives the token.
 REVOKED_SECONDS = config.MAX_ACCESS_TOKEN_SECONDS
 
 
 class IssuedToken(Base):
-    """An opaque token. All moments are in whole seconds since the epoch.
+    """An opaque token. All times are in whole seconds since the epoch.
 
-    That `revoked_at` is there is the fact; `generation` is the client's when the token was issued.
+    A token with a `revoked_at`, whatever its value, is revoked; `generation` is the client's at issue.
     """
 
     __tablename__ = "issued_tokens"
@@ -60,10 +60,14 @@ STORE = Statement(insert(IssuedToken))
 
 
 def issue(granted: Granted) -> str:
-    """Make an opaque token and store its row, in a single autocommitted statement.
+    """Create an opaque token and store its row, in a single autocommitted statement.
 
     Returns:
-        32 random bytes, base64url, with a prefix that tells it from a JWT, here and in secret scanners.
+        32 random bytes, base64url, with a prefix by which we and secret scanners recognize it.
+
+    Raises:
+        DBAPIError: If the database does not store it.
+        TooManyWaitError: If too many threads wait for the database already.
     """
     token = PREFIX + secrets.token_urlsafe(32)
     STORE.run(
@@ -81,5 +85,5 @@ def issue(granted: Granted) -> str:
 
 
 def jti(token_digest: bytes) -> str:
-    """The token's name, which opens nothing: 128 bits of its digest, base64url."""
+    """The token's id, which grants nothing: 128 bits of its digest, base64url."""
     return base64.urlsafe_b64encode(token_digest[:16]).rstrip(b"=").decode()

@@ -1,4 +1,4 @@
-"""How Alembic meets the database: `flask db upgrade`, `flask db migrate`, `flask db check`.
+"""Alembic's environment, for `flask db upgrade`, `flask db migrate` and `flask db check`.
 
 Alembic's own template calls `fileConfig`, which silences every logger that exists: this one does not.
 """
@@ -17,7 +17,7 @@ from app.storage.database import WRITES, Base, db
 from app.storage.postgresql import without_time_outs
 from app.tokens import stored_token
 
-# Imported, so that Base knows their tables.
+# Imported, so that Base has their tables.
 MODELS = (event, client_row, stored_token, secret, signing_key, stock, schema_revision)
 ONE_MIGRATES = 9069  # PostgreSQL names advisory locks by number
 

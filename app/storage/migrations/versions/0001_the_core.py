@@ -6,7 +6,7 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
-# SQLite makes row ids of INTEGER only; PostgreSQL's is too short for a moment after 2038.
+# SQLite's row ids need the type INTEGER; PostgreSQL's INTEGER is too short for times after 2038.
 Whole = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 

@@ -1,4 +1,4 @@
-"""Tokens: opaque ones, revoked ones, and what a client says about them."""
+"""Tokens: opaque ones, revoked ones, and the clients' columns about them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ Whole = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    # The defaults are for the clients that are there already; a new client names its own.
+    # The defaults are for existing clients; a new client has its own values.
     op.add_column("clients", sa.Column("token_format", sa.Text, nullable=False, server_default="jwt"))
     op.add_column("clients", sa.Column("resource_server", sa.Text))
     op.add_column("clients", sa.Column("tokens_not_before", Whole, nullable=False, server_default="0"))

@@ -1,6 +1,6 @@
 """Facts: what an operator ordered is stored as a flag or a generation, which no clock can undo.
 
-It only adds, and all that it adds has a default: the previous release serves on.
+It only adds, and all that it adds has a default: the previous release still works.
 """
 
 import sqlalchemy as sa

@@ -1,7 +1,7 @@
 """The audit trail: each row names the budget that bounds it.
 
-Rows that are there already keep None, and so do rows of the previous release while it still serves:
-they are a budget of their own. To sort a million rows would hold up every writer for seconds.
+Existing rows have None, and so do rows of the previous release while it still runs: they are a budget of
+their own. Assigning budgets to a million rows would block every writer for seconds.
 """
 
 import sqlalchemy as sa
