@@ -152,7 +152,7 @@ def test_a_route_that_raises_is_a_failure_of_the_server(served: Flask) -> None:
 
 
 def test_a_field_that_a_route_reads_and_nobody_sent_is_named_in_development(served: Flask) -> None:
-    response = served.test_client().post("/slips/form", data={"nome": "x"})
+    response = served.test_client().post("/slips/form", data={"title": "x"})
 
     assert (response.status_code, response.json["error"]) == (400, "invalid_request")
     assert response.json["error_description"].startswith("The request is malformed")

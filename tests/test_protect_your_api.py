@@ -81,7 +81,7 @@ class Place:
 
 def fastapi(place: Place) -> list[str]:
     place.write("shipments.py")
-    return place.command("uvicorn ", sys.executable, "-m", "uvicorn")
+    return place.command(".venv/bin/uvicorn ", sys.executable, "-m", "uvicorn")
 
 
 def express(place: Place) -> list[str]:

@@ -121,7 +121,7 @@ def welcome(settings: config.Settings) -> str:
     call = f"""
 Call the guarded route with a token:
   TOKEN=$({request} | {pick})
-  curl -s -H "Authorization: Bearer $TOKEN" {settings.issuer}/admin/logs
+  curl -s -H "Authorization: Bearer $TOKEN" "{settings.issuer}/admin/logs?limit=3"
 
 Call it without a token, and be refused:
   curl -i {settings.issuer}/admin/logs
