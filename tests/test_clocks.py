@@ -76,15 +76,29 @@ class Machines:
             file.with_suffix(".new").write_text(str(seconds))
             file.with_suffix(".new").replace(file)  # atomically: a worker may read it at any moment
 
-    def flask(self, *command: str) -> dict[str, object]:
-        run = [*WRONG_CLOCK, str(self.operators_clock), "flask", *command, "--json"]
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        line = [*WRONG_CLOCK, str(self.operators_clock), "flask", *command, "--json"]
         done = subprocess.run(
-            run, cwd=ROOT, env=self.server.environment, check=True, capture_output=True, text=True
+            line, cwd=ROOT, env=self.server.environment, capture_output=True, text=True, check=False
         )  # fmt: skip
         suite.record(done.stderr)
+        return done
+
+    def flask(self, *command: str) -> dict[str, object]:
+        done = self.run(*command)
+        assert done.returncode == 0, done.stderr
         document = dict(json.loads(done.stdout))
         suite.remember(str(document.get("client_secret", "")))
         return document
+
+    def clean_up(self) -> dict[str, int]:
+        """Run `flask cleanup`; it removes nothing where it refuses, because PostgreSQL has another clock."""
+        done = self.run("cleanup")
+        if done.returncode == 0:
+            return dict(json.loads(done.stdout)["removed"])
+        assert "the database's: nothing is deleted by age" in done.stderr
+        assert self.server.environment["KEYTURN_DATABASE_URL"].startswith("postgresql")
+        return {}
 
     def register(self, *options: str) -> Client:
         self.count += 1
@@ -191,7 +205,7 @@ def test_a_cleanup_by_a_clock_that_is_ahead_revives_no_revoked_token(machines: M
     assert client.statuses(token) == {401}
 
     machines.set_clocks(operator=HOUR + 90)
-    machines.flask("cleanup")
+    machines.clean_up()
 
     assert client.statuses(token) == {401}
 
@@ -213,9 +227,9 @@ def test_a_cleanup_by_a_clock_that_is_ahead_revives_no_withdrawn_key(machines: M
     machines.flask("keys", "withdraw", kid_of(leaked))
 
     machines.set_clocks(operator=3 * 24 * HOUR)
-    removed = machines.flask("cleanup")["removed"]
+    removed = machines.clean_up()
 
-    assert dict(removed)["signing keys"] >= 1  # type: ignore[call-overload]
+    assert removed.get("signing keys", 1) >= 1
     assert client.statuses(leaked) == {401}
     assert client.statuses(client.token()) == {200}
 
