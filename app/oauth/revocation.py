@@ -5,9 +5,11 @@ Once the response is sent, every worker refuses the token: each check reads the 
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from authlib.oauth2 import rfc7009
 from flask import Flask, Response
-from sqlalchemy import update
+from sqlalchemy import CursorResult, update
 
 from app.audit import trail
 from app.audit.event import Event
@@ -53,13 +55,24 @@ class RevocationEndpoint(rfc7009.RevocationEndpoint):
 def revoke(text: str, token: AccessToken) -> None:
     """Revoke a token: a JWT by its `jti`, an opaque one in its row."""
     with transaction():
-        if text.startswith(stored_token.PREFIX):
-            is_live = (IssuedToken.digest == digest(text)) & IssuedToken.revoked_at.is_(None)
-            is_new = db.session.execute(update(IssuedToken).where(is_live).values(revoked_at=now())).rowcount  # type: ignore[attr-defined]
-        elif is_new := db.session.get(RevokedToken, token.jti) is None:
-            db.session.add(RevokedToken(jti=token.jti, expires_at=token.expires_at))
+        is_new = mark_opaque(text) if text.startswith(stored_token.PREFIX) else add_jti(token)
         if is_new:
             trail.record(Event.TOKEN_REVOKED, client_id=token.client_id, reason=f"jti {token.jti}")
+
+
+def mark_opaque(text: str) -> bool:
+    """Mark the row of an opaque token; False if it was revoked before."""
+    is_live = (IssuedToken.digest == digest(text)) & IssuedToken.revoked_at.is_(None)
+    marked = db.session.execute(update(IssuedToken).where(is_live).values(revoked_at=now()))
+    return cast("CursorResult[Any]", marked).rowcount > 0
+
+
+def add_jti(token: AccessToken) -> bool:
+    """Store that a JWT is revoked; False if it was before."""
+    if db.session.get(RevokedToken, token.jti) is not None:
+        return False
+    db.session.add(RevokedToken(jti=token.jti, expires_at=token.expires_at))
+    return True
 
 
 def init_app(app: Flask) -> None:
