@@ -240,6 +240,21 @@ def test_no_host_header_ends_in_a_500(plain: Flask, host: str) -> None:
     assert guarded.status_code in (401, 400)
 
 
+def test_what_a_guarded_route_refuses_by_its_own_rule_is_recorded_as_access_refused(app: Flask) -> None:
+    @app.get("/forbidden")
+    @require_oauth("read:logs")
+    def forbidden() -> None:
+        abort(403, "Not on Sundays.")
+
+    admin = demo(app, "demo-admin")
+
+    refused = admin.get("/forbidden", admin.token())
+
+    assert (refused.status_code, refused.json["error"]) == (403, "access_denied")
+    (event,) = Operator(app).run("explain", refused.headers["X-Request-Id"])["events"]
+    assert event["event"] == "access_refused"
+
+
 def test_a_guarded_route_has_a_limit_of_its_own(new_app: Callable[..., Flask]) -> None:
     app = new_app(limit_api="2/minute")
     admin, partner = demo(app, "demo-admin"), demo(app, "demo-partner")

@@ -335,7 +335,9 @@ def test_development_goes_on_where_no_demo_client_would_be_registered(tmp_path: 
     )
     app = build_app(database_url=f"sqlite:///{tmp_path}/own.db", file=tmp_path / "own.toml")
     for _ in range(2):
-        assert app.test_cli_runner().invoke(args=["prepare"]).exit_code == 0
+        done = app.test_cli_runner().invoke(args=["prepare"])
+        assert done.exit_code == 0
+        assert "The demo client demo-brief is left out: own.toml does not declare read:logs." in done.output
     Operator(app).run("clients", "create", "nightly", "--scope", "o:read")
 
     assert app.test_cli_runner().invoke(args=["prepare"]).exit_code == 0

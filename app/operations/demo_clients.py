@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import config
 from app.clients import registration, registration_rules, registry
@@ -36,9 +37,10 @@ def seed_all(settings: config.Settings, *, is_new: bool) -> Iterator[str]:
     Raises:
         RegistrationError: If config.py describes a client that is not valid.
     """
+    file = Path(settings.resources_file).name
     for demo in config.DEMO_CLIENTS:
         if missing := undeclared(demo, settings):
-            yield f"The demo client {demo.client_id} is left out: keyturn.toml does not declare {' '.join(missing)}."
+            yield f"The demo client {demo.client_id} is left out: {file} does not declare {' '.join(missing)}."
         elif changed := seed(demo, is_new=is_new):
             yield f"The demo client {demo.client_id} was changed to what config.py says: {', '.join(changed)}."
     ids = ", ".join(demo.client_id for demo in usable_demos(settings))
