@@ -19,7 +19,6 @@ from cryptography.fernet import Fernet
 from flask import Flask, current_app
 from sqlalchemy import func, select
 
-import config
 from app.api import stock
 from app.clients import undeclared
 from app.clients.registration_rules import RegistrationError
@@ -32,6 +31,7 @@ from app.storage import sqlite
 from app.storage.database import WRITES, db
 from app.storage.postgresql import missing_time_outs, without_time_outs
 
+MIGRATIONS = Path(__file__).parent.parent / "storage" / "migrations"
 ONE_PREPARES = 9068  # PostgreSQL names advisory locks by number
 LOST_KEY = (
     "No key in KEYTURN_SECRET_KEYS decrypts the active signing key, or the next one: set the one that encrypted it. "
@@ -53,7 +53,7 @@ def make_ready() -> Iterator[str]:
     settings = current_settings()
     is_production = settings.is_production
     if not is_production:
-        foreign_database.refuse_foreign_clients({demo.client_id for demo in config.DEMO_CLIENTS})
+        foreign_database.refuse_foreign_clients({demo.client_id for demo in demo_clients.usable_demos(settings)})
     if make_secret_file():
         yield "A new key for encryption at rest is in instance/secret-key."
     if not is_production:
@@ -88,7 +88,7 @@ def migrate() -> str:
     from alembic.script import ScriptDirectory
 
     register_migrations(current_app)
-    scripts = ScriptDirectory(current_app.extensions["migrate"].directory)
+    scripts = ScriptDirectory(str(MIGRATIONS))
     newest = str(scripts.get_current_head())
     if newer := foreign_database.find_newer_schema({script.revision for script in scripts.walk_revisions()}, newest):
         return f"The database was created by a newer Keyturn (its schema is {newer}), which still supports this one."
@@ -109,9 +109,8 @@ def register_migrations(app: Flask) -> None:
     """Let `flask db` find the migrations."""
     import flask_migrate
 
-    folder = str(Path(__file__).parent.parent / "storage" / "migrations")
     # Alembic reads the path by ConfigParser, where a `%` begins an interpolation. There is no alembic.ini to miss.
-    flask_migrate.Migrate(app, db, directory=folder.replace("%", "%%"))
+    flask_migrate.Migrate(app, db, directory=str(MIGRATIONS).replace("%", "%%"))
 
 
 def make_secret_file() -> bool:

@@ -18,11 +18,12 @@ Other packages do not depend on HTTP and raise their own errors:
     InvalidTokenError               tokens: a token that is not ours, or no longer valid
     StockFullError                  api/stock: one article too many
 
-Only `app/refusals/rendering.py` translates them into responses.
+`app/refusals/translation.py` and `rendering.py` translate all others and render them, and nothing else does.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from authlib.oauth2 import OAuth2Error
@@ -36,8 +37,14 @@ REALM = "keyturn"
 RESOURCE_METADATA = "RESOURCE_METADATA"  # its URL for a challenge (RFC 9728, section 5.1), in `app.config`
 RETRY_SECONDS = 5
 MAX_REASON_CHARACTERS = 200
+NOT_IN_ERRORS = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")  # RFC 6749, section 5.2
 
 NO_TOKEN = "This needs an access token. Send it as Authorization: Bearer TOKEN."
+
+
+def error_text(text: str, replacement: str) -> str:
+    """The text in the characters that an error response may have (RFC 6749, section 5.2)."""
+    return NOT_IN_ERRORS.sub(replacement, text)
 
 
 class RefusedError(OAuth2Error):

@@ -1,96 +1,35 @@
 """Error handlers: any exception becomes a JSON error response that never exposes an internal cause.
 
-The exceptions in `app/refusals/errors.py` are translated and rendered here, and nowhere else.
+The exceptions in `app/refusals/errors.py` are rendered here, and nowhere else; `translation.py` makes one of any other.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from authlib.oauth2 import OAuth2Error
 from flask import Flask, Response, current_app, g, json, request
 from sqlalchemy import exc
-from werkzeug.exceptions import BadRequestKeyError, HTTPException, SecurityError
+from werkzeug.exceptions import HTTPException
 
 from app.audit import trail
 from app.audit.event import Budget, Event
 from app.logs import log, shown, shown_path
-from app.refusals.codes import CODES
-from app.refusals.errors import AccessRefusedError, RefusedError
-from app.refusals.hints import missing_from_request, no_credentials, unknown_address, unsupported_grant
+from app.refusals.errors import AccessRefusedError, RefusedError, error_text
+from app.refusals.translation import as_refused, from_http
 from app.settings import current_settings
 from app.storage.failures import cause, meaning
 
 View = TypeVar("View", bound=Callable[..., Any])
-# All other client errors are raised by our own code.
-LEFT_TO_AUTHLIB = {"unauthorized_client": "the client was registered without a grant"}
-# Codes for what Werkzeug and a view refuse with a status alone: our own choice, no RFC defines any.
-CODES_OF_STATUS = {
-    401: "invalid_token",
-    403: "access_denied",
-    404: "not_found",
-    429: "temporarily_unavailable",
-    503: "temporarily_unavailable",
-}
-DESCRIPTIONS = {
-    400: "The request is malformed, or its body is incomplete or not what was announced.",
-    405: "This address does not support this method. The Allow header lists the methods that it supports.",
-    413: "The request body is too long.",
-    415: "The request body has the wrong media type.",
-}
-TOO_SPECIFIC = ("invalid_request", "invalid_token")  # their usual texts claim more than a status does
-WITH_WERKZEUG_TEXT = (405, 413, 415)  # it fills in texts of its own
-WORDED_BY_WERKZEUG = (SecurityError, BadRequestKeyError)  # likewise; the first repeats the Host header
 WERKZEUG_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
-NOT_IN_ERRORS = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")  # RFC 6749, section 5.2
-MAX_DESCRIPTION_CHARACTERS = 200
-
-
-def as_refused(error: OAuth2Error) -> RefusedError:
-    """Translate an error that Authlib raised, without its description, which may repeat the request."""
-    if isinstance(error, RefusedError):
-        return error
-    code = error.error if error.error in CODES else "invalid_request"
-    if code == "unsupported_grant_type":
-        return RefusedError(code, reason=unsupported_grant(request.form.get("grant_type", ""), "client_credentials"))
-    if code == "invalid_client":
-        return RefusedError(code, reason=no_credentials(request.form))
-    return RefusedError(code, reason=LEFT_TO_AUTHLIB.get(code, type(error).__name__))
-
-
-def from_http(error: HTTPException) -> RefusedError:
-    """Translate what Flask or Werkzeug raised, or a view by `abort`."""
-    status = error.code or 500
-    text = text_of_view(error)
-    reason = text or missing_from_request(error) or f"{status} {error.name}"
-    if status == 404 and not text:
-        rules = (rule.rule for rule in current_app.url_map.iter_rules())
-        reason = unknown_address(request.environ.get("PATH_INFO", ""), rules)
-    elif status == 413:
-        parts = ", or has too many parts" if request.mimetype == "multipart/form-data" else ""
-        reason = f"the body is longer than {current_settings().max_body_bytes} bytes (KEYTURN_MAX_BODY_BYTES){parts}"
-    code = CODES_OF_STATUS.get(status) or ("server_error" if status >= 500 else "invalid_request")
-    description = text or DESCRIPTIONS.get(status) or (error.name if code in TOO_SPECIFIC else None)
-    kind = AccessRefusedError if status == 401 else RefusedError  # at an API: the challenge is for a token
-    return kind(code, description, reason=reason, status=status)
-
-
-def text_of_view(error: HTTPException) -> str | None:
-    """The text of `abort(404, "…")`, in the characters of RFC 6749, section 5.2; None if it is Werkzeug's."""
-    if isinstance(error, WORDED_BY_WERKZEUG) or error.code in WITH_WERKZEUG_TEXT:
-        return None
-    if error.description in (None, type(error).description):
-        return None
-    return NOT_IN_ERRORS.sub("'", str(error.description))[:MAX_DESCRIPTION_CHARACTERS]
 
 
 def render(error: RefusedError) -> Response:
     """The response to a refused request, in JSON (RFC 6749, section 5.2)."""
     body = {"error": error.error, "error_description": error.description, "error_uri": error.page()}
     if not current_settings().is_production:
-        body["hint"] = NOT_IN_ERRORS.sub("?", error.reason)
+        body["hint"] = error_text(error.reason, "?")
     text = json.dumps({name: value for name, value in body.items() if value})
     response = Response(text, error.status_code, mimetype="application/json")
     response.headers.update({"Cache-Control": "no-store", "Pragma": "no-cache"})
