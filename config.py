@@ -63,7 +63,7 @@ DEMO_CLIENTS = (
         default_scope="inventory:read",
         token_format="opaque",
     ),
-    # The API behind shipments:read (examples/resource_server.py): it introspects tokens and gets none itself.
+    # The API that requires shipments:read (examples/resource_server.py): it introspects tokens and gets none itself.
     DemoClient(
         client_id="demo-shipments",
         secret="kts_demo-shipments-is-for-learning-only",

@@ -346,7 +346,7 @@ def create_app(check: str) -> Flask:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description="An API behind the scope shipments:read.",
+        description="An API that requires the scope shipments:read.",
         epilog=SETTINGS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,1 +1,1 @@
-"""The sample API: the guard, and the routes behind it."""
+"""The sample API: the guard, and the routes that it guards."""

@@ -1,4 +1,4 @@
-"""The sample API: five routes, each behind a scope.
+"""The sample API: five routes, each guarded by a scope.
 
 `GET /admin/logs` is the guide's guarded route, and returns the real audit trail of this server.
 `read:all_data` is enough for every GET.
@@ -76,5 +76,5 @@ def write_inventory(sku: str) -> dict[str, Any]:
     try:
         stock.put(sku, quantity)
     except stock.StockFullError as error:
-        raise request_values.bad_request(f"The sample keeps {stock.MAX_ITEMS} articles and no more.") from error
+        raise request_values.bad_request(f"The sample stores at most {stock.MAX_ITEMS} articles.") from error
     return {"sku": sku, "quantity": quantity}

@@ -15,9 +15,7 @@ from app.refusals.hints import missing_from_request, no_credentials, unknown_add
 from app.settings import current_settings
 
 # All other client errors are raised by our own code.
-LEFT_TO_AUTHLIB = {
-    "unauthorized_client": "the client was registered without a grant",
-}
+LEFT_TO_AUTHLIB = {"unauthorized_client": "the client was registered without a grant"}
 # Codes for what Werkzeug and a view refuse with a status alone: our own choice, no RFC defines any.
 CODES_OF_STATUS = {
     401: "invalid_token",
@@ -34,7 +32,7 @@ DESCRIPTIONS = {
 }
 TOO_SPECIFIC = ("invalid_request", "invalid_token")  # their usual texts claim more than a status does
 WITH_WERKZEUG_TEXT = (405, 413, 415)  # it fills in texts of its own
-WORDED_BY_WERKZEUG = (SecurityError, BadRequestKeyError)  # and here too; the first repeats the Host header
+WORDED_BY_WERKZEUG = (SecurityError, BadRequestKeyError)  # likewise; the first repeats the Host header
 MAX_DESCRIPTION_CHARACTERS = 200
 
 
