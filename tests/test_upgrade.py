@@ -57,20 +57,21 @@ def insert(table: str, **values: object) -> None:
 
 
 def test_what_the_previous_release_writes_counts(app: Flask) -> None:
+    moment = now()
     token, ended = f"kta_{secrets.token_urlsafe(32)}", f"kta_{secrets.token_urlsafe(32)}"
     machine = Machine(app, "ktc_of-the-release-before", "kts_" + secrets.token_urlsafe(32))
     common = {"client_id": machine.client_id, "scope": "inventory:read", "claims": "{}"}
-    issued = common | {"audience": ISSUER, "issued_at": now() - 10, "expires_at": now() + 60}
+    issued = common | {"audience": ISSUER, "issued_at": moment - 10, "expires_at": moment + 60}
     with app.app_context():
         insert(
             "clients", name="before", default_scope="inventory:read", grant_types="client_credentials",
-            token_format="jwt", tokens_not_before=now() - 20, created_at=now(), **common,
+            token_format="jwt", tokens_not_before=moment - 20, created_at=moment, **common,
         )  # fmt: skip
         row = db.session.scalar(text("SELECT id FROM clients WHERE name = 'before'"))
-        insert("client_secrets", client_row=row, name="secret-1", digest=digest(machine.secret), created_at=now())
+        insert("client_secrets", client_row=row, name="secret-1", digest=digest(machine.secret), created_at=moment)
         insert("issued_tokens", digest=digest(token), **issued)
-        insert("issued_tokens", digest=digest(ended), **issued | {"issued_at": now() - 21})
-        insert("revoked_tokens", jti="revoked", expires_at=now() + 60)
+        insert("issued_tokens", digest=digest(ended), **issued | {"issued_at": moment - 21})
+        insert("revoked_tokens", jti="revoked", expires_at=moment + 60)
         db.session.commit()
 
     assert machine.request_token().status_code == 200
