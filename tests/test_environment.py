@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, SECRET_KEY, LiveServer, free_port, responds, wait_for
+from tests.conftest import ROOT, SECRET_KEY, LiveServer, free_port, missing, responds, wait_for
 
 MUST_BE_SAID = "KEYTURN_ENV must be set to production, or to development if that is meant"
 
@@ -32,7 +32,7 @@ def test_gunicorn_beyond_loopback_refuses_to_guess_that_this_is_development(
     prepared: Callable[[str], str], host: str, env: str | None
 ) -> None:
     if host == "[::]" and not Path("/proc/net/if_inet6").exists():
-        pytest.skip("this machine has no IPv6")
+        missing("IPv6", install="this kernel has it switched off")
     known = environment(prepared("sqlite")) | ({} if env is None else {"KEYTURN_ENV": env})
     command = [sys.executable, "-m", "gunicorn", "--bind", f"{host}:{free_port()}", "wsgi:app"]
 
@@ -44,8 +44,9 @@ def test_gunicorn_beyond_loopback_refuses_to_guess_that_this_is_development(
     assert "demo-" not in done.stdout
 
 
-@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="this machine has no /dev/shm")
 def test_a_server_needs_no_folder_for_temporary_files(prepared: Callable[[str], str]) -> None:
+    if not os.access("/dev/shm", os.W_OK):
+        missing("/dev/shm", install="only Linux has it")
     port = free_port()
     start = "import runpy, tempfile; tempfile.tempdir = '/nowhere'; runpy.run_module('gunicorn', run_name='__main__')"
     command = [sys.executable, "-c", start, "--bind", f"127.0.0.1:{port}", "wsgi:app"]

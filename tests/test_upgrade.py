@@ -32,6 +32,7 @@ from tests.conftest import (
     Machine,
     Operator,
     free_port,
+    missing,
     responds,
     wait_for,
 )
@@ -92,10 +93,10 @@ def git(*command: str) -> bytes:
 def release_before(tmp_path: Path) -> Path:
     """The code of the last commit before schema 0003."""
     if not shutil.which("git") or not (ROOT / ".git").exists():
-        pytest.skip("this drill runs in a clone of the repository, with git")
+        missing("git", install="this drill runs in a clone of the repository (apt install git)")
     added = git("log", "--diff-filter=A", "--format=%H", "--", MIGRATION).split()
     if not added:
-        pytest.skip("this clone does not have the commit that added schema 0003")
+        pytest.skip("this clone is shallow: it does not have the commit that added schema 0003")
     archive = git("archive", f"{added[-1].decode()}~1")
     with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
         opened.extractall(tmp_path / "before", filter="data")
