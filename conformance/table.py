@@ -41,9 +41,9 @@ def document(shown_by: dict[str, list[str]]) -> str:
     lines = [
         "# Conformance",
         "",
-        "Made by `make docs`; do not edit.",
-        "`make conformance` runs what shows each clause and prints the table;",
-        "with `BASE_URL`, `CLIENT_ID` and `CLIENT_SECRET` it asks any server what one client can try.",
+        "Generated from `conformance/clauses.py` by `make docs`; do not edit.",
+        "`make conformance` runs what proves each clause, and prints the table.",
+        "With `BASE_URL`, `CLIENT_ID` and `CLIENT_SECRET` it runs, against any server, what one client can try.",
         "",
         "M is what an RFC says a server MUST do, S what it SHOULD do, D our own decision where the RFC leaves room.",
     ]
