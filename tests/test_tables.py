@@ -36,7 +36,8 @@ SOURCES = "\n".join(file.read_text() for file in (ROOT / "app").rglob("*.py"))
 def test_a_thing_is_in_one_table_of_one_page(first: str, home: Page) -> None:
     names = [row[0] for row in home.table(first)]
 
-    assert [each.name for each in PAGES if re.search(rf"^\| {first} \|", each.text, re.MULTILINE)] == [home.name]
+    pages = [each for each in PAGES if not each.name.startswith("docs/tutorial")]  # a lesson repeats what it teaches
+    assert [each.name for each in pages if re.search(rf"^\| {first} \|", each.text, re.MULTILINE)] == [home.name]
     assert len(names) == len(set(names)) > 10
 
 
