@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
 import sys
@@ -11,6 +12,7 @@ from functools import singledispatchmethod
 from pathlib import Path
 
 import click
+import psutil
 import pytest
 from flask import Flask
 
@@ -30,6 +32,8 @@ EVERYTHING = {"../tutorial": INDEX} | PAGES
 SERVER = ("make", "--old-file=.venv/ready", "run")
 # A program is run as a module or by its path: the scripts in .venv/bin contain the path at which they were installed.
 PYTHON = shlex.quote(sys.executable)
+RELOADS = (ROOT / "app" / "serving" / "reloading.py").exists()
+RELOADED = re.compile("(?<!not )reloaded: ")
 HALF_AN_HOUR = 32  # minutes of the pages that come before "for later"
 
 
@@ -48,7 +52,7 @@ class Learner:
         environment = outside() | {"PORT": self.url.rpartition(":")[2], "ISSUER": self.url}
         self.reader = Reader(project, environment, here)
         self.unread = list(PAGES)
-        self.has_edited = False
+        self.needs_restart = False
 
     def read(self, name: str) -> None:
         """Follow a page, after those before it."""
@@ -58,7 +62,7 @@ class Learner:
 
     @singledispatchmethod
     def do(self, step: Command) -> None:
-        if self.has_edited:
+        if self.needs_restart:
             self.restart()
         if step.text == "make run":
             self.start(step, [*SERVER])
@@ -78,8 +82,19 @@ class Learner:
 
     @do.register
     def _(self, edit: Edit) -> None:
+        server = self.reader.running[0]
+        before, workers = len(RELOADED.findall(server.printed())), self.workers()
         self.reader.change(edit)
-        self.has_edited = True
+        if RELOADS:
+            wait_for(lambda: len(RELOADED.findall(server.printed())) > before, seconds=60)
+            wait_for(lambda: not workers & self.workers(), seconds=60)
+        else:
+            self.needs_restart = True
+
+    def workers(self) -> set[psutil.Process]:
+        """The processes that serve the code as it is; a reload replaces them."""
+        (gunicorn,) = psutil.Process(self.reader.running[0].process.pid).children()
+        return set(gunicorn.children())
 
     def start(self, step: Command, command: list[str]) -> None:
         """Start a program, and wait until it has printed what the page shows."""
@@ -98,7 +113,7 @@ class Learner:
         self.reader.running.insert(0, self.reader.running.pop())
         wait_for(lambda: responds(self.url) or server.process.poll() is not None, seconds=60)
         assert server.process.poll() is None, server.printed()
-        self.has_edited = False
+        self.needs_restart = False
 
     def next_log(self) -> Path:
         return self.folder / f"{len(list(self.folder.glob('*.log')))}.log"
@@ -209,6 +224,18 @@ def test_the_steps_are_those_of_the_lesson() -> None:
     headings = [pair for page in PAGES.values() for pair in re.findall(r"^## Step (\d+): (.+)$", page, re.MULTILINE)]
 
     assert headings == [(str(step.number), step.title) for step in lesson.STEPS]
+
+
+def test_who_follows_the_tutorial_has_done_every_step_of_the_lesson(learner: Learner) -> None:
+    learner.read(list(PAGES)[-1])
+
+    done = {
+        step["title"]: step["done"]
+        for step in json.loads(learner.reader.type(f"{PYTHON} -m flask lesson --json"))["steps"]
+    }
+
+    assert done == dict.fromkeys(done, True)
+    assert len(done) == 12
 
 
 def test_every_module_that_the_reader_writes_is_python() -> None:
