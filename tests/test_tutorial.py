@@ -33,6 +33,7 @@ SERVER = ("make", "--old-file=.venv/ready", "run")
 # A program is run as a module or by its path: the scripts in .venv/bin contain the path at which they were installed.
 PYTHON = shlex.quote(sys.executable)
 RELOADS = (ROOT / "app" / "serving" / "reloading.py").exists()
+LOG_LINE = re.compile(r'^\{"time": .*\n', re.MULTILINE)
 RELOADED = re.compile("(?<!not )reloaded: ")
 HALF_AN_HOUR = 32  # minutes of the pages that come before "for later"
 
@@ -70,6 +71,8 @@ class Learner:
             self.start(step, [sys.executable, *shlex.split(self.reader.here(step.text))[1:]])
         else:
             printed = self.reader.type(step.text.replace(".venv/bin/flask", f"{PYTHON} -m flask"))
+            # In a terminal, a command writes no line of the log.
+            printed = LOG_LINE.sub("", printed)
             assert pattern(step.shown).fullmatch(printed.strip()), f"{step.text} printed {printed}"
 
     @do.register
