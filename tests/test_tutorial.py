@@ -14,9 +14,10 @@ from pathlib import Path
 import click
 import psutil
 import pytest
-from flask import Flask
 
 import config
+from app import create_app
+from app.settings import read_settings
 from tests.conftest import ROOT, curl, free_port, responds, wait_for
 from tests.support.excerpts import REFERENCE, filled
 from tests.support.leaks import suite
@@ -207,8 +208,9 @@ def test_the_scenarios_have_the_demo_clients_and_scopes_of_config_py() -> None:
     assert {client: registered[client] for client, _ in rows} == dict(rows)
 
 
-def test_every_flask_command_in_the_text_is_there(app: Flask) -> None:
+def test_every_flask_command_in_the_text_is_there() -> None:
     """Those in console blocks are run; these are in sentences and tables."""
+    app = create_app(read_settings({}))
     for page in PAGES.values():
         for text in re.findall(r"`(?:\.venv/bin/)?flask ([^`]+)`", re.sub(r"```.*?```", "", page, flags=re.DOTALL)):
             words, command = text.split(), None
