@@ -36,7 +36,8 @@ PYTHON = shlex.quote(sys.executable)
 RELOADS = (ROOT / "app" / "serving" / "reloading.py").exists()
 LOG_LINE = re.compile(r'^\{"time": .*\n', re.MULTILINE)
 RELOADED = re.compile("(?<!not )reloaded: ")
-HALF_AN_HOUR = 32  # minutes of the pages that come before "for later"
+WORDS, COMMANDS, LINES = 230, 8, 60  # that a reader reads, types and reads in a minute
+HALF_AN_HOUR = 34  # minutes, of the pages that come before those for later
 
 
 class Learner:
@@ -186,6 +187,19 @@ def test_the_index_lists_every_page_with_its_minutes_and_its_steps() -> None:
         assert f"· {minutes} minutes" in facts
         assert numbers == (f"{found[0]} to {found[-1]}" if len(found) > 1 else "".join(found))
     assert sum(int(minutes) for _, _, minutes, _ in rows[:7]) <= HALF_AN_HOUR
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_minutes_of_a_page_are_those_that_its_words_commands_and_code_take(name: str) -> None:
+    page = PAGES[name]
+    words = len(re.sub(r"```.*?```", "", page, flags=re.DOTALL).split())
+    commands = sum(isinstance(step, Command) for step in steps(page))
+    code = sum(block.count("\n") for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+
+    stated = re.search(r"· (\d+) minutes", page)
+
+    assert stated
+    assert abs(int(stated[1]) - (words / WORDS + commands / COMMANDS + code / LINES)) <= 1
 
 
 def test_every_page_leads_to_the_one_before_it_and_the_one_after_it() -> None:
