@@ -2,8 +2,8 @@
 
 A fenced block is one of these; any other is for the eye only:
 
-- `console`: a line that begins with `$ ` is typed, a line that begins with `> ` goes on with it, and the rest is
-  the output, in which `…` matches anything. A line `^C` stops the last program that was started and still runs.
+- `console`: a line that begins with `$ ` is typed, and the lines below it are the output, in which `…` matches
+  anything. A line `^C` stops the last program that was started and still runs.
 - a block whose first line is a comment with a file name (`# invoices.py`) is that file.
 - `diff`: an edit of the file behind `+++`; its lines occur in that file exactly once.
 
@@ -73,9 +73,8 @@ def typed(block: str) -> Iterator[Command | Stop]:
         if part.startswith("^C"):
             yield Stop()
         elif part:
-            first, *rest = part.removeprefix("$ ").splitlines()
-            more = [line.removeprefix("> ") for line in rest if line.startswith("> ")]
-            yield Command("\n".join([first, *more]), "\n".join(line for line in rest if not line.startswith("> ")))
+            command, _, shown = part.removeprefix("$ ").partition("\n")
+            yield Command(command, shown)
 
 
 def edit(diff: str) -> Edit:
