@@ -21,7 +21,8 @@ from app.settings import read_settings
 from tests.conftest import ROOT, curl, free_port, responds, wait_for
 from tests.support.excerpts import REFERENCE, filled
 from tests.support.leaks import suite
-from tests.support.walkthrough import Command, Edit, NewFile, Reader, Stop, pattern, steps
+from tests.support.page_steps import Command, Edit, NewFile, Stop, pattern, steps
+from tests.support.walkthrough import Reader
 from tests.test_house import CORE
 from tests.test_start import copied, outside
 
