@@ -12,6 +12,7 @@ import pytest
 LONGEST = (
     "test_drills",
     "test_hostile",
+    "test_tutorial",
     "test_protect_your_api",
     "test_resource_server",
     "test_documents",
