@@ -13,13 +13,15 @@ from werkzeug.exceptions import BadRequest, HTTPException, NotFound, RequestEnti
 from app.checks import UNRECORDED, Check, current_recorders, making
 from app.settings import current_settings
 
-BODY_COMPLETE = Check("body_complete", "The body is complete.", "RFC 9112, section 6.3")
+BODY_COMPLETE = Check("body_complete", "The body is complete.", "RFC 9112, section 8")
 BODY_LENGTH = Check("body_length", "The body is not too long.", "RFC 9110, section 15.5.14")
 NOT_COMPRESSED = Check("not_compressed", "The body is not compressed.", "RFC 9110, section 8.4")
 FORM_PARAMETERS = Check("form_parameters", "The form has at most 100 parameters.", "our own")
 UTF8 = Check("utf8", "The parameters are UTF-8.", "RFC 6749, appendix B")
 URL_PARAMETERS = Check("url_parameters", "The URL has at most 100 parameters.", "our own")
-ADDRESS = Check("address", "There is something at this address, for this method.", "RFC 9110, section 15.5.5")
+ADDRESS = Check(
+    "address", "There is something at this address, for this method.", "RFC 9110, sections 15.5.5 and 15.5.6"
+)
 
 FORM = "application/x-www-form-urlencoded"
 MAX_PARAMETERS = 100
