@@ -1,4 +1,4 @@
-"""The requests of the slips, filled and sent in process, as static/break.js does it in the page."""
+"""The requests of the slips, filled and sent in process, as static/slip-request.js does it in the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-// What a request in the bench means: who authenticates and how, and what its form contains.
+/** What a request in the workbench means: who authenticates and how, and what its form contains. */
 
 const FORM = "application/x-www-form-urlencoded";
 
@@ -36,13 +36,13 @@ function jsonOf(body) {
 
 /**
  * Read a request: `{method, path, headers, body}` becomes `{method, url, headers, body, basic, bearer, form, json}`,
- * where `headers` are those that are not said by another member.
+ * where `headers` are those that are not said by another member; `isUntyped` is true for a body without a media type.
  */
 export function read(request, issuer) {
   const method = request.method.toUpperCase();
   const url = new URL(request.path, issuer).href;
   const body = ["GET", "HEAD"].includes(method) ? "" : (request.body ?? "");
-  const found = { method, url, body, headers: [], basic: null, bearer: null, form: null, json: null };
+  const found = { method, url, body, headers: [], basic: null, bearer: null, form: null, json: null, isUntyped: false };
   const seen = request.headers.filter(([name]) => name && name.toLowerCase() !== "x-keyturn-checks");
   const once = (wanted) => seen.filter(([name]) => name.toLowerCase() === wanted).length === 1;
   for (const [name, value] of seen) {
@@ -59,8 +59,7 @@ export function read(request, issuer) {
     }
     found.headers.push([name, value]);
   }
-  const hasType = found.form || found.json || seen.some(([name]) => name.toLowerCase() === "content-type");
-  if (body && !hasType) found.headers.push(["Content-Type", "text/plain;charset=UTF-8"]); // as fetch does
+  found.isUntyped = Boolean(body) && !seen.some(([name]) => name.toLowerCase() === "content-type");
   return found;
 }
 

@@ -1,9 +1,9 @@
-// The request in the bench, in every form in which it can be taken home.
+/** The request in the workbench, in every form in which it can be taken home. */
 
-import { inCurl } from "./in_curl.js";
-import { inFetch, inOpenidClient } from "./in_node.js";
-import { inPostman } from "./in_postman.js";
-import { inAuthlib, inRequests } from "./in_python.js";
+import { inCurl } from "./in-curl.js";
+import { inFetch, inOpenidClient } from "./in-node.js";
+import { inPostman } from "./in-postman.js";
+import { inAuthlib, inRequests } from "./in-python.js";
 import { read, tokenRequest } from "./reading.js";
 
 const BUILT = "builds the request itself, and has no call for this one. Load a request for a token to see it.";

@@ -1,56 +1,61 @@
-// The step "take it home": the request that is in the bench now, as text to copy.
+/** Step 6: take it home. The request that is in the workbench now, as text to copy. */
 
-import { make, withCode } from "./elements.js";
+import { button, el, prose } from "./dom.js";
+import { recall, remember } from "./memory.js";
 import { snippets } from "./snippets.js";
 
-/** Fill `root` with the snippets of the request in the bench, and write them anew when it changes. */
+/**
+ * @param {import("./bench.js").Bench} bench
+ * @param {object} data
+ * @param {HTMLElement} root
+ */
 export function startTakeHome(bench, data, root) {
-  const tabs = make("div", { class: "takehome-tabs", role: "tablist", "aria-label": "Tool", keydown: move });
-  const about = make("p", { class: "takehome-about" });
-  const code = make("code", {});
-  const block = make("pre", { class: "snippet", tabindex: "0" }, code);
-  const said = make("span", { role: "status" });
-  const copy = make("button", { type: "button", class: "copy", click: copied }, "Copy");
-  const panel = make("div", { role: "tabpanel", id: "takehome-panel" }, about, block, make("p", {}, copy, " ", said));
-  let chosen = "curl";
+  const tabs = el("div", { class: "tabs", role: "tablist", "aria-label": "Tool", onkeydown: move });
+  const about = el("p", { class: "note" });
+  const code = el("code");
+  const block = el("pre", { class: "snippet", tabindex: "0", "aria-label": "What to copy" }, code);
+  const said = el("span", { class: "note", role: "status" });
+  const copy = button("Copy", copied, "primary");
+  const panel = el("div", { role: "tabpanel", id: "snippet" }, about, block, el("p", { class: "row" }, copy, said));
+  let chosen = recall("snippet", "curl");
   root.append(tabs, panel);
 
   function write() {
     const all = snippets(bench.request(), data);
-    if (!tabs.children.length) all.forEach((each) => tabs.append(tabOf(each)));
-    const shown = all.find((each) => each.name === chosen);
-    for (const tab of tabs.children) {
-      const isChosen = tab.dataset.snippet === chosen;
-      tab.setAttribute("aria-selected", String(isChosen));
-      tab.tabIndex = isChosen ? 0 : -1;
+    if (!tabs.children.length) tabs.append(...all.map(tab));
+    const shown = all.find(({ name }) => name === chosen) ?? all[0];
+    for (const each of tabs.children) {
+      const isChosen = each.dataset.snippet === shown.name;
+      each.setAttribute("aria-selected", String(isChosen));
+      each.tabIndex = isChosen ? 0 : -1;
     }
-    panel.setAttribute("aria-labelledby", `takehome-${chosen}`);
-    about.replaceChildren(...withCode(shown.about));
+    panel.setAttribute("aria-labelledby", `tab-${shown.name}`);
+    panel.dataset.snippet = shown.name;
+    about.replaceChildren(...prose(shown.about));
     code.textContent = shown.text ?? "";
     block.hidden = copy.hidden = !shown.text;
     said.textContent = "";
   }
 
-  function tabOf({ name, title }) {
-    const attributes = { type: "button", role: "tab", id: `takehome-${name}`, "aria-controls": "takehome-panel" };
-    const tab = make("button", { ...attributes, click: () => choose(name) }, title);
-    tab.dataset.snippet = name;
-    return tab;
+  function tab({ name, title }) {
+    return el("button", { type: "button", role: "tab", id: `tab-${name}`, "data-snippet": name,
+      "aria-controls": "snippet", onclick: () => choose(name) }, title);
   }
 
   function choose(name) {
     chosen = name;
+    remember("snippet", name);
     write();
   }
 
   function move(event) {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
+    event.preventDefault();
     const all = [...tabs.children];
-    const next = all[(all.findIndex((tab) => tab.dataset.snippet === chosen) + step + all.length) % all.length];
+    const next = all[(all.findIndex((each) => each.dataset.snippet === chosen) + step + all.length) % all.length];
     choose(next.dataset.snippet);
     next.focus();
-    event.preventDefault();
   }
 
   async function copied() {
@@ -59,10 +64,9 @@ export function startTakeHome(bench, data, root) {
       said.textContent = "Copied.";
     } catch {
       getSelection().selectAllChildren(code); // a browser may forbid the clipboard
-      said.textContent = "Selected: press Ctrl+C.";
+      said.textContent = "Selected: press Ctrl+C, or ⌘C.";
     }
   }
 
   bench.onChange(write);
-  write();
 }

@@ -1,4 +1,4 @@
-// A request as a collection of Postman (format 2.1), which Insomnia and Bruno import as well.
+/** A request as a collection of Postman (format 2.1), which Insomnia and Bruno import as well. */
 
 const listed = (pairs) => Object.entries(pairs).map(([key, value]) => ({ key, value, type: "string" }));
 

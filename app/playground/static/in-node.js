@@ -1,4 +1,4 @@
-// A request in Node.js: with fetch, and with openid-client if it requests a token.
+/** A request in Node.js: with fetch, and with openid-client if it requests a token. */
 
 const text = (value) => JSON.stringify(value);
 const key = (name) => (/^[A-Za-z_]\w*$/.test(name) ? name : text(name));
@@ -25,7 +25,7 @@ export function inFetch(found) {
   if (headers.length) lines.push(`headers: {\n    ${headers.join(",\n    ")},\n  }`);
   if (found.form) lines.push(`body: ${parameters(found.form)}`);
   else if (found.json) lines.push(`body: JSON.stringify(${JSON.stringify(found.json.value)})`);
-  else if (found.body) lines.push(`body: ${text(found.body)}`);
+  else if (found.body) lines.push(`body: Buffer.from(${text(found.body)})`); // to a string fetch adds a media type
   return [
     `const response = await fetch(${text(found.url)}, {`,
     ...lines.map((line) => `  ${line},`),

@@ -1,4 +1,4 @@
-// A request as a command of curl, quoted for a POSIX shell.
+/** A request as a command of curl, quoted for bash and zsh. */
 
 const SAFE = /^[\w@%+=:,./-]+$/;
 
@@ -31,6 +31,7 @@ export function inCurl(found) {
   if (found.form) options.push(...found.form.map(parameter));
   else if (found.body) {
     if (found.json) options.push("-H 'Content-Type: application/json'");
+    if (found.isUntyped) options.push("-H Content-Type:"); // otherwise curl says that it is a form
     options.push(`--data-raw ${quoted(found.body)}`);
   }
   const globs = /[[\]{}]/.test(found.url) ? " -g" : "";

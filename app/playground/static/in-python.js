@@ -1,4 +1,4 @@
-// A request in Python: with requests, and with Authlib where Authlib has a call for it.
+/** A request in Python: with requests, and with Authlib where Authlib has a call for it. */
 
 // A string of JSON is one of Python, except for half a surrogate pair, which no UTF-8 has.
 const text = (value) => JSON.stringify(value);
