@@ -1,1 +1,1 @@
-"""The playground: the page on which the flow can be seen, in development only."""
+"""The page on which the flow can be seen, in development only."""
