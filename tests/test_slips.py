@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections import Counter
@@ -33,7 +34,10 @@ def database_url(prepared: Callable[[str], str]) -> str:
 def test_a_slip_brings_about_what_it_declares(app: Flask, slip: Slip) -> None:
     response = slip_requests.send(app, slip)
 
+    checks = json.loads(response.headers["X-Keyturn-Checks"])
+    failed = [name for name, passed in checks if not passed]
     assert (response.status_code, response.json.get("error")) == (slip.status, slip.error), response.text
+    assert failed == ([slip.check] if slip.check else []), checks
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda each: f"{each[0]}: {each[1]}")

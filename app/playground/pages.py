@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, make_response, render_template
 
+from app.discovery.error_pages import STYLE
 from app.playground import key_changes, page_data, recording
 from app.settings import current_settings
 
@@ -31,6 +32,11 @@ def init_app(app: Flask, path: str) -> None:
 @blueprint.get("/", strict_slashes=False)  # otherwise Flask redirects, with a page of its own
 def page() -> Response:
     return make_response(render_template("playground.html", issuer=current_settings().issuer))
+
+
+@blueprint.get("/playground/style.css")
+def style() -> Response:
+    return Response(STYLE, mimetype="text/css")  # that of the error pages
 
 
 @blueprint.get("/playground/data.json")

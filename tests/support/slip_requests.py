@@ -53,7 +53,7 @@ def send(app: Flask, slip: Slip) -> TestResponse:
         return text
 
     request = slip.request
-    headers = {name: fill(value) for name, value in request.headers}
+    headers = {name: fill(value) for name, value in request.headers} | {"X-Keyturn-Checks": "record"}
     if request.basic:
         pair = ":".join(map(fill, request.basic))
         headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
