@@ -98,8 +98,8 @@ CREDENTIAL_SLIPS = (
         guesses=("401: this is not Base64", "A token: it is readable", "400: the header is malformed"),
         right=0,
         request=Request(headers=(("Authorization", "Basic {client_id}:{secret}"),), form=(GRANT,)),
-
-        status=401, error="invalid_client", check="basic", remedy="Encode `id:secret` in Base64; curl does it with `-u id:secret`.",
+        status=401, error="invalid_client", check="basic",
+        remedy="Encode `id:secret` in Base64; curl does it with `-u id:secret`.",
     ),
     Slip(
         name="bearer-for-basic", group="credentials", title="Bearer instead of Basic",
@@ -125,7 +125,7 @@ CREDENTIAL_SLIPS = (
             GRANT, ("client_id", "{client_id}"), ("client_assertion", "signed"),
             ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"), basic=None,
         ),
-
-        status=401, error="invalid_client", check="credentials", cause=("invalid_client", "A `client_assertion` was sent."),
+        status=401, error="invalid_client", check="credentials",
+        cause=("invalid_client", "A `client_assertion` was sent."),
     ),
 )  # fmt: skip

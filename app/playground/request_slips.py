@@ -14,8 +14,8 @@ REQUEST_SLIPS = (
         question="Most APIs read JSON, so a client sends its parameters as JSON. What comes back?",
         guesses=("A token: the server reads both", "An error about the media type", "An error about the secret"),
         right=1, request=Request(basic=CREDENTIALS, headers=(JSON_TYPE,), body=IN_JSON),
-
-        status=415, error="invalid_request", check="media_type", cause=("invalid_request", "The parameters were sent as JSON."),
+        status=415, error="invalid_request", check="media_type",
+        cause=("invalid_request", "The parameters were sent as JSON."),
     ),
     Slip(
         name="json-labelled-as-form", group="request", title="JSON labelled as a form",
@@ -33,16 +33,16 @@ REQUEST_SLIPS = (
         request=Request(
             basic=CREDENTIALS, headers=(FORM_TYPE, ("Content-Encoding", "gzip")), body="grant_type=client_credentials"
         ),
-
-        status=400, error="invalid_request", check="not_compressed", cause=("invalid_request", "The body is compressed."),
+        status=400, error="invalid_request", check="not_compressed",
+        cause=("invalid_request", "The body is compressed."),
     ),
     Slip(
         name="secret-in-url", group="request", title="The secret in the URL",
         question="The secret is in the query of the URL, and it is the right one. What comes back?",
         guesses=("A token, and the secret is in every log", "An error about the client", "An error about the URL"),
         right=2, request=Request(path=TOKEN + "?client_id={client_id}&client_secret={secret}", form=(GRANT,)),
-
-        status=400, error="invalid_request", check="parameters_in_body", cause=("invalid_request", "A parameter is in the URL."),
+        status=400, error="invalid_request", check="parameters_in_body",
+        cause=("invalid_request", "A parameter is in the URL."),
     ),
     Slip(
         name="parameter-twice", group="request", title="A parameter sent twice",
@@ -50,8 +50,8 @@ REQUEST_SLIPS = (
         guesses=("The first", "The last", "Neither: the request is refused"),
         right=2, client="demo-partner",
         request=to_server(GRANT, ("scope", "inventory:read"), ("scope", "inventory:write")),
-
-        status=400, error="invalid_request", check="parameters_once", cause=("invalid_request", "A parameter was sent twice."),
+        status=400, error="invalid_request", check="parameters_once",
+        cause=("invalid_request", "A parameter was sent twice."),
     ),
     Slip(
         name="no-grant-type", group="request", title="No grant type",
@@ -140,7 +140,7 @@ ADDRESS_SLIPS = (
         guesses=("The stock is deleted", "405, with the methods that exist", "403"),
         right=1, client="demo-partner",
         request=Request(method="DELETE", path="/inventory", headers=(("Authorization", "Bearer {token}"),)),
-
-        status=405, error="invalid_request", check="address", remedy="The header `Allow` of the response lists the methods.",
+        status=405, error="invalid_request", check="address",
+        remedy="The header `Allow` of the response lists the methods.",
     ),
 )  # fmt: skip

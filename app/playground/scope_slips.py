@@ -51,8 +51,8 @@ SCOPE_SLIPS = (
         question="The client is registered for `inventory:read` and `shipments:read`, and requests both at once.",
         guesses=("One token for two APIs", "Two tokens", "400: a token is for one API"),
         right=2, client="demo-partner", request=to_server(GRANT, ("scope", "inventory:read shipments:read")),
-
-        status=400, error="invalid_scope", check="one_resource", cause=("invalid_scope", "The words belong to two APIs."),
+        status=400, error="invalid_scope", check="one_resource",
+        cause=("invalid_scope", "The words belong to two APIs."),
     ),
     Slip(
         name="password", group="scope", title="The password grant",
@@ -67,8 +67,8 @@ SCOPE_SLIPS = (
         question="The token has expired, and the client wants to refresh it. What comes back?",
         guesses=("A new token", "unsupported_grant_type: there are no refresh tokens", "401: it has expired"),
         right=1, request=to_server(("grant_type", "refresh_token"), ("refresh_token", "none-was-ever-issued")),
-
-        status=400, error="unsupported_grant_type", check="grant_supported", cause=("unsupported_grant_type", "It requests `refresh_token`."),
+        status=400, error="unsupported_grant_type", check="grant_supported",
+        cause=("unsupported_grant_type", "It requests `refresh_token`."),
     ),
     Slip(
         name="grant-misspelt", group="scope", title="The grant type misspelt",

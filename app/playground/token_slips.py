@@ -115,7 +115,7 @@ TOKEN_SLIPS = (
         question="The token is good, and `hours=many` is no number. What comes back?",
         guesses=("The report of the last day", "400 invalid_request", "401 invalid_token"),
         right=1, request=to_api("Bearer {token}", path="/internal/reports?hours=many"),
-
-        status=400, error="invalid_request", check="route", remedy="The description names the parameter and its limits.",
+        status=400, error="invalid_request", check="route",
+        remedy="The description names the parameter and its limits.",
     ),
 )  # fmt: skip
