@@ -8,17 +8,19 @@ from typing import Any
 from flask import current_app
 
 import config
+from app.api import stock
 from app.checks import DECLARED, Check
 from app.discovery import error_pages, jwks, openapi
 from app.discovery.error_pages import METADATA
 from app.operations.demo_clients import usable_demos
-from app.playground import slips, takehome
+from app.playground import slips
 from app.playground.claims import CLAIMS
 from app.playground.key_changes import find_obstacle
 from app.refusals.codes import CODES
 from app.settings import current_settings
 
 METHODS = ("get", "post", "put")
+AN_ARTICLE = next(iter(stock.FIRST_STOCK))
 
 
 def page_data() -> dict[str, Any]:
@@ -39,12 +41,13 @@ def page_data() -> dict[str, Any]:
             for resource in settings.resources
             for scope, about in resource.scopes.items()
         },
-        "slips": [asdict(slip) for slip in slips.SLIPS],  # type: ignore[call-overload]
+        "slips": slips.for_page(
+            (demo.client_id for demo in usable_demos(settings)), has_sample_api=settings.has_sample_api
+        ),
         "calls": calls(settings),
         "keys_can_change": obstacle is None,
         "keys_reason": obstacle or "",
         "lesson": lesson(),
-        "take_home": takehome.TAKE_HOME,
     }
 
 
@@ -68,7 +71,14 @@ def calls(settings: config.Settings) -> list[dict[str, Any]]:
         for method, operation in item.items():
             scopes = scopes_of(operation) if method in METHODS else []
             if scopes:
-                found.append({"method": method.upper(), "path": path, "scope": scopes[0], "scopes": scopes})
+                found.append(
+                    {
+                        "method": method.upper(),
+                        "path": path.replace("{sku}", AN_ARTICLE),
+                        "scope": scopes[0],
+                        "scopes": scopes,
+                    }
+                )
     return found
 
 

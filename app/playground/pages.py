@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, make_response, render_template, send_from_directory
 
+from app.discovery.error_pages import STYLE
 from app.playground import checks_header, key_changes, page_data
 from app.settings import current_settings
 
@@ -37,6 +38,11 @@ def page() -> Response:
 @blueprint.get("/playground/<file>")
 def static(file: str) -> Response:
     return send_from_directory(FILES, file)
+
+
+@blueprint.get("/playground/style.css")
+def style() -> Response:
+    return Response(STYLE, mimetype="text/css")  # that of the error pages
 
 
 @blueprint.get("/playground/data.json")
