@@ -17,7 +17,7 @@ BODY_COMPLETE = Check("body_complete", "The body is complete.", "RFC 9112, secti
 BODY_LENGTH = Check("body_length", "The body is not too long.", "RFC 9110, section 15.5.14")
 NOT_COMPRESSED = Check("not_compressed", "The body is not compressed.", "RFC 9110, section 8.4")
 FORM_PARAMETERS = Check("form_parameters", "The form has at most 100 parameters.", "our own")
-UTF8 = Check("utf8", "The parameters are UTF-8.", "RFC 6749, appendix B")
+UTF8 = Check("utf8", "The form is UTF-8.", "RFC 6749, appendix B")
 URL_PARAMETERS = Check("url_parameters", "The URL has at most 100 parameters.", "our own")
 ADDRESS = Check(
     "address", "There is something at this address, for this method.", "RFC 9110, sections 15.5.5 and 15.5.6"
@@ -41,8 +41,8 @@ def init_app(app: Flask) -> None:
         for header in recorders:
             if header in environ:
                 recorders[header]()
-        making.now.check = ADDRESS
         if environ.get("PATH_INFO", "").startswith("//"):
+            making.now.check = ADDRESS
             raise NotFound
 
     for step in (refuse_doubled_slash, read_body, refuse_many_query_parameters):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Flask, Response, make_response, render_template, send_from_directory
+from flask import Blueprint, Flask, Response, make_response, render_template, request, send_from_directory, url_for
 
 from app.discovery.error_pages import STYLE
 from app.playground import checks_header, key_changes, page_data
@@ -19,9 +19,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-
 FILES = Path(__file__).parent / "static"
-
 blueprint = Blueprint("playground", __name__, template_folder="templates")
 
 
@@ -32,6 +30,8 @@ def init_app(app: Flask, path: str) -> None:
 
 @blueprint.get("/", strict_slashes=False)  # otherwise Flask redirects, with a page of its own
 def page() -> Response:
+    if not request.path.endswith("/"):  # the page names its files relative to itself
+        return Response(status=308, headers={"Location": url_for("playground.page")})
     return make_response(render_template("playground.html", issuer=current_settings().issuer))
 
 
