@@ -29,7 +29,7 @@ export function startChecked(root, known) {
 function item(name, passed, check) {
   return el(
     "li",
-    { "data-check": name, "data-passed": passed },
+    { "data-check": name, "data-passed": String(passed) },
     el("p", { class: "check-title" },
       el("span", { class: "mark", "aria-hidden": "true" }, passed ? "✓" : "✗"),
       el("strong", {}, check?.title ?? name),
