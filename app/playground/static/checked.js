@@ -30,11 +30,11 @@ function item(name, passed, check) {
   return el(
     "li",
     { "data-check": name, "data-passed": passed },
-    el("p", { class: "check-title" },
+    el("p", { class: "check-sentence" },
       el("span", { class: "mark", "aria-hidden": "true" }, passed ? "✓" : "✗"),
-      el("strong", {}, check?.title ?? name),
+      el("span", {}, ...prose(check?.sentence ?? name)),
       el("span", { class: "verdict" }, passed ? "passed" : "failed")),
-    check ? el("p", { class: "check-sentence" }, ...prose(check.sentence), " ", el("cite", {}, check.source)) : null,
+    check ? el("p", { class: "check-source" }, el("code", {}, name), ` ${check.source}`) : null,
   );
 }
 
