@@ -34,6 +34,7 @@ from app.oauth import introspection, revocation, server, token_endpoint
 from app.operations import client_commands, explain_command, key_commands, token_commands
 from app.operations.cleanup import cleanup
 from app.operations.prepare import prepare
+from app.playground import pages
 from app.refusals import rendering
 from app.settings import current_settings, read_settings
 from app.storage import database
@@ -80,6 +81,9 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     if settings.has_sample_api:
         app.register_blueprint(routes.blueprint, url_prefix=path)
         resource_metadata.init_app(app, settings.audience)
+
+    if not settings.is_production:
+        pages.init_app(app, path)
 
     for group in (client_commands.clients, key_commands.keys, token_commands.tokens):
         app.cli.add_command(group)

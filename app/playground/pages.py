@@ -1,0 +1,62 @@
+"""The page at `/`, its files and its data: only what a development server shows, and the one POST of the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Flask, Response, make_response, render_template
+
+from app.discovery import error_pages
+from app.playground import key_changes, page_data, recording
+from app.settings import current_settings
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+blueprint = Blueprint(
+    "playground", __name__, template_folder="templates", static_folder="static", static_url_path="/playground"
+)
+
+
+def init_app(app: Flask, path: str) -> None:
+    recording.init_app(app)
+    app.register_blueprint(blueprint, url_prefix=path)
+
+
+@blueprint.get("/", strict_slashes=False)  # otherwise Flask redirects, with a page of its own
+def page() -> Response:
+    return make_response(render_template("playground.html", issuer=current_settings().issuer))
+
+
+@blueprint.get("/playground/style.css")
+def style() -> Response:
+    """The style sheet of the error pages, as a file: the policy of this page allows no style inside it."""
+    return Response(error_pages.STYLE, mimetype="text/css")
+
+
+@blueprint.get("/playground/data.json")
+def data() -> dict[str, Any]:
+    return page_data.page_data()
+
+
+@blueprint.get("/playground/progress.json")
+def progress() -> list[dict[str, Any]]:
+    return page_data.lesson()
+
+
+@blueprint.post("/playground/keys")
+def keys() -> dict[str, Any]:
+    return key_changes.change_keys()
+
+
+@blueprint.after_request
+def add_headers(response: Response) -> Response:
+    response.headers.update(HEADERS)
+    response.headers.setdefault("Cache-Control", "no-cache")  # the browser looks each time whether it has changed
+    return response
