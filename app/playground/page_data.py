@@ -12,7 +12,7 @@ from app.checks import DECLARED, Check
 from app.discovery import error_pages, jwks
 from app.discovery.error_pages import METADATA
 from app.operations.demo_clients import usable_demos
-from app.playground import slips, takehome
+from app.playground import slips
 from app.playground.claims import CLAIMS
 from app.playground.key_changes import find_obstacle
 from app.refusals.codes import CODES
@@ -45,7 +45,9 @@ def page_data() -> dict[str, Any]:
             for resource in settings.resources
             for scope, about in resource.scopes.items()
         },
-        "slips": [asdict(slip) for slip in slips.SLIPS],  # type: ignore[call-overload]
+        "slips": slips.for_page(
+            (demo.client_id for demo in usable_demos(settings)), has_sample_api=settings.has_sample_api
+        ),
         "calls": [
             {"method": method, "path": path, "scope": scope}
             for method, path, scope in (GUARDED if settings.has_sample_api else ())
@@ -53,7 +55,6 @@ def page_data() -> dict[str, Any]:
         "keys_can_change": obstacle is None,
         "keys_reason": obstacle or "",
         "lesson": lesson(),
-        "take_home": takehome.TAKE_HOME,
     }
 
 

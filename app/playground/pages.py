@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, make_response, render_template
 
-from app.discovery import error_pages
+from app.discovery.error_pages import STYLE
 from app.playground import key_changes, page_data, recording
 from app.settings import current_settings
 
@@ -36,8 +36,7 @@ def page() -> Response:
 
 @blueprint.get("/playground/style.css")
 def style() -> Response:
-    """The style sheet of the error pages, as a file: the policy of this page allows no style inside it."""
-    return Response(error_pages.STYLE, mimetype="text/css")
+    return Response(STYLE, mimetype="text/css")  # that of the error pages
 
 
 @blueprint.get("/playground/data.json")
