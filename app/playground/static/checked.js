@@ -29,12 +29,12 @@ export function startChecked(root, known) {
 function item(name, passed, check) {
   return el(
     "li",
-    { "data-check": name, "data-passed": String(passed) },
-    el("p", { class: "check-title" },
+    { "data-check": name, "data-passed": passed },
+    el("p", { class: "check-sentence" },
       el("span", { class: "mark", "aria-hidden": "true" }, passed ? "✓" : "✗"),
-      el("strong", {}, check?.title ?? name),
+      el("span", {}, ...prose(check?.sentence ?? name)),
       el("span", { class: "verdict" }, passed ? "passed" : "failed")),
-    check ? el("p", { class: "check-sentence" }, ...prose(check.sentence), " ", el("cite", {}, check.source)) : null,
+    check ? el("p", { class: "check-source" }, el("code", {}, name), ` ${check.source}`) : null,
   );
 }
 

@@ -55,13 +55,16 @@ export function tokenRequest(bench, client, { scope = "", inForm = false } = {})
 /**
  * A call of a sample route.
  *
+ * @param {Bench} bench
  * @param {{method: string, path: string}} call
  * @param {string} token Empty to send none.
  * @returns {Request}
  */
-export function apiCall(call, token) {
+export function apiCall(bench, call, token) {
   const headers = token ? [["Authorization", `Bearer ${token}`]] : [];
   const bodies = { POST: '{"message": "Hello from the playground"}', PUT: '{"quantity": 5}' };
   const body = bodies[call.method] ?? "";
-  return { method: call.method, path: call.path, headers: body ? [...headers, ["Content-Type", "application/json"]] : headers, body };
+  const below = bench.path(bench.state.data.issuer).replace(/\/$/, "");
+  const path = below + call.path.replace("<sku>", "pallet");
+  return { method: call.method, path, headers: body ? [...headers, ["Content-Type", "application/json"]] : headers, body };
 }

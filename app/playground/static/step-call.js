@@ -20,12 +20,12 @@ function calling(bench, data) {
   const route = select(options, "0", () => load(token()));
   const call = () => data.calls[Number(route.value)];
   const token = () => bench.state.tokens.token ?? "";
-  const load = (text) => bench.load(apiCall(call(), text));
-  const send = (text) => bench.run(apiCall(call(), text));
+  const load = (text) => bench.load(apiCall(bench, call(), text));
+  const send = (text) => bench.run(apiCall(bench, call(), text));
   const outcome = el("p", { class: "outcome", role: "status" });
 
   bench.onResult((result) => {
-    const isCall = data.calls.some(({ path }) => result.request.path.split("?")[0] === path);
+    const isCall = result.request.path.split("?")[0] === apiCall(bench, call(), "").path;
     outcome.replaceChildren(...(isCall ? meaning(result) : []));
   });
   return el("div", {},

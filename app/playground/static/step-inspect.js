@@ -30,7 +30,7 @@ export function startInspect(bench, data, root) {
     el("p", { class: "row" },
       button("Change a character of the claims", () => alter(changeClaims)),
       button("Change a character of the signature", () => alter(changeSignature)),
-      button("Send this token to an API", () => bench.run(apiCall(route(), text.value.trim())), "primary"),
+      button("Send this token to an API", () => bench.run(apiCall(bench, route(), text.value.trim())), "primary"),
       button("Undo", () => restore(), "quiet")),
     change,
     el("details", {}, el("summary", {}, "Edit the token by hand"), labelled("The token", text)));

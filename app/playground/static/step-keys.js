@@ -29,7 +29,7 @@ export function startKeys(bench, data, root) {
   function tokenButton() {
     return button("Call a route with your token", () => {
       const scopes = String(takeApart(bench.state.tokens.token ?? "")?.claims?.scope ?? "").split(" ");
-      bench.run(apiCall(data.calls.find((call) => scopes.includes(call.scope)) ?? data.calls[0], bench.state.tokens.token ?? ""));
+      bench.run(apiCall(bench, data.calls.find((call) => scopes.includes(call.scope)) ?? data.calls[0], bench.state.tokens.token ?? ""));
     });
   }
 

@@ -6,6 +6,8 @@ import { takeApart, verify } from "./jwt.js";
 import { recall, remember } from "./memory.js";
 import { findClient, tokenRequest, withBasic } from "./requests.js";
 
+const WAYS = ["By signature, in this browser", "By introspection, at the server"];
+
 /**
  * @param {import("./bench.js").Bench} bench
  * @param {object} data
@@ -21,7 +23,7 @@ export function startTwoWays(bench, data, root) {
   const say = el("p", { class: "outcome", role: "status" });
   let checked = recall("two-ways", []);
   const named = ({ client_id: id, token_format: format }) =>
-    button(`Request a ${format === "opaque" ? "opaque token" : "JWT"} as ${id}`, () => request(id));
+    button(`Request ${format === "opaque" ? "an opaque token" : "a JWT"} as ${id}`, () => request(id));
   root.append(
     el("h3", {}, "Two ways to check a token"),
     el("p", { class: "prose" }, "An API can verify a JWT by itself with the server's public key: fast, but it does not notice a revocation. Or it can introspect the token at the server, which knows, for any kind of token, at the cost of a request. ",
@@ -30,7 +32,7 @@ export function startTwoWays(bench, data, root) {
     say,
     el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Results of both checks" },
       el("table", { class: "two-ways" },
-        el("thead", {}, el("tr", {}, ...["When", "By signature, in this browser", "By introspection, at the server"].map((text) => el("th", { scope: "col" }, text)))), rows)));
+        el("thead", {}, el("tr", {}, ...["When", ...WAYS].map((text) => el("th", { scope: "col" }, text)))), rows)));
 
   async function request(id) {
     const result = await bench.run(tokenRequest(bench, findClient(data, id), { scope }));
@@ -50,6 +52,7 @@ export function startTwoWays(bench, data, root) {
     const active = result.json.active === true;
     const about = active ? "active: true, with the claims." : "active: false, and nothing else: the reason is in the audit trail.";
     add([...checked, { when: new Date().toLocaleTimeString("en-GB"), local, remote: { passed: active, sentence: result.json.error ?? about } }]);
+    say.textContent = conclusion(local.passed, active);
   }
 
   async function locally(token) {
@@ -71,10 +74,17 @@ export function startTwoWays(bench, data, root) {
   function add(list) {
     checked = list.slice(-6);
     remember("two-ways", checked);
-    const cell = ({ passed, sentence }) => el("td", { "data-passed": passed },
+    const cell = ({ passed, sentence }, way) => el("td", { "data-passed": passed, "data-label": way },
       el("strong", {}, passed === null ? "– not possible. " : passed ? "✓ valid. " : "✗ not valid. "), sentence);
-    rows.replaceChildren(...checked.map(({ when, local, remote }) => el("tr", {}, el("td", {}, when), cell(local), cell(remote))));
+    rows.replaceChildren(...checked.map(({ when, local, remote }) => el("tr", {}, el("td", {}, when), cell(local, WAYS[0]), cell(remote, WAYS[1]))));
     if (!checked.length) rows.append(el("tr", {}, el("td", { colspan: "3", class: "none" }, "Not checked yet.")));
   }
   add(checked);
+}
+
+/** What the two results mean together. */
+function conclusion(local, remote) {
+  if (local && !remote) return "The signature is as good as before. That the token is revoked, only the server knows.";
+  if (local && remote) return "Both ways accept the token. Revoke it, and check it again.";
+  return remote ? "Only introspection can check this token. Revoke it, and check it again." : "The API does not accept the token.";
 }

@@ -45,7 +45,7 @@ export function startWire(root) {
     const text = isIndented && result.json !== undefined ? JSON.stringify(result.json, null, 2) : result.body;
     part("response").replaceChildren(
       el("pre", { class: "wire" }, el("strong", {}, `HTTP/1.1 ${result.status} ${result.reasonPhrase}`), "\n",
-        ...result.headers.map((pair) => line(pair, pair[0] === RECORD[0].toLowerCase() ? "browser" : ""))),
+        ...result.headers.map((pair) => line(pair, pair[0] === RECORD[0].toLowerCase() ? "browser checks" : ""))),
       el("pre", { class: "wire body", tabindex: "0", "aria-label": "Body of the response" },
         text || el("span", { class: "none" }, "(no body)")),
       result.json === undefined ? el("p", { class: "note" }, result.body ? "The body is not JSON." : "") : indent,
@@ -59,7 +59,7 @@ export function startWire(root) {
  * A header as a line of text.
  *
  * @param {[string, string]} pair
- * @param {"" | "browser" | "dropped"} kind Who writes it: the learner, the browser, or nobody.
+ * @param {string} kind Who writes it: the learner, the browser, or nobody.
  * @returns {HTMLElement}
  */
 function line([name, value], kind) {
