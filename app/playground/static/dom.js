@@ -6,18 +6,19 @@
  * @param {string} name
  * @param {Record<string, string | number | boolean | null | EventListener>} attributes A name such as `onclick` is
  *   an event; `true` sets an attribute without a value; `false` and `null` set none.
+ *   So what is `"true"` or `"false"` in the page is given as text.
  * @param {...(Node | string | null)} children
  * @returns {HTMLElement}
  */
 export function el(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (typeof value === "function") made.addEventListener(key.slice(2), value);
-    else if (value === true) made.setAttribute(key, "");
-    else if (value !== false && value !== null) made.setAttribute(key, String(value));
-  }
-  made.append(...children.filter((child) => child !== null));
-  return made;
+    const made = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) {
+        if (typeof value === "function") made.addEventListener(key.slice(2), value);
+        else if (value === true) made.setAttribute(key, "");
+        else if (value !== false && value !== null) made.setAttribute(key, String(value));
+    }
+    made.append(...children.filter((child) => child !== null));
+    return made;
 }
 
 /**
@@ -27,7 +28,7 @@ export function el(name, attributes = {}, ...children) {
  * @returns {(Node | string)[]}
  */
 export function prose(sentence) {
-  return sentence.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
+    return sentence.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
 }
 
 /**
@@ -38,7 +39,7 @@ export function prose(sentence) {
  * @returns {HTMLElement}
  */
 export function labelled(text, control) {
-  return el("label", { class: "field" }, el("span", { class: "label" }, text), control);
+    return el("label", { class: "field" }, el("span", { class: "label" }, text), control);
 }
 
 /**
@@ -48,7 +49,7 @@ export function labelled(text, control) {
  * @returns {HTMLElement}
  */
 export function button(text, onclick, look = "") {
-  return el("button", { type: "button", class: look || null, onclick }, text);
+    return el("button", { type: "button", class: look || null, onclick }, text);
 }
 
 /**
@@ -60,7 +61,7 @@ export function button(text, onclick, look = "") {
  * @returns {HTMLSelectElement}
  */
 export function select(options, chosen, onchange) {
-  const made = el("select", { onchange: () => onchange(made.value) });
-  made.append(...options.map(([value, text]) => el("option", { value, selected: value === chosen }, text)));
-  return made;
+    const made = el("select", { onchange: () => onchange(made.value) });
+    made.append(...options.map(([value, text]) => el("option", { value, selected: value === chosen }, text)));
+    return made;
 }
