@@ -67,7 +67,7 @@ export function slipPanel(slip, bench, { done, leave }) {
 function verdict(slip, place) {
   const [chosen, right] = [slip.guesses[place], slip.guesses[slip.right]];
   const sentence = place === slip.right ? `As you guessed: ${right}.` : `You guessed: ${chosen}. What happens: ${right}.`;
-  return el("p", { class: "slip-verdict", tabindex: "-1", "data-right": place === slip.right }, ...prose(sentence));
+  return el("p", { class: "slip-verdict", tabindex: "-1", "data-right": String(place === slip.right) }, ...prose(sentence));
 }
 
 function members(rows) {
