@@ -15,39 +15,39 @@ import { startTakeHome } from "./takehome.js";
 startSteps();
 const notice = document.querySelector("#notice");
 try {
-    const response = await fetch(new URL("data.json", import.meta.url), { cache: "no-store", credentials: "omit" });
-    start(await response.json());
+  const response = await fetch(new URL("data.json", import.meta.url), { cache: "no-store", credentials: "omit" });
+  start(await response.json());
 } catch (error) {
-    notice.hidden = false;
-    notice.replaceChildren(
-        el("strong", {}, "The page got no data from the server. "),
-        "Is it still running? Start it with ",
-        el("code", {}, "make run"),
-        ", then load this page again.",
-    );
-    throw error;
+  notice.hidden = false;
+  notice.replaceChildren(
+    el("strong", {}, "The page got no data from the server. "),
+    "Is it still running? Start it with ",
+    el("code", {}, "make run"),
+    ", then load this page again.",
+  );
+  throw error;
 }
 
 function start(data) {
-    const issuer = new URL(data.issuer);
-    if (issuer.origin !== location.origin) {
-        notice.hidden = false;
-        notice.replaceChildren(
-            `This page came from ${location.origin}, but the tokens of this server name ${data.issuer} as their issuer. `,
-            el("a", { href: `${data.issuer}/` }, "Open the page there"),
-            ", so that what you send matches.",
-        );
-    }
-    const bench = startBench(data);
-    const content = (step) => document.querySelector(`#step-${step} .step-content`);
-    const typed = recall("request", null);
-    startToken(bench, data, content("token"));
-    startInspect(bench, data, content("inspect"));
-    startCall(bench, data, content("call"));
-    startBreak(bench, data, content("break"));
-    startKeys(bench, data, content("keys"));
-    startTakeHome(bench, data, content("takehome"));
-    startProgress(document.querySelector("#progress"), bench);
-    if (typed) bench.load(typed);
-    document.documentElement.dataset.ready = "true";
+  const issuer = new URL(data.issuer);
+  if (issuer.origin !== location.origin) {
+    notice.hidden = false;
+    notice.replaceChildren(
+      `This page came from ${location.origin}, but the tokens of this server name ${data.issuer} as their issuer. `,
+      el("a", { href: `${data.issuer}/` }, "Open the page there"),
+      ", so that what you send matches.",
+    );
+  }
+  const bench = startBench(data);
+  const content = (step) => document.querySelector(`#step-${step} .step-content`);
+  const typed = recall("request", null);
+  startToken(bench, data, content("token"));
+  startInspect(bench, data, content("inspect"));
+  startCall(bench, data, content("call"));
+  startBreak(bench, data, content("break"));
+  startKeys(bench, data, content("keys"));
+  startTakeHome(bench, data, content("takehome"));
+  startProgress(document.querySelector("#progress"), bench);
+  if (typed) bench.load(typed);
+  document.documentElement.dataset.ready = "true";
 }

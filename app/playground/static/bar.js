@@ -6,21 +6,21 @@
  * @returns {{show: (result: import("./sending.js").Result) => void}}
  */
 export function startBar(root, known) {
-    const link = root.querySelector("a");
-    link.addEventListener("click", (event) => {
-        event.preventDefault(); // the address names the step
-        const bench = document.querySelector("#bench");
-        bench.scrollIntoView();
-        bench.querySelector("h2").focus({ preventScroll: true });
-    });
-    return {
-        show: (result) => {
-            root.hidden = false;
-            root.dataset.passed = String(result.status > 0 && result.status < 400);
-            const failed = result.checks?.find(([, passed]) => !passed)?.[0];
-            const outcome = result.failure ? "no response" : `${result.status} ${result.reasonPhrase}`;
-            const reason = failed ? ` · failed: ${known[failed]?.title ?? failed}` : "";
-            link.textContent = `${result.request.method} ${result.request.path} → ${outcome}${reason}`;
-        },
-    };
+  const link = root.querySelector("a");
+  link.addEventListener("click", (event) => {
+    event.preventDefault(); // the address names the step
+    const bench = document.querySelector("#bench");
+    bench.scrollIntoView();
+    bench.querySelector("h2").focus({ preventScroll: true });
+  });
+  return {
+    show: (result) => {
+      root.hidden = false;
+      root.dataset.passed = String(result.status > 0 && result.status < 400);
+      const failed = result.checks?.find(([, passed]) => !passed)?.[0];
+      const outcome = result.failure ? "no response" : `${result.status} ${result.reasonPhrase}`;
+      const reason = failed ? ` · failed: ${known[failed]?.title ?? failed}` : "";
+      link.textContent = `${result.request.method} ${result.request.path} → ${outcome}${reason}`;
+    },
+  };
 }

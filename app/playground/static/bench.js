@@ -36,7 +36,7 @@ import { startWire } from "./wire.js";
  * @param {boolean} isStale
  */
 function markStale(isStale) {
-    for (const each of document.querySelectorAll("#bench .stale")) each.hidden = !isStale;
+  for (const each of document.querySelectorAll("#bench .stale")) each.hidden = !isStale;
 }
 
 /**
@@ -44,69 +44,69 @@ function markStale(isStale) {
  * @returns {Bench}
  */
 export function startBench(data) {
-    const state = { data, tokens: recall("tokens", {}), last: null };
-    const results = [];
-    const changes = [];
-    let flight = null;
+  const state = { data, tokens: recall("tokens", {}), last: null };
+  const results = [];
+  const changes = [];
+  let flight = null;
 
-    const form = startRequestForm(document.querySelector("#send"), (request) => {
-        remember("request", request);
-        wire.showRequest(request);
-        markStale(state.last !== null && JSON.stringify(request) !== JSON.stringify(state.last.request));
-        for (const each of changes) each(request);
-    });
-    const wire = startWire(document.querySelector("#travels"));
-    const checked = startChecked(document.querySelector("#checked"), data.checks);
-    const bar = startBar(document.querySelector("#bar"), data.checks);
-    const status = startStatus(document.querySelector("#status"), {
-        send: () => bench.send(),
-        cancel: () => flight?.abort(),
-    });
-    const refusal = startRefusal(document.querySelector("#refusal"), data);
+  const form = startRequestForm(document.querySelector("#send"), (request) => {
+    remember("request", request);
+    wire.showRequest(request);
+    markStale(state.last !== null && JSON.stringify(request) !== JSON.stringify(state.last.request));
+    for (const each of changes) each(request);
+  });
+  const wire = startWire(document.querySelector("#travels"));
+  const checked = startChecked(document.querySelector("#checked"), data.checks);
+  const bar = startBar(document.querySelector("#bar"), data.checks);
+  const status = startStatus(document.querySelector("#status"), {
+    send: () => bench.send(),
+    cancel: () => flight?.abort(),
+  });
+  const refusal = startRefusal(document.querySelector("#refusal"), data);
 
-    const bench = {
-        state,
-        load: (request) => form.load({ method: "GET", path: "/", headers: [], body: "", ...request }),
-        request: form.read,
-        run: (request) => {
-            bench.load(request);
-            return bench.send();
-        },
-        send: async () => {
-            flight?.abort();
-            const mine = new AbortController();
-            flight = mine;
-            const request = form.read();
-            status.waiting(request);
-            markStale(state.last !== null);
-            const result = await transmitRecorded(request, mine.signal);
-            if (flight !== mine) return result; // another request was sent meanwhile
-            flight = null;
-            show(result);
-            return result;
-        },
-        onResult: (callback) => results.push(callback),
-        onChange: (callback) => changes.push(callback),
-        keep: (name, token) => {
-            state.tokens[name] = token;
-            remember("tokens", state.tokens);
-        },
-        path: (url) => new URL(url).pathname,
-    };
+  const bench = {
+    state,
+    load: (request) => form.load({ method: "GET", path: "/", headers: [], body: "", ...request }),
+    request: form.read,
+    run: (request) => {
+      bench.load(request);
+      return bench.send();
+    },
+    send: async () => {
+      flight?.abort();
+      const mine = new AbortController();
+      flight = mine;
+      const request = form.read();
+      status.waiting(request);
+      markStale(state.last !== null);
+      const result = await transmitRecorded(request, mine.signal);
+      if (flight !== mine) return result; // another request was sent meanwhile
+      flight = null;
+      show(result);
+      return result;
+    },
+    onResult: (callback) => results.push(callback),
+    onChange: (callback) => changes.push(callback),
+    keep: (name, token) => {
+      state.tokens[name] = token;
+      remember("tokens", state.tokens);
+    },
+    path: (url) => new URL(url).pathname,
+  };
 
-    /** @param {Result} result */
-    function show(result) {
-        state.last = result;
-        const token = result.status === 200 && result.json?.access_token;
-        if (token) bench.keep("token", token);
-        status.ended(result);
-        bar.show(result);
-        wire.showResponse(result);
-        checked.show(result);
-        refusal.show(result);
-        markStale(JSON.stringify(form.read()) !== JSON.stringify(result.request));
-        for (const each of results) each(result);
-    }
+  /** @param {Result} result */
+  function show(result) {
+    state.last = result;
+    const token = result.status === 200 && result.json?.access_token;
+    if (token) bench.keep("token", token);
+    status.ended(result);
+    bar.show(result);
+    wire.showResponse(result);
+    checked.show(result);
+    refusal.show(result);
+    markStale(JSON.stringify(form.read()) !== JSON.stringify(result.request));
+    for (const each of results) each(result);
+  }
 
-    return bench;
+  return bench;
 }

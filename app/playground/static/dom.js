@@ -11,14 +11,14 @@
  * @returns {HTMLElement}
  */
 export function el(name, attributes = {}, ...children) {
-    const made = document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) {
-        if (typeof value === "function") made.addEventListener(key.slice(2), value);
-        else if (value === true) made.setAttribute(key, "");
-        else if (value !== false && value !== null) made.setAttribute(key, String(value));
-    }
-    made.append(...children.filter((child) => child !== null));
-    return made;
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (typeof value === "function") made.addEventListener(key.slice(2), value);
+    else if (value === true) made.setAttribute(key, "");
+    else if (value !== false && value !== null) made.setAttribute(key, String(value));
+  }
+  made.append(...children.filter((child) => child !== null));
+  return made;
 }
 
 /**
@@ -28,7 +28,7 @@ export function el(name, attributes = {}, ...children) {
  * @returns {(Node | string)[]}
  */
 export function prose(sentence) {
-    return sentence.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
+  return sentence.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
 }
 
 /**
@@ -39,7 +39,7 @@ export function prose(sentence) {
  * @returns {HTMLElement}
  */
 export function labelled(text, control) {
-    return el("label", { class: "field" }, el("span", { class: "label" }, text), control);
+  return el("label", { class: "field" }, el("span", { class: "label" }, text), control);
 }
 
 /**
@@ -49,7 +49,7 @@ export function labelled(text, control) {
  * @returns {HTMLElement}
  */
 export function button(text, onclick, look = "") {
-    return el("button", { type: "button", class: look || null, onclick }, text);
+  return el("button", { type: "button", class: look || null, onclick }, text);
 }
 
 /**
@@ -61,7 +61,7 @@ export function button(text, onclick, look = "") {
  * @returns {HTMLSelectElement}
  */
 export function select(options, chosen, onchange) {
-    const made = el("select", { onchange: () => onchange(made.value) });
-    made.append(...options.map(([value, text]) => el("option", { value, selected: value === chosen }, text)));
-    return made;
+  const made = el("select", { onchange: () => onchange(made.value) });
+  made.append(...options.map(([value, text]) => el("option", { value, selected: value === chosen }, text)));
+  return made;
 }

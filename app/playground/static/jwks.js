@@ -7,7 +7,7 @@ import { transmit } from "./sending.js";
  * @returns {Promise<JsonWebKey[]>} Empty if the server does not respond.
  */
 export async function readKeys(bench) {
-    const path = bench.path(bench.state.data.endpoints.jwks);
-    const result = await transmit({ method: "GET", path, headers: [], body: "" });
-    return result.json?.keys ?? [];
+  const path = bench.path(bench.state.data.endpoints.jwks);
+  const result = await transmit({ method: "GET", path, headers: [], body: "" });
+  return result.json?.keys ?? [];
 }

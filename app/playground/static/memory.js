@@ -7,11 +7,11 @@ const PREFIX = "keyturn.";
  * @param {unknown} otherwise The value if nothing was stored.
  */
 export function recall(name, otherwise) {
-    try {
-        return JSON.parse(sessionStorage.getItem(PREFIX + name)) ?? otherwise;
-    } catch {
-        return otherwise; // a browser may forbid storage; the page works without it
-    }
+  try {
+    return JSON.parse(sessionStorage.getItem(PREFIX + name)) ?? otherwise;
+  } catch {
+    return otherwise; // a browser may forbid storage; the page works without it
+  }
 }
 
 /**
@@ -19,9 +19,9 @@ export function recall(name, otherwise) {
  * @param {unknown} value
  */
 export function remember(name, value) {
-    try {
-        sessionStorage.setItem(PREFIX + name, JSON.stringify(value));
-    } catch {
-        // as above
-    }
+  try {
+    sessionStorage.setItem(PREFIX + name, JSON.stringify(value));
+  } catch {
+    // as above
+  }
 }

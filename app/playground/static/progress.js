@@ -10,13 +10,13 @@ import { transmit } from "./sending.js";
  * @param {import("./bench.js").Bench} bench
  */
 export function startProgress(root, bench) {
-    const path = new URL("progress.json", import.meta.url).pathname;
-    show(root, bench.state.data.lesson);
-    bench.onResult(async () => {
-        const result = await transmit({ method: "GET", path, headers: [], body: "" });
-        const steps = Array.isArray(result.json) ? result.json : result.json?.lesson;
-        if (steps) show(root, steps);
-    });
+  const path = new URL("progress.json", import.meta.url).pathname;
+  show(root, bench.state.data.lesson);
+  bench.onResult(async () => {
+    const result = await transmit({ method: "GET", path, headers: [], body: "" });
+    const steps = Array.isArray(result.json) ? result.json : result.json?.lesson;
+    if (steps) show(root, steps);
+  });
 }
 
 /**
@@ -24,24 +24,26 @@ export function startProgress(root, bench) {
  * @param {Step[]} steps
  */
 function show(root, steps = []) {
-    root.hidden = steps.length === 0;
-    const done = steps.filter((step) => step.done).length;
-    const next = steps.find((step) => !step.done);
-    root.querySelector("#progress-count").textContent = `${done} of ${steps.length} done`;
-    const meter = root.querySelector("progress");
-    [meter.max, meter.value] = [steps.length || 1, done];
-    root.querySelector("#progress-next").replaceChildren(
-        ...(next ? [`Next: ${next.title}. `, ...prose(next.note ?? "")] : ["All of it."]),
-    );
-    root.querySelector("ol").replaceChildren(
-        ...steps.map((step) =>
-            el(
-                "li",
-                { class: step.done ? "done" : null },
-                el("span", { class: "mark", "aria-hidden": "true" }, step.done ? "✓" : "·"),
-                step.title,
-                el("span", { class: "verdict" }, step.done ? "done" : "open"),
-            ),
+  root.hidden = steps.length === 0;
+  const done = steps.filter((step) => step.done).length;
+  const next = steps.find((step) => !step.done);
+  root.querySelector("#progress-count").textContent = `${done} of ${steps.length} done`;
+  const meter = root.querySelector("progress");
+  [meter.max, meter.value] = [steps.length || 1, done];
+  root
+    .querySelector("#progress-next")
+    .replaceChildren(...(next ? [`Next: ${next.title}. `, ...prose(next.note ?? "")] : ["All of it."]));
+  root
+    .querySelector("ol")
+    .replaceChildren(
+      ...steps.map((step) =>
+        el(
+          "li",
+          { class: step.done ? "done" : null },
+          el("span", { class: "mark", "aria-hidden": "true" }, step.done ? "✓" : "·"),
+          step.title,
+          el("span", { class: "verdict" }, step.done ? "done" : "open"),
         ),
+      ),
     );
 }

@@ -11,6 +11,6 @@ export const RECORD = ["X-Keyturn-Checks", "record"];
  * @returns {Promise<import("./sending.js").Result>}
  */
 export async function transmitRecorded(request, signal) {
-    const result = await transmit({ ...request, headers: [...request.headers, RECORD] }, signal);
-    return { ...result, request };
+  const result = await transmit({ ...request, headers: [...request.headers, RECORD] }, signal);
+  return { ...result, request };
 }

@@ -10,36 +10,36 @@ import { startHeadersForm } from "./headers-form.js";
  * @returns {{load: (request: import("./sending.js").Request) => void, read: () => import("./sending.js").Request}}
  */
 export function startRequestForm(root, onChange) {
-    const method = root.querySelector("#send-method");
-    const path = root.querySelector("#send-path");
-    const changed = () => {
-        basic.follow(read().headers);
-        onChange(read());
-    };
-    const headers = startHeadersForm(root.querySelector("#send-headers"), changed);
-    const body = startBodyForm(root.querySelector("#send-body"), () => onChange(read()));
-    const basic = startBasicBuilder(root.querySelector("#send-basic"), (value) => {
-        headers.set("Authorization", value);
-        onChange(read());
-    });
-    method.addEventListener("change", changed);
-    path.addEventListener("input", changed);
+  const method = root.querySelector("#send-method");
+  const path = root.querySelector("#send-path");
+  const changed = () => {
+    basic.follow(read().headers);
+    onChange(read());
+  };
+  const headers = startHeadersForm(root.querySelector("#send-headers"), changed);
+  const body = startBodyForm(root.querySelector("#send-body"), () => onChange(read()));
+  const basic = startBasicBuilder(root.querySelector("#send-basic"), (value) => {
+    headers.set("Authorization", value);
+    onChange(read());
+  });
+  method.addEventListener("change", changed);
+  path.addEventListener("input", changed);
 
-    /** @returns {import("./sending.js").Request} */
-    function read() {
-        return { method: method.value, path: path.value, headers: headers.read(), body: body.read() };
-    }
+  /** @returns {import("./sending.js").Request} */
+  function read() {
+    return { method: method.value, path: path.value, headers: headers.read(), body: body.read() };
+  }
 
-    return {
-        read,
-        load: (request) => {
-            if (![...method.options].some((option) => option.value === request.method))
-                method.add(new Option(request.method));
-            method.value = request.method;
-            path.value = request.path;
-            headers.load(request.headers);
-            body.load(request.body);
-            changed();
-        },
-    };
+  return {
+    read,
+    load: (request) => {
+      if (![...method.options].some((option) => option.value === request.method))
+        method.add(new Option(request.method));
+      method.value = request.method;
+      path.value = request.path;
+      headers.load(request.headers);
+      body.load(request.body);
+      changed();
+    },
+  };
 }

@@ -11,7 +11,7 @@ export const FORM = ["Content-Type", "application/x-www-form-urlencoded"];
 
 /** @param {[string, string][]} pairs */
 export function form(pairs) {
-    return pairs.map((pair) => pair.map(formEncode).join("=")).join("&");
+  return pairs.map((pair) => pair.map(formEncode).join("=")).join("&");
 }
 
 /**
@@ -20,7 +20,7 @@ export function form(pairs) {
  * @returns {object | undefined} A demo client.
  */
 export function findClient(data, clientId) {
-    return data.clients.find((client) => client.client_id === clientId);
+  return data.clients.find((client) => client.client_id === clientId);
 }
 
 /**
@@ -33,8 +33,8 @@ export function findClient(data, clientId) {
  * @returns {Request}
  */
 export function withBasic(bench, endpoint, client, pairs) {
-    const headers = [["Authorization", basicHeader(client.client_id, client.secret)], FORM];
-    return { method: "POST", path: bench.path(bench.state.data.endpoints[endpoint]), headers, body: form(pairs) };
+  const headers = [["Authorization", basicHeader(client.client_id, client.secret)], FORM];
+  return { method: "POST", path: bench.path(bench.state.data.endpoints[endpoint]), headers, body: form(pairs) };
 }
 
 /**
@@ -46,18 +46,18 @@ export function withBasic(bench, endpoint, client, pairs) {
  * @returns {Request}
  */
 export function tokenRequest(bench, client, { scope = "", inForm = false } = {}) {
-    const pairs = [["grant_type", "client_credentials"], ...(scope ? [["scope", scope]] : [])];
-    if (!inForm) return withBasic(bench, "token", client, pairs);
-    const credentials = [
-        ["client_id", client.client_id],
-        ["client_secret", client.secret],
-    ];
-    return {
-        method: "POST",
-        path: bench.path(bench.state.data.endpoints.token),
-        headers: [FORM],
-        body: form([...pairs, ...credentials]),
-    };
+  const pairs = [["grant_type", "client_credentials"], ...(scope ? [["scope", scope]] : [])];
+  if (!inForm) return withBasic(bench, "token", client, pairs);
+  const credentials = [
+    ["client_id", client.client_id],
+    ["client_secret", client.secret],
+  ];
+  return {
+    method: "POST",
+    path: bench.path(bench.state.data.endpoints.token),
+    headers: [FORM],
+    body: form([...pairs, ...credentials]),
+  };
 }
 
 /**
@@ -69,15 +69,15 @@ export function tokenRequest(bench, client, { scope = "", inForm = false } = {})
  * @returns {Request}
  */
 export function apiCall(bench, call, token) {
-    const headers = token ? [["Authorization", `Bearer ${token}`]] : [];
-    const bodies = { POST: '{"message": "Hello from the playground"}', PUT: '{"quantity": 5}' };
-    const body = bodies[call.method] ?? "";
-    const below = bench.path(bench.state.data.issuer).replace(/\/$/, "");
-    const path = below + call.path.replace("<sku>", "pallet");
-    return {
-        method: call.method,
-        path,
-        headers: body ? [...headers, ["Content-Type", "application/json"]] : headers,
-        body,
-    };
+  const headers = token ? [["Authorization", `Bearer ${token}`]] : [];
+  const bodies = { POST: '{"message": "Hello from the playground"}', PUT: '{"quantity": 5}' };
+  const body = bodies[call.method] ?? "";
+  const below = bench.path(bench.state.data.issuer).replace(/\/$/, "");
+  const path = below + call.path.replace("<sku>", "pallet");
+  return {
+    method: call.method,
+    path,
+    headers: body ? [...headers, ["Content-Type", "application/json"]] : headers,
+    body,
+  };
 }

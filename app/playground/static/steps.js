@@ -4,26 +4,26 @@ import { recall, remember } from "./memory.js";
 
 /** Show the step that the address names, now and whenever it changes. */
 export function startSteps() {
-    const sections = [...document.querySelectorAll("main section[id^='step-']")];
-    const links = [...document.querySelectorAll("nav a[href^='#step-']")];
-    const find = (hash) => sections.find((section) => `#${section.id}` === hash);
+  const sections = [...document.querySelectorAll("main section[id^='step-']")];
+  const links = [...document.querySelectorAll("nav a[href^='#step-']")];
+  const find = (hash) => sections.find((section) => `#${section.id}` === hash);
 
-    /** @param {HTMLElement} chosen */
-    function show(chosen) {
-        for (const section of sections) section.hidden = section !== chosen;
-        for (const link of links) {
-            if (link.hash === `#${chosen.id}`) link.setAttribute("aria-current", "step");
-            else link.removeAttribute("aria-current");
-        }
-        remember("step", `#${chosen.id}`);
+  /** @param {HTMLElement} chosen */
+  function show(chosen) {
+    for (const section of sections) section.hidden = section !== chosen;
+    for (const link of links) {
+      if (link.hash === `#${chosen.id}`) link.setAttribute("aria-current", "step");
+      else link.removeAttribute("aria-current");
     }
+    remember("step", `#${chosen.id}`);
+  }
 
-    addEventListener("hashchange", () => {
-        const chosen = find(location.hash);
-        if (!chosen) return;
-        show(chosen);
-        chosen.querySelector("h2").focus({ preventScroll: true });
-        scrollTo(0, 0);
-    });
-    show(find(location.hash) ?? find(recall("step", "")) ?? sections[0]);
+  addEventListener("hashchange", () => {
+    const chosen = find(location.hash);
+    if (!chosen) return;
+    show(chosen);
+    chosen.querySelector("h2").focus({ preventScroll: true });
+    scrollTo(0, 0);
+  });
+  show(find(location.hash) ?? find(recall("step", "")) ?? sections[0]);
 }
