@@ -6,6 +6,7 @@
  * @param {string} name
  * @param {Record<string, string | number | boolean | null | EventListener>} attributes A name such as `onclick` is
  *   an event; `true` sets an attribute without a value; `false` and `null` set none.
+ *   So what is `"true"` or `"false"` in the page is given as text.
  * @param {...(Node | string | null)} children
  * @returns {HTMLElement}
  */

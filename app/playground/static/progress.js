@@ -30,8 +30,20 @@ function show(root, steps = []) {
   root.querySelector("#progress-count").textContent = `${done} of ${steps.length} done`;
   const meter = root.querySelector("progress");
   [meter.max, meter.value] = [steps.length || 1, done];
-  root.querySelector("#progress-next").replaceChildren(...(next ? [`Next: ${next.title}. `, ...prose(next.note ?? "")] : ["All of it."]));
-  root.querySelector("ol").replaceChildren(...steps.map((step) => el("li", { class: step.done ? "done" : null },
-    el("span", { class: "mark", "aria-hidden": "true" }, step.done ? "✓" : "·"), step.title,
-    el("span", { class: "verdict" }, step.done ? "done" : "open"))));
+  root
+    .querySelector("#progress-next")
+    .replaceChildren(...(next ? [`Next: ${next.title}. `, ...prose(next.note ?? "")] : ["All of it."]));
+  root
+    .querySelector("ol")
+    .replaceChildren(
+      ...steps.map((step) =>
+        el(
+          "li",
+          { class: step.done ? "done" : null },
+          el("span", { class: "mark", "aria-hidden": "true" }, step.done ? "✓" : "·"),
+          step.title,
+          el("span", { class: "verdict" }, step.done ? "done" : "open"),
+        ),
+      ),
+    );
 }

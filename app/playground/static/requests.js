@@ -2,7 +2,7 @@
 
 import { basicHeader, formEncode } from "./basic.js";
 
-const FORM = ["Content-Type", "application/x-www-form-urlencoded"];
+export const FORM = ["Content-Type", "application/x-www-form-urlencoded"];
 
 /**
  * @typedef {import("./bench.js").Bench} Bench
@@ -48,8 +48,16 @@ export function withBasic(bench, endpoint, client, pairs) {
 export function tokenRequest(bench, client, { scope = "", inForm = false } = {}) {
   const pairs = [["grant_type", "client_credentials"], ...(scope ? [["scope", scope]] : [])];
   if (!inForm) return withBasic(bench, "token", client, pairs);
-  const credentials = [["client_id", client.client_id], ["client_secret", client.secret]];
-  return { method: "POST", path: bench.path(bench.state.data.endpoints.token), headers: [FORM], body: form([...pairs, ...credentials]) };
+  const credentials = [
+    ["client_id", client.client_id],
+    ["client_secret", client.secret],
+  ];
+  return {
+    method: "POST",
+    path: bench.path(bench.state.data.endpoints.token),
+    headers: [FORM],
+    body: form([...pairs, ...credentials]),
+  };
 }
 
 /**
@@ -66,5 +74,10 @@ export function apiCall(bench, call, token) {
   const body = bodies[call.method] ?? "";
   const below = bench.path(bench.state.data.issuer).replace(/\/$/, "");
   const path = below + call.path.replace("<sku>", "pallet");
-  return { method: call.method, path, headers: body ? [...headers, ["Content-Type", "application/json"]] : headers, body };
+  return {
+    method: call.method,
+    path,
+    headers: body ? [...headers, ["Content-Type", "application/json"]] : headers,
+    body,
+  };
 }

@@ -11,7 +11,10 @@ import { startTwoWays } from "./two-ways.js";
  */
 export function startCall(bench, data, root) {
   if (data.calls.length) root.append(calling(bench, data));
-  else root.append(el("p", {}, "The sample API is switched off (KEYTURN_SAMPLE_API=off), so there is no route to call here."));
+  else
+    root.append(
+      el("p", {}, "The sample API is switched off (KEYTURN_SAMPLE_API=off), so there is no route to call here."),
+    );
   startTwoWays(bench, data, root);
 }
 
@@ -28,10 +31,18 @@ function calling(bench, data) {
     const isCall = result.request.path.split("?")[0] === apiCall(bench, call(), "").path;
     outcome.replaceChildren(...(isCall ? meaning(result) : []));
   });
-  return el("div", {},
+  return el(
+    "div",
+    {},
     el("div", { class: "controls" }, labelled("Route, and the scope that it requires", route)),
-    el("p", { class: "row" }, button("Call it with the token", () => send(token()), "primary"), button("Call it without a token", () => send(""))),
-    outcome);
+    el(
+      "p",
+      { class: "row" },
+      button("Call it with the token", () => send(token()), "primary"),
+      button("Call it without a token", () => send("")),
+    ),
+    outcome,
+  );
 }
 
 /** What the status of an API's response means for the client. */
@@ -41,9 +52,15 @@ function meaning(result) {
     case 401:
       return ["401: the API does not know who calls. Send a valid token; if it has expired, request a new one."];
     case 403:
-      return ["403: the API knows who calls, and the token is not good for this.", needed ? " It requires the scope " : "",
-        needed ? el("code", {}, needed) : "", ". A new token with the same scope changes nothing."];
+      return [
+        "403: the API knows who calls, and the token is not good for this.",
+        needed ? " It requires the scope " : "",
+        needed ? el("code", {}, needed) : "",
+        ". A new token with the same scope changes nothing.",
+      ];
     default:
-      return result.status && result.status < 300 ? [`${result.status}: the token was valid, and its scope was enough.`] : [];
+      return result.status && result.status < 300
+        ? [`${result.status}: the token was valid, and its scope was enough.`]
+        : [];
   }
 }

@@ -9,7 +9,8 @@
       return null; // a browser may forbid storage
     }
   };
-  const isDark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const isDark = () =>
+    (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   if (stored()) root.dataset.theme = stored();
 
   addEventListener("DOMContentLoaded", () => {
