@@ -73,7 +73,11 @@ export function startKeys(bench, data, root) {
     list.replaceChildren(...keys.map((key) => item(key, key.kid === mine)));
     if (mine && !keys.some((key) => key.kid === mine))
       list.append(
-        el("li", {}, el("code", {}, shortened(mine)), " signed your token, and is not in the JWKS any more."),
+        el(
+          "li",
+          {},
+          el("span", {}, el("code", {}, shortened(mine)), " signed your token, and is not in the JWKS any more."),
+        ),
       );
   }
 
@@ -109,7 +113,7 @@ function cannot(data, call) {
   return el(
     "div",
     {},
-    el("p", {}, ...prose(data.keys_reason)),
+    el("p", {}, ...prose(`This page may not change the keys: ${data.keys_reason}.`)),
     el("p", {}, "In a terminal, in the folder of the server:"),
     el(
       "pre",
