@@ -6,7 +6,7 @@ import { durationText } from "./duration.js";
 import { readKeys } from "./jwks.js";
 import { changeClaims, changeSignature, takeApart, verify } from "./jwt.js";
 import { recall, remember } from "./memory.js";
-import { apiCall } from "./requests.js";
+import { apiCall, routeFor } from "./requests.js";
 
 /**
  * @param {import("./bench.js").Bench} bench
@@ -46,7 +46,7 @@ export function startInspect(bench, data, root) {
       "p",
       { class: "row" },
       ...changes,
-      button("Send this token to an API", () => bench.run(apiCall(bench, route(), text.value.trim())), "primary"),
+      data.calls.length ? button("Send this token to an API", send, "primary") : null,
       button("Undo", () => restore(), "quiet"),
     ),
     change,
@@ -54,10 +54,9 @@ export function startInspect(bench, data, root) {
   );
   root.append(none, tools, opaque, broken, taken);
 
-  /** A route that the token's scope opens, or any. */
-  function route() {
-    const scope = String(takeApart(text.value.trim())?.claims?.scope ?? "").split(" ");
-    return data.calls.find((call) => scope.includes(call.scope) && call.method === "GET") ?? data.calls[0];
+  function send() {
+    const token = text.value.trim();
+    bench.run(apiCall(bench, routeFor(data, token), token));
   }
 
   function edited() {
