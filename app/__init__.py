@@ -12,7 +12,8 @@ The other files are details. Each package has one subject: `oauth` (the protocol
 sample API), `authentication` (client authentication and limits), `clients` (clients, secrets and scopes),
 `tokens` (how a token is issued, stored and checked), `keys` (signing keys), `discovery` (metadata and
 error pages), `refusals` (error codes and responses), `audit` (the audit trail), `settings` (how they are
-read), `storage` (the database), `operations` (the commands), `serving` (gunicorn's worker).
+read), `storage` (the database), `operations` (the commands), `serving` (gunicorn's worker), `playground`
+(the page at `/`, in development). The lines `making.now.check = …` say which check is made: `app/checks.py`.
 """
 
 from __future__ import annotations

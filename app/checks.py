@@ -1,10 +1,9 @@
 """The checks that a request has to pass, each declared in the file that makes it.
 
-The line `making.now.check = MEDIA_TYPE` stands immediately before a check and says which one it is.
-Each request sets it and nobody reads it: it is an assignment, calls no function, and the next one replaces it.
-Only a request that asks for its checks gets a `Record`, for its thread and until its response, and that one
-lists them: see `app/playground/recording.py`.
-Each check was passed when the next one began; if the request is refused, the last one failed.
+`making.now.check = MEDIA_TYPE`, immediately before a check, says which one is made next. Usually nobody reads it:
+the assignment calls no function, and the next one replaces it. For a request whose checks are recorded
+(`app/playground/checks_header.py`), `making.now` is a `Record`, in that request's thread and until its response, and it
+lists them in order. A check is passed when another one follows, and the last one fails if the request is refused.
 """
 
 from __future__ import annotations
@@ -43,9 +42,9 @@ class Check:
 
 
 class Unrecorded:
-    """What most requests set: the check that was begun last, which nobody reads.
+    """The check that is made now, which nobody reads: all threads share one object.
 
-    `has_failed` says that this check has failed although the request goes on, as for a token that is not active.
+    `has_failed` says that this check has failed, though it is not what the request is refused for.
     """
 
     __slots__ = ("check", "has_failed")
@@ -57,7 +56,7 @@ class Unrecorded:
 
 
 class Record(Unrecorded):
-    """What a request sets that asks for its checks: each check, and whether it was passed, in order."""
+    """Each check of one request, and whether it was passed, in order."""
 
     __slots__ = ("passed",)
 
@@ -68,12 +67,12 @@ class Record(Unrecorded):
 
     @property
     def check(self) -> Check:
-        """The check that was begun last."""
+        """The last one."""
         return list(self.passed)[-1]
 
     @check.setter
     def check(self, check: Check) -> None:
-        self.passed.pop(check, None)  # one that is made again is the last one again
+        self.passed.pop(check, None)  # a check that is made again becomes the last one
         self.passed[check] = True
 
     @property
@@ -87,7 +86,7 @@ class Record(Unrecorded):
 
 
 class Making(threading.local):
-    """`now` is what this thread's request sets."""
+    """`now`, in each thread."""
 
     now: Unrecorded = Unrecorded()
 
@@ -95,5 +94,5 @@ class Making(threading.local):
 making = Making()
 UNRECORDED = Making.now
 
-# What begins a record: a header, by its name in the WSGI environment, and the function to call if a request has it.
+# The functions to call before the first check, each for a request with a header of this name in its WSGI environment.
 current_recorders = PerApp[dict[str, Callable[[], None]]]("recorders")

@@ -8,18 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flask import Flask, request
-from werkzeug.exceptions import BadRequest, HTTPException, NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest, NotFound, RequestEntityTooLarge
 
 from app.checks import UNRECORDED, Check, current_recorders, making
 from app.settings import current_settings
 
-BODY_COMPLETE = Check("body_complete", "The body is complete.", "RFC 9112, section 6.3")
+BODY_COMPLETE = Check("body_complete", "The body is complete.", "RFC 9112, section 8")
 BODY_LENGTH = Check("body_length", "The body is not too long.", "RFC 9110, section 15.5.14")
 NOT_COMPRESSED = Check("not_compressed", "The body is not compressed.", "RFC 9110, section 8.4")
 FORM_PARAMETERS = Check("form_parameters", "The form has at most 100 parameters.", "our own")
-UTF8 = Check("utf8", "The parameters are UTF-8.", "RFC 6749, appendix B")
+UTF8 = Check("utf8", "The form is UTF-8.", "RFC 6749, appendix B")
 URL_PARAMETERS = Check("url_parameters", "The URL has at most 100 parameters.", "our own")
-ADDRESS = Check("address", "There is something at this address, for this method.", "RFC 9110, section 15.5.5")
+ADDRESS = Check(
+    "address", "There is something at this address, for this method.", "RFC 9110, sections 15.5.5 and 15.5.6"
+)
 
 FORM = "application/x-www-form-urlencoded"
 MAX_PARAMETERS = 100
@@ -32,18 +34,19 @@ def init_app(app: Flask) -> None:
     recorders: dict[str, Callable[[], None]] = {}
     current_recorders.set(app, recorders)
 
-    def refuse_doubled_slash() -> None:
-        """Werkzeug would drop all leading slashes but one, and so bypass a proxy's rule for the path."""
+    def begin() -> None:
+        """Record the checks of this request if it has a header for that; refuse a path that begins with two slashes."""
         environ = request.environ
-        making.now = UNRECORDED  # whatever this thread's last request was, and however it ended
+        making.now = UNRECORDED  # however this thread's last request ended
         for header in recorders:
             if header in environ:
                 recorders[header]()
-        making.now.check = ADDRESS
+        # Werkzeug would drop all leading slashes but one, and so bypass a proxy's rule for the path.
         if environ.get("PATH_INFO", "").startswith("//"):
+            making.now.check = ADDRESS
             raise NotFound
 
-    for step in (refuse_doubled_slash, read_body, refuse_many_query_parameters):
+    for step in (begin, read_body, refuse_many_query_parameters):
         app.before_request(step)
 
 
@@ -68,7 +71,7 @@ def read_body() -> None:
         raise
     except Exception as error:  # each server has its own errors for a body that is broken or stalls
         making.now.check = BODY_COMPLETE
-        raise error if isinstance(error, HTTPException) else BadRequest from error
+        raise BadRequest from error
     if len(body) > limit:
         raise RequestEntityTooLarge
     making.now.check = BODY_COMPLETE

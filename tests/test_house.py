@@ -21,7 +21,7 @@ CORE = [
     "app/api/guard.py",
     "app/api/routes.py",
 ]
-# Open without a token: three endpoints where a client authenticates, and descriptions.
+# Open without a token: three endpoints where a client authenticates, descriptions, and in development the playground.
 PUBLIC = {
     "POST /oauth/token",
     "POST /oauth/introspect",
@@ -32,6 +32,12 @@ PUBLIC = {
     "GET /errors/",
     "GET /errors/<code>",
     "GET /openapi.json",
+    "GET /",
+    "GET /playground/<file>",
+    "GET /playground/style.css",
+    "GET /playground/data.json",
+    "GET /playground/progress.json",
+    "POST /playground/keys",
 }
 
 

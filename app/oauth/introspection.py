@@ -25,7 +25,7 @@ from app.tokens import checking
 from app.tokens.access_token import AccessToken, InvalidTokenError
 
 RESOURCE_SERVER = Check("resource_server", "The client is registered as a resource server.", "RFC 7662, section 2.1")
-OWN_AUDIENCE = Check("own_audience", "The token is for the API that introspects it.", "RFC 7662, section 4")
+OWN_AUDIENCE = Check("own_audience", "The token is for the API that introspects it.", "RFC 7662, section 2.2")
 
 NO_RESOURCE_SERVER = "This client is not registered as a resource server, and may not introspect tokens."
 

@@ -57,17 +57,15 @@ def find_obstacle() -> str | None:
     client. Over a unix socket SERVER_NAME is the Host that was sent, but then REMOTE_ADDR is empty.
     """
     settings = current_settings()
-    if settings.is_production:
-        return "this server is in production"
     if sign := sign_of_production(settings):
-        return f"others may reach this server: {sign}"
+        return f"Others may reach this server: {sign}."
     environ = request.environ
     if not (is_loopback(environ.get("SERVER_NAME", "")) and is_loopback(environ.get("REMOTE_ADDR", ""))):
-        return "the server listens beyond loopback, or the request is from another machine"
+        return "The server listens beyond loopback, or the request is from another machine."
     if environ.keys() & {"HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST"}:
-        return "a proxy sent the request"
+        return "A proxy sent the request."
     if environ.get("HTTP_HOST", "").lower() != urlsplit(settings.issuer).netloc.lower():
-        return f"the page was opened at another address than {settings.issuer}"
+        return f"The keys can be changed on the page at {settings.issuer}/ only."
     return None
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from flask import current_app
 
 import config
+from app.api import stock
 from app.checks import DECLARED, Check
-from app.discovery import error_pages, jwks
+from app.discovery import error_pages, jwks, openapi
 from app.discovery.error_pages import METADATA
 from app.operations.demo_clients import usable_demos
 from app.playground import slips
@@ -18,13 +19,8 @@ from app.playground.key_changes import find_obstacle
 from app.refusals.codes import CODES
 from app.settings import current_settings
 
-GUARDED = (
-    ("GET", "/admin/logs", "read:logs"),
-    ("POST", "/admin/logs", "write:logs"),
-    ("GET", "/internal/reports", "reports:read"),
-    ("GET", "/inventory", "inventory:read"),
-    ("PUT", "/inventory/<sku>", "inventory:write"),
-)
+METHODS = ("get", "post", "put")
+AN_ARTICLE = next(iter(stock.FIRST_STOCK))
 
 
 def page_data() -> dict[str, Any]:
@@ -48,10 +44,7 @@ def page_data() -> dict[str, Any]:
         "slips": slips.for_page(
             (demo.client_id for demo in usable_demos(settings)), has_sample_api=settings.has_sample_api
         ),
-        "calls": [
-            {"method": method, "path": path, "scope": scope}
-            for method, path, scope in (GUARDED if settings.has_sample_api else ())
-        ],
+        "calls": calls(settings),
         "keys_can_change": obstacle is None,
         "keys_reason": obstacle or "",
         "lesson": lesson(),
@@ -69,6 +62,28 @@ def endpoints(settings: config.Settings) -> dict[str, str]:
     }
     samples = {"logs": "/admin/logs", "reports": "/internal/reports", "inventory": "/inventory"}
     return found | ({name: issuer + path for name, path in samples.items()} if settings.has_sample_api else {})
+
+
+def calls(settings: config.Settings) -> list[dict[str, Any]]:
+    """The guarded routes: `scope` is the first that opens one, `scopes` are all that do."""
+    found = []
+    for path, item in openapi.description(settings)["paths"].items():
+        for method, operation in item.items():
+            scopes = scopes_of(operation) if method in METHODS else []
+            if scopes:
+                found.append(
+                    {
+                        "method": method.upper(),
+                        "path": path.replace("{sku}", AN_ARTICLE),
+                        "scope": scopes[0],
+                        "scopes": scopes,
+                    }
+                )
+    return found
+
+
+def scopes_of(operation: dict[str, Any]) -> list[str]:
+    return [scope for each in operation.get("security", ()) for scope in each.get("token", ())]
 
 
 def described(demo: config.DemoClient) -> dict[str, Any]:

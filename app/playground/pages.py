@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Flask, Response, make_response, render_template
+from flask import Blueprint, Flask, Response, make_response, render_template, request, send_from_directory, url_for
 
 from app.discovery.error_pages import STYLE
-from app.playground import key_changes, page_data, recording
+from app.playground import checks_header, key_changes, page_data
 from app.settings import current_settings
 
 HEADERS = {
@@ -18,20 +19,25 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-
-blueprint = Blueprint(
-    "playground", __name__, template_folder="templates", static_folder="static", static_url_path="/playground"
-)
+FILES = Path(__file__).parent / "static"
+blueprint = Blueprint("playground", __name__, template_folder="templates")
 
 
 def init_app(app: Flask, path: str) -> None:
-    recording.init_app(app)
+    checks_header.init_app(app)
     app.register_blueprint(blueprint, url_prefix=path)
 
 
 @blueprint.get("/", strict_slashes=False)  # otherwise Flask redirects, with a page of its own
 def page() -> Response:
+    if not request.path.endswith("/"):  # the page names its files relative to itself
+        return Response(status=308, headers={"Location": url_for("playground.page")})
     return make_response(render_template("playground.html", issuer=current_settings().issuer))
+
+
+@blueprint.get("/playground/<file>")
+def static(file: str) -> Response:
+    return send_from_directory(FILES, file)
 
 
 @blueprint.get("/playground/style.css")

@@ -95,6 +95,7 @@ export function startBodyForm(root, changed) {
  */
 export function parameters(body) {
   if (!body) return [];
+  if (/%0[AD]/i.test(body)) return null; // an input has one line, and would drop the line break
   try {
     const found = body.split("&").map((pair) => {
       const [name, ...value] = pair.split("=");
