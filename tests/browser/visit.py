@@ -79,10 +79,9 @@ class Visit:
 
     def press_send(self) -> None:
         """Press Send, and wait for the response to this request."""
-        before = self.page.evaluate("window.seen = document.querySelector('#wire-response').firstChild") and None
-        assert before is None
+        self.page.locator("#wire-response > *").first.evaluate("old => old.dataset.old = 'true'")
         self.page.locator("#send-button").click()
-        self.page.wait_for_function("document.querySelector('#wire-response').firstChild !== window.seen")
+        expect(self.page.locator("#wire-response > [data-old]")).to_have_count(0)
         expect(self.page.locator("#bench")).to_have_attribute("aria-busy", "false")
 
     @property
@@ -121,7 +120,9 @@ class Visit:
         return bool(self.page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
 
     def end(self) -> None:
-        """Check what must not have happened, and close the context."""
+        """Check what must not have happened, and close the context; a second time does nothing."""
+        if self.page.is_closed():
+            return
         violations = self.page.evaluate("window.violations")
         self.context.close()
         unexpected = [each for each in self.faults if not any(text in each for text in self.forgiven)]
