@@ -30,7 +30,10 @@ function show(root, steps = []) {
   root.querySelector("#progress-count").textContent = `${done} of ${steps.length} done`;
   const meter = root.querySelector("progress");
   [meter.max, meter.value] = [steps.length || 1, done];
-  const comes = next ? [`Next: ${next.title}. `, ...prose(next.note || next.sentence || "")] : ["You did all of it."];
+  const about = next?.note || next?.sentence || "";
+  const comes = next
+    ? [`Next: ${next.title}. `, ...prose(about.charAt(0).toUpperCase() + about.slice(1))]
+    : ["You did all of it."];
   root.querySelector("#progress-next").replaceChildren(...comes);
   root
     .querySelector("ol")
