@@ -19,7 +19,7 @@ export function startRefusal(root, data) {
     operator.replaceChildren(command(result.requestId), el("p", { class: "none" }, "Reading the audit trail …"));
     const event = await explain(result.requestId, data);
     if (latest !== result.requestId) return; // another response came meanwhile
-    operator.replaceChildren(command(result.requestId), event ? facts(event) : nothingRecorded(result));
+    operator.replaceChildren(command(result.requestId), event ? facts(event) : nothingFound(result, data));
   }
 
   return {
@@ -69,12 +69,11 @@ function facts(event) {
   return el("dl", { class: "members" }, ...rows.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
 }
 
-function nothingRecorded(result) {
-  const text =
-    result.status === 404
-      ? "A 404 is in the log only, not in the audit trail."
-      : "The audit trail has no event with this request id.";
-  return el("p", {}, text);
+function nothingFound(result, data) {
+  if (!data.endpoints.logs)
+    return el("p", {}, "Run this command in a terminal: the sample API is off, so this page cannot.");
+  if (result.status === 404) return el("p", {}, "A 404 is in the log only, not in the audit trail.");
+  return el("p", {}, "The audit trail has no event with this request id.");
 }
 
 function whatToDo(result, data) {

@@ -1,6 +1,7 @@
 /** The requests of the lesson, made from a demo client and the addresses in the metadata. */
 
 import { basicHeader, formEncode } from "./basic.js";
+import { takeApart } from "./jwt.js";
 
 export const FORM = ["Content-Type", "application/x-www-form-urlencoded"];
 
@@ -80,4 +81,16 @@ export function apiCall(bench, call, token) {
     headers: body ? [...headers, ["Content-Type", "application/json"]] : headers,
     body,
   };
+}
+
+/**
+ * A route that the scope of a token opens; the first one if there is none.
+ *
+ * @param {object} data
+ * @param {string} token
+ * @returns {{method: string, path: string} | undefined} undefined if the sample API is off.
+ */
+export function routeFor(data, token) {
+  const scopes = String(takeApart(token)?.claims?.scope ?? "").split(" ");
+  return data.calls.find((call) => call.method === "GET" && scopes.includes(call.scope)) ?? data.calls[0];
 }

@@ -6,7 +6,7 @@ import { durationText } from "./duration.js";
 import { readKeys } from "./jwks.js";
 import { changeClaims, changeSignature, takeApart, verify } from "./jwt.js";
 import { recall, remember } from "./memory.js";
-import { apiCall } from "./requests.js";
+import { apiCall, routeFor } from "./requests.js";
 
 /**
  * @param {import("./bench.js").Bench} bench
@@ -32,6 +32,11 @@ export function startInspect(bench, data, root) {
   );
   let at = -1;
 
+  const changes = [
+    button("Change a character of the claims", () => alter(changeClaims)),
+    button("Change a character of the signature", () => alter(changeSignature)),
+  ];
+  const broken = el("p", {}, "This is not a JWT any more: a JWT has three parts with two dots between them.");
   const tools = el(
     "div",
     {},
@@ -40,20 +45,18 @@ export function startInspect(bench, data, root) {
     el(
       "p",
       { class: "row" },
-      button("Change a character of the claims", () => alter(changeClaims)),
-      button("Change a character of the signature", () => alter(changeSignature)),
-      button("Send this token to an API", () => bench.run(apiCall(bench, route(), text.value.trim())), "primary"),
+      ...changes,
+      data.calls.length ? button("Send this token to an API", send, "primary") : null,
       button("Undo", () => restore(), "quiet"),
     ),
     change,
     el("details", {}, el("summary", {}, "Edit the token by hand"), labelled("The token", text)),
   );
-  root.append(none, tools, opaque, taken);
+  root.append(none, tools, opaque, broken, taken);
 
-  /** A route that the token's scope opens, or any. */
-  function route() {
-    const scope = String(takeApart(text.value.trim())?.claims?.scope ?? "").split(" ");
-    return data.calls.find((call) => scope.includes(call.scope) && call.method === "GET") ?? data.calls[0];
+  function send() {
+    const token = text.value.trim();
+    bench.run(apiCall(bench, routeFor(data, token), token));
   }
 
   function edited() {
@@ -83,7 +86,9 @@ export function startInspect(bench, data, root) {
     const parts = takeApart(token);
     none.hidden = Boolean(token);
     tools.hidden = !token;
-    opaque.hidden = !token || Boolean(parts);
+    opaque.hidden = !token.startsWith("kta_");
+    broken.hidden = !token || Boolean(parts) || !opaque.hidden;
+    for (const each of changes) each.hidden = !parts;
     taken.hidden = coloured.hidden = verdict.hidden = !parts;
     if (!parts) return;
     colour(coloured, parts.texts, at);
@@ -135,6 +140,7 @@ function colour(root, texts, at) {
  */
 function described(before, { token, at }) {
   const [old, now] = [before, token].map((text) => takeApart(text)?.claims?.exp);
-  const gain = now > old ? ` With the signature of the server it would be valid for ${durationText(now - old)} longer.` : "";
+  const gain =
+    now > old ? ` With the signature of the server it would be valid for ${durationText(now - old)} longer.` : "";
   return `Character ${at + 1} was “${before[at]}” and is “${token[at]}” now.${gain}`;
 }

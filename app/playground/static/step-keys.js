@@ -3,7 +3,7 @@
 import { button, el, prose } from "./dom.js";
 import { readKeys } from "./jwks.js";
 import { shortened, takeApart } from "./jwt.js";
-import { apiCall } from "./requests.js";
+import { apiCall, routeFor } from "./requests.js";
 
 const JSON_HEADERS = [["Content-Type", "application/json"]];
 
@@ -29,16 +29,11 @@ export function startKeys(bench, data, root) {
   );
 
   function tokenButton() {
-    return button("Call a route with your token", () => {
-      const scopes = String(takeApart(bench.state.tokens.token ?? "")?.claims?.scope ?? "").split(" ");
-      bench.run(
-        apiCall(
-          bench,
-          data.calls.find((call) => scopes.includes(call.scope)) ?? data.calls[0],
-          bench.state.tokens.token ?? "",
-        ),
-      );
-    });
+    const call = () => {
+      const token = bench.state.tokens.token ?? "";
+      bench.run(apiCall(bench, routeFor(data, token), token));
+    };
+    return data.calls.length ? button("Call a route with your token", call) : "";
   }
 
   /** @param {object} change */
@@ -73,7 +68,11 @@ export function startKeys(bench, data, root) {
     list.replaceChildren(...keys.map((key) => item(key, key.kid === mine)));
     if (mine && !keys.some((key) => key.kid === mine))
       list.append(
-        el("li", {}, el("code", {}, shortened(mine)), " signed your token, and is not in the JWKS any more."),
+        el(
+          "li",
+          {},
+          el("span", {}, el("code", {}, shortened(mine)), " signed your token, and is not in the JWKS any more."),
+        ),
       );
   }
 
@@ -109,7 +108,7 @@ function cannot(data, call) {
   return el(
     "div",
     {},
-    el("p", {}, ...prose(data.keys_reason)),
+    el("p", {}, ...prose(`This page may not change the keys: ${data.keys_reason}.`)),
     el("p", {}, "In a terminal, in the folder of the server:"),
     el(
       "pre",

@@ -132,5 +132,5 @@ function conclusion(local, remote) {
   if (local && remote) return "Both ways accept the token. Revoke it, and check it again.";
   return remote
     ? "Only introspection can check this token. Revoke it, and check it again."
-    : "The API does not accept the token.";
+    : "The API does not accept the token: the server knows that it is not active any more.";
 }
