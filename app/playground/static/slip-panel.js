@@ -50,7 +50,7 @@ export function slipPanel(slip, bench, { done, leave }) {
     outcome.firstChild.focus({ preventScroll: true });
     outcome.scrollIntoView({ block: "nearest" });
     done();
-    const event = await explain(result.requestId, bench.state.data);
+    const event = result.status === 404 ? null : await explain(result.requestId, bench.state.data);
     said.replaceChildren(command(result), event ? explained(event) : nothingRecorded(result));
   }
 
