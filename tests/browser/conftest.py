@@ -78,3 +78,18 @@ def visit(visits: Callable[..., Visit], server: LiveServer) -> Visit:
     found = visits(server.url)
     found.open()
     return found
+
+
+@pytest.fixture(scope="module")
+def long_visit(browser: Browser, server: LiveServer) -> Iterator[Visit]:
+    found = Visit(browser, server.url)
+    found.open()
+    yield found
+    found.end()
+
+
+@pytest.fixture
+def same_visit(long_visit: Visit) -> Iterator[Visit]:
+    """One visit for many tests of a module, as a learner tries one thing after the other; checked after each."""
+    yield long_visit
+    long_visit.check()

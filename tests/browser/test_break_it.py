@@ -37,14 +37,18 @@ def guess(panel: Locator, place: int) -> Locator:
     "slip",
     [pytest.param(each, id=each.name, marks=[] if each.name in SHORT else [pytest.mark.browser]) for each in SLIPS],
 )
-def test_a_button_brings_about_what_it_declares_and_says_why(visit: Visit, slip: Slip) -> None:
-    visit.go("break")
-    panel = panel_of(visit, slip)
+def test_a_button_brings_about_what_it_declares_and_says_why(same_visit: Visit, slip: Slip) -> None:
+    same_visit.go("break")
+    panel = panel_of(same_visit, slip)
     expect(panel.locator(".guess")).to_have_count(3)
 
     outcome = guess(panel, slip.right)
 
-    assert (visit.status, visit.error, visit.failed_check()) == (slip.status, slip.error, slip.check or None)
+    assert (same_visit.status, same_visit.error, same_visit.failed_check()) == (
+        slip.status,
+        slip.error,
+        slip.check or None,
+    )
     assert outcome.get_attribute("data-status") == str(slip.status)
     assert (outcome.get_attribute("data-error") or None) == slip.error
     expect(outcome.locator(".slip-verdict")).to_have_attribute("data-right", "true")
@@ -55,7 +59,7 @@ def test_a_button_brings_about_what_it_declares_and_says_why(visit: Visit, slip:
     if slip.error:
         hint = outcome.locator("dt:text-is('hint') + dd").inner_text()
         page = outcome.get_by_role("link", name=f"All causes of {slip.error}").get_attribute("href")
-        assert page == f"{visit.url}/errors/{slip.error}"
+        assert page == f"{same_visit.url}/errors/{slip.error}"
         because = outcome.locator("dt:text-is('because') + dd")
         assert slip.status == 404 or because.inner_text() == hint
 

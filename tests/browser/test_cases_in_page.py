@@ -6,7 +6,6 @@ import http.client
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterator
 from contextlib import closing
 from urllib.parse import quote_plus, urlsplit
 
@@ -75,36 +74,27 @@ def runner(server: LiveServer) -> LiveRunner:
     return LiveRunner(server)
 
 
-@pytest.fixture(scope="module")
-def one_visit(browser: object, server: LiveServer) -> Iterator[Visit]:
-    """One visit for all cases, as a learner tries one after the other."""
-    found = Visit(browser, server.url)  # type: ignore[arg-type]
-    found.open()
-    yield found
-    found.end()
-
-
 def parameter(case: Case) -> ParameterSet:
     marks = [] if case.name in SHORT else [pytest.mark.browser]
     return pytest.param(case, id=case.name.replace(" ", "-"), marks=marks)
 
 
 @pytest.mark.parametrize("case", [parameter(case) for case in REFUSALS])
-def test_a_refusal_is_shown_as_the_server_gives_it(one_visit: Visit, runner: LiveRunner, case: Case) -> None:
+def test_a_refusal_is_shown_as_the_server_gives_it(same_visit: Visit, runner: LiveRunner, case: Case) -> None:
     request = runner.request(case)
     if case.waits:
         wait_for(lambda: runner.send(case)[0] == case.status)
     status, headers, _ = runner.send(case)
     assert status == case.status
 
-    one_visit.fill(*request)
-    one_visit.press_send()
+    same_visit.fill(*request)
+    same_visit.press_send()
 
-    is_shown = (one_visit.status, one_visit.error) == (case.status, case.body.get("error"))
-    assert is_shown != (case.name in CANNOT_BE_SENT), (one_visit.status, one_visit.error)
+    is_shown = (same_visit.status, same_visit.error) == (case.status, case.body.get("error"))
+    assert is_shown != (case.name in CANNOT_BE_SENT), (same_visit.status, same_visit.error)
     checks = [(name, passed) for name, passed in json.loads(headers["X-Keyturn-Checks"])]
-    assert one_visit.checks() == checks
-    assert one_visit.failed_check() == checks[-1][0]
+    assert same_visit.checks() == checks
+    assert same_visit.failed_check() == checks[-1][0]
 
 
 def test_a_case_that_a_browser_cannot_send_is_a_refusal_and_has_a_reason() -> None:

@@ -63,6 +63,7 @@ def test_every_snippet_is_sound(visits: Callable[..., Visit], server: LiveServer
     visit = visits(server.url, width=width, color_scheme=scheme)
     visit.open("takehome")
 
+    expect(visit.page.get_by_role("tab")).to_have_count(6)
     for tab in visit.page.get_by_role("tab").all():
         tab.click()
         is_sound(visit, tab.inner_text())

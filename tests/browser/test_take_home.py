@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -115,8 +116,13 @@ def test_a_call_of_the_api_is_copied_and_gets_the_same_response(taking: Visit, f
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("tool", ["curl", "requests", "fetch", "postman"])
-@pytest.mark.parametrize("slip", ["newline", "quotes", "encoded-twice", "commas", "parameter-twice", "not-utf8"])
+@pytest.mark.parametrize(
+    ("slip", "tool"),
+    [
+        *product(("newline", "quotes", "encoded-twice", "parameter-twice", "not-utf8"), ("curl", "requests", "fetch")),
+        ("newline", "postman"),
+    ],
+)
 def test_a_slip_is_copied_and_is_refused_in_the_same_way(taking: Visit, folder: Path, slip: str, tool: str) -> None:
     taking.go("break")
     taking.page.locator(f"[data-slip={slip}]").click()
@@ -147,4 +153,4 @@ def test_a_snippet_follows_what_is_typed(taking: Visit) -> None:
 
     taking.page.locator("#send-path").fill("/oauth/token?it's=$HOME")
 
-    expect(section.locator("pre")).to_contain_text("'\\''s=$HOME'")
+    expect(section.locator("pre")).to_contain_text("/oauth/token?it%27s=$HOME'")

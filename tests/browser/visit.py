@@ -119,12 +119,17 @@ class Visit:
         """Whether the page needs no horizontal scrolling."""
         return bool(self.page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
 
-    def end(self) -> None:
-        """Check what must not have happened, and close the context; a second time does nothing."""
-        if self.page.is_closed():
-            return
-        violations = self.page.evaluate("window.violations")
-        self.context.close()
+    def check(self) -> None:
+        """Check what must not have happened so far."""
         unexpected = [each for each in self.faults if not any(text in each for text in self.forgiven)]
         assert not unexpected, unexpected
+        violations = self.page.evaluate("window.violations")
         assert not violations, violations
+
+    def end(self) -> None:
+        """Check, and close the context; a second time does nothing."""
+        if not self.page.is_closed():
+            try:
+                self.check()
+            finally:
+                self.context.close()

@@ -24,6 +24,9 @@ LONGEST = (
     "test_proxies",
     "test_pages",
     "test_live",
+    "test_looks",
+    "test_take_home",
+    "test_break_it",
 )
 DRILLS = ("test_drills", "test_sockets", "test_proxies", "test_pooler", "test_frozen", "test_clocks", "test_upgrade")
 

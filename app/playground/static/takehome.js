@@ -69,4 +69,5 @@ export function startTakeHome(bench, data, root) {
   }
 
   bench.onChange(write);
+  write();
 }
