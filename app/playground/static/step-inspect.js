@@ -15,7 +15,7 @@ import { apiCall, routeFor } from "./requests.js";
  */
 export function startInspect(bench, data, root) {
   const text = el("textarea", { rows: "7", spellcheck: "false", class: "wire", oninput: edited });
-  const coloured = el("p", { class: "token", "aria-label": "The token in its three parts" });
+  const coloured = el("p", { class: "token", role: "group", "aria-label": "The token in its three parts" });
   const change = el("p", { class: "note", role: "status" });
   const verdict = el("p", { class: "outcome", role: "status" });
   const table = el("div", {});

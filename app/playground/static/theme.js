@@ -15,7 +15,10 @@
 
   addEventListener("DOMContentLoaded", () => {
     const button = document.querySelector("#theme");
-    const say = () => (button.textContent = isDark() ? "Light" : "Dark");
+    const say = () => {
+      button.textContent = isDark() ? "Light" : "Dark";
+      button.setAttribute("aria-label", `${button.textContent} colours`);
+    };
     button.hidden = false;
     button.addEventListener("click", () => {
       root.dataset.theme = isDark() ? "light" : "dark";

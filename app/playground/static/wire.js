@@ -58,7 +58,7 @@ export function startWire(root) {
       ),
       el(
         "pre",
-        { class: "wire body", tabindex: "0", "aria-label": "Body of the response" },
+        { class: "wire body", tabindex: "0", role: "region", "aria-label": "Body of the response" },
         text || el("span", { class: "none" }, "(no body)"),
       ),
       result.json === undefined ? el("p", { class: "note" }, result.body ? "The body is not JSON." : "") : indent,
