@@ -19,8 +19,12 @@ try {
   start(await response.json());
 } catch (error) {
   notice.hidden = false;
-  notice.replaceChildren(el("strong", {}, "The page got no data from the server. "), "Is it still running? Start it with ",
-    el("code", {}, "make run"), ", then load this page again.");
+  notice.replaceChildren(
+    el("strong", {}, "The page got no data from the server. "),
+    "Is it still running? Start it with ",
+    el("code", {}, "make run"),
+    ", then load this page again.",
+  );
   throw error;
 }
 
@@ -28,8 +32,11 @@ function start(data) {
   const issuer = new URL(data.issuer);
   if (issuer.origin !== location.origin) {
     notice.hidden = false;
-    notice.replaceChildren(`This page came from ${location.origin}, but the tokens of this server name ${data.issuer} as their issuer. `,
-      el("a", { href: `${data.issuer}/` }, "Open the page there"), ", so that what you send matches.");
+    notice.replaceChildren(
+      `This page came from ${location.origin}, but the tokens of this server name ${data.issuer} as their issuer. `,
+      el("a", { href: `${data.issuer}/` }, "Open the page there"),
+      ", so that what you send matches.",
+    );
   }
   const bench = startBench(data);
   const content = (step) => document.querySelector(`#step-${step} .step-content`);

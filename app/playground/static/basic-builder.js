@@ -30,7 +30,10 @@ export function startBasicBuilder(root, built) {
     const step = (text, value) => el("li", {}, el("span", {}, text), el("code", {}, value));
     const differs = formEncode(idText) !== idText || formEncode(secretText) !== secretText;
     steps.replaceChildren(
-      step(differs ? "Form-encode each, join with a colon" : "Form-encode each (nothing changes here), join with a colon", joined(idText, secretText)),
+      step(
+        differs ? "Form-encode each, join with a colon" : "Form-encode each (nothing changes here), join with a colon",
+        joined(idText, secretText),
+      ),
       step("Encode as Base64, which hides nothing", btoa(joined(idText, secretText))),
       step("Write the scheme before it", basicHeader(idText, secretText)),
     );
@@ -50,7 +53,8 @@ export function startBasicBuilder(root, built) {
       }
       [id.value, secret.value] = [found.id, found.secret];
       show(found.id, found.secret);
-      if (basicHeader(found.id, found.secret) !== value) fault.textContent = `The header that was edited decodes to ${found.pair}`;
+      if (basicHeader(found.id, found.secret) !== value)
+        fault.textContent = `The header that was edited decodes to ${found.pair}`;
     },
   };
 }

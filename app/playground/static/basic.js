@@ -1,4 +1,4 @@
-/** HTTP Basic for a client (RFC 6749, section 2.3.1): id and secret are form-encoded, joined by a colon, then Base64. */
+/** HTTP Basic for a client (RFC 6749, section 2.3.1): id and secret, form-encoded, joined by a colon, as Base64. */
 
 /**
  * Form-encode one value, as a form in a browser does (RFC 6749, appendix B).

@@ -31,6 +31,15 @@ import { startWire } from "./wire.js";
  */
 
 /**
+ * Say that what is shown belongs to an earlier request than the one in the form.
+ *
+ * @param {boolean} isStale
+ */
+function markStale(isStale) {
+  for (const each of document.querySelectorAll("#bench .stale")) each.hidden = !isStale;
+}
+
+/**
  * @param {object} data
  * @returns {Bench}
  */
@@ -43,12 +52,16 @@ export function startBench(data) {
   const form = startRequestForm(document.querySelector("#send"), (request) => {
     remember("request", request);
     wire.showRequest(request);
+    markStale(state.last !== null && JSON.stringify(request) !== JSON.stringify(state.last.request));
     for (const each of changes) each(request);
   });
   const wire = startWire(document.querySelector("#travels"));
   const checked = startChecked(document.querySelector("#checked"), data.checks);
   const bar = startBar(document.querySelector("#bar"), data.checks);
-  const status = startStatus(document.querySelector("#status"), { send: () => bench.send(), cancel: () => flight?.abort() });
+  const status = startStatus(document.querySelector("#status"), {
+    send: () => bench.send(),
+    cancel: () => flight?.abort(),
+  });
   const refusal = startRefusal(document.querySelector("#refusal"), data);
 
   const bench = {
@@ -65,6 +78,7 @@ export function startBench(data) {
       flight = mine;
       const request = form.read();
       status.waiting(request);
+      markStale(state.last !== null);
       const result = await transmitRecorded(request, mine.signal);
       if (flight !== mine) return result; // another request was sent meanwhile
       flight = null;
@@ -90,6 +104,7 @@ export function startBench(data) {
     wire.showResponse(result);
     checked.show(result);
     refusal.show(result);
+    markStale(JSON.stringify(form.read()) !== JSON.stringify(result.request));
     for (const each of results) each(result);
   }
 

@@ -29,12 +29,14 @@ export function startChecked(root, known) {
 function item(name, passed, check) {
   return el(
     "li",
-    { "data-check": name, "data-passed": passed },
-    el("p", { class: "check-title" },
+    { "data-check": name, "data-passed": String(passed) },
+    el(
+      "p",
+      { class: "check-sentence" },
       el("span", { class: "mark", "aria-hidden": "true" }, passed ? "✓" : "✗"),
-      el("strong", {}, check?.title ?? name),
-      el("span", { class: "verdict" }, passed ? "passed" : "failed")),
-    check ? el("p", { class: "check-sentence" }, ...prose(check.sentence), " ", el("cite", {}, check.source)) : null,
+      el("span", {}, ...prose(check?.sentence ?? name), " ", el("cite", {}, check?.source ?? "")),
+      el("span", { class: "verdict" }, passed ? "passed" : "failed"),
+    ),
   );
 }
 
@@ -42,5 +44,7 @@ function item(name, passed, check) {
 function conclusion(result, checks) {
   if (result.failure) return "The server checked nothing: no response came.";
   if (!checks.length) return "The server recorded no check: nothing at this address decides about tokens or clients.";
-  return checks.at(-1)[1] ? "All checks passed." : "The server stopped here. It made none of the checks that would follow.";
+  return checks.at(-1)[1]
+    ? "All checks passed."
+    : "The server stopped here. It made none of the checks that would follow.";
 }

@@ -28,8 +28,13 @@ export function startClaims(root, data) {
       tick();
       tables.replaceChildren(
         part("Header", "header", header, "how the token is signed, and with which key"),
-        part("Claims", "claims", claims, "what the authorization server says about it"),
-        el("p", {}, el("strong", { class: "part-signature" }, "Signature"), ": made over the two parts before it with the server's private key."),
+        part("Claims", "claims", claims, "what the authorization server vouches for"),
+        el(
+          "p",
+          {},
+          el("strong", { class: "part-signature" }, "Signature"),
+          ": made over the two parts before it with the server's private key.",
+        ),
       );
     },
   };
@@ -38,7 +43,16 @@ export function startClaims(root, data) {
   function part(title, kind, members, about) {
     const heading = el("p", {}, el("strong", { class: `part-${kind}` }, title), `: ${about}.`);
     if (!members) return el("div", {}, heading, el("p", { class: "note" }, "What is here is not JSON any more."));
-    return el("div", {}, heading, el("dl", { class: "claims" }, ...Object.entries(members).map(([name, value]) => row(name, value, data.claims[name]))));
+    return el(
+      "div",
+      {},
+      heading,
+      el(
+        "dl",
+        { class: "claims" },
+        ...Object.entries(members).map(([name, value]) => row(name, value, data.claims[name])),
+      ),
+    );
   }
 }
 
@@ -48,12 +62,27 @@ export function startClaims(root, data) {
  * @param {{sentence: string, source: string, checked_by: string} | undefined} claim
  */
 function row(name, value, claim) {
-  const moment = ["exp", "iat", "nbf"].includes(name) && typeof value === "number"
-    ? el("span", { class: "note" }, ` ${new Date(value * 1000).toLocaleString("en-GB", { timeZone: "UTC" })} UTC`)
-    : null;
-  return el("div", {},
+  const moment =
+    ["exp", "iat", "nbf"].includes(name) && typeof value === "number"
+      ? el("span", { class: "note" }, ` ${new Date(value * 1000).toLocaleString("en-GB", { timeZone: "UTC" })} UTC`)
+      : null;
+  return el(
+    "div",
+    {},
     el("dt", {}, el("code", {}, name)),
     el("dd", { class: "value" }, el("code", {}, JSON.stringify(value)), moment),
-    el("dd", {}, ...prose(claim?.sentence ?? "A claim of this client's own."), " ", el("cite", {}, claim?.source ?? "")),
-    el("dd", { class: "who" }, claim ? el("span", { class: "label" }, "Checked by ") : null, ...prose(claim?.checked_by ?? "")));
+    el(
+      "dd",
+      {},
+      ...prose(claim?.sentence ?? "A claim of this client's own."),
+      " ",
+      el("cite", {}, claim?.source ?? ""),
+    ),
+    el(
+      "dd",
+      { class: "who" },
+      claim ? el("span", { class: "label" }, "Checked by ") : null,
+      ...prose(claim?.checked_by ?? ""),
+    ),
+  );
 }

@@ -6,6 +6,7 @@
  * @param {string} name
  * @param {Record<string, string | number | boolean | null | EventListener>} attributes A name such as `onclick` is
  *   an event; `true` sets an attribute without a value; `false` and `null` set none.
+ *   So what is `"true"` or `"false"` in the page is given as text.
  * @param {...(Node | string | null)} children
  * @returns {HTMLElement}
  */
@@ -13,6 +14,7 @@ export function el(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (typeof value === "function") made.addEventListener(key.slice(2), value);
+    else if (typeof value === "boolean" && /^(aria|data)-/.test(key)) made.setAttribute(key, String(value));
     else if (value === true) made.setAttribute(key, "");
     else if (value !== false && value !== null) made.setAttribute(key, String(value));
   }

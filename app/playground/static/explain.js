@@ -39,8 +39,14 @@ async function read(reader, data) {
   const logs = new URL(data.endpoints.logs).pathname;
   for (const isFresh of [false, true]) {
     if (isFresh || !token) token = await request(reader, data);
-    const result = await transmit({ method: "GET", path: `${logs}?limit=100`, headers: [["Authorization", `Bearer ${token}`]], body: "" });
-    if (result.status !== 401) return result.json?.events ?? null; // 401: the token has expired, or its key is withdrawn
+    const result = await transmit({
+      method: "GET",
+      path: `${logs}?limit=100`,
+      headers: [["Authorization", `Bearer ${token}`]],
+      body: "",
+    });
+    // After a 401 the token has expired, or its key was withdrawn.
+    if (result.status !== 401) return result.json?.events ?? null;
   }
   return null;
 }
@@ -49,6 +55,11 @@ async function read(reader, data) {
 async function request(reader, data) {
   const path = new URL(data.endpoints.token).pathname;
   const headers = [["Authorization", basicHeader(reader.client_id, reader.secret)], FORM];
-  const result = await transmit({ method: "POST", path, headers, body: "grant_type=client_credentials&scope=read%3Alogs" });
+  const result = await transmit({
+    method: "POST",
+    path,
+    headers,
+    body: "grant_type=client_credentials&scope=read%3Alogs",
+  });
   return result.json?.access_token ?? "";
 }

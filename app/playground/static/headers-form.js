@@ -10,19 +10,47 @@ import { button, el } from "./dom.js";
  */
 export function startHeadersForm(root, changed) {
   const rows = el("div", { class: "pairs" });
-  root.append(rows, button("Add a header", () => { add("", "").querySelector("input").focus(); changed(); }, "quiet"));
+  root.append(
+    rows,
+    button(
+      "Add a header",
+      () => {
+        add("", "").querySelector("input").focus();
+        changed();
+      },
+      "quiet",
+    ),
+  );
 
   function add(name, value) {
     const input = (name, label, text) =>
-      el("input", { name, "aria-label": label, value: text, spellcheck: "false", autocomplete: "off", autocapitalize: "off", oninput: changed });
-    const remove = button("Remove", () => {
-      const next = row.nextElementSibling ?? root.querySelector(":scope > button");
-      row.remove();
-      (next.querySelector?.("input") ?? next).focus();
-      changed();
-    }, "remove");
+      el("input", {
+        name,
+        "aria-label": label,
+        value: text,
+        spellcheck: "false",
+        autocomplete: "off",
+        autocapitalize: "off",
+        oninput: changed,
+      });
+    const remove = button(
+      "Remove",
+      () => {
+        const next = row.nextElementSibling ?? root.querySelector(":scope > button");
+        row.remove();
+        (next.querySelector?.("input") ?? next).focus();
+        changed();
+      },
+      "remove",
+    );
     remove.setAttribute("aria-label", `Remove the header ${name}`);
-    const row = el("div", { class: "pair" }, input("header-name", "Header name", name), input("header-value", "Header value", value), remove);
+    const row = el(
+      "div",
+      { class: "pair" },
+      input("header-name", "Header name", name),
+      input("header-value", "Header value", value),
+      remove,
+    );
     rows.append(row);
     return row;
   }
@@ -35,7 +63,10 @@ export function startHeadersForm(root, changed) {
       rows.replaceChildren();
       for (const [name, value] of headers) add(name, value);
     },
-    read: () => inputs().map(([name, value]) => [name.value, value.value]).filter(([name, value]) => name || value),
+    read: () =>
+      inputs()
+        .map(([name, value]) => [name.value, value.value])
+        .filter(([name, value]) => name || value),
     set: (name, value) => {
       const found = inputs().find(([input]) => input.value.toLowerCase() === name.toLowerCase());
       if (found) found[1].value = value;

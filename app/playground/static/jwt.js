@@ -69,14 +69,22 @@ export async function verify(token, keys) {
   if (key.alg !== alg || !ALGORITHMS[alg]) return { passed: false, sentence: `The key is not one for ${alg}.` };
   return (await isSigned(parts.texts, key))
     ? { passed: true, sentence: `The key ${shortened(kid)} of the JWKS verifies the signature (${alg}).` }
-    : { passed: false, sentence: `The signature does not match: these are not the bytes that the key ${shortened(kid)} signed.` };
+    : {
+        passed: false,
+        sentence: `The signature does not match: these are not the bytes that the key ${shortened(kid)} signed.`,
+      };
 }
 
 async function isSigned([header, claims, signature], key) {
   const algorithm = ALGORITHMS[key.alg];
   try {
     const imported = await crypto.subtle.importKey("jwk", key, algorithm, false, ["verify"]);
-    return await crypto.subtle.verify(algorithm, imported, bytes(signature), new TextEncoder().encode(`${header}.${claims}`));
+    return await crypto.subtle.verify(
+      algorithm,
+      imported,
+      bytes(signature),
+      new TextEncoder().encode(`${header}.${claims}`),
+    );
   } catch {
     return false; // the signature is not Base64url
   }
@@ -99,7 +107,8 @@ export function changeClaims(token) {
   for (let at = claims.length - 1; at >= 0; at -= 1) {
     for (const letter of ALPHABET) {
       const changed = claims.slice(0, at) + letter + claims.slice(at + 1);
-      if (decodeJson(changed)?.exp > before.exp) return { token: `${header}.${changed}.${signature}`, at: header.length + 1 + at };
+      if (decodeJson(changed)?.exp > before.exp)
+        return { token: `${header}.${changed}.${signature}`, at: header.length + 1 + at };
     }
   }
   return changeSignature(token);

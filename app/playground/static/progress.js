@@ -4,7 +4,7 @@ import { el, prose } from "./dom.js";
 import { transmit } from "./sending.js";
 
 /**
- * @typedef {{number: number, title: string, command: string, done: boolean, note: string}} Step
+ * @typedef {{number: number, title: string, sentence: string, command: string, done: boolean, note: string}} Step
  *
  * @param {HTMLElement} root
  * @param {import("./bench.js").Bench} bench
@@ -30,8 +30,22 @@ function show(root, steps = []) {
   root.querySelector("#progress-count").textContent = `${done} of ${steps.length} done`;
   const meter = root.querySelector("progress");
   [meter.max, meter.value] = [steps.length || 1, done];
-  root.querySelector("#progress-next").replaceChildren(...(next ? [`Next: ${next.title}. `, ...prose(next.note ?? "")] : ["All of it."]));
-  root.querySelector("ol").replaceChildren(...steps.map((step) => el("li", { class: step.done ? "done" : null },
-    el("span", { class: "mark", "aria-hidden": "true" }, step.done ? "✓" : "·"), step.title,
-    el("span", { class: "verdict" }, step.done ? "done" : "open"))));
+  const about = next?.note || next?.sentence || "";
+  const comes = next
+    ? [`Next: ${next.title}. `, ...prose(about.charAt(0).toUpperCase() + about.slice(1))]
+    : ["You did all of it."];
+  root.querySelector("#progress-next").replaceChildren(...comes);
+  root
+    .querySelector("ol")
+    .replaceChildren(
+      ...steps.map((step) =>
+        el(
+          "li",
+          { class: step.done ? "done" : null },
+          el("span", { class: "mark", "aria-hidden": "true" }, step.done ? "✓" : "·"),
+          `${step.number} ${step.title}`,
+          el("span", { class: "verdict" }, step.done ? "done" : "open"),
+        ),
+      ),
+    );
 }

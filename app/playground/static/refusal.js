@@ -9,7 +9,9 @@ import { explain } from "./explain.js";
  * @returns {{show: (result: import("./sending.js").Result) => void}}
  */
 export function startRefusal(root, data) {
-  const [client, operator, remedy] = ["client", "operator", "remedy"].map((name) => root.querySelector(`#refusal-${name}`));
+  const [client, operator, remedy] = ["client", "operator", "remedy"].map((name) =>
+    root.querySelector(`#refusal-${name}`),
+  );
   let latest = "";
 
   async function showOperator(result) {
@@ -17,7 +19,7 @@ export function startRefusal(root, data) {
     operator.replaceChildren(command(result.requestId), el("p", { class: "none" }, "Reading the audit trail …"));
     const event = await explain(result.requestId, data);
     if (latest !== result.requestId) return; // another response came meanwhile
-    operator.replaceChildren(command(result.requestId), event ? facts(event) : nothingRecorded(result));
+    operator.replaceChildren(command(result.requestId), event ? facts(event) : nothingFound(result, data));
   }
 
   return {
@@ -38,7 +40,13 @@ function told(result) {
   return [
     el("dl", { class: "members" }, ...rows.flatMap((name) => [el("dt", {}, name), el("dd", {}, String(error[name]))])),
     error.hint
-      ? el("p", { class: "note" }, "In production there is no ", el("code", {}, "hint"), ": it would help an attacker too.")
+      ? el(
+          "p",
+          { class: "note" },
+          "In production there is no ",
+          el("code", {}, "hint"),
+          ": it would help an attacker too.",
+        )
       : el("p", { class: "note" }, "The response has no hint."),
   ];
 }
@@ -61,19 +69,26 @@ function facts(event) {
   return el("dl", { class: "members" }, ...rows.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
 }
 
-function nothingRecorded(result) {
-  const text = result.status === 404
-    ? "A 404 is in the log only, not in the audit trail."
-    : "The audit trail has no event with this request id.";
-  return el("p", {}, text);
+function nothingFound(result, data) {
+  if (!data.endpoints.logs)
+    return el("p", {}, "Run this command in a terminal: the sample API is off, so this page cannot.");
+  if (result.status === 404) return el("p", {}, "A 404 is in the log only, not in the audit trail.");
+  return el("p", {}, "The audit trail has no event with this request id.");
 }
 
 function whatToDo(result, data) {
   const name = result.json?.error;
   const code = data.codes[name];
-  if (!code) return [el("p", {}, result.status === 401
-    ? "No token was sent, so there is no error code: the challenge in WWW-Authenticate says only how to authenticate (RFC 6750, section 3.1)."
-    : "This response names no error code.")];
+  if (!code)
+    return [
+      el(
+        "p",
+        {},
+        result.status === 401
+          ? "No token was sent, so the challenge in WWW-Authenticate names no error code (RFC 6750, section 3.1)."
+          : "This response names no error code.",
+      ),
+    ];
   return [
     el("p", {}, ...prose(code.meaning)),
     el("p", {}, el("a", { href: result.json.error_uri ?? code.page }, `All causes of ${name}, and what to do`)),

@@ -33,7 +33,8 @@ export function startRequestForm(root, onChange) {
   return {
     read,
     load: (request) => {
-      if (![...method.options].some((option) => option.value === request.method)) method.add(new Option(request.method));
+      if (![...method.options].some((option) => option.value === request.method))
+        method.add(new Option(request.method));
       method.value = request.method;
       path.value = request.path;
       headers.load(request.headers);

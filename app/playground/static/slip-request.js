@@ -1,8 +1,9 @@
-/** The request of a slip with real values: a client's id and secret, and a token that is requested, changed or revoked first. */
+/** The request of a slip with real values: a client's id and secret, and a token that is requested first. */
 
-import { FORM, findClient, tokenRequest, withBasic, form } from "./requests.js";
+import { findClient, form, tokenRequest, withBasic } from "./requests.js";
 import { transmit } from "./sending.js";
 
+const FORM = ["Content-Type", "application/x-www-form-urlencoded"];
 const PADDING = "x".repeat(17_000);
 
 /**

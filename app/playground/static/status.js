@@ -30,7 +30,10 @@ export function startStatus(root, { send, cancel }) {
       // A response within a quarter of a second needs no word about the waiting.
       timer = setTimeout(() => {
         const hint = "The request is under way; you may cancel it, and nothing that you typed is lost.";
-        root.replaceChildren(el("p", {}, `Waiting for ${request.method} ${request.path} …`), el("p", { class: "note" }, hint));
+        root.replaceChildren(
+          el("p", {}, `Waiting for ${request.method} ${request.path} …`),
+          el("p", { class: "note" }, hint),
+        );
         timer = setTimeout(() => root.append(el("p", { class: "note" }, "This takes longer than usual.")), 5_000);
       }, 250);
     },
@@ -51,7 +54,10 @@ function sentences(result) {
     case "unsendable":
       return [say("Your browser does not send this:", `${result.fault}.`)];
     case "unreachable":
-      return [say("No response.", "Is the server still running?"), el("p", {}, "Start it in a terminal: ", el("code", {}, "make run"), ". What you typed stays here.")];
+      return [
+        say("No response.", "Is the server still running?"),
+        el("p", {}, "Start it in a terminal: ", el("code", {}, "make run"), ". What you typed stays here."),
+      ];
   }
   const id = result.requestId ? [el("p", { class: "note" }, "Request id ", el("code", {}, result.requestId))] : [];
   const word = result.status < 400 ? "Accepted." : result.status < 500 ? "Refused." : "The server failed.";
@@ -70,7 +76,8 @@ function countDown(root, seconds, send) {
   const timer = setInterval(tick, 1000);
   function tick() {
     const remaining = Math.ceil((end - Date.now()) / 1000);
-    if (remaining > 0) left.textContent = `Retry-After: ${seconds}. The server wants no request for ${remaining} more seconds.`;
+    if (remaining > 0)
+      left.textContent = `Retry-After: ${seconds}. The server wants no request for ${remaining} more seconds.`;
     else {
       clearInterval(timer);
       left.replaceChildren("The time that Retry-After named is over. ", button("Send it again", send, "quiet"));

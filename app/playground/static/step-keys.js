@@ -3,7 +3,7 @@
 import { button, el, prose } from "./dom.js";
 import { readKeys } from "./jwks.js";
 import { shortened, takeApart } from "./jwt.js";
-import { apiCall } from "./requests.js";
+import { apiCall, routeFor } from "./requests.js";
 
 const JSON_HEADERS = [["Content-Type", "application/json"]];
 
@@ -14,12 +14,14 @@ const JSON_HEADERS = [["Content-Type", "application/json"]];
  */
 export function startKeys(bench, data, root) {
   const list = el("ul", { class: "keys" });
-  const say = el("p", { class: "outcome", role: "status" });
+  const say = el("p", { class: "outcome", role: "status", tabindex: "-1" });
   const path = new URL("keys", import.meta.url).pathname;
   let states = {};
 
   root.append(
-    data.keys_can_change ? el("p", { class: "row" }, button("Rotate at once", rotate, "primary"), tokenButton()) : cannot(data, tokenButton()),
+    data.keys_can_change
+      ? el("p", { class: "row" }, button("Rotate at once", rotate, "primary"), tokenButton())
+      : cannot(data, tokenButton()),
     say,
     el("h3", {}, "The public keys in the JWKS, now"),
     list,
@@ -27,10 +29,11 @@ export function startKeys(bench, data, root) {
   );
 
   function tokenButton() {
-    return button("Call a route with your token", () => {
-      const scopes = String(takeApart(bench.state.tokens.token ?? "")?.claims?.scope ?? "").split(" ");
-      bench.run(apiCall(data.calls.find((call) => scopes.includes(call.scope)) ?? data.calls[0], bench.state.tokens.token ?? ""));
-    });
+    const call = () => {
+      const token = bench.state.tokens.token ?? "";
+      bench.run(apiCall(bench, routeFor(data, token), token));
+    };
+    return data.calls.length ? button("Call a route with your token", call) : "";
   }
 
   /** @param {object} change */
@@ -39,17 +42,19 @@ export function startKeys(bench, data, root) {
     const keys = result.json?.keys;
     if (Array.isArray(keys)) states = Object.fromEntries(keys.map((key) => [key.kid, key.state]));
     await show();
+    say.focus(); // the button that was pressed may be gone
     return result.status === 200;
   }
 
   async function rotate() {
     if (await send({ action: "rotate" }))
-      say.textContent = "A new key signs from now on. The old one stays in the JWKS, so your token is still valid: call a route with it.";
+      say.textContent =
+        "A new key signs. The old one stays in the JWKS, so your token is still valid: call a route with it.";
   }
 
   async function withdraw(kid) {
     if (await send({ action: "withdraw", kid }))
-      say.textContent = `The key ${shortened(kid)} is withdrawn. Every token that it signed is refused from the next request on: call a route with yours.`;
+      say.textContent = `${shortened(kid)} is withdrawn, and every token that it signed is refused: call a route with yours.`;
   }
 
   async function readJwks() {
@@ -62,16 +67,31 @@ export function startKeys(bench, data, root) {
     const keys = await readKeys(bench);
     list.replaceChildren(...keys.map((key) => item(key, key.kid === mine)));
     if (mine && !keys.some((key) => key.kid === mine))
-      list.append(el("li", {}, el("code", {}, shortened(mine)), " signed your token, and is not in the JWKS any more."));
+      list.append(
+        el(
+          "li",
+          {},
+          el("span", {}, el("code", {}, shortened(mine)), " signed your token, and is not in the JWKS any more."),
+        ),
+      );
   }
 
   function item(key, isMine) {
     const state = states[key.kid] ? `, ${states[key.kid]}` : "";
     const remove = button("Withdraw", () => withdraw(key.kid));
     remove.setAttribute("aria-label", `Withdraw the key ${shortened(key.kid)}`);
-    return el("li", { "data-kid": key.kid },
-      el("span", {}, el("code", {}, shortened(key.kid)), ` ${key.alg}${state}`, isMine ? el("strong", {}, " · signed your token") : null),
-      data.keys_can_change ? remove : null);
+    return el(
+      "li",
+      { "data-kid": key.kid },
+      el(
+        "span",
+        {},
+        el("code", {}, shortened(key.kid)),
+        ` ${key.alg}${state}`,
+        isMine ? el("strong", {}, " · signed your token") : null,
+      ),
+      data.keys_can_change ? remove : null,
+    );
   }
 
   bench.onResult(() => {
@@ -85,9 +105,20 @@ export function startKeys(bench, data, root) {
 
 /** Why the page may not change keys, and the commands that may. */
 function cannot(data, call) {
-  return el("div", {},
-    el("p", {}, ...prose(data.keys_reason)),
+  return el(
+    "div",
+    {},
+    el("p", {}, ...prose(`This page may not change the keys: ${data.keys_reason}.`)),
     el("p", {}, "In a terminal, in the folder of the server:"),
-    el("pre", {}, el("code", {}, "$ .venv/bin/flask keys list\n$ .venv/bin/flask keys rotate --now\n$ .venv/bin/flask keys withdraw KID")),
-    el("p", { class: "row" }, call));
+    el(
+      "pre",
+      {},
+      el(
+        "code",
+        {},
+        "$ .venv/bin/flask keys list\n$ .venv/bin/flask keys rotate --now\n$ .venv/bin/flask keys withdraw KID",
+      ),
+    ),
+    el("p", { class: "row" }, call),
+  );
 }

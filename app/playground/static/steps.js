@@ -15,6 +15,7 @@ export function startSteps() {
       if (link.hash === `#${chosen.id}`) link.setAttribute("aria-current", "step");
       else link.removeAttribute("aria-current");
     }
+    document.title = `${chosen.querySelector("h2").lastChild.textContent.trim()} · Keyturn`;
     remember("step", `#${chosen.id}`);
   }
 

@@ -9,12 +9,16 @@
       return null; // a browser may forbid storage
     }
   };
-  const isDark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const isDark = () =>
+    (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   if (stored()) root.dataset.theme = stored();
 
   addEventListener("DOMContentLoaded", () => {
     const button = document.querySelector("#theme");
-    const say = () => (button.textContent = isDark() ? "Light" : "Dark");
+    const say = () => {
+      button.textContent = isDark() ? "Light" : "Dark";
+      button.setAttribute("aria-label", `${button.textContent} colours`);
+    };
     button.hidden = false;
     button.addEventListener("click", () => {
       root.dataset.theme = isDark() ? "light" : "dark";

@@ -4,7 +4,8 @@ import { button, el } from "./dom.js";
 import { RECORD } from "./recording.js";
 
 /** Headers that scripts cannot set: the browser writes them itself (Fetch Standard, "forbidden request-header"). */
-const FORBIDDEN = /^(accept-(charset|encoding)|connection|content-length|cookie2?|date|dnt|expect|host|keep-alive|origin|referer|te|trailer|transfer-encoding|upgrade|via|proxy-.*|sec-.*)$/i;
+const FORBIDDEN =
+  /^(accept-encoding|connection|content-length|cookie|date|expect|host|origin|referer|te|upgrade|via|sec-.*)$/i;
 
 /**
  * @param {HTMLElement} root `#travels`
@@ -13,11 +14,15 @@ const FORBIDDEN = /^(accept-(charset|encoding)|connection|content-length|cookie2
  */
 export function startWire(root) {
   const part = (id) => root.querySelector(`#wire-${id}`);
-  const indent = button("Indent the JSON", () => {
-    isIndented = !isIndented;
-    indent.setAttribute("aria-pressed", String(isIndented));
-    if (last) showResponse(last);
-  }, "quiet");
+  const indent = button(
+    "Indent the JSON",
+    () => {
+      isIndented = !isIndented;
+      indent.setAttribute("aria-pressed", String(isIndented));
+      if (last) showResponse(last);
+    },
+    "quiet",
+  );
   let isIndented = false;
   let last = null;
   indent.setAttribute("aria-pressed", "false");
@@ -44,10 +49,18 @@ export function startWire(root) {
     }
     const text = isIndented && result.json !== undefined ? JSON.stringify(result.json, null, 2) : result.body;
     part("response").replaceChildren(
-      el("pre", { class: "wire" }, el("strong", {}, `HTTP/1.1 ${result.status} ${result.reasonPhrase}`), "\n",
-        ...result.headers.map((pair) => line(pair, pair[0] === RECORD[0].toLowerCase() ? "browser" : ""))),
-      el("pre", { class: "wire body", tabindex: "0", "aria-label": "Body of the response" },
-        text || el("span", { class: "none" }, "(no body)")),
+      el(
+        "pre",
+        { class: "wire" },
+        el("strong", {}, `HTTP/1.1 ${result.status} ${result.reasonPhrase}`),
+        "\n",
+        ...result.headers.map((pair) => line(pair, pair[0] === RECORD[0].toLowerCase() ? "browser checks" : "")),
+      ),
+      el(
+        "pre",
+        { class: "wire body", tabindex: "0", role: "region", "aria-label": "Body of the response" },
+        text || el("span", { class: "none" }, "(no body)"),
+      ),
       result.json === undefined ? el("p", { class: "note" }, result.body ? "The body is not JSON." : "") : indent,
     );
   }
@@ -59,15 +72,22 @@ export function startWire(root) {
  * A header as a line of text.
  *
  * @param {[string, string]} pair
- * @param {"" | "browser" | "dropped"} kind Who writes it: the learner, the browser, or nobody.
+ * @param {string} kind Who writes it: the learner, the browser, or nobody.
  * @returns {HTMLElement}
  */
 function line([name, value], kind) {
   const note = kind === "dropped" ? "  (a browser does not let a page send this header)" : "";
-  return el("span", { class: `header ${kind}`.trim() }, el("span", { class: "name" }, `${titled(name)}:`), ` ${value}${note}\n`);
+  return el(
+    "span",
+    { class: `header ${kind}`.trim() },
+    el("span", { class: "name" }, `${titled(name)}:`),
+    ` ${value}${note}\n`,
+  );
 }
 
 /** The usual spelling of a header's name; `fetch` reports all in lower case, and HTTP does not care. */
 function titled(name) {
-  return name === name.toLowerCase() ? name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase()).replace("Www-", "WWW-") : name;
+  return name === name.toLowerCase()
+    ? name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase()).replace("Www-", "WWW-")
+    : name;
 }
