@@ -12,7 +12,8 @@ The other files are details. Each package has one subject: `oauth` (the protocol
 sample API), `authentication` (client authentication and limits), `clients` (clients, secrets and scopes),
 `tokens` (how a token is issued, stored and checked), `keys` (signing keys), `discovery` (metadata and
 error pages), `refusals` (error codes and responses), `audit` (the audit trail), `settings` (how they are
-read), `storage` (the database), `operations` (the commands), `serving` (gunicorn's worker).
+read), `storage` (the database), `operations` (the commands), `serving` (gunicorn's worker), `playground`
+(the page at `/`, in development). The lines `making.now.check = …` say which check is made: `app/checks.py`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from app.oauth import introspection, revocation, server, token_endpoint
 from app.operations import client_commands, explain_command, key_commands, token_commands
 from app.operations.cleanup import cleanup
 from app.operations.prepare import prepare
+from app.playground import pages
 from app.refusals import rendering
 from app.settings import current_settings, read_settings
 from app.storage import database
@@ -80,6 +82,9 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     if settings.has_sample_api:
         app.register_blueprint(routes.blueprint, url_prefix=path)
         resource_metadata.init_app(app, settings.audience)
+
+    if not settings.is_production:
+        pages.init_app(app, path)
 
     for group in (client_commands.clients, key_commands.keys, token_commands.tokens):
         app.cli.add_command(group)

@@ -29,7 +29,6 @@ def database_url(prepared: Callable[[str], str]) -> str:
         ("/OAuth/Token", "there is nothing at /OAuth/Token; did you mean /oauth/token?"),
         ("/oauth/introspection", "there is nothing at /oauth/introspection; did you mean /oauth/introspect?"),
         ("/jwks.json", "there is nothing at /jwks.json; did you mean /.well-known/jwks.json?"),
-        ("/", f"there is nothing at /; the metadata is at {METADATA}"),
         ("/health", f"there is nothing at /health; the metadata is at {METADATA}"),
         (
             "/.well-known/openid-configuration",

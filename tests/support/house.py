@@ -14,6 +14,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {
         "clock": "what time it is",
         "per_app": "this app's X",
+        "checks": "which check is made",
         "settings": "what a deployer chose",
         "logs": "one line per event",
         "trusted_proxies": "who the client is",
@@ -27,6 +28,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"tokens": "what a token is"},
     {"oauth": "the protocol's endpoints", "api": "the sample API", "operations": "what an operator does"},
     {"discovery": "what the server says about itself"},
+    {"playground": "where the flow can be seen"},
     {"__init__": "create_app(): the table of contents"},
 )
 ORDER = [room for floor in FLOORS for room in floor]

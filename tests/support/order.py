@@ -2,7 +2,8 @@
 
 pytest-xdist runs a whole file in one process. By itself it would start with the files that have the most tests,
 and one process would be left at the end with a few that take minutes: so the slowest files come first.
-A test marked `drill` runs in `make drills` only, together with all tests of the drill files.
+A test marked `drill` runs in `make drills` only, together with all tests of the drill files. In the same way a test
+marked `browser` runs in `make browser` only, together with all tests of `tests/browser/`.
 """
 
 from __future__ import annotations
@@ -24,22 +25,31 @@ LONGEST = (
     "test_proxies",
     "test_pages",
     "test_live",
+    "test_looks",
+    "test_take_home",
+    "test_break_it",
 )
 DRILLS = ("test_drills", "test_sockets", "test_proxies", "test_pooler", "test_frozen", "test_clocks", "test_upgrade")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--drills", action="store_true", help="run the drills, and nothing else")
+    parser.addoption("--browser", action="store_true", help="run all tests in a browser, and nothing else")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    chosen = [item for item in items if is_chosen(item, drills=config.getoption("--drills"))]
+    only = next((name for name in ("drills", "browser") if config.getoption(f"--{name}")), None)
+    chosen = [item for item in items if is_chosen(item, only)]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     places = {name: place for place, name in enumerate(LONGEST)}
     items[:] = sorted(chosen, key=lambda item: places.get(item.path.stem, len(LONGEST)))
 
 
-def is_chosen(item: pytest.Item, *, drills: bool) -> bool:
-    is_marked = item.get_closest_marker("drill") is not None
-    return is_marked or item.path.stem.startswith(DRILLS) if drills else not is_marked
+def is_chosen(item: pytest.Item, only: str | None) -> bool:
+    if only == "browser":
+        return item.path.parent.name == "browser"
+    is_drill = item.get_closest_marker("drill") is not None
+    if only == "drills":
+        return is_drill or item.path.stem.startswith(DRILLS)
+    return not is_drill and item.get_closest_marker("browser") is None
