@@ -511,6 +511,32 @@ def test_a_jwt_is_verified_anew_when_its_checks_are_recorded(page: FlaskClient, 
     assert lists[0] == lists[1]
 
 
+def test_a_check_that_is_made_again_becomes_the_last_one() -> None:
+    record = Record()
+
+    for name in ("jwt", "typ", "jwt"):
+        record.check = DECLARED[name]
+    record.has_failed = True
+
+    assert [(check.name, passed) for check, passed in record.passed.items()] == [("typ", True), ("jwt", False)]
+
+
+def test_every_mark_is_a_plain_assignment() -> None:
+    plain = re.compile(
+        r"making\.now\.(check = [A-Z0-9_]+(\[name\])?|has_failed = True)(  # .+)?|making\.now = UNRECORDED  # .+"
+    )
+    marks = [
+        line.strip()
+        for file in FILES
+        if room_of(file) not in ("checks", "playground")
+        for line in file.read_text().splitlines()
+        if "making.now" in line and "is_recorded" not in line
+    ]
+
+    assert len(marks) > len(DECLARED)
+    assert [line for line in marks if not plain.fullmatch(line)] == []
+
+
 def test_a_mark_calls_no_function() -> None:
     called: list[str] = []
 
@@ -568,13 +594,14 @@ def test_two_recorded_requests_at_once_have_each_their_own_checks(app: Flask) ->
 
 def test_a_view_that_fails_ends_its_record(app: Flask, page: FlaskClient, admin: Machine) -> None:
     @app.get("/broken")
+    @require_oauth("read:logs")
     def broken() -> None:
         raise LookupError
 
-    response = page.get("/broken")
+    response = page.get("/broken", headers={"Authorization": f"Bearer {admin.token()}"})
 
     assert response.status_code == 500
-    assert failed(response) == []  # it was refused by no check
+    assert checks_of(response)[-1] == ("route", True)  # it was refused by no check
     assert making.now is UNRECORDED
     assert HEADER not in admin.request_token().headers
 

@@ -84,7 +84,8 @@ REQUEST_SLIPS = (
         request=Request(
             basic=CREDENTIALS, headers=(FORM_TYPE,), body="grant_type=client_credentials&scope=reports%E9"
         ),
-        status=400, error="invalid_request", check="utf8", cause=("invalid_request", "The body is not UTF-8."),
+        status=400, error="invalid_request", check="percent_encoding",
+        cause=("invalid_request", "The body is not UTF-8."),
     ),
     Slip(
         name="get", group="request", title="GET instead of POST",

@@ -23,7 +23,8 @@ FLAGS = (
 WIDE, NARROW = 1440, 360
 
 
-@pytest.fixture(scope="module")
+# For the whole package and not the session: Playwright's event loop would be in the way of other tests.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """The machine's Chromium."""
     executable = shutil.which("chromium")
@@ -35,7 +36,7 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def server(
     prepared: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory, live_servers: Callable[..., LiveServer]
 ) -> Iterator[LiveServer]:
@@ -74,7 +75,7 @@ def visits(browser: Browser) -> Iterator[Callable[..., Visit]]:
 
 @pytest.fixture
 def visit(visits: Callable[..., Visit], server: LiveServer) -> Visit:
-    """A visit to the playground of the module's server, on a wide screen."""
+    """A visit to the playground, on a wide screen."""
     found = visits(server.url)
     found.open()
     return found

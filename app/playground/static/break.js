@@ -1,4 +1,4 @@
-/** Step 4: break it. A button for each slip, grouped by where things go wrong; which ones were tried survives a reload. */
+/** Step 4: break it. A button for each slip, by where things go wrong; which were tried survives a reload. */
 
 import { el, prose } from "./dom.js";
 import { recall, remember } from "./memory.js";
@@ -17,8 +17,12 @@ export function startBreak(bench, data, root) {
   let opened = null;
 
   function slipButton(slip) {
-    const made = el("button", { type: "button", class: "slip", "data-slip": slip.name, "aria-expanded": "false",
-      onclick: () => toggle(slip) }, el("span", { class: "mark", "aria-hidden": "true" }), slip.title);
+    const made = el(
+      "button",
+      { type: "button", class: "slip", "data-slip": slip.name, "aria-expanded": "false", onclick: () => toggle(slip) },
+      el("span", { class: "mark", "aria-hidden": "true" }),
+      slip.title,
+    );
     made.append(el("span", { class: "unseen" }));
     return made;
   }
@@ -75,7 +79,17 @@ function cannotBeSent(elsewhere, data) {
   const fill = (text) => text.replaceAll("{issuer}", data.issuer).replaceAll("{authority}", new URL(data.issuer).host);
   const items = elsewhere.flatMap(({ title, why, command, prints }) => [
     el("dt", {}, title),
-    el("dd", {}, el("p", {}, ...prose(why)), command ? el("pre", {}, el("code", {}, `$ ${fill(command)}${prints ? `\n${prints}` : ""}`)) : null),
+    el(
+      "dd",
+      {},
+      el("p", {}, ...prose(why)),
+      command ? el("pre", {}, el("code", {}, `$ ${fill(command)}${prints ? `\n${prints}` : ""}`)) : null,
+    ),
   ]);
-  return el("details", { class: "elsewhere" }, el("summary", {}, "What this page cannot send, and why"), el("dl", {}, ...items));
+  return el(
+    "details",
+    { class: "elsewhere" },
+    el("summary", {}, "What this page cannot send, and why"),
+    el("dl", {}, ...items),
+  );
 }

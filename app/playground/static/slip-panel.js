@@ -43,31 +43,44 @@ export function slipPanel(slip, bench, { done, leave }) {
 
   async function show(place, result) {
     say("");
-    const said = el("div", { class: "explained" }, command(result), el("p", { class: "none" }, "Reading the audit trail …"));
+    const said = el(
+      "div",
+      { class: "explained" },
+      command(result),
+      el("p", { class: "none" }, "Reading the audit trail …"),
+    );
     outcome.replaceChildren(verdict(slip, place), response(slip, result, bench.state.data), said);
     outcome.dataset.status = String(result.status);
     outcome.dataset.error = result.json?.error ?? "";
     outcome.firstChild.focus({ preventScroll: true });
     outcome.scrollIntoView({ block: "nearest" });
     done();
-    const event = await explain(result.requestId, bench.state.data);
+    const event = result.status === 404 ? null : await explain(result.requestId, bench.state.data);
     said.replaceChildren(command(result), event ? explained(event) : nothingRecorded(result));
   }
 
-  const panel = el("div", { class: "slip-panel", "aria-busy": "false", onkeydown: (event) => event.key === "Escape" && leave() },
+  const panel = el(
+    "div",
+    { class: "slip-panel", "aria-busy": "false", onkeydown: (event) => event.key === "Escape" && leave() },
     el("h4", { tabindex: "-1" }, slip.title),
     el("p", {}, ...prose(slip.question)),
     el("div", { class: "guesses", role: "group", "aria-label": "Your guess" }, ...guesses),
     status,
     outcome,
-    button("Close", leave, "quiet"));
+    button("Close", leave, "quiet"),
+  );
   return panel;
 }
 
 function verdict(slip, place) {
   const [chosen, right] = [slip.guesses[place], slip.guesses[slip.right]];
-  const sentence = place === slip.right ? `As you guessed: ${right}.` : `You guessed: ${chosen}. What happens: ${right}.`;
-  return el("p", { class: "slip-verdict", tabindex: "-1", "data-right": String(place === slip.right) }, ...prose(sentence));
+  const sentence =
+    place === slip.right ? `As you guessed: ${right}.` : `You guessed: ${chosen}. What happens: ${right}.`;
+  return el(
+    "p",
+    { class: "slip-verdict", tabindex: "-1", "data-right": String(place === slip.right) },
+    ...prose(sentence),
+  );
 }
 
 function members(rows) {
@@ -83,7 +96,7 @@ function response(slip, result, data) {
     ["error", error],
     ["description", description],
     ["hint", hint],
-    ["failed check", failed && el("span", { "data-failed": failed }, data.checks[failed]?.title ?? failed)],
+    ["failed check", failed && el("span", { "data-failed": failed }, data.checks[failed]?.sentence ?? failed)],
     ["what to do", slip.remedy && el("span", {}, ...prose(slip.remedy))],
     ["page", page && el("a", { href: page }, `All causes of ${error}`)],
   ]);
@@ -105,7 +118,11 @@ function explained(event) {
 }
 
 function nothingRecorded(result) {
-  return el("p", {}, result.status === 404
-    ? "A 404 is in the log only, not in the audit trail."
-    : "The audit trail has no event with this request id.");
+  return el(
+    "p",
+    {},
+    result.status === 404
+      ? "A 404 is in the log only, not in the audit trail."
+      : "The audit trail has no event with this request id.",
+  );
 }

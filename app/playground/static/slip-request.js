@@ -1,4 +1,4 @@
-/** The request of a slip with real values: a client's id and secret, and a token that is requested, changed or revoked first. */
+/** The request of a slip with real values: a client's id and secret, and a token that is requested first. */
 
 import { findClient, form, tokenRequest, withBasic } from "./requests.js";
 import { transmit } from "./sending.js";

@@ -38,8 +38,18 @@ export function startTakeHome(bench, data, root) {
   }
 
   function tab({ name, title }) {
-    return el("button", { type: "button", role: "tab", id: `tab-${name}`, "data-snippet": name,
-      "aria-controls": "snippet", onclick: () => choose(name) }, title);
+    return el(
+      "button",
+      {
+        type: "button",
+        role: "tab",
+        id: `tab-${name}`,
+        "data-snippet": name,
+        "aria-controls": "snippet",
+        onclick: () => choose(name),
+      },
+      title,
+    );
   }
 
   function choose(name) {
