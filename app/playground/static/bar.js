@@ -16,8 +16,8 @@ export function startBar(root, known) {
   return {
     show: (result) => {
       root.hidden = false;
-      root.dataset.passed = String(result.status > 0 && result.status < 400);
       const failed = result.checks?.find(([, passed]) => !passed)?.[0];
+      root.dataset.passed = String(result.status > 0 && result.status < 400 && !failed);
       const outcome = result.failure ? "no response" : `${result.status} ${result.reasonPhrase}`;
       const reason = failed ? ` · failed: ${known[failed]?.title ?? failed}` : "";
       link.textContent = `${result.request.method} ${result.request.path} → ${outcome}${reason}`;

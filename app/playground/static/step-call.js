@@ -28,7 +28,7 @@ function calling(bench, data) {
   const send = (text) => bench.run(apiCall(bench, call(), text));
   const outcome = el("p", { class: "outcome", role: "status" });
   const yours = el("p", { class: "note" });
-  const describe = () => yours.replaceChildren(...aboutToken(token()));
+  const describe = () => yours.replaceChildren(...aboutToken(token(), data.calls));
   describe();
 
   bench.onResult((result) => {
@@ -51,15 +51,15 @@ function calling(bench, data) {
 }
 
 /** What the learner needs to know of the token in order to choose a route. */
-function aboutToken(token) {
+function aboutToken(token, calls) {
   if (!token) return ["You have no token yet: ", el("a", { href: "#step-token" }, "request one"), "."];
   const scope = takeApart(token)?.claims?.scope;
   if (!scope) return ["Your token is opaque: only the server knows its scope."];
-  return [
-    "Your token has the scope ",
-    el("code", {}, scope),
-    ". Call a route that requires it, then one that requires another.",
-  ];
+  const isHere = calls.some((call) => scope.split(" ").includes(call.scope));
+  const advice = isHere
+    ? "Call a route that requires it, then one that requires another."
+    : "No route here requires it.";
+  return ["Your token has the scope ", el("code", {}, scope), `. ${advice}`];
 }
 
 /** What the status of an API's response means for the client. */

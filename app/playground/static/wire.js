@@ -5,7 +5,7 @@ import { RECORD } from "./recording.js";
 
 /** Headers that scripts cannot set: the browser writes them itself (Fetch Standard, "forbidden request-header"). */
 const FORBIDDEN =
-  /^(accept-encoding|connection|content-length|cookie|date|expect|host|origin|referer|te|upgrade|via|sec-.*)$/i;
+  /^(accept-encoding|connection|content-length|cookie|date|expect|host|origin|referer|upgrade|via|sec-.*)$/i;
 
 /**
  * @param {HTMLElement} root `#travels`
