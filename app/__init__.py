@@ -12,12 +12,15 @@ The other files are details. Each package has one subject: `oauth` (the protocol
 sample API), `authentication` (client authentication and limits), `clients` (clients, secrets and scopes),
 `tokens` (how a token is issued, stored and checked), `keys` (signing keys), `discovery` (metadata and
 error pages), `refusals` (error codes and responses), `audit` (the audit trail), `settings` (how they are
-read), `storage` (the database), `operations` (the commands), `serving` (gunicorn's worker).
+read), `storage` (the database), `operations` (the commands), `faults` (what goes wrong on purpose, in
+development), `serving` (gunicorn's worker).
 """
 
 from __future__ import annotations
 
 import os
+from importlib import import_module
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from flask import Flask
@@ -39,6 +42,9 @@ from app.settings import current_settings, read_settings
 from app.storage import database
 from app.tokens import jwt_check
 from app.trusted_proxies import TrustedProxies
+
+# What only a development server has: each room with its module that has `init_app`. To remove one, delete its folder.
+DEVELOPMENT_ROOMS = {"app.faults": "fault_layer"}
 
 
 def create_app(settings: config.Settings | None = None) -> Flask:
@@ -85,4 +91,12 @@ def create_app(settings: config.Settings | None = None) -> Flask:
         app.cli.add_command(group)
     for command in (prepare, cleanup, explain_command.explain):
         app.cli.add_command(command)
+    if not settings.is_production:
+        add_development_rooms(app)
     return app
+
+
+def add_development_rooms(app: Flask) -> None:
+    for package, module in DEVELOPMENT_ROOMS.items():
+        if find_spec(package):
+            import_module(f"{package}.{module}").init_app(app)

@@ -1,4 +1,4 @@
-"""Writes the generated files (`make docs`): two pages and a picture of docs/, and the Postman collection."""
+"""Writes the generated files (`make docs`): three pages and a picture of docs/, and the Postman collection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.settings import read_settings
 from conformance import table
 from conformance.cases import CASES
 from conformance.clauses import CLAUSES
-from tests.support import collection, examples, house
+from tests.support import collection, examples, fault_page, house
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
@@ -42,6 +42,7 @@ def documents() -> dict[Path, str]:
     return {
         DOCS / "errors.md": errors(),
         DOCS / "conformance.md": table.document(shown_by()),
+        DOCS / "faults.md": fault_page.markdown(),
         DOCS / "floors.svg": house.picture(),
         collection.COLLECTION: collection.text(collection.collection(examples.examples())),
         collection.ENVIRONMENT: collection.text(collection.environment()),
