@@ -78,7 +78,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 def test_the_connection_is_dropped_before_the_first_byte(url: str) -> None:
     assert exchange(url, request_bytes("drop")) == b""
-    with pytest.raises(requests.ConnectionError, match="RemoteDisconnected|Connection reset"):
+    with pytest.raises(requests.ConnectionError, match=r"RemoteDisconnected|Connection reset"):
         request_token(url, "drop")
     assert requests.get(f"{url}/.well-known/jwks.json", timeout=20).status_code == 200
 

@@ -65,14 +65,14 @@ def rename_in_form(environ: WSGIEnvironment, max_body_bytes: int, *, only: str |
         max_body_bytes: The longest form.
         only: The one id to replace; None for that of any fault.
     """
-    body = read_form(environ, max_body_bytes)
-    pairs = body.split(b"&")
+    pairs = read_form(environ, max_body_bytes).split(b"&")
     ids = {place: of_a_fault(value) for place, pair in enumerate(pairs) if (value := id_in(pair)) is not None}
     found = next(iter(ids.values()), None)
-    if found is None or set(ids.values()) != {found} or only not in (None, found):
-        return None  # two different ids are the app's to refuse
-    for place in ids:
-        pairs[place] = FORM_ID
+    if found is None or only not in (None, found):
+        return None
+    for place, each in ids.items():  # an id that was sent twice is the app's to refuse
+        if each == found:
+            pairs[place] = FORM_ID
     replace_body(environ, b"&".join(pairs))
     return found
 
