@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import shutil
@@ -361,12 +360,9 @@ def test_no_body_from_the_page_ends_in_a_500(hostile: Flask, body: object) -> No
 
 
 def test_the_app_is_built_without_its_folder(tmp_path: Path) -> None:
-    """Deleting the room is deleting its folder, and the statements of `create_app` that name it."""
     shutil.copytree(ROOT / "app", tmp_path / "app", ignore=shutil.ignore_patterns("playground", "__pycache__"))
     for name in ("config.py", "keyturn.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
-    contents = tmp_path / "app" / "__init__.py"
-    contents.write_text(ast.unparse(Without("app.playground").visit(ast.parse(contents.read_text()))))
     script = (
         "from app import create_app; app = create_app(); app.test_cli_runner().invoke(args=['prepare'])\n"
         "admin = ('demo-admin', 'kts_demo-admin-is-for-learning-only')\n"
@@ -381,28 +377,6 @@ def test_the_app_is_built_without_its_folder(tmp_path: Path) -> None:
     )
 
     assert done.stdout.split() == ["200", "404"]
-
-
-class Without(ast.NodeTransformer):
-    """Leaves out the imports from a package, each statement that names what was imported, and what is then empty."""
-
-    def __init__(self, package: str) -> None:
-        self.package = package
-        self.names: set[str] = set()
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
-        if not (node.module or "").startswith(self.package):
-            return node
-        self.names |= {alias.asname or alias.name for alias in node.names}
-        return None
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        used = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
-        return None if used & self.names else node
-
-    def visit_If(self, node: ast.If) -> ast.AST | None:
-        self.generic_visit(node)
-        return node if node.body else None
 
 
 def test_over_sockets_every_worker_refuses_the_tokens_of_a_key_that_the_page_withdrew(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, make_response, render_template, request, send_from_directory, url_for
 
@@ -17,15 +18,14 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
 }
 FILES = Path(__file__).parent / "static"
 blueprint = Blueprint("playground", __name__, template_folder="templates")
 
 
-def init_app(app: Flask, path: str) -> None:
+def init_app(app: Flask) -> None:
     checks_header.init_app(app)
-    app.register_blueprint(blueprint, url_prefix=path)
+    app.register_blueprint(blueprint, url_prefix=urlsplit(current_settings.of(app).issuer).path)
 
 
 @blueprint.get("/", strict_slashes=False)  # otherwise Flask redirects, with a page of its own

@@ -27,7 +27,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"authentication": "how a client proves who it is"},
     {"tokens": "what a token is"},
     {"oauth": "the protocol's endpoints", "api": "the sample API", "operations": "what an operator does"},
-    {"discovery": "what the server says about itself"},
+    {"discovery": "what the server says about itself", "faults": "what goes wrong on purpose"},
     {"playground": "where the flow can be seen"},
     {"__init__": "create_app(): the table of contents"},
 )
