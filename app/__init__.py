@@ -12,7 +12,8 @@ The other files are details. Each package has one subject: `oauth` (the protocol
 sample API), `authentication` (client authentication and limits), `clients` (clients, secrets and scopes),
 `tokens` (how a token is issued, stored and checked), `keys` (signing keys), `discovery` (metadata and
 error pages), `refusals` (error codes and responses), `audit` (the audit trail), `settings` (how they are
-read), `storage` (the database), `operations` (the commands), `serving` (gunicorn's worker).
+read), `storage` (the database), `operations` (the commands), `serving` (gunicorn's worker), and for learners
+`journal` (what each request sent, in development alone) and `lesson` (the tutorial's steps).
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ from app.audit import trail
 from app.authentication import limits
 from app.clients import scope
 from app.discovery import error_pages, jwks, openapi, resource_metadata, server_metadata
+from app.journal import recording
 from app.keys import keystore
+from app.lesson import lesson_command
 from app.oauth import introspection, revocation, server, token_endpoint
-from app.operations import client_commands, explain_command, key_commands, token_commands
+from app.operations import client_commands, explain_command, key_commands, tail_command, token_commands
 from app.operations.cleanup import cleanup
 from app.operations.prepare import prepare
 from app.refusals import rendering
@@ -81,8 +84,11 @@ def create_app(settings: config.Settings | None = None) -> Flask:
         app.register_blueprint(routes.blueprint, url_prefix=path)
         resource_metadata.init_app(app, settings.audience)
 
+    if not settings.is_production:
+        recording.init_app(app)
+
     for group in (client_commands.clients, key_commands.keys, token_commands.tokens):
         app.cli.add_command(group)
-    for command in (prepare, cleanup, explain_command.explain):
+    for command in (prepare, cleanup, explain_command.explain, tail_command.tail, lesson_command.lesson):
         app.cli.add_command(command)
     return app
