@@ -87,6 +87,11 @@ def when_ready(server: Any) -> None:
         reloading.start(server, settings.resources_file)
 
 
+def on_exit(_: Any) -> None:
+    if is_development:
+        sys.stderr.write("Stopped.\n")
+
+
 def on_reload(server: Any) -> None:
     """In development, serve the code as it is now; in production SIGHUP only replaces the workers."""
     if is_development:

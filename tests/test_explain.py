@@ -217,7 +217,7 @@ REFUSALS: dict[Callable[[Flask], TestResponse], tuple[str, str]] = {
     no_credentials: ("invalid_client", "neither Basic nor a secret in the form was sent"),
     a_client_without_a_grant: ("unauthorized_client", "the client was registered without a grant"),
     a_body_that_is_too_long: ("invalid_request", "the body is longer than 16384 bytes (KEYTURN_MAX_BODY_BYTES)"),
-    another_method: ("invalid_request", "405 Method Not Allowed"),
+    another_method: ("invalid_request", "GET is not supported at /oauth/token; use POST"),
     a_bad_parameter: ("invalid_request", "The parameter limit must be a whole number from 1 to 200."),
     garbage_for_a_token: ("invalid_token", "the token is not a JWT, or is incomplete"),
     a_misspelt_scope: ("invalid_scope", "the scope reports:raed is unknown; did you mean reports:read?"),

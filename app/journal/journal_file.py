@@ -1,7 +1,7 @@
 """`instance/requests.jsonl`: the entries of all workers, bounded, readable by its owner only.
 
-A worker appends an entry with one write. Past MAX_BYTES one of them replaces the file by its newer half. It holds
-the file's lock alone then, and those that append share it, so that no entry goes into the file that is replaced.
+A worker appends an entry with one write. Past MAX_BYTES one of them replaces the file by its newer half, and what
+commands have noted in the older one. It holds the file's lock alone then, and those that append share it, so that no entry goes into the file that is replaced.
 Nothing here fails a request, and nothing makes it wait for more than LOCK_SECONDS.
 """
 
@@ -15,12 +15,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.journal.entry import MAX_LINE_BYTES, Entry, from_lines
+from app.journal.entry import MAX_LINE_BYTES, Entry, from_line, from_lines
 from app.logs import log
 from app.per_app import PerApp
 from app.storage.sqlite import open_private
 
 MAX_BYTES = 1_000_000
+MAX_NOTED = 100
 LOCK_SECONDS = 0.2
 RETRY_SECONDS = 0.002
 
@@ -84,12 +85,12 @@ class Journal:
             size = os.fstat(opened.fileno()).st_size
             if size <= MAX_BYTES:
                 return
-            opened.seek(size - MAX_BYTES // 2)
-            newer = opened.read().partition(b"\n")[2]
+            opened.seek(max(0, size - 2 * MAX_BYTES))
+            lines = opened.read().splitlines(keepends=True)
             created, temporary = tempfile.mkstemp(dir=self.file.parent, prefix=f"{self.file.name}.")  # mode 0600
             try:
                 with os.fdopen(created, "wb") as file:
-                    file.write(newer)
+                    file.writelines(newer_half(lines))
                 os.replace(temporary, self.file)
             except OSError:
                 with contextlib.suppress(OSError):
@@ -144,6 +145,16 @@ class Journal:
         except OSError:
             return None
         return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def newer_half(lines: list[bytes]) -> list[bytes]:
+    """The newest lines that together have half of MAX_BYTES, after what commands have noted before them."""
+    size, place = 0, len(lines)
+    while place and size + len(lines[place - 1]) <= MAX_BYTES // 2:
+        place -= 1
+        size += len(lines[place])
+    noted = [line for line in lines[:place] if b'"command"' in line and from_line(line)]
+    return noted[-MAX_NOTED:] + lines[place:]
 
 
 def after(line: bytes, lines: list[bytes]) -> list[bytes]:

@@ -31,10 +31,10 @@ SCHEMES = ("basic", "bearer")
 class Recorder:
     """The layer; `note` adds what only the app knows."""
 
-    def __init__(self, app: Flask, journal: Journal | None) -> None:
+    def __init__(self, app: Flask) -> None:
+        self.app = app
         self.inner: Any = app.wsgi_app
         self.settings = current_settings.of(app)
-        self.journal = journal
         self.playground = f"{urlsplit(self.settings.issuer).path}/playground/"
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -63,8 +63,8 @@ class Recorder:
         return environ["REQUEST_METHOD"] == "GET" and status < 400 and path.startswith(self.playground)
 
     def keep(self, entry: Entry) -> None:
-        if self.journal:
-            self.journal.append(entry)
+        if journal := current_journal.of(self.app):
+            journal.append(entry)
         if is_for_people(self.settings):
             sys.stderr.write(request_line.line(entry, sys.stderr) + "\n")
 
@@ -132,4 +132,4 @@ def init_app(app: Flask) -> None:
     current_journal.set(app, journal)
     if journal or is_for_people(settings):
         app.after_request(note)
-        app.wsgi_app = Recorder(app, journal)  # type: ignore[method-assign]
+        app.wsgi_app = Recorder(app)  # type: ignore[method-assign]

@@ -11,7 +11,7 @@ import click
 
 from app.journal.entry import Entry
 from app.journal.journal_file import Journal
-from app.lesson.progress import AGAIN, of_entries, read
+from app.lesson.progress import AGAIN, steps_of
 from app.operations.command_group import as_json, operator_command, print_json
 from app.operations.development_journal import open_journal
 
@@ -29,12 +29,11 @@ def lesson(watch: bool, again: bool, as_json: bool) -> None:
     journal = open_journal(OF_DEVELOPMENT)
     if again and not journal.append(Entry(at=time.time(), command=AGAIN)):
         raise click.ClickException(f"{journal.file} cannot be written.")
-    entries = read(journal)
-    steps = of_entries(entries)
+    steps = steps_of(journal)
     if as_json:
         print_json({"steps": steps})
         return
-    click.echo(overview(steps, is_new=not entries))
+    click.echo(overview(steps, is_new=not journal.entries()))
     if watch:
         with contextlib.suppress(KeyboardInterrupt):  # it is how one ends it
             watch_steps(journal, steps)
@@ -44,8 +43,7 @@ def overview(steps: list[dict[str, Any]], *, is_new: bool) -> str:
     lines = [row(step) for step in steps]
     following = next_step(steps)
     done = sum(step["done"] for step in steps)
-    advice = NOTHING_YET if is_new else ""
-    return "\n".join([f"{done} of {len(steps)} steps are done.", *lines, "", *filter(None, [advice]), following])
+    return "\n".join([f"{done} of {len(steps)} steps are done.", *lines, "", *[NOTHING_YET] * is_new, following])
 
 
 def row(step: dict[str, Any]) -> str:
@@ -69,7 +67,7 @@ def sentence(text: str) -> str:
 def watch_steps(journal: Journal, steps: list[dict[str, Any]]) -> None:
     """Print what changes as the journal grows."""
     for _ in journal.follow([]):
-        before, steps = steps, of_entries(read(journal))
+        before, steps = steps, steps_of(journal)
         for was, step in zip(before, steps, strict=True):
             if step["done"] and not was["done"]:
                 click.echo(f"\n{row(step)}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from app.journal.entry import Entry
@@ -21,7 +22,20 @@ def progress() -> list[dict[str, Any]]:
         the first step that is not done. Without a journal none is done.
     """
     journal = current_journal()
-    return of_entries(read(journal) if journal else [])
+    return steps_of(journal) if journal else of_entries([])
+
+
+def steps_of(journal: Journal) -> list[dict[str, Any]]:
+    """The same for a journal; a step that is found done is noted there."""
+    entries = read(journal)
+    for step in STEPS:
+        if step.is_done(entries) and not step.is_noted(entries):
+            journal.append(Entry(at=time.time(), command=step.mark))
+    return of_entries([entry for entry in entries if not is_mark(entry)], marked(entries))
+
+
+def marked(entries: Sequence[Entry]) -> set[int]:
+    return {step.number for step in STEPS if step.is_noted(entries)}
 
 
 def read(journal: Journal) -> list[Entry]:
@@ -34,9 +48,13 @@ def read(journal: Journal) -> list[Entry]:
     return entries[start + 1 :]
 
 
-def of_entries(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+def is_mark(entry: Entry) -> bool:
+    return entry.command.startswith("lesson")
+
+
+def of_entries(entries: Sequence[Entry], noted: Collection[int] = ()) -> list[dict[str, Any]]:
     issuer = next((entry.issuer for entry in reversed(entries) if entry.issuer), current_settings().issuer)
-    done = [step.is_done(entries) for step in STEPS]
+    done = [step.number in noted or step.is_done(entries) for step in STEPS]
     first = done.index(False) if False in done else None
     return [
         {

@@ -20,6 +20,7 @@ from app.operations import remedies
 from app.operations.command_group import as_json, moment, operator_command, print_json
 from app.operations.development_journal import open_journal
 from app.refusals.codes import CODES
+from app.refusals.errors import NO_TOKEN
 from app.settings import current_settings
 
 UNKNOWN = (
@@ -54,7 +55,8 @@ def explain(request_id: str | None, last: int | None, as_json: bool) -> None:
 def explained(request_id: str) -> list[dict[str, Any]]:
     """The events of a request; without any, the request itself if the journal has it."""
     sent = next((entry for entry in reversed(requests()) if entry.request_id == request_id), None)
-    found = [explanation(event.as_dict()) for event in reports.of_request(request_id)]
+    issuer = sent.issuer if sent else current_settings().issuer  # a server may have a PORT that this command has not
+    found = [explanation(event.as_dict(), issuer) for event in reports.of_request(request_id)]
     if not found and not (sent and request_id):
         raise click.ClickException(UNKNOWN)
     if sent:
@@ -82,16 +84,18 @@ def note(command: str, request_id: str, found: list[dict[str, Any]]) -> None:
         journal.append(Entry(at=time.time(), command=command, request_id=request_id))
 
 
-def explanation(event: dict[str, Any]) -> dict[str, Any]:
+def explanation(event: dict[str, Any], issuer: str) -> dict[str, Any]:
     """The event, with its reason split, and with the meaning and the page of its error code."""
     code, colon, reason = str(event.get("reason", "")).partition(": ")
     if event["event"] not in REFUSALS or not colon or code not in CODES:
         return event
-    return event | {"reason": reason, "error": code} | meaning(code, reason, current_settings().issuer)
+    return event | {"reason": reason, "error": code} | meaning(code, reason, issuer)
 
 
 def meaning(code: str, reason: str, issuer: str) -> dict[str, Any]:
     """What an error code means, what to do, and where its page is."""
+    if code == "no_token":
+        return {"do": NO_TOKEN}
     if code not in CODES:
         return {}
     remedy = remedies.for_reason(code, reason)

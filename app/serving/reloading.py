@@ -33,6 +33,7 @@ Snapshot = dict[str, tuple[int, int]]
 
 def start(server: Any, resources_file: str) -> None:
     """Watch the files of a server that runs."""
+    logging.getLogger("gunicorn.error").addFilter(is_news)
     watcher = Watcher(server, resources_file)
     server.watcher = watcher
     threading.Thread(target=watcher.run, name="reloading", daemon=True).start()
@@ -43,6 +44,7 @@ class Watcher:
         self.server = server
         self.resources_file = resources_file
         self.changed = ""
+        self.modules = loaded_files()
         self.seen = self.snapshot()
 
     def run(self) -> None:
@@ -101,14 +103,17 @@ class Watcher:
             found[os.path.relpath(file)] = (status.st_mtime_ns, status.st_size)
         return found
 
-    @staticmethod
-    def files() -> Iterator[str]:
+    def files(self) -> Iterator[str]:
         """The code: what is in `app/`, what is beside it, and any other module of the project that is loaded."""
         root = os.getcwd()
         yield from (each.path for each in os.scandir(root) if each.name.endswith(".py"))
         for folder, _, names in os.walk(os.path.join(root, "app")):
             yield from (os.path.join(folder, name) for name in names if os.path.splitext(name)[1] in SUFFIXES)
-        yield from (str(module.__file__) for module in our_modules().values())
+        yield from self.modules
+
+
+def loaded_files() -> set[str]:
+    return {str(module.__file__) for module in our_modules().values()}
 
 
 def our_modules() -> dict[str, ModuleType]:
@@ -145,8 +150,14 @@ def load_again(server: Any) -> None:
         server.app.callable, logger.handlers = application, handlers
         say("not reloaded, the server continues with the last code that works", f"{type(error).__name__}: {error}")
     else:
+        server.watcher.modules = loaded_files()
         say(f"reloaded: {server.watcher.changed or 'by SIGHUP'}")
     server.watcher.changed = ""
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of gunicorn's is more than that a worker has ended as it was ordered to."""
+    return "was sent" not in str(record.msg) or not {"SIGINT", "SIGQUIT", "SIGTERM"} & set(record.args or ())
 
 
 def say(sentence: str, more: str = "") -> None:
