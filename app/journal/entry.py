@@ -12,6 +12,7 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from app.logs import redact
 
 MAX_LINE_BYTES = 4_096
+KEPT = ("at", "active")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +67,12 @@ class Entry:
 
     def as_json(self) -> dict[str, object]:
         """Its members without those that say nothing; a text without anything that looks like a secret."""
-        given = {name: value for name, value in asdict(self).items() if value not in ("", None, False)}
-        return {name: redact(value) if isinstance(value, str) else value for name, value in given.items()}
+        given = {name: value for name, value in asdict(self).items() if name in KEPT or value not in ("", None, 0)}
+        return {
+            name: redact(value) if isinstance(value, str) else value
+            for name, value in given.items()
+            if value is not None
+        }
 
     def as_line(self) -> bytes:
         return json.dumps(self.as_json()).encode() + b"\n"

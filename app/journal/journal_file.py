@@ -1,8 +1,8 @@
 """`instance/requests.jsonl`: the entries of all workers, bounded, readable by its owner only.
 
 A worker appends an entry with one write. Past MAX_BYTES one of them replaces the file by its newer half, and what
-commands have noted in the older one. It holds the file's lock alone then, and those that append share it, so that no entry goes into the file that is replaced.
-Nothing here fails a request, and nothing makes it wait for more than LOCK_SECONDS.
+commands have noted in the older one. It holds the file's lock alone then, and those that append share it, so that no
+entry goes into the file that is replaced. Nothing here fails a request, or makes it wait for more than LOCK_SECONDS.
 """
 
 from __future__ import annotations
