@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import Any
 
+STARTED = time.time_ns()
 # On this machine only, unless a deployer says otherwise: `gunicorn --bind 0.0.0.0:8000 wsgi:app`.
 # The app reports an invalid PORT, with all other faults; gunicorn would report neither.
 PORT = os.environ.get("PORT") or "8000"
@@ -84,7 +86,7 @@ def when_ready(server: Any) -> None:
 
         sys.stdout.write(welcome(settings))
         sys.stdout.flush()
-        reloading.start(server, settings.resources_file)
+        reloading.start(server, settings.resources_file, STARTED)
 
 
 def on_exit(_: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import config
 from app.journal.entry import Entry
 from app.lesson.step import Need, Step
@@ -15,6 +17,7 @@ GRANT = "-d grant_type=client_credentials"
 PICK = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])'"
 DEMO_IDS = {demo.client_id for demo in config.DEMO_CLIENTS}
 REFUSALS = 5
+SENT = re.compile(r"\b(scope|grant type|URL has|twice:) .*?(?= is |$)")  # what a reason repeats of the request
 
 
 def token_from(client: str, more: str = "") -> str:
@@ -39,8 +42,8 @@ def kind_of_refusal(entry: Entry) -> str:
     """What was wrong with a request to the token endpoint: its code, and its reason without what was sent."""
     if entry.endpoint != "oauth.token" or entry.status < 400:
         return ""
-    constant = entry.reason.partition(";")[0].partition(":")[0]
-    return f"{entry.error} {constant.replace(entry.scope, '') if entry.scope else constant}"
+    constant = SENT.sub("", entry.reason.partition(";")[0])
+    return f"{entry.error} {constant}"
 
 
 def is_own_route(entry: Entry) -> bool:

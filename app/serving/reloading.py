@@ -26,26 +26,34 @@ from app.serving.trial import WORKS, is_ours
 SECONDS = 0.5  # between two looks; each reads the times of about 150 files, which takes a millisecond
 TRIAL_SECONDS = 30
 SUFFIXES = {".py", ".toml", ".html", ".md", ".json", ".css"}
+ENDED = "It ended the process that loaded it."
 NEVER_RELOADED = "app/serving/"
 
 Snapshot = dict[str, tuple[int, int]]
 
 
-def start(server: Any, resources_file: str) -> None:
-    """Watch the files of a server that runs."""
+def start(server: Any, resources_file: str, loaded: int) -> None:
+    """Watch the files of a server that runs.
+
+    Args:
+        server: gunicorn's master.
+        resources_file: The file of KEYTURN_FILE.
+        loaded: Since when the code may have been loaded, in nanoseconds since the epoch.
+    """
     logging.getLogger("gunicorn.error").addFilter(is_news)
-    watcher = Watcher(server, resources_file)
+    watcher = Watcher(server, resources_file, loaded)
     server.watcher = watcher
     threading.Thread(target=watcher.run, name="reloading", daemon=True).start()
 
 
 class Watcher:
-    def __init__(self, server: Any, resources_file: str) -> None:
+    def __init__(self, server: Any, resources_file: str, loaded: int) -> None:
         self.server = server
         self.resources_file = resources_file
         self.changed = ""
         self.modules = loaded_files()
-        self.seen = self.snapshot()
+        # A file that was changed while the server started may have been loaded as it was before.
+        self.seen = {file: stamp for file, stamp in self.snapshot().items() if stamp[0] < loaded}
 
     def run(self) -> None:
         while True:
@@ -90,7 +98,7 @@ class Watcher:
             end.cancel()
         if printed.endswith(WORKS):
             return ""
-        return f"The code did not start within {TRIAL_SECONDS} seconds." if is_too_late else printed
+        return f"The code did not start within {TRIAL_SECONDS} seconds." if is_too_late else printed or ENDED
 
     def snapshot(self) -> Snapshot:
         """The time of change and the size of each file, by its path below the project."""
