@@ -103,8 +103,16 @@ def test_what_the_playground_sends_is_marked_and_its_own_files_are_left_out(app:
     client = app.test_client()
     client.get("/openapi.json", headers={"X-Keyturn-Checks": "record"})
     client.get("/playground/app.js")
+    of_a_script = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "empty"}
+    client.get("/admin/logs", headers=of_a_script)  # the page explains a refusal
+    client.get("/openapi.json", headers=of_a_script | {"X-Keyturn-Checks": "record"})
+    client.post("/playground/keys", headers=of_a_script)
 
-    assert [(entry.path, entry.from_playground) for entry in journal.entries()] == [("/openapi.json", True)]
+    assert [(entry.path, entry.from_playground) for entry in journal.entries()] == [
+        ("/openapi.json", True),
+        ("/openapi.json", True),
+        ("/playground/keys", False),
+    ]
 
 
 def test_a_404_and_a_failure_are_entries_too(app: Flask, journal: Journal) -> None:

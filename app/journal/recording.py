@@ -53,14 +53,19 @@ class Recorder:
         try:
             return self.inner(environ, started)  # type: ignore[no-any-return]
         finally:
-            if not self.is_background(environ, sent["status"]):
+            if not self.is_background(environ):
                 spent = round((time.perf_counter() - begin) * 1_000, 1)
                 self.keep(Entry(at=round(at, 3), milliseconds=spent, **of_request(environ), **sent))
 
-    def is_background(self, environ: dict[str, Any], status: int) -> bool:
-        """Whether the playground's page reads its own files, or its progress."""
-        path = str(environ.get("PATH_INFO", ""))
-        return environ["REQUEST_METHOD"] == "GET" and status < 400 and path.startswith(self.playground)
+    def is_background(self, environ: dict[str, Any]) -> bool:
+        """Whether the playground's page sends this by itself: for its files, its progress, or an explanation."""
+        if environ["REQUEST_METHOD"] == "GET" and str(environ.get("PATH_INFO", "")).startswith(self.playground):
+            return True
+        by_a_script = (
+            environ.get("HTTP_SEC_FETCH_SITE") == "same-origin" and environ.get("HTTP_SEC_FETCH_DEST") == "empty"
+        )
+        by_a_learner = "HTTP_X_KEYTURN_CHECKS" in environ or environ.get("PATH_INFO") == f"{self.playground}keys"
+        return by_a_script and not by_a_learner
 
     def keep(self, entry: Entry) -> None:
         if journal := current_journal.of(self.app):
