@@ -94,31 +94,27 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("fault", BROKEN)
-def test_after_a_fault_the_last_code_that_works_is_served_until_it_is_fixed(
-    server: Terminal, project: Project, fault: str
-) -> None:
+def test_after_a_fault_the_last_code_that_works_is_served_until_it_is_fixed(server: Terminal, project: Project) -> None:
     wsgi = Source(project, "wsgi.py")
-    wsgi.add(ROUTE % 1)
-    wait_for(lambda: wsgi.is_served(1))
-    name, more, message = BROKEN[fault]
-    broken = Source(project, name)
+    wsgi.add(ROUTE % 0)
+    wait_for(lambda: wsgi.is_served(0))
 
-    broken.add(more)
-    server.wait_for("not reloaded, the server continues with the last code that works: " + name)
-    server.wait_for(message)
-    assert all(wsgi.is_served(1) for _ in range(8))
+    for version, (name, more, message) in enumerate(BROKEN.values()):
+        broken, printed = Source(project, name), len(server.text())
+        broken.add(more)
+        server.wait_for("not reloaded, the server continues with the last code that works: " + name, after=printed)
+        server.wait_for(message, after=printed)
+        assert all(wsgi.is_served(version) for _ in range(8)), name
 
-    # A worker that must be replaced meanwhile gets the code that works.
-    for worker in psutil.Process(server.process.pid).children():
-        worker.kill()
-        worker.wait()
-    wait_for(lambda: len(workers(server)) == 2)
-    assert all(wsgi.is_served(1) for _ in range(8))
+        # A worker that must be replaced meanwhile gets the code that works.
+        for worker in workers(server):
+            worker.kill()
+        wait_for(lambda: len(workers(server)) == 2)
+        assert all(wsgi.is_served(version) for _ in range(8)), name
 
-    broken.file.write_text(broken.text)
-    wsgi.add(ROUTE % 2)
-    wait_for(lambda: wsgi.is_served(2))
+        broken.file.write_text(broken.text)
+        wsgi.add(ROUTE % (version + 1))
+        wait_for(lambda: wsgi.is_served(version + 1))  # noqa: B023
     assert server.interrupt() == 0
 
 

@@ -64,9 +64,10 @@ class Terminal:
     def raw(self) -> str:
         return self.printed.decode(errors="replace").replace("\r\n", "\n")
 
-    def wait_for(self, text: str, *, count: int = 1) -> None:
+    def wait_for(self, text: str, *, count: int = 1, after: int = 0) -> None:
+        """Wait until a text was printed so many times, behind the first characters."""
         try:
-            wait_for(lambda: self.text().count(text) >= count)
+            wait_for(lambda: self.text()[after:].count(text) >= count)
         except AssertionError:
             raise AssertionError(f"{text!r} was not printed {count} times, but:\n{self.text()}") from None
 
@@ -106,7 +107,7 @@ class Project:
         return subprocess.run(
             [sys.executable, "-m", "flask", *command],
             cwd=self.folder,
-            env=self.environment,
+            env=self.environment | {"FORCE_COLOR": "1"},  # it has no effect
             capture_output=True,
             text=True,
             check=False,
