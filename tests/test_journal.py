@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import re
@@ -374,6 +375,16 @@ def test_several_processes_write_whole_entries_while_the_older_half_is_dropped(j
     lines = journal.lines()
     assert len(journal.entries()) == len(lines) > 50
     assert journal.file.stat().st_size <= 2 * 20_000
+
+
+def test_no_entry_goes_into_a_file_that_was_replaced_while_it_was_opened(journal: Journal) -> None:
+    journal.append(Entry(at=1))
+    with journal.file.open("rb") as opened:
+        assert journal._is_locked(opened.fileno(), fcntl.LOCK_SH)
+        journal.file.rename(journal.file.with_name("older"))
+        journal.append(Entry(at=2))
+
+        assert not journal._is_locked(opened.fileno(), fcntl.LOCK_SH)
 
 
 def test_a_process_that_stopped_with_the_lock_delays_no_request_for_long(journal: Journal) -> None:

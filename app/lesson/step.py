@@ -61,7 +61,7 @@ class Step:
         return any(entry.command == self.mark for entry in entries)
 
     def is_done(self, entries: Sequence[Entry]) -> bool:
-        return self.is_noted(entries) or all(need.is_met(entries) for need in self.needs)
+        return all(need.is_met(entries) for need in self.needs)
 
     def note(self, entries: Sequence[Entry]) -> str:
         """What is missing, and what the last attempt got wrong; empty before the first."""
