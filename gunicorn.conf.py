@@ -55,6 +55,9 @@ is_development = os.environ.get("KEYTURN_ENV", "") in ("", "development")
 # A terminal shows the requests, and gunicorn's warnings: neither how it starts nor how it stops.
 if is_development:
     loglevel = "warning"
+    # Somebody waits there for it to stop, or for the next code, while a browser holds connections open.
+    if sys.stderr.isatty():
+        graceful_timeout = 2
 
 
 def pre_fork(server: Any, worker: Any) -> None:
