@@ -64,6 +64,7 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
 def record_inactive(reason: str) -> None:
     """The response does not say why; the audit trail does."""
     making.now.has_failed = True
+    g.inactive = reason
     trail.record_soon(Event.TOKEN_INACTIVE, client_id=g.get("client_id"), reason=f"inactive: {reason}")
 
 

@@ -12,6 +12,7 @@ from app.api import stock
 from app.checks import DECLARED, Check
 from app.discovery import error_pages, jwks, openapi
 from app.discovery.error_pages import METADATA
+from app.lesson.progress import progress
 from app.operations.demo_clients import usable_demos
 from app.playground import slips
 from app.playground.claims import CLAIMS
@@ -47,7 +48,7 @@ def page_data() -> dict[str, Any]:
         "calls": calls(settings),
         "keys_can_change": obstacle is None,
         "keys_reason": obstacle or "",
-        "lesson": lesson(),
+        "lesson": progress(),
     }
 
 
@@ -110,8 +111,3 @@ ABOUT = {
 
 def described_check(check: Check) -> dict[str, str]:
     return {"title": check.title, "sentence": check.sentence, "source": check.source}
-
-
-def lesson() -> list[dict[str, Any]]:
-    """The steps of the lesson, and which are done."""
-    return []

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Flask, Response, make_response, render_template, request, send_from_directory, url_for
 
 from app.discovery.error_pages import STYLE
+from app.lesson.progress import progress
 from app.playground import checks_header, key_changes, page_data
 from app.settings import current_settings
 
@@ -52,7 +53,7 @@ def data() -> dict[str, Any]:
 
 @blueprint.get("/playground/progress.json")
 def progress() -> list[dict[str, Any]]:
-    return page_data.lesson()
+    return progress()
 
 
 @blueprint.post("/playground/keys")

@@ -71,17 +71,18 @@ def record_refusal(error: RefusedError) -> None:
     is only claimed.
     """
     reason = f"{error.error or 'no token'}: {error.reason}"
+    where = {"method": shown(request.method), "path": shown_path(request.path)}
     if error.status_code == 404:
-        where = {"method": shown(request.method), "path": shown_path(request.path)}
         trail.log_line(Event.REQUEST_REFUSED, reason=reason, **where)
     elif "client_id" in g:
-        trail.record_soon(event_of(error), client_id=g.client_id, reason=reason)
+        trail.record_soon(event_of(error), client_id=g.client_id, reason=reason, where=where)
     else:
-        client_id = g.get("claimed_client_id")
-        trail.record_soon(event_of(error), client_id=client_id, reason=reason, budget=Budget.ANONYMOUS)
+        client_id, budget = g.get("claimed_client_id"), Budget.ANONYMOUS
+        trail.record_soon(event_of(error), client_id=client_id, reason=reason, budget=budget, where=where)
 
 
 def recorded(refusal: RefusedError) -> Response:
+    g.refusal = refusal
     record_refusal(refusal)
     return render(refusal)
 
