@@ -52,7 +52,7 @@ def data() -> dict[str, Any]:
 
 
 @blueprint.get("/playground/progress.json")
-def progress() -> list[dict[str, Any]]:
+def lesson() -> list[dict[str, Any]]:
     return progress()
 
 
