@@ -27,7 +27,7 @@ try {
 if (received.error) {
     pm.test("The refusal says in words what is wrong, and where the error is explained", () => {
         pm.expect(received.error_description).to.be.a("string").and.match(/^[\x20\x21\x23-\x5b\x5d-\x7e]+$/);
-        pm.expect(received.error_uri).to.eql(pm.variables.get("base_url") + "/errors/" + received.error);
+        pm.expect(received.error_uri).to.eql(pm.variables.replaceIn("{{base_url}}/errors/" + received.error));
         pm.expect(received).to.not.have.property("access_token");
     });
 }
@@ -52,8 +52,8 @@ if (/^[\w-]+\.[\w-]+\.[\w-]+$/.test(received.access_token)) {
         pm.expect(header.kid).to.be.a("string").and.match(/^[\w-]{43}$/);
     });
     pm.test("The JWT says who issued it, for which API, and for which client", () => {
-        pm.expect(claims.iss).to.eql(pm.variables.get("base_url"));
-        pm.expect(claims.aud).to.be.oneOf([pm.variables.get("base_url"), pm.variables.get("shipments_audience")]);
+        pm.expect(claims.iss).to.eql(pm.variables.replaceIn("{{base_url}}"));
+        pm.expect(claims.aud).to.be.oneOf([pm.variables.replaceIn("{{base_url}}"), pm.variables.replaceIn("{{shipments_audience}}")]);
         pm.expect(claims.client_id).to.be.a("string").and.not.empty;
         pm.expect(claims.sub).to.eql(claims.client_id);
         pm.expect(claims.scope).to.eql(received.scope);

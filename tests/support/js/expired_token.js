@@ -1,10 +1,9 @@
 // This client's tokens are valid for two seconds: get one, and wait for three.
 const toBase64 = require("btoa");
-const [id, secret] = [pm.variables.get("brief_id"), pm.variables.get("brief_secret")];
 pm.sendRequest({
-    url: pm.variables.get("base_url") + "/oauth/token",
+    url: pm.variables.replaceIn("{{base_url}}/oauth/token"),
     method: "POST",
-    header: { Authorization: "Basic " + toBase64(id + ":" + secret) },
+    header: { Authorization: "Basic " + toBase64(pm.variables.replaceIn("{{brief_id}}:{{brief_secret}}")) },
     body: { mode: "urlencoded", urlencoded: [{ key: "grant_type", value: "client_credentials" }] },
 }, (error, response) => {
     pm.collectionVariables.set("brief_token", response.json().access_token);

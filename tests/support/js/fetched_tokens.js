@@ -3,15 +3,17 @@ const toBase64 = require("btoa");
 const needed = [
     NEEDED,
 ];
-needed.forEach(({ variable, client, scope }) => {
-    const [id, secret] = [pm.variables.get(client + "_id"), pm.variables.get(client + "_secret")];
-    const form = { grant_type: "client_credentials", scope };
+for (const { variable, client, scope } of needed) {
+    const credentials = pm.variables.replaceIn("{{" + client + "_id}}:{{" + client + "_secret}}");
     pm.sendRequest({
-        url: pm.variables.get("base_url") + "/oauth/token",
+        url: pm.variables.replaceIn("{{base_url}}/oauth/token"),
         method: "POST",
-        header: { Authorization: "Basic " + toBase64(id + ":" + secret) },
-        body: { mode: "urlencoded", urlencoded: Object.entries(form).map(([key, value]) => ({ key, value })) },
+        header: { Authorization: "Basic " + toBase64(credentials) },
+        body: {
+            mode: "urlencoded",
+            urlencoded: [{ key: "grant_type", value: "client_credentials" }, { key: "scope", value: scope }],
+        },
     }, (error, response) => {
         pm.collectionVariables.set(variable, response.json().access_token);
     });
-});
+}
