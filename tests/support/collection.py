@@ -65,10 +65,16 @@ def variables(base_url: str) -> dict[str, str]:
 
 def collection(examples: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The collection, with the saved response to each case (`examples.py`)."""
+    grouped = groupby(CASES, key=lambda case: case.folder)
+    return around([folder(name, list(cases), examples) for name, cases in grouped])
+
+
+def around(items: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a collection has besides its requests: the description, the variables, and the tests of every response."""
     listed = own_variables(BASE_URL) | {"origin": BASE_URL, "path": ""} | dict.fromkeys(SAVERS, "")
     return {
         "info": {"name": "OAuth2 Client Credentials Flow", "description": ABOUT, "schema": SCHEMA},
-        "item": [folder(name, list(cases), examples) for name, cases in groupby(CASES, key=lambda case: case.folder)],
+        "item": items,
         "event": [scripts.event("test", scripts.read("every_response"))],
         "variable": [{"key": key, "value": value} for key, value in listed.items()],
     }

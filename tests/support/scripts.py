@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from conformance.cases import ISSUED, LOGS, OPAQUE, Case
+from conformance.cases import ISSUED, OPAQUE, TOKEN, Case
 
 FOLDER = Path(__file__).parent / "js"
 USES = {"verified_signature": ("admin_token",)}  # the variables that a script of `js/` reads
@@ -19,7 +19,7 @@ COMPUTED = {
     "encoded_secret": ENCODED % "admin_secret",
     "padding": '"x".repeat(17000)',
 }
-# `js/every_response.js` checks these in every response.
+# `js/every_response.js` checks these in every response, and `token_type` in that of the token endpoint.
 EVERYWHERE = {"Content-Type", "Cache-Control", "Pragma", "error_description", "token_type"}
 # By RFC 9110 and 6585: those of Python's http.HTTPStatus differ between its versions.
 PHRASES = {
@@ -84,8 +84,10 @@ def after(case: Case) -> list[str]:
     if case.body or case.absent or case.saves:
         lines += ["", "const body = pm.response.json();"]
     for name, wanted in case.body.items():
-        if name not in EVERYWHERE or case.path not in (LOGS, "/oauth/token") and name == "token_type":
+        if name not in EVERYWHERE or (name == "token_type" and case.path != TOKEN):
             lines.append(expects(name, f"body.{name}", wanted))
+    if "scopes_supported" in case.body:  # no empty list (RFC 8414, section 3.2)
+        lines.append(test("Among them is reports:read", 'pm.expect(body.scopes_supported).to.include("reports:read")'))
     lines += [test(f"There is no {name}", f"pm.expect(body).to.not.have.property({js(name)})") for name in case.absent]
     for name, members in case.every.items():
         lines += each_has(name, members)

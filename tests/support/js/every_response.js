@@ -24,10 +24,12 @@ try {
     // The response to HEAD has no body.
 }
 
-if (received.error) {
-    pm.test("The refusal says in words what is wrong, and where the error is explained", () => {
+if (pm.response.code >= 400 && pm.request.method !== "HEAD") {
+    pm.test("The refusal says in words what is wrong, and where its error is explained", () => {
         pm.expect(received.error_description).to.be.a("string").and.match(/^[\x20\x21\x23-\x5b\x5d-\x7e]+$/);
-        pm.expect(received.error_uri).to.eql(pm.variables.replaceIn("{{base_url}}/errors/" + received.error));
+        if (received.error) {
+            pm.expect(received.error_uri).to.eql(pm.variables.replaceIn("{{base_url}}/errors/" + received.error));
+        }
         pm.expect(received).to.not.have.property("access_token");
     });
 }
