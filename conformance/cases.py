@@ -96,7 +96,11 @@ NAME = re.compile(r"^[\w.:-]+$")
 OPAQUE = re.compile(r"^kta_[\w-]{43}$")
 BASIC_CHALLENGE = re.compile(r'^Basic realm="[^"]+"')
 TOO_SMALL = re.compile(r'^Bearer realm="[^"]+", error="insufficient_scope", .*scope="read:logs"$')
-ISSUED: dict[str, Any] = {"access_token": re.compile(r"^[\w-]+\.[\w-]+\.[\w-]+$"), "token_type": "Bearer", "expires_in": 3600}
+ISSUED: dict[str, Any] = {
+    "access_token": re.compile(r"^[\w-]+\.[\w-]+\.[\w-]+$"),
+    "token_type": "Bearer",
+    "expires_in": 3600,
+}
 
 
 def refused(error: str) -> dict[str, Any]:

@@ -148,8 +148,9 @@ def of_headers(case: Case, response: Recorded) -> Changes:
     for name in CHALLENGE:
         if re.search(rf"\b{name}=", challenge):
             less = re.sub(rf'\b{name}="[^"]*"(, )?', "", challenge)
-            yield f"{name} dropped from the challenge", replace(
-                response, headers=response.headers | {"WWW-Authenticate": less}
+            yield (
+                f"{name} dropped from the challenge",
+                replace(response, headers=response.headers | {"WWW-Authenticate": less}),
             )
 
 

@@ -64,7 +64,9 @@ def before(case: Case) -> list[str]:
     """What a script has to do before the request of a case."""
     texts = " ".join([f"{{{{{case.basic}_id}}}}{{{{{case.basic}_secret}}}}", *case.headers.values()])
     texts += " ".join(value for _, value in case.form or [])
-    lines = [f"pm.variables.set({js(name)}, {value});" for name, value in COMPUTED.items() if f"{{{{{name}}}}}" in texts]
+    lines = [
+        f"pm.variables.set({js(name)}, {value});" for name, value in COMPUTED.items() if f"{{{{{name}}}}}" in texts
+    ]
     if case.path.startswith("/.well-known/oauth-"):
         lines += read("well_known")
     if case.bearer == "brief_token":
@@ -94,7 +96,11 @@ def after(case: Case) -> list[str]:
     lines += read(case.shows) if case.shows else []
     lines += claims(case)
     if case.saves:
-        lines += ["", "// Other requests use this token.", f"pm.collectionVariables.set({js(case.saves)}, body.access_token);"]
+        lines += [
+            "",
+            "// Other requests use this token.",
+            f"pm.collectionVariables.set({js(case.saves)}, body.access_token);",
+        ]
     return lines
 
 
@@ -109,7 +115,7 @@ def claims(case: Case) -> list[str]:
 
 def each_has(name: str, members: dict[str, Any]) -> list[str]:
     lines = [f"pm.test({js(f'There are {name}, and each has the right {listed(list(members))}')}, () => {{"]
-    lines += [f"    pm.expect(body.{name}).to.be.an(\"array\").and.not.empty;", f"    body.{name}.forEach((each) => {{"]
+    lines += [f'    pm.expect(body.{name}).to.be.an("array").and.not.empty;', f"    body.{name}.forEach((each) => {{"]
     lines += [f"        pm.expect(each.{key}).{matcher(wanted)};" for key, wanted in members.items()]
     return [*lines, "    });", "});"]
 
