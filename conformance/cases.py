@@ -127,8 +127,8 @@ def access_refused(name: str, clauses: str, teaches: str, error: str | None, sta
 
 
 ACTIVE = {
-    "active": True, "token_type": "Bearer", "scope": "shipments:read", "aud": "{{shipments_audience}}", "iss": "{{base_url}}",
-    "exp": int, "iat": int, "jti": re.compile(r"^[\w-]{22}$"),
+    "active": True, "token_type": "Bearer", "scope": "shipments:read",
+    "aud": "{{shipments_audience}}", "iss": "{{base_url}}", "exp": int, "iat": int, "jti": re.compile(r"^[\w-]{22}$"),
 }  # fmt: skip
 INACTIVE = {"active": False}
 
@@ -372,7 +372,8 @@ CASES = (
     ),
     check_refused(
         "introspect with GET", "R087", "URLs end up in logs, so no token may be in one.",
-        "invalid_request", 405, INTROSPECT, method="GET", basic="shipments", headers_are={"Allow": "POST"}, outside=True,
+        "invalid_request", 405, INTROSPECT, method="GET", basic="shipments", headers_are={"Allow": "POST"},
+        outside=True,
     ),
     Case(
         name="a token to revoke", clauses="R055", folder=CHECK, basic="partner",
@@ -631,7 +632,8 @@ CASES = (
         },
     ),
     Case(
-        name="the keys", clauses="R072 R073 R074 R075 R076", folder=DESCRIBE, method="GET", path="/.well-known/jwks.json",
+        name="the keys", clauses="R072 R073 R074 R075 R076", folder=DESCRIBE, method="GET",
+        path="/.well-known/jwks.json",
         teaches="An API that checks tokens fetches the public keys here, and may cache them for max-age seconds.",
         headers_are={"Content-Type": "application/json", "Cache-Control": re.compile("max-age=300"), "ETag": QUOTED},
         body={"keys": list}, outside=True, shows="verified_signature",

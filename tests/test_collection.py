@@ -76,7 +76,7 @@ def test_the_collection_passes_with_a_path_in_the_issuer(
 def own_environment(server: LiveServer, file: Path, *options: str) -> None:
     done = subprocess.run([*OWN, str(file), *options], cwd=ROOT, env=server.environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for value in json.loads(file.read_text())["values"] if file.exists() else ():
+    for value in json.loads(file.read_text(encoding="utf-8"))["values"] if file.exists() else ():
         if value["type"] == "secret":
             suite.remember(value["value"])
 
@@ -105,9 +105,9 @@ def test_one_command_registers_what_the_collection_needs_and_removes_it(
     server, file = live(), tmp_path / "own.json"
     server.environment["KEYTURN_ISSUER"] = server.url
     own_environment(server, file)
-    first = json.loads(file.read_text())["values"]
+    first = json.loads(file.read_text(encoding="utf-8"))["values"]
     own_environment(server, file)  # again: new secrets for the same clients
-    second = json.loads(file.read_text())["values"]
+    second = json.loads(file.read_text(encoding="utf-8"))["values"]
 
     report = newman.run(npm, collection.COLLECTION, tmp_path, "--environment", str(file), "--folder", START)
 

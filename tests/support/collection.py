@@ -38,8 +38,8 @@ For a server of your own, run `.venv/bin/python -m postman.own_clients` where it
 it registers the clients and writes an environment, which overrides the variables.
 
 The demo clients: `demo-partner` (a shop: inventory:read inventory:write shipments:read), `demo-reporting` \
-(reports:read), `demo-admin` (read:logs write:logs read:all_data), `demo-brief` (its tokens are valid for two seconds), \
-`demo-opaque` (opaque tokens), `demo-shipments` (an API that introspects tokens).
+(reports:read), `demo-admin` (read:logs write:logs read:all_data), `demo-brief` (its tokens are valid for two \
+seconds), `demo-opaque` (opaque tokens), `demo-shipments` (an API that introspects tokens).
 """
 SAVERS = {case.saves: case for case in CASES if case.saves}
 

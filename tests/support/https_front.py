@@ -37,7 +37,7 @@ def https(port: int, upstream: int, folder: Path) -> Iterator[None]:
             self.end_headers()
             self.wfile.write(received)
 
-        do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = send_on
+        do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = send_on  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass

@@ -59,7 +59,7 @@ def served(port: int, responses: list[Recorded]) -> Iterator[None]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = respond
+        do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = respond  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass

@@ -78,30 +78,30 @@ def before(case: Case) -> list[str]:
 
 def after(case: Case) -> list[str]:
     """The assertions of a case, each named by a sentence; and the token that it saves."""
-    status = f"The status is {case.status} {PHRASES[case.status]}"
-    lines = [test(status, f"pm.response.to.have.status({case.status})")]
+    lines = [test(f"The status is {case.status} {PHRASES[case.status]}", f"pm.response.to.have.status({case.status})")]
     for name, wanted in case.headers_are.items():
         if name not in EVERYWHERE or isinstance(wanted, re.Pattern):
             lines.append(expects(f"The header {name}", f"pm.response.headers.get({js(name)})", wanted))
     if case.body or case.absent or case.saves:
-        lines += ["", "const body = pm.response.json();"]
-    for name, wanted in case.body.items():
-        if name not in EVERYWHERE or (name == "token_type" and case.path != TOKEN):
-            lines.append(expects(name, f"body.{name}", wanted))
-    if "scopes_supported" in case.body:  # no empty list (RFC 8414, section 3.2)
-        lines.append(test("Among them is reports:read", 'pm.expect(body.scopes_supported).to.include("reports:read")'))
-    lines += [test(f"There is no {name}", f"pm.expect(body).to.not.have.property({js(name)})") for name in case.absent]
-    for name, members in case.every.items():
-        lines += each_has(name, members)
+        lines += ["", "const body = pm.response.json();", *members(case)]
     lines += read(case.shows) if case.shows else []
     lines += claims(case)
     if case.saves:
-        lines += [
-            "",
-            "// Other requests use this token.",
-            f"pm.collectionVariables.set({js(case.saves)}, body.access_token);",
-        ]
+        saved = f"pm.collectionVariables.set({js(case.saves)}, body.access_token);"
+        lines += ["", "// Other requests use this token.", saved]
     return lines
+
+
+def members(case: Case) -> list[str]:
+    lines = [
+        expects(name, f"body.{name}", wanted)
+        for name, wanted in case.body.items()
+        if name not in EVERYWHERE or (name == "token_type" and case.path != TOKEN)
+    ]
+    if "scopes_supported" in case.body:  # no empty list (RFC 8414, section 3.2)
+        lines.append(test("Among them is reports:read", 'pm.expect(body.scopes_supported).to.include("reports:read")'))
+    lines += [test(f"There is no {name}", f"pm.expect(body).to.not.have.property({js(name)})") for name in case.absent]
+    return lines + [line for name, each in case.every.items() for line in each_has(name, each)]
 
 
 def claims(case: Case) -> list[str]:
