@@ -104,6 +104,7 @@ def test_one_command_registers_what_the_collection_needs_and_removes_it(
 ) -> None:
     server, file = live(), tmp_path / "own.json"
     server.environment["KEYTURN_ISSUER"] = server.url
+    file.touch(mode=0o644)
     own_environment(server, file)
     first = json.loads(file.read_text(encoding="utf-8"))["values"]
     own_environment(server, file)  # again: new secrets for the same clients

@@ -14,7 +14,7 @@ from tests.support.mutation_run import Recording, noticed
 from tests.support.mutations import Mutation
 from tests.support.npm import Npm
 
-CHUNK = 250  # mutations in one run of newman, which gets slower with their number
+CHUNK = 250  # mutations in one run of newman, whose report has every response
 
 
 @pytest.fixture(scope="module")
