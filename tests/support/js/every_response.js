@@ -34,6 +34,13 @@ if (pm.response.code >= 400 && pm.request.method !== "HEAD") {
     });
 }
 
+if ([429, 503].includes(pm.response.code)) {
+    pm.test("A response that says later says after how many seconds", () => {
+        pm.expect(pm.response.headers.get("Retry-After")).to.be.a("string").and.match(/^[0-9]+$/);
+        pm.expect(received.error).to.eql("temporarily_unavailable");
+    });
+}
+
 if (received.access_token) {
     pm.test("The token is a Bearer token for some seconds, and there is no refresh_token", () => {
         pm.expect(received.token_type).to.eql("Bearer");
