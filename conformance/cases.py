@@ -215,7 +215,7 @@ CASES = (
         name="scopes in any order, one of them twice", clauses="R041", folder=REQUEST,
         teaches="A scope is a set of words: order and repetition mean nothing.",
         basic="partner", form=granted(("scope", "inventory:write inventory:read inventory:write")),
-        body={"scope": "inventory:write inventory:read"},
+        body=ISSUED | {"scope": "inventory:write inventory:read"},
     ),
     Case(
         name="a token for the shipments API", clauses="R049", folder=REQUEST,
