@@ -237,7 +237,8 @@ CASES = (
     Case(
         name="an opaque token for the shipments API", clauses="R049 R056", folder=REQUEST,
         teaches="Everything else about it is the same: scope, audience, lifetime.",
-        basic="opaque", form=granted(("scope", "shipments:read")), body=ISSUED | {"access_token": OPAQUE},
+        basic="opaque", form=granted(("scope", "shipments:read")),
+        body=ISSUED | {"access_token": OPAQUE, "scope": "shipments:read"},
         saves="opaque_shipments_token",
     ),
     Case(
