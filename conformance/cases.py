@@ -117,6 +117,7 @@ def token_refused(name: str, clauses: str, teaches: str, error: str, status: int
 
 def access_refused(name: str, clauses: str, teaches: str, error: str | None, status: int, **more: Any) -> Case:
     where = r'resource_metadata="[^"]+/\.well-known/oauth-protected-resource[^"]*"$' if status == 401 else ""
+    where = 'scope="[^"]+"$' if error == "insufficient_scope" else where
     pattern = '^Bearer realm="[^"]+", ' + (f'error="{error}", .*{where}' if error else where)
     challenge = {"WWW-Authenticate": re.compile(pattern)} | more.pop("headers_are", {})
     return Case(
