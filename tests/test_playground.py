@@ -211,6 +211,8 @@ FORGED = {
     "typed by its user": {"Host": "127.0.0.1:8000", "Sec-Fetch-Site": "none"},
     "neither Origin nor Sec-Fetch-Site": {"Host": "127.0.0.1:8000"},
     "a proxy": HERE | {"X-Forwarded-For": "192.0.2.1"},
+    "a proxy that sends Via": HERE | {"Via": "1.1 proxy"},
+    "a proxy that sends X-Real-IP": HERE | {"X-Real-IP": "192.0.2.1"},
     "a proxy that sends Forwarded": HERE | {"Forwarded": "for=192.0.2.1"},
 }
 
