@@ -299,6 +299,24 @@ def test_switched_off_or_in_production_it_says_why_not(new_app: Callable[..., Fl
         assert not any(step["done"] for step in progress())
 
 
+def test_each_address_in_a_command_is_there_with_a_path_in_the_issuer_too(new_app: Callable[..., Flask]) -> None:
+    app = new_app(issuer="http://127.0.0.1:8000/auth")
+    with app.app_context():
+        commands = " ".join(step["command"] for step in progress())
+
+    for path in re.findall(r"http://127\.0\.0\.1:8000([\w/.-]+)", commands):
+        assert app.test_client().get(path).status_code != 404, path
+
+
+def test_without_the_sample_api_it_says_what_to_call_instead(new_app: Callable[..., Flask]) -> None:
+    app = new_app(sample_api="off")
+    with app.app_context():
+        told = [step["number"] for step in progress() if "a route of your own" in step["sentence"]]
+        gone = [step["number"] for step in progress() if re.search("/admin/|/internal/", step["command"])]
+
+    assert told == gone == [5, 6, 7, 9]
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return Project(tmp_path / "keyturn")

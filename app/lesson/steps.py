@@ -56,7 +56,7 @@ STEPS = (
         1,
         "Read what the server says about itself",
         "Its metadata names every address, and the JWKS has the keys that check its tokens.",
-        "curl -s ISSUER/.well-known/oauth-authorization-server; curl -s ISSUER/.well-known/jwks.json",
+        "curl -s METADATA; curl -s ISSUER/.well-known/jwks.json",
         (
             Need("the metadata", lambda entry: entry.status == 200 and "oauth-authorization-server" in entry.path),
             Need("the JWKS", lambda entry: entry.status == 200 and entry.path.endswith("/jwks.json")),
