@@ -4,6 +4,13 @@ import { button, el, prose } from "./dom.js";
 import { explain } from "./explain.js";
 import { requestOf } from "./slip-request.js";
 
+const FAILURES = {
+  unreachable: "No response came.",
+  redirected: "A redirect came, and this page did not follow it.",
+  cancelled: "You cancelled it.",
+  unsendable: "Your browser does not send this.",
+};
+
 /**
  * @param {object} slip
  * @param {import("./bench.js").Bench} bench
@@ -18,7 +25,25 @@ export function slipPanel(slip, bench, { done, leave }) {
     made.append(...prose(guess));
     return made;
   });
+  const cancel = button("Cancel", () => bench.cancel(), "quiet");
+  cancel.hidden = true;
   const say = (sentence) => (status.textContent = sentence);
+
+  /** Wait for the response; one that is late gets a word, and a way out. */
+  async function run(request) {
+    say("");
+    const timer = setTimeout(() => {
+      say("Waiting for the response …");
+      cancel.hidden = false;
+    }, 500);
+    try {
+      return await bench.run(request);
+    } finally {
+      clearTimeout(timer);
+      if (cancel === document.activeElement) panel.querySelector("h4").focus({ preventScroll: true });
+      cancel.hidden = true;
+    }
+  }
 
   async function choose(place) {
     guesses.forEach((each, index) => {
@@ -30,8 +55,8 @@ export function slipPanel(slip, bench, { done, leave }) {
     try {
       const request = await requestOf(slip, bench, say);
       if (!panel.isConnected) return;
-      const result = await bench.run(request);
-      if (result.failure) say("No response came. Is the server running?");
+      const result = await run(request);
+      if (result.failure && !isExpected(slip, result)) say(FAILURES[result.failure]);
       else await show(place, result);
     } catch (error) {
       say(`The request was not sent: ${error.message}.`);
@@ -43,18 +68,15 @@ export function slipPanel(slip, bench, { done, leave }) {
 
   async function show(place, result) {
     say("");
-    const said = el(
-      "div",
-      { class: "explained" },
-      command(result),
-      el("p", { class: "none" }, "Reading the audit trail …"),
-    );
+    const said = el("div", { class: "explained" });
+    if (result.requestId) said.append(command(result), el("p", { class: "none" }, "Reading the audit trail …"));
     outcome.replaceChildren(verdict(slip, place), response(slip, result, bench.state.data), said);
     outcome.dataset.status = String(result.status);
     outcome.dataset.error = result.json?.error ?? "";
     outcome.firstChild.focus({ preventScroll: true });
     outcome.scrollIntoView({ block: "nearest" });
     done();
+    if (!result.requestId) return;
     const event = result.status === 404 ? null : await explain(result.requestId, bench.state.data);
     said.replaceChildren(command(result), event ? explained(event) : nothingRecorded(result));
   }
@@ -66,16 +88,23 @@ export function slipPanel(slip, bench, { done, leave }) {
     el("p", {}, ...prose(slip.question)),
     el("div", { class: "guesses", role: "group", "aria-label": "Your guess" }, ...guesses),
     status,
+    cancel,
     outcome,
     button("Close", leave, "quiet"),
   );
   return panel;
 }
 
+/** Whether no response is what the slip is about; of a slow one nobody has to wait for the end. */
+function isExpected(slip, { failure }) {
+  return slip.group === "server" && (slip.status === 0 || failure === "cancelled");
+}
+
 function verdict(slip, place) {
+  const isRight = slip.group === "server" ? "Right is" : "What happens";
   const [chosen, right] = [slip.guesses[place], slip.guesses[slip.right]];
   const sentence =
-    place === slip.right ? `As you guessed: ${right}.` : `You guessed: ${chosen}. What happens: ${right}.`;
+    place === slip.right ? `As you guessed: ${right}.` : `You guessed: ${chosen}. ${isRight}: ${right}.`;
   return el(
     "p",
     { class: "slip-verdict", tabindex: "-1", "data-right": String(place === slip.right) },
@@ -92,7 +121,8 @@ function response(slip, result, data) {
   const { error, error_description: description, error_uri: page, hint } = result.json ?? {};
   const failed = result.checks?.find(([, passed]) => !passed)?.[0];
   return members([
-    ["status", `${result.status} ${result.reasonPhrase}`],
+    ["status", FAILURES[result.failure] ?? `${result.status} ${result.reasonPhrase}`],
+    ["fault", slip.acts_as && !slip.check && `The server did what ${slip.acts_as} says, though all its checks passed.`],
     ["error", error],
     ["description", description],
     ["hint", hint],
