@@ -28,7 +28,7 @@ def guess(panel: Locator, place: int) -> Locator:
     """Guess, and return what is shown when the response has come and `flask explain` is read."""
     panel.locator(".guess").nth(place).click()
     outcome = panel.locator(".slip-outcome[data-status]")
-    expect(outcome).to_be_visible()
+    expect(outcome).to_be_visible(timeout=15_000)  # a slow response is one of the faults
     expect(outcome.locator(".explained .none")).to_have_count(0)
     return outcome
 
