@@ -40,7 +40,9 @@ def test_a_slip_brings_about_what_it_declares(app: Flask, slip: Slip) -> None:
 
     checks = json.loads(response.headers["X-Keyturn-Checks"])
     failed = [name for name, passed in checks if not passed]
-    assert (response.status_code, (response.get_json(silent=True) or {}).get("error")) == (slip.status, slip.error), response.text
+    assert (response.status_code, (response.get_json(silent=True) or {}).get("error")) == (slip.status, slip.error), (
+        response.text
+    )
     assert failed == ([slip.check] if slip.check else []), checks
 
 

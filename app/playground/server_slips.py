@@ -89,7 +89,7 @@ def of_response(fault: Any, number: int) -> Slip:
         name=fault.used_as,
         group="server",
         title=fault.used_as,
-        question=f"The request is right, but {in_sentence(fault)}. What does a good client do?",
+        question=f"The request is right, and the server is at fault: {in_sentence(fault)}. What does a good client do?",
         guesses=rotated(GUESSES[fault.name], number),
         right=number % 3,
         request=to_server(GRANT),
@@ -107,7 +107,7 @@ def of_token(fault: Any, number: int) -> Slip:
     first, second, third = (LABELS[check] for check in CHECKS[fault.name])
     return Slip(
         name=fault.used_as,
-        group="server",
+        group="server_token",
         title=fault.used_as,
         question=f"A client gets a token, and calls an API with it: {in_sentence(fault)}. Which check fails?",
         guesses=rotated((first, second, third), number),

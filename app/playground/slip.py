@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Pairs = tuple[tuple[str, str], ...]
-Group = Literal["request", "credentials", "scope", "token", "address", "server"]
+Group = Literal["request", "credentials", "scope", "token", "address", "server", "server_token"]
 
 TOKEN, INTROSPECT, REVOKE = "/oauth/token", "/oauth/introspect", "/oauth/revoke"
 GRANT = ("grant_type", "client_credentials")

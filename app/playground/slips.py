@@ -27,11 +27,14 @@ GROUPS = {
     "scope": "What you want",
     "token": "The token at the API",
     "address": "The address",
-    "server": "The server is at fault",
+    "server": "The server is at fault: its response",
+    "server_token": "The server is at fault: its token",
 }
 ABOUT = {
-    "server": "Now the client does everything right, and the server does not: the client id says how, as "
-    "`fault-429` does. It works in every client, with the secret of the demo client `fault`.",
+    "server": "Now the client does everything right, and the server does not: the client id says how. "
+    "These ids work in every client that you want to test, with the secret of the demo client `fault`.",
+    "server_token": "The response looks right, and the token in it is wrong in one thing. Every API must refuse it: "
+    "this one does, and the page shows which check fails.",
 }
 
 
@@ -54,7 +57,7 @@ def for_page(clients: Iterable[str], *, has_sample_api: bool) -> dict[str, Any]:
 
 
 def calls_api(slip: Slip) -> bool:
-    return slip.group == "token" or slip.name == "wrong-method" or (slip.group == "server" and bool(slip.check))
+    return slip.group in ("token", "server_token") or slip.name == "wrong-method"
 
 
 def remedy(slip: Slip) -> str:

@@ -69,7 +69,7 @@ export function startBreak(bench, data, root) {
   for (const { name, title, about } of groups) {
     const items = slips.filter((slip) => slip.group === name).map((slip) => el("li", {}, buttons.get(slip)));
     if (!items.length) continue;
-    const intro = about ? [el("p", { class: "about" }, ...prose(about))] : [];
+    const intro = about ? [el("p", { class: "prose" }, ...prose(about))] : [];
     root.append(el("h3", {}, title), ...intro, el("ul", { class: "slips", "data-group": name }, ...items));
   }
   tick();

@@ -97,11 +97,11 @@ export function slipPanel(slip, bench, { done, leave }) {
 
 /** Whether no response is what the slip is about; of a slow one nobody has to wait for the end. */
 function isExpected(slip, { failure }) {
-  return slip.group === "server" && (slip.status === 0 || failure === "cancelled");
+  return Boolean(slip.acts_as) && (slip.status === 0 || failure === "cancelled");
 }
 
 function verdict(slip, place) {
-  const isRight = slip.group === "server" ? "Right is" : "What happens";
+  const isRight = slip.acts_as ? "Right is" : "What happens";
   const [chosen, right] = [slip.guesses[place], slip.guesses[slip.right]];
   const sentence =
     place === slip.right ? `As you guessed: ${right}.` : `You guessed: ${chosen}. ${isRight}: ${right}.`;
@@ -123,6 +123,7 @@ function response(slip, result, data) {
   return members([
     ["status", FAILURES[result.failure] ?? `${result.status} ${result.reasonPhrase}`],
     ["fault", slip.acts_as && !slip.check && `The server did what ${slip.acts_as} says, though all its checks passed.`],
+    ...(slip.acts_as && !slip.check && !result.failure ? received(result) : []),
     ["error", error],
     ["description", description],
     ["hint", hint],
@@ -130,6 +131,16 @@ function response(slip, result, data) {
     ["what to do", slip.remedy && el("span", {}, ...prose(slip.remedy))],
     ["page", page && el("a", { href: page }, `All causes of ${error}`)],
   ]);
+}
+
+/** What came in place of a token response; of a token only its beginning. */
+function received({ headers, body }) {
+  const type = headers.find(([name]) => name.toLowerCase() === "content-type")?.[1];
+  const shown = body.replace(/([\w.-]{12})[\w.-]{48,}/g, "$1…");
+  return [
+    ["type", type && el("code", {}, type)],
+    ["body", shown ? el("code", {}, shown) : "empty"],
+  ];
 }
 
 function command(result) {
