@@ -14,6 +14,7 @@ import pytest
 from flask import Flask
 
 from app.api.guard import require_oauth
+from app.faults.table import FAULTS, Kind
 from app.journal import journal_file
 from app.journal.entry import Entry
 from app.journal.journal_file import Journal, current_journal
@@ -22,6 +23,8 @@ from app.lesson.progress import progress
 from app.lesson.steps import STEPS
 from tests.conftest import Machine, Operator, curl, demo
 from tests.support.terminal import Project, Terminal
+
+SECRET_OF_FAULT = "kts_fault-is-for-learning-only"
 
 GRANT = {"grant_type": "client_credentials"}
 
@@ -234,6 +237,20 @@ def test_what_the_last_attempt_lacked_is_said(app: Flask, attempt: Callable[[Fla
 
     assert number not in done(app)
     assert note(app) == sentence
+
+
+def test_no_fault_of_the_server_ticks_a_step(app: Flask) -> None:
+    for fault in FAULTS.values():
+        if fault.kind is Kind.ISSUER:
+            for document in (".well-known/oauth-authorization-server", ".well-known/jwks.json"):
+                app.test_client().get(f"{fault.used_as}/{document}".replace("-5s", "-1s"))
+        elif fault.name not in ("drop", "cut"):  # which need a socket
+            Machine(app, fault.used_as.replace("-5s", "-1s"), SECRET_OF_FAULT).request_token(scope="read:logs")
+
+    assert done(app) == []
+
+    Machine(app, "fault", SECRET_OF_FAULT).request_token()
+    assert done(app) == [2]  # as itself, it is a client like any other
 
 
 def test_without_any_request_it_says_where_to_begin(app: Flask) -> None:

@@ -41,13 +41,13 @@ def marked(entries: Sequence[Entry]) -> set[int]:
 
 
 def read(journal: Journal) -> list[Entry]:
-    """The entries since the lesson was last started over."""
+    """The entries since the lesson was last started over; without those that named a fault, which prove nothing."""
     try:
         entries = journal.entries()
     except OSError:
         return []
     start = max((n for n, entry in enumerate(entries) if entry.command == AGAIN), default=-1)
-    return entries[start + 1 :]
+    return [entry for entry in entries[start + 1 :] if not entry.fault]
 
 
 def is_mark(entry: Entry) -> bool:

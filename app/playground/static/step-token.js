@@ -110,7 +110,7 @@ export function startToken(bench, data, root) {
   bench.onResult((result) => {
     if (result.request.path !== bench.path(data.endpoints.token) || !result.json?.access_token) return;
     const { scope, expires_in: seconds } = result.json;
-    outcome.replaceChildren("You have a token for ", el("code", {}, scope), `, good for ${seconds} seconds.`);
+    outcome.replaceChildren("You have a token for ", el("code", {}, scope), seconds === undefined ? ", and the response does not say how long it is good." : `, good for ${seconds} seconds.`);
   });
   describe();
   bench.load(tokenRequest(bench, client(), choices));
