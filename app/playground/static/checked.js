@@ -42,8 +42,8 @@ function item(name, passed, check) {
 
 /** What the list means as a whole. */
 function conclusion(result, checks) {
-  if (result.failure) return "The server checked nothing: no response came.";
-  if (!checks.length) return "The server recorded no check: nothing at this address decides about tokens or clients.";
+  if (result.failure) return "No response came, so there are no checks to show.";
+  if (!checks.length) return "The server recorded no checks: this address needs neither a client nor a token.";
   return checks.at(-1)[1]
     ? "All checks passed."
     : "The server stopped here. It made none of the checks that would follow.";

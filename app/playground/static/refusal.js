@@ -1,4 +1,4 @@
-/** Below the workbench, after a refusal: what the client is told, what the operator sees, what to do. */
+/** Below the workbench, after a refusal: what the client sees, what the operator sees, what to do. */
 
 import { el, prose } from "./dom.js";
 import { explain } from "./explain.js";
@@ -71,7 +71,7 @@ function facts(event) {
 
 function nothingFound(result, data) {
   if (!data.endpoints.logs)
-    return el("p", {}, "Run this command in a terminal: the sample API is off, so this page cannot.");
+    return el("p", {}, "The sample API is off, so this page cannot read the audit trail: run this command in a terminal.");
   if (result.status === 404) return el("p", {}, "A 404 is in the log only, not in the audit trail.");
   return el("p", {}, "The audit trail has no event with this request id.");
 }
