@@ -401,7 +401,7 @@ def test_an_issuer_has_its_fault_once_and_combines_with_a_client(app: Flask) -> 
         ("/faults/expired/.well-known/jwks.json", 404, "the fault expired is a client id: fault-expired"),
         ("/faults/jwks-down/", 404, "there is nothing at /faults/jwks-down/"),
         ("/faults/", 404, "there is nothing at /faults/"),
-        ("/faults/jwks-down/oauth/token", 405, "405 Method Not Allowed"),
+        ("/faults/jwks-down/oauth/token", 405, "GET is not supported at /oauth/token; use POST"),
     ],
 )
 def test_another_address_below_faults_explains_itself(app: Flask, path: str, status: int, hint: str) -> None:

@@ -190,7 +190,7 @@ def a_demo_client_for_12(app: Flask) -> None:
 NEARLY = {
     half_of_1: (1, "still missing: the metadata"),
     refused_for_2: (2, "the last request was refused: the secret is wrong"),
-    do_2: (3, "you authenticated with Basic: that is step 2"),
+    do_2: (3, "you sent the credentials with HTTP Basic: that is step 2"),
     without_a_scope_for_4: (4, "you requested no scope: add -d scope=read:logs"),
     refused_for_5: (5, "the last request was refused: the token is not a JWT, or is incomplete"),
     half_of_6: (6, "still missing: a call with too small a scope (403)"),
@@ -198,7 +198,7 @@ NEARLY = {
     inactive_for_8: (8, "the token was not active: it must be for the API that introspects it"),
     half_of_9: (9, "still missing: the revoked token, refused"),
     the_same_refusal_for_10: (10, "still missing: different refusals at the token endpoint (1 of 5)"),
-    the_last_for_11: (11, "that was the last request; take the id from a response"),
+    the_last_for_11: (11, "you explained the last request: take the id from a response"),
     a_demo_client_for_12: (12, "your route let a demo client pass: call it with a client of your own"),
 }
 
