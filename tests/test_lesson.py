@@ -199,7 +199,7 @@ NEARLY = {
     half_of_9: (9, "still missing: the revoked token, refused"),
     the_same_refusal_for_10: (10, "still missing: different refusals at the token endpoint (1 of 5)"),
     the_last_for_11: (11, "you explained the last request: take the id from a response"),
-    a_demo_client_for_12: (12, "your route let a demo client pass: call it with a client of your own"),
+    a_demo_client_for_12: (12, "your route accepted a demo client: call it with a client of your own"),
 }
 
 
@@ -277,7 +277,7 @@ def test_switched_off_or_in_production_it_says_why_not(new_app: Callable[..., Fl
     off, production = new_app(journal="off"), new_app(env="production", issuer="https://auth.example.com")
 
     assert "KEYTURN_JOURNAL is off" in Operator(off).is_refused("lesson")
-    assert "does not record what requests send" in Operator(production).is_refused("lesson")
+    assert "does not record its requests" in Operator(production).is_refused("lesson")
     with off.app_context():
         assert not any(step["done"] for step in progress())
 
