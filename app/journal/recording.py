@@ -23,6 +23,7 @@ from app.settings import current_settings
 
 FACTS = "keyturn.facts"
 OF_PLAYGROUND = "X-Keyturn-Checks"
+FAULT = "x-keyturn-fault"
 MAX_WORDS = 12
 MAX_PATH_CHARACTERS = 200
 SCHEMES = ("basic", "bearer")
@@ -39,23 +40,29 @@ class Recorder:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         begin, at = time.perf_counter(), time.time()
-        sent: dict[str, Any] = {"status": 500}
+        is_recorded, sent = not self.is_background(environ), of_request(environ)
+        # A layer in between may change the environment, or give the app a copy of it, which has the same dict.
+        facts: dict[str, Any] = {}
+        environ[FACTS] = facts
+        received: dict[str, Any] = {"status": 500}
 
         def started(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
             found = {name.lower(): value for name, value in headers}
-            sent.update(
+            received.update(
                 status=int(status[:3]),
                 request_id=found.get("x-request-id", ""),
                 challenge=one_line(found.get("www-authenticate", "")),
             )
+            if FAULT in found:
+                received["reason"] = f"the fault {one_line(found[FAULT])} was applied, as requested"
             return start_response(status, headers, *more)
 
         try:
             return self.inner(environ, started)  # type: ignore[no-any-return]
         finally:
-            if not self.is_background(environ):
+            if is_recorded:
                 spent = round((time.perf_counter() - begin) * 1_000, 1)
-                self.keep(Entry(at=round(at, 3), milliseconds=spent, **of_request(environ), **sent))
+                self.keep(Entry(at=round(at, 3), milliseconds=spent, **(sent | facts | received)))
 
     def is_background(self, environ: dict[str, Any]) -> bool:
         """Whether the playground's page sends this by itself: for its files, its progress, or an explanation."""
@@ -74,12 +81,11 @@ class Recorder:
             sys.stderr.write(request_line.line(entry, sys.stderr) + "\n")
 
 
-def of_request(environ: dict[str, Any]) -> dict[str, Any]:
+def of_request(environ: dict[str, Any]) -> dict[str, str]:
     path = str(environ.get("PATH_INFO", "")).encode("latin-1", "replace").decode("utf-8", "replace")
     return {
         "method": shown(str(environ["REQUEST_METHOD"])),
         "path": shown_path(path)[:MAX_PATH_CHARACTERS],
-        **environ.get(FACTS, {}),
     }
 
 
@@ -88,7 +94,7 @@ def note(response: Response) -> Response:
     refusal, sent = g.get("refusal"), dict(g.get("parameters", ()))
     body = response.get_json(silent=True) if (request.endpoint or "").startswith("oauth.") else None
     body = body if isinstance(body, dict) else {}
-    request.environ[FACTS] = {
+    facts = {
         "issuer": current_settings().issuer,
         "endpoint": request.endpoint or "",
         "client_id": one_line(g.get("client_id") or g.get("claimed_client_id") or ""),
@@ -103,6 +109,7 @@ def note(response: Response) -> Response:
         "reason": refusal.reason if refusal else one_line(g.get("inactive", "")),
         "from_playground": OF_PLAYGROUND in request.headers,
     }
+    request.environ.setdefault(FACTS, {}).update(facts)
     return response
 
 

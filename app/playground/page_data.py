@@ -106,6 +106,7 @@ ABOUT = {
     "demo-brief": "A client whose tokens expire after two seconds.",
     "demo-opaque": "A client with opaque tokens: an API has to introspect them.",
     "demo-shipments": "An API: it introspects tokens, and requests none itself.",
+    "fault": "For tests of a client: as fault-503, fault-expired and others it gets bad responses and bad tokens.",
 }
 
 

@@ -1,7 +1,7 @@
 /** One slip: the question, three guesses, and after a guess the real response beside what was guessed. */
 
 import { button, el, prose } from "./dom.js";
-import { explain } from "./explain.js";
+import { members, showOperator } from "./operator.js";
 import { requestOf } from "./slip-request.js";
 
 /**
@@ -43,20 +43,14 @@ export function slipPanel(slip, bench, { done, leave }) {
 
   async function show(place, result) {
     say("");
-    const said = el(
-      "div",
-      { class: "explained" },
-      command(result),
-      el("p", { class: "none" }, "Reading the audit trail …"),
-    );
+    const said = el("div", { class: "explained" });
     outcome.replaceChildren(verdict(slip, place), response(slip, result, bench.state.data), said);
     outcome.dataset.status = String(result.status);
     outcome.dataset.error = result.json?.error ?? "";
     outcome.firstChild.focus({ preventScroll: true });
     outcome.scrollIntoView({ block: "nearest" });
     done();
-    const event = result.status === 404 ? null : await explain(result.requestId, bench.state.data);
-    said.replaceChildren(command(result), event ? explained(event) : nothingRecorded(result));
+    await showOperator(said, result, bench.state.data);
   }
 
   const panel = el(
@@ -83,11 +77,6 @@ function verdict(slip, place) {
   );
 }
 
-function members(rows) {
-  const given = rows.filter(([, value]) => value);
-  return el("dl", { class: "members" }, ...given.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
-}
-
 function response(slip, result, data) {
   const { error, error_description: description, error_uri: page, hint } = result.json ?? {};
   const failed = result.checks?.find(([, passed]) => !passed)?.[0];
@@ -100,29 +89,4 @@ function response(slip, result, data) {
     ["what to do", slip.remedy && el("span", {}, ...prose(slip.remedy))],
     ["page", page && el("a", { href: page }, `All causes of ${error}`)],
   ]);
-}
-
-function command(result) {
-  return el("pre", {}, el("code", {}, `$ flask explain ${result.requestId}`));
-}
-
-/** @param {import("./explain.js").Event} event */
-function explained(event) {
-  const [code, ...because] = (event.reason ?? "").split(": ");
-  return members([
-    ["what", event.event],
-    ["client", event.client_id],
-    ["error", because.length ? code : ""],
-    ["because", because.join(": ") || code],
-  ]);
-}
-
-function nothingRecorded(result) {
-  return el(
-    "p",
-    {},
-    result.status === 404
-      ? "A 404 is in the log only, not in the audit trail."
-      : "The audit trail has no event with this request id.",
-  );
 }
