@@ -1,7 +1,7 @@
 """Recording: how a request becomes an entry of the journal, and a line on the terminal.
 
-It is a layer around the app, so that what every other part does to a response has been done, and that a request
-without a recorded one costs nothing. Of a request only words go in that `shown` lets pass.
+It is a layer around the app, so it sees the response as the client gets it, and costs nothing where it is off.
+Of what a client sent, only words that pass `shown` are recorded.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def progress() -> list[dict[str, Any]]:
 
 
 def steps_of(journal: Journal) -> list[dict[str, Any]]:
-    """The same for a journal; a step that is found done is noted there."""
+    """The same for a journal; a step that is done is also noted there."""
     entries = read(journal)
     for step in STEPS:
         if step.is_done(entries) and not step.is_noted(entries):

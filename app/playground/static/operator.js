@@ -51,6 +51,6 @@ function withoutEvent(result, data) {
   }
   const sentence = data.endpoints.logs
     ? "The audit trail has no event with this request id."
-    : "Run this command in a terminal: the sample API is off, so this page cannot.";
+    : "The sample API is off, so this page cannot read the audit trail: run this command in a terminal.";
   return [el("p", {}, sentence)];
 }
