@@ -52,7 +52,7 @@ function told(result) {
 }
 
 function command(requestId) {
-  return el("pre", {}, el("code", {}, `$ flask explain ${requestId}`));
+  return el("pre", {}, el("code", {}, `$ .venv/bin/flask explain ${requestId}`));
 }
 
 /** @param {import("./explain.js").Event} event */

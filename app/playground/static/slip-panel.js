@@ -103,7 +103,7 @@ function response(slip, result, data) {
 }
 
 function command(result) {
-  return el("pre", {}, el("code", {}, `$ flask explain ${result.requestId}`));
+  return el("pre", {}, el("code", {}, `$ .venv/bin/flask explain ${result.requestId}`));
 }
 
 /** @param {import("./explain.js").Event} event */
