@@ -31,7 +31,15 @@ def steps_of(journal: Journal) -> list[dict[str, Any]]:
     for step in STEPS:
         if step.is_done(entries) and not step.is_noted(entries):
             journal.append(Entry(at=time.time(), command=step.mark))
-    return of_entries([entry for entry in entries if not is_mark(entry)], marked(entries))
+    return of_entries([entry for entry in entries if not is_mark(entry)], marked(entries), last_issuer(journal))
+
+
+def last_issuer(journal: Journal) -> str:
+    """The issuer of the last request, also of one before the lesson was started over; empty if there was none."""
+    try:
+        return next((entry.issuer for entry in reversed(journal.entries()) if entry.issuer), "")
+    except OSError:
+        return ""
 
 
 def marked(entries: Sequence[Entry]) -> set[int]:
@@ -52,8 +60,7 @@ def is_mark(entry: Entry) -> bool:
     return entry.command.startswith("lesson")
 
 
-def of_entries(entries: Sequence[Entry], noted: Collection[int] = ()) -> list[dict[str, Any]]:
-    issuer = next((entry.issuer for entry in reversed(entries) if entry.issuer), current_settings().issuer)
+def of_entries(entries: Sequence[Entry], noted: Collection[int] = (), issuer: str = "") -> list[dict[str, Any]]:
     done = [step.number in noted or step.is_done(entries) for step in STEPS]
     first = done.index(False) if False in done else None
     return [
@@ -61,9 +68,9 @@ def of_entries(entries: Sequence[Entry], noted: Collection[int] = ()) -> list[di
             "number": step.number,
             "title": step.title,
             "sentence": step.sentence,
-            "command": step.command.replace("ISSUER", issuer),
+            "command": step.command.replace("ISSUER", issuer or current_settings().issuer),
             "done": done[place],
-            "note": step.note(entries) if place == first else "",
+            "note": step.note(entries, STEPS[:place]) if place == first else "",
         }
         for place, step in enumerate(STEPS)
     ]
