@@ -35,7 +35,7 @@ function item(name, passed, check) {
       { class: "check-sentence" },
       el("span", { class: "mark", "aria-hidden": "true" }, passed ? "✓" : "✗"),
       el("span", {}, ...prose(check?.sentence ?? name), " ", el("cite", {}, check?.source ?? "")),
-      el("span", { class: "verdict" }, passed ? "passed" : "failed"),
+      el("span", { class: passed ? "unseen" : "verdict" }, passed ? "passed" : "failed"),
     ),
   );
 }
