@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
 
-from conformance.clauses import CHAPTERS, NOT_SUPPORTED, Clause
+from conformance.clauses import CHAPTERS, CLAUSES, NOT_SUPPORTED, Clause
 
 CLAUSE = re.compile(r"R\d{3}")
 
@@ -22,14 +22,17 @@ def table(states: dict[str, str]) -> list[str]:
     lines = []
     for heading, clauses in CHAPTERS.items():
         lines += ["", heading]
-        lines += [f"{c.id}  {c.source:28}{states[c.id]:27}{c.sentence}" for c in clauses]
+        lines += [f"{c.id}  {c.level}  {c.source:28}{states[c.id]:27}{c.sentence}" for c in clauses]
     return [*lines, ""]
 
 
-def summary(states: Iterable[str]) -> str:
-    counted = list(states)
-    parts = [f"{counted.count(each)} {each}" for each in dict.fromkeys(sorted(counted))]
-    return f"conformance, {len(counted)} clauses: {', '.join(parts)}"
+def summary(states: dict[str, str]) -> str:
+    """How many clauses have each state, by level."""
+    parts = []
+    for level in "MSD":
+        counted = Counter(state for clause, state in states.items() if CLAUSES[clause].level == level)
+        parts.append(f"{level} " + ", ".join(f"{count} {state}" for state, count in sorted(counted.items())))
+    return f"conformance, {len(states)} clauses: {'; '.join(parts)}"
 
 
 def document(shown_by: dict[str, list[str]]) -> str:
@@ -43,7 +46,7 @@ def document(shown_by: dict[str, list[str]]) -> str:
         "",
         "Made by `make docs`; do not edit.",
         "`make conformance` runs what shows each clause and prints the table;",
-        "with `BASE_URL`, `CLIENT_ID` and `CLIENT_SECRET` it asks any server what one client can try.",
+        "with `BASE_URL`, `CLIENT_ID` and `CLIENT_SECRET` it sends any server what one client can try.",
         "",
         "M is what an RFC says a server MUST do, S what it SHOULD do, D our own decision where the RFC leaves room.",
     ]
