@@ -48,11 +48,9 @@ def find(base_url: str, options: Mapping[str, str]) -> Endpoints:
     base_url = base_url.rstrip("/")
     metadata_url, metadata, tried = find_metadata(base_url)
     named = {member: options[option] for option, member in OPTIONS.items() if options.get(option)}
-    addresses = {name: metadata[name] for name in OPTIONS.values() if isinstance(metadata.get(name), str)} | named
+    addresses = trusted(base_url, metadata) | named
     if "token_endpoint" not in addresses:
-        raise CannotRunError(f"no metadata names a token_endpoint ({tried}): name one with TOKEN_ENDPOINT=…")
-    if "token_endpoint" not in named:
-        refuse_the_metadata_of_another_issuer(base_url, metadata, addresses)
+        raise CannotRunError(f"no metadata of it names a token_endpoint ({tried}): name one with TOKEN_ENDPOINT=…")
     api, has_sample_api = find_api(base_url, options.get("API_URL", ""))
     return Endpoints(base_url, addresses | ({"api": api} if api else {}), metadata_url, metadata, has_sample_api)
 
@@ -66,19 +64,20 @@ def find_metadata(base_url: str) -> tuple[str, dict[str, Any], str]:
     ):
         response = send(url, headers={"Accept": "application/json"})
         if response.status == 200 and response.members:
-            return url, response.members, ""
+            return url, response.members, f"{url} is that of the issuer {response.members.get('issuer')}"
         tried.append(f"{url}: {response.status}")
     return "", {}, ", ".join(tried)
 
 
-def refuse_the_metadata_of_another_issuer(base_url: str, metadata: dict[str, Any], addresses: dict[str, str]) -> None:
-    """RFC 8414, section 3.3: such metadata must not be used. Another host would get the client's secret."""
-    issuer, token_endpoint = str(metadata.get("issuer", "")), addresses["token_endpoint"]
-    if issuer.rstrip("/") != base_url and urlsplit(token_endpoint)[:2] != urlsplit(base_url)[:2]:
-        raise CannotRunError(
-            f"its metadata is that of the issuer {issuer}, and names {token_endpoint}: "
-            "use that issuer as BASE_URL, or name TOKEN_ENDPOINT=…"
-        )
+def trusted(base_url: str, metadata: dict[str, Any]) -> dict[str, str]:
+    """The addresses in the metadata; of another issuer's only those at the same host.
+
+    RFC 8414, section 3.3: such metadata must not be used. Another host would get the client's secret.
+    """
+    found = {name: metadata[name] for name in OPTIONS.values() if isinstance(metadata.get(name), str)}
+    if str(metadata.get("issuer", "")).rstrip("/") == base_url:
+        return found
+    return {name: url for name, url in found.items() if urlsplit(url)[:2] == urlsplit(base_url)[:2]}
 
 
 def find_api(base_url: str, api_url: str) -> tuple[str, bool]:

@@ -74,11 +74,10 @@ class Outside:
         """By which methods the client gets a token: it may be registered for one alone."""
         responses = {case.name: self.send(case) for case in CASES if case.name in METHODS}
         if all(response.status != 200 for response in responses.values()):
-            told = "; ".join(f"with {name[14:]} {told(response)}" for name, response in responses.items())
-            limited = any(response.status == 429 for response in responses.values())
-            raise CannotRunError(
-                LIMITED if limited else f"the client gets no token: {told}. FORM='scope=…' adds what it must send"
-            )
+            if any(response.status == 429 for response in responses.values()):
+                raise CannotRunError(LIMITED)
+            each = "; ".join(f"with {name[14:]} {told(response)}" for name, response in responses.items())
+            raise CannotRunError(f"the client gets no token: {each}. FORM='scope=…' adds what it must send")
         return (METHODS[name] for name, response in responses.items() if response.status == 200)
 
     def try_one(self, case: Case, results: Results) -> None:

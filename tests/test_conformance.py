@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_the_table_has_a_status_for_each_clause() -> None:
 
     assert [line[:4] for line in lines if table.CLAUSE.match(line)] == list(CLAUSES)
     assert re.match(r"R001  M  RFC 6749, section 3.2 +FAIL +Only POST", next(line for line in lines if "R001" in line))
-    assert table.summary(states) == "conformance, 108 clauses: M 1 FAIL, 69 pass; S 19 pass; D 19 pass"
+    assert table.summary(states) == "conformance, 108 clauses: M 1 FAIL, 74 pass; S 20 pass; D 13 pass"
     assert table.state("R030", set()) == "not supported"
 
 
@@ -93,12 +94,15 @@ def test_from_outside_no_secret_is_in_a_url() -> None:
     assert [url for url, _, _ in requests if "kts_the-real-one" in url] == []
 
 
-def test_from_outside_a_server_that_fails_is_reported(live: Callable[..., LiveServer]) -> None:
+def test_from_outside_a_server_that_fails_is_reported(live: Callable[..., LiveServer], tmp_path: Path) -> None:
     server = live(KEYTURN_ISSUER="http://localhost:9999")  # the metadata is not that of the address
 
-    done = run(server.url, *DEMO, TOKEN_ENDPOINT=f"{server.url}/oauth/token")
+    files = {"JSON": str(tmp_path / "report.json"), "JUNIT": str(tmp_path / "report.xml")}
+    done = run(server.url, *DEMO, TOKEN_ENDPOINT=f"{server.url}/oauth/token", **files)
 
     assert done.returncode == 1
+    assert json.loads(Path(files["JSON"]).read_text(encoding="utf-8"))["counts"]["M"]["FAIL"] == 1
+    assert '<failure message="M  the issuer is ' in Path(files["JUNIT"]).read_text(encoding="utf-8")
     assert re.search(r"^R079  M .* FAIL .*\n +M  the issuer is http://localhost:9999, ", done.stdout, re.MULTILINE)
     assert re.search(r"^R020 .* pass ", done.stdout, re.MULTILINE)
     assert re.search(r"^M  MUST: 1 FAIL, ", done.stdout, re.MULTILINE)
