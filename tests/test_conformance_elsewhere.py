@@ -126,6 +126,12 @@ def any_secret(request: Request, response: Response) -> Response | None:
     return None
 
 
+def one_of_two_scopes(request: Request, response: Response) -> None:
+    if len(request.form.getlist("scope")) == 2:
+        document = json.loads(response.get_data())
+        response.set_data(json.dumps(document | {"error": "invalid_scope"}))
+
+
 def private_key(request: Request, response: Response) -> None:
     if request.path == JWKS:
         document = json.loads(response.get_data())
@@ -152,6 +158,7 @@ CHANGES: dict[str, tuple[Change, dict[str, str]]] = {
     "400 for a wrong secret in the form": (status(401, 400, by_header=False), {}),
     "another grant in the metadata": (member("grant_types_supported", GRANTS, path=METADATA), {}),
     "several challenges": (header("WWW-Authenticate", 'Negotiate, Basic realm="x"', status=401), {}),
+    "one of two scopes is read": (one_of_two_scopes, {}),
     "no access_token": (member("access_token", None), {"R051": "M"}),
     "a number as access_token": (member("access_token", 7), {"R051": "M"}),
     "a space in access_token": (member("access_token", "a b"), {"R056": "M"}),
