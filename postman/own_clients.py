@@ -23,6 +23,7 @@ from config import DemoClient
 
 ROOT = Path(__file__).parent.parent
 PREFIX = "postman-"
+CLIENTS = [demo for demo in config.DEMO_CLIENTS if demo.client_id.startswith("demo-")]
 
 
 def flask(*command: str) -> Any:
@@ -55,7 +56,7 @@ def register(demo: DemoClient) -> dict[str, str]:
 def environment() -> dict[str, Any]:
     """The environment, with each client registered, or with a new secret if it was."""
     found, known = [], registered()
-    for demo in config.DEMO_CLIENTS:
+    for demo in CLIENTS:
         rotate = ("clients", "rotate-secret", name_of(demo), "--overlap", "0")
         made = flask(*rotate) if name_of(demo) in known else register(demo)
         name = demo.client_id.removeprefix("demo-")
@@ -71,7 +72,7 @@ def variable(key: str, value: str) -> dict[str, Any]:
 
 
 def remove() -> None:
-    for name in sorted(registered() & {name_of(demo) for demo in config.DEMO_CLIENTS}):
+    for name in sorted(registered() & {name_of(demo) for demo in CLIENTS}):
         flask("clients", "delete", name)
 
 

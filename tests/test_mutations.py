@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from conformance.cases import CASES
+from tests.conftest import build_app, close, demo
 from tests.support import mutations
 from tests.support.mutation_run import Recording, noticed
-from tests.support.mutations import Mutation
+from tests.support.mutations import Mutation, Recorded
 from tests.support.npm import Npm
 
-CHUNK = 250  # mutations in one run of newman, which gets slower with their number
+LATER = "A response that says later says after how many seconds"
+CHUNK = 250  # mutations in one run of newman, whose report has every response
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,25 @@ def test_one_mutation_of_each_kind_is_noticed(npm: Npm, recording: Recording, tm
 
     assert unnoticed(npm, recording, chosen, tmp_path) == []
     assert len(chosen) > 200
+
+
+def test_retry_after_must_be_in_a_response_that_says_later(
+    npm: Npm, recording: Recording, prepared: Callable[[str], str], tmp_path: Path
+) -> None:
+    case = CASES[0]
+    app = build_app(database_url=prepared("sqlite"), issuer=recording.url, limit_requests="1/hour")
+    machine = demo(app, "demo-reporting")
+    machine.token()
+    response = machine.request_token()
+    limited = Recorded(response.status_code, dict(response.headers), response.text)
+    close(app)
+    rest = {name: value for name, value in limited.headers.items() if name != "Retry-After"}
+    responses = [limited, replace(limited, headers=rest), replace(limited, headers=rest | {"Retry-After": "soon"})]
+
+    failed = noticed(npm, recording, [Mutation("a", "limit", case, each) for each in responses], tmp_path)
+
+    assert limited.status == 429
+    assert [LATER in assertions for assertions in failed] == [False, True, True]
 
 
 def test_every_header_member_and_claim_of_the_profile_is_dropped_and_altered(recording: Recording) -> None:

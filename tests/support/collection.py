@@ -50,7 +50,8 @@ def own_variables(base_url: str) -> dict[str, str]:
     for demo in config.DEMO_CLIENTS:
         name = demo.client_id.removeprefix("demo-")
         found |= {f"{name}_id": demo.client_id, f"{name}_secret": demo.secret}
-    return found | {"shipments_audience": next(demo.resource_server for demo in config.DEMO_CLIENTS[::-1]) or ""}
+    (audience,) = [demo.resource_server for demo in config.DEMO_CLIENTS if demo.resource_server]
+    return found | {"shipments_audience": audience}
 
 
 def variables(base_url: str) -> dict[str, str]:

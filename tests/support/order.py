@@ -16,6 +16,8 @@ LONGEST = (
     "test_protect_your_api",
     "test_resource_server",
     "test_documents",
+    "test_collection",
+    "test_mutations",
     "test_clocks",
     "test_sockets",
     "test_prepare",

@@ -34,6 +34,13 @@ if (pm.response.code >= 400 && pm.request.method !== "HEAD") {
     });
 }
 
+if ([429, 503].includes(pm.response.code)) {
+    pm.test("A response that says later says after how many seconds", () => {
+        pm.expect(pm.response.headers.get("Retry-After")).to.be.a("string").and.match(/^[0-9]+$/);
+        pm.expect(received.error).to.eql("temporarily_unavailable");
+    });
+}
+
 if (received.access_token) {
     pm.test("The token is a Bearer token for some seconds, and there is no refresh_token", () => {
         pm.expect(received.token_type).to.eql("Bearer");
@@ -54,8 +61,9 @@ if (/^[\w-]+\.[\w-]+\.[\w-]+$/.test(received.access_token)) {
         pm.expect(header.kid).to.be.a("string").and.match(/^[\w-]{43}$/);
     });
     pm.test("The JWT says who issued it, for which API, and for which client", () => {
+        const apis = ["{{base_url}}", "{{shipments_audience}}"].map((each) => pm.variables.replaceIn(each));
         pm.expect(claims.iss).to.eql(pm.variables.replaceIn("{{base_url}}"));
-        pm.expect(claims.aud).to.be.oneOf([pm.variables.replaceIn("{{base_url}}"), pm.variables.replaceIn("{{shipments_audience}}")]);
+        pm.expect(claims.aud).to.be.oneOf(apis);
         pm.expect(claims.client_id).to.be.a("string").and.not.empty;
         pm.expect(claims.sub).to.eql(claims.client_id);
         pm.expect(claims.scope).to.eql(received.scope);
