@@ -114,6 +114,19 @@ def refused(case: Case, response: Response, leeway: Leeway, *, by_header: bool) 
         yield from error_body(response)
 
 
+def shows(case: Case, response: Response, leeway: Leeway) -> bool:
+    """Whether a response shows the clauses of its case that have no finding.
+
+    Without a token nothing is known of tokens, and a request that was not refused tells nothing of refusals.
+    """
+    if "access_token" in case.body:
+        token = response.members.get("access_token")
+        return response.status == 200 and isinstance(token, str) and bool(token)
+    if "keys" in case.body:
+        return isinstance(response.members.get("keys"), list)
+    return case.status < 300 or response.status >= 300 or leeway.keeps
+
+
 def own_decisions(case: Case) -> list[str]:
     return [clause for clause in clauses_of(case) if CLAUSES[clause].level == "D"]
 

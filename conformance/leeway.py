@@ -15,7 +15,7 @@ class Leeway:
     `statuses` and `errors` are allowed as well as the case's own. `level` is that of any other status or error code.
     `may_issue`: the server may ignore what is wrong and issue a token, if `unless` is not in its
     `token_endpoint_auth_methods_supported`. `issuing_breaks` is the clause that a token breaks, if not the first.
-    `untold`: the errors that do not tell whether the clause holds.
+    `keeps`: the clause holds if the server ignores it. `untold`: the errors that do not tell whether the clause holds.
     """
 
     statuses: tuple[int, ...] = ()
@@ -23,6 +23,7 @@ class Leeway:
     level: str = "M"
     may_issue: bool = False
     unless: tuple[str, ...] = ()
+    keeps: bool = False
     issuing_breaks: str = ""
     untold: tuple[str, ...] = ()
 
@@ -43,7 +44,7 @@ LEEWAY = {
     "introspect with GET": OURS,  # RFC 7662, section 4: a server may allow it
     "revoke without credentials": UNNAMED,
     # The parameters of the URL may be ignored.
-    "the secret in the URL": Leeway(may_issue=True, level="D"),
+    "the secret in the URL": Leeway(may_issue=True, keeps=True, level="D"),
     # A server that reads one of the two values refuses a scope that it does not know.
     "a parameter twice": Leeway(untold=("invalid_scope",)),
     # A server that has the grant refuses the client or the password.

@@ -12,7 +12,7 @@ from conformance.cases import Case
 from conformance.clauses import CHAPTERS, CLAUSES, NOT_SUPPORTED
 from conformance.endpoints import Endpoints
 from conformance.exchange import Response
-from conformance.finding import CHALLENGES, Finding
+from conformance.finding import CHALLENGES, Finding, told
 
 # Clauses of which one client sees only a part: one of two responses, one of several faults, one of many places.
 IN_PART = set(
@@ -60,9 +60,12 @@ class Results:
         self.seen: dict[str, list[dict[str, str]]] = defaultdict(list)
         self.left_out: dict[str, list[str]] = defaultdict(list)
 
-    def add(self, case: Case, response: Response, findings: list[Finding]) -> None:
+    def add(self, case: Case, response: Response, findings: list[Finding], *, shows_all: bool) -> None:
+        """Add what a case found; `shows_all` if its clauses without a finding hold."""
         for clause in case.clauses.split() + (["R058", "R059"] if response.status in {400, 401} else []):
-            if clause in CHALLENGES and response.status != 401:
+            if not shows_all:
+                self.left_out[clause].append(f"{case.name}: the response {told(response)} does not tell")
+            elif clause in CHALLENGES and response.status != 401:
                 self.left_out[clause].append(f"{case.name}: there was no 401, and so no challenge")
             else:
                 self.seen[clause] += []

@@ -93,7 +93,8 @@ class Outside:
         elif response.status >= 400 and response.members.get("error") in leeway.untold:
             results.leave_out(case, f"the response {told(response)} does not tell")
         else:
-            results.add(case, response, list(self.findings(case, response, leeway)))
+            shows_all = judging.shows(case, response, leeway)
+            results.add(case, response, list(self.findings(case, response, leeway)), shows_all=shows_all)
 
     def cannot_try(self, case: Case) -> str:
         """Why a case cannot be tried at this server by this client; empty if it can."""

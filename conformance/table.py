@@ -35,6 +35,32 @@ def summary(states: dict[str, str]) -> str:
     return f"conformance, {len(states)} clauses: {'; '.join(parts)}"
 
 
+ELSEWHERE = """
+## Any server
+
+```sh
+make conformance BASE_URL=https://auth.example.com CLIENT_ID=… CLIENT_SECRET=… JUNIT=report.xml
+```
+
+`BASE_URL` is the issuer; the server's metadata (RFC 8414, else `openid-configuration`) says where its endpoints are.
+The client may be registered for HTTP Basic, for the form, or for both; without one, only what needs none is sent.
+What an RFC allows is no fault: a charset in `Content-Type`, 400 instead of 401 for a secret in the form.
+A clause's letter is that of what was found: `R001 D differs` means that the MUST in R001 holds, and that the server
+does otherwise where we have decided.
+`not tried` has its reason below it.
+
+| option | |
+| --- | --- |
+| `TOKEN_ENDPOINT` `INTROSPECTION_ENDPOINT` `REVOCATION_ENDPOINT` `JWKS_URI` | Addresses that the metadata does not name. |
+| `API_URL` | An address of an API that this server issues tokens for; it is sent no token and no secret of the client. |
+| `FORM` | What each request for a token sends as well: `FORM='scope=read&audience=https://api.example.com'`. |
+| `JSON` `JUNIT` | Files for a report; neither has the secret in it. |
+
+`python -m conformance`, with the same names in the environment, exits with 0, with 1 if a MUST failed, and with 2 if
+nothing could be run; `make` itself ends with 2 in both cases.
+""".splitlines()
+
+
 def document(shown_by: dict[str, list[str]]) -> str:
     """The table as a page.
 
@@ -45,10 +71,10 @@ def document(shown_by: dict[str, list[str]]) -> str:
         "# Conformance",
         "",
         "Made by `make docs`; do not edit.",
-        "`make conformance` runs what shows each clause and prints the table;",
-        "with `BASE_URL`, `CLIENT_ID` and `CLIENT_SECRET` it sends any server what one client can try.",
+        "`make conformance` runs what shows each clause and prints the table.",
         "",
         "M is what an RFC says a server MUST do, S what it SHOULD do, D our own decision where the RFC leaves room.",
+        *ELSEWHERE,
     ]
     for heading, clauses in CHAPTERS.items():
         lines += [

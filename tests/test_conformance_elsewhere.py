@@ -253,6 +253,28 @@ def test_a_change_of_a_response_counts_for_its_clause_at_its_level(
     assert {each.level for each in results.all() if each.state == "differs"} <= {"D"}
 
 
+def error_500(request: Request, _: Response) -> Response | None:
+    return Response("broken", status=500) if request.form.get("colour") or request.path == JWKS else None
+
+
+UNKNOWN: dict[str, tuple[Change, str, str]] = {
+    "no token": (member("access_token", None), "R051", "R012 R013 R016 R044 R052 R054 R056"),
+    "any secret": (any_secret, "R020 R023", "R021 R024"),
+    "an error instead": (error_500, "R007 R072", "R073 R074 R075 R076"),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_a_response_does_not_show_has_not_passed(run_behind: Callable[[Change], Results], name: str) -> None:
+    change, fail, unknown = UNKNOWN[name]
+
+    results = run_behind(change)
+
+    states = {each.id: each.state for each in results.all()}
+    assert {clause: states[clause] for clause in fail.split()} == dict.fromkeys(fail.split(), "FAIL")
+    assert {clause: states[clause] for clause in unknown.split()} == dict.fromkeys(unknown.split(), "not tried")
+
+
 def test_the_reports_count_the_levels_apart_and_hold_no_secret(run_behind: Callable[[Change], Results]) -> None:
     reflected = member("error_description", f"not with {SECRET}", status=400)
     results = run_behind(
@@ -288,6 +310,31 @@ def test_a_server_that_closes_the_connection_fails_the_case(run_behind: Callable
 
     assert failed(results) == {"R017"}
     assert "the response was 0" in results.text()
+
+
+@pytest.mark.parametrize("junk", [None, 7, "", "a b", [], [[]], {"a": []}], ids=repr)
+@pytest.mark.parametrize("path", ["/oauth/", "/.well-known/"])
+def test_no_response_makes_the_runner_itself_fail(
+    run_behind: Callable[[Change], Results], path: str, junk: object
+) -> None:
+    """Each member of each JSON object is junk, but for the addresses of the endpoints."""
+
+    def spoilt(request: Request, response: Response) -> None:
+        if request.path.startswith(path) and response.mimetype == "application/json":
+            document = json.loads(response.get_data())
+            spared = {name for name in document if name.endswith(("_endpoint", "_uri"))}
+            response.set_data(json.dumps(document | dict.fromkeys(document.keys() - spared, junk)))
+
+    assert run_behind(spoilt).failed
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b"<html>"])
+def test_a_body_that_is_no_json_object_is_reported(run_behind: Callable[[Change], Results], body: bytes) -> None:
+    def spoilt(request: Request, response: Response) -> None:
+        if request.path == "/oauth/token":
+            response.set_data(body)
+
+    assert {"R051", "R058"} <= failed(run_behind(spoilt))
 
 
 @pytest.mark.parametrize("document", [{}, {"token_endpoint": 7}, {"token_endpoint": []}])
