@@ -51,8 +51,8 @@ does otherwise where we have decided.
 
 | option | |
 | --- | --- |
-| `TOKEN_ENDPOINT` `INTROSPECTION_ENDPOINT` `REVOCATION_ENDPOINT` `JWKS_URI` | Addresses that the metadata does not name. |
-| `API_URL` | An address of an API that this server issues tokens for; it is sent no token and no secret of the client. |
+| `TOKEN_ENDPOINT` `INTROSPECTION_ENDPOINT` `REVOCATION_ENDPOINT` `JWKS_URI` | What the metadata does not name. |
+| `API_URL` | An address of an API behind this server; no token and no secret of the client is sent to it. |
 | `FORM` | What each request for a token sends as well: `FORM='scope=read&audience=https://api.example.com'`. |
 | `JSON` `JUNIT` | Files for a report; neither has the secret in it. |
 
