@@ -10,6 +10,7 @@ import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.message import Message
 from xml.etree import ElementTree as Xml
 
 import pytest
@@ -17,6 +18,8 @@ from flask import Flask
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
+from conformance import exchange, judging
+from conformance.cases import CASES
 from conformance.clauses import CHAPTERS, CLAUSES
 from conformance.exchange import CannotRunError
 from conformance.results import Results
@@ -255,6 +258,65 @@ def test_a_change_of_a_response_counts_for_its_clause_at_its_level(
 
 def error_500(request: Request, _: Response) -> Response | None:
     return Response("broken", status=500) if request.form.get("colour") or request.path == JWKS else None
+
+
+# What the RFCs allow instead of our response: the case, and the status, error code and methods of another server.
+ALLOWED = [
+    ("introspect without credentials", 400, "invalid_request"),
+    ("revoke without credentials", 400, "invalid_client"),
+    ("a wrong secret, in the form", 400, "invalid_client"),
+    ("an unknown client", 400, "invalid_client"),
+    ("no credentials", 400, "invalid_request"),
+    ("no secret", 400, "unauthorized_client"),
+    ("no secret", 400, "invalid_request"),
+    ("Basic that is not Base64", 400, "invalid_client"),
+    ("Basic without a colon", 400, "invalid_request"),
+    ("Basic that is not UTF-8", 400, "invalid_request"),
+    ("a secret and an assertion", 200, ""),
+    ("the secret in the URL", 200, ""),
+    ("Basic, and another id in the form", 200, ""),
+    ("Basic, and another id in the form", 401, "invalid_client"),
+    ("an unknown scope", 200, ""),
+    ("two spaces in a scope", 200, ""),
+    ("JSON instead of a form", 400, "invalid_request"),
+    ("introspect with GET", 404, ""),
+]
+
+
+def other_response(status: int, error: str) -> exchange.Response:
+    headers = Message()
+    headers["Content-Type"], headers["WWW-Authenticate"] = "application/json", 'Basic realm="x"'
+    token = {"access_token": "a", "token_type": "Bearer", "scope": "read"}
+    return exchange.Response(status, headers, json.dumps({"error": error} if error else token).encode())
+
+
+def judged(name: str, response: exchange.Response, methods: list[str]) -> set[str]:
+    """The levels of what is found."""
+    case = next(case for case in CASES if case.name == name)
+    leeway = judging.allowed(case, methods)
+    return {each.level for each in judging.refused(case, response, leeway, by_header=False)}
+
+
+@pytest.mark.parametrize(("name", "status", "error"), ALLOWED)
+def test_what_an_rfc_allows_is_no_must_that_failed(name: str, status: int, error: str) -> None:
+    assert judged(name, other_response(status, error), ["client_secret_basic"]) <= {"D"}
+
+
+def test_an_assertion_may_be_ignored_only_by_a_server_that_knows_none() -> None:
+    assert judged("a secret and an assertion", other_response(200, ""), ["private_key_jwt"]) == {"M"}
+
+
+def test_credentials_follow_no_redirect(run_behind: Callable[[Change], Results]) -> None:
+    paths = []
+
+    def moved(request: Request, _: Response) -> Response | None:
+        paths.append(request.path)
+        return Response(status=302, headers={"Location": "/elsewhere"}) if request.form.get("colour") else None
+
+    results = run_behind(moved)
+
+    assert failed(results) == {"R007"}
+    assert "/elsewhere" not in paths
 
 
 UNKNOWN: dict[str, tuple[Change, str, str]] = {

@@ -30,7 +30,7 @@ blueprint = Blueprint("openapi", __name__)
 
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
-    # It depends on the settings alone, and making it takes longer than issuing a token: the app keeps the first one.
+    # It depends on the settings alone, and making it takes longer than issuing a token: each app makes it once.
     if "openapi" not in current_app.extensions:
         current_app.extensions["openapi"] = description(current_settings())
     return public(current_app.extensions["openapi"], max_age=MAX_AGE_SECONDS)
