@@ -70,6 +70,13 @@ DEMO_CLIENTS = (
         scope="",
         resource_server="http://127.0.0.1:8001",
     ),
+    # The client of every fault: as `fault-expired` it gets an expired token (docs/faults.md).
+    DemoClient(
+        client_id="fault",
+        secret="kts_fault-is-for-learning-only",
+        scope="read:logs reports:read inventory:read shipments:read",
+        default_scope="read:logs reports:read inventory:read",
+    ),
 )
 
 
@@ -102,7 +109,7 @@ class Form(Enum):
 
 
 def setting(variable: str, default: object, check: Whole | OneOf | Form, about: str) -> Any:
-    """One row of the table below, which the README repeats: a test compares them."""
+    """One row of the table below, which docs/settings.md repeats: a test compares them."""
     return field(default=default, metadata={"variable": variable, "check": check, "about": about})
 
 
@@ -140,8 +147,8 @@ class Settings:
         "KEYTURN_DATABASE_URL",
         "sqlite:///keyturn.db",
         Form.DATABASE,
-        "A SQLite file, relative to `instance/`, or `postgresql://USER:PASSWORD@HOST/DATABASE`; see below, "
-        "and [docs/postgresql.md](docs/postgresql.md).",
+        "A SQLite file, relative to `instance/`, or `postgresql://USER:PASSWORD@HOST/DATABASE`; "
+        "see [the database URL](#the-database-url).",
     )
     secret_keys: tuple[str, ...] = setting(
         "KEYTURN_SECRET_KEYS",
@@ -232,7 +239,8 @@ class Settings:
         "KEYTURN_AUDIT_ROWS",
         1_000_000,
         Whole(1_000, 100_000_000, "rows"),
-        'The most rows the audit trail has of each of six kinds: see "What is recorded".',
+        "The most rows the audit trail has of each of six kinds: "
+        "see [what is recorded](operating.md#what-is-recorded).",
     )
     max_body_bytes: int = setting(
         "KEYTURN_MAX_BODY_BYTES",
@@ -241,6 +249,13 @@ class Settings:
         "The longest request body.",
     )
 
+    journal: str = setting(
+        "KEYTURN_JOURNAL",
+        "on",
+        OneOf(("on", "off")),
+        "In development, `on` records what each request sent, without secrets, in `instance/requests.jsonl`: "
+        "`flask lesson`, `flask tail` and `flask explain --last` read it. Production never records it.",
+    )
     pin_workers: str = setting(
         "KEYTURN_PIN_WORKERS",
         "on",

@@ -11,7 +11,7 @@ from app.operations.startup import check_hosts, refuse_to_start
 from app.settings import current_settings
 
 app = create_app()
-# Your own routes: app.register_blueprint(…), as the README shows under "Guard a route".
+# Your own routes: app.register_blueprint(…), as docs/protect-your-api.md shows.
 
 # Other servers use click too, so a click context alone does not mean a command of Flask's.
 context = click.get_current_context(silent=True)

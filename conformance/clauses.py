@@ -46,7 +46,7 @@ R022 M | 9110 15.5.2 | Every 401 has a challenge.
 R023 S | 6749 5.2 | Failed authentication by the form is invalid_client as well.
 R024 D | our own | Unknown client and wrong secret get the same response after the same work; in development all but the hint.
 R025 M | 6749 2.3.1 | Failed authentications are limited per client id and address, and per address: 429 with Retry-After, shared where Redis is; a correct credential is never refused for them and never counts.
-R026 M | 6749 10.10 | Secrets are 256 random bits, and only a digest is kept, which itself opens nothing.
+R026 M | 6749 10.10 | Secrets are 256 random bits, and only a digest is stored, which itself does not authenticate.
 R027 M | 6749 3.2.1 | An expired secret and a disabled client are invalid_client.
 R028 D | our own | During a rotation both secrets work; afterwards the old one fails on all workers at once.
 R029 M | 7591 2 | A client registered for one method is refused with any other.
@@ -102,7 +102,7 @@ R072 M | 7517 5 | The JWKS is a JSON object with keys.
 R073 M | 7517 4 | No private member of a key is published.
 R074 S | 7517 4.5 | kids are unique: each is the key's thumbprint (RFC 7638).
 R075 S | 7517 4.2 | Each key has its use and its algorithm; RSA keys have 2,048 bits or more.
-R076 D | 9110 13 | A key is published one max-age before it signs and kept while its tokens live; max-age and ETag are sent.
+R076 D | 9110 13 | A key is published one max-age before it signs and stays published while its tokens are valid; max-age and ETag are sent.
 R077 D | our own | All workers publish the same keys and sign with the same one.
 # Metadata
 R078 M | 8414 3 | The metadata is where the RFC puts it, also with a path in the issuer.

@@ -70,8 +70,8 @@ def document(shown_by: dict[str, list[str]]) -> str:
     lines = [
         "# Conformance",
         "",
-        "Made by `make docs`; do not edit.",
-        "`make conformance` runs what shows each clause and prints the table.",
+        "Generated from `conformance/clauses.py` by `make docs`; do not edit.",
+        "`make conformance` runs what proves each clause, and prints the table.",
         "",
         "M is what an RFC says a server MUST do, S what it SHOULD do, D our own decision where the RFC leaves room.",
         *ELSEWHERE,

@@ -1,4 +1,4 @@
-"""The documents: each claim of docs/security.md names a test that exists, and the benchmark and its page agree."""
+"""The documents: their links lead somewhere, each claim names its test, and what is generated is up to date."""
 
 from __future__ import annotations
 
@@ -7,12 +7,69 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
+
+import pytest
 
 from benchmarks import page
 from benchmarks.measure import FULL, SHORT_CUT, Bench
 from benchmarks.scenes import Site
 from tests.conftest import ROOT, missing
 from tests.support import documents
+from tests.support.pages import INDEX, PAGES, README, Page
+
+DOCS = ROOT / "docs"
+# Where a page names a file: in code, as a path from the root.
+FOLDERS = "app|benchmarks|conformance|deploy|docs|examples|mocks|postman|tests"
+
+
+@pytest.mark.parametrize("each", PAGES, ids=lambda each: each.name)
+def test_every_link_leads_to_a_page_and_a_heading_that_are_there(each: Page) -> None:
+    for target in each.links():
+        file, anchor = each.linked(target), target.partition("#")[2]
+        assert file.exists(), target
+        assert file.is_relative_to(ROOT), target
+        assert not anchor or anchor in Page(file).anchors(), target
+
+
+@pytest.mark.parametrize("each", PAGES, ids=lambda each: each.name)
+def test_no_page_names_a_file_that_is_not_there(each: Page) -> None:
+    if each.path.parent.name == "decisions":
+        return  # what was decided stays as it was written
+    for path in re.findall(rf"`((?:{FOLDERS})/[\w./-]*)`", each.prose):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_index_lists_every_page_once() -> None:
+    listed = Counter(INDEX.linked(target) for target in INDEX.links())
+    pages = {file for file in DOCS.glob("*.md") if file != INDEX.path}
+
+    assert {file for file in listed if file.suffix == ".md" and file.parent == DOCS} == pages
+    assert DOCS / "decisions" in listed
+    assert set(listed.values()) == {1}
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, seen = [README.path], set()
+    while reached:
+        file = reached.pop()
+        seen.add(file)
+        if file.is_dir():
+            reached += set(file.glob("*.md")) - seen
+        elif file.suffix == ".md" and file.exists():
+            reached += {Page(file).linked(target) for target in Page(file).links()} - seen
+
+    assert {each.name for each in PAGES if each.path not in seen} == {"SECURITY.md"}  # GitHub shows that one itself
+
+
+def test_nothing_is_said_twice() -> None:
+    homes: dict[str, set[str]] = {}
+    for each in PAGES:
+        for line in each.prose.splitlines():
+            if len(line) > 45 and not line.startswith("| ---"):
+                homes.setdefault(line.strip("-* "), set()).add(each.name)
+
+    assert {line: pages for line, pages in homes.items() if len(pages) > 1} == {}
 
 
 def test_every_claim_names_a_test_that_is_there() -> None:

@@ -19,7 +19,7 @@ from tests.support.work import counted
 
 @pytest.fixture
 def extended(app: Flask) -> Flask:
-    """An app with added routes, as in the README."""
+    """An app with added routes, as in docs/protect-your-api.md."""
 
     @app.get("/invoices/")
     def invoices() -> str:

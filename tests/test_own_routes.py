@@ -1,4 +1,4 @@
-"""Your own routes: added as in the README, to a copy of the project, with everything that can go wrong in them."""
+"""Your own routes: added to a copy as docs/protect-your-api.md says, with everything that can go wrong in them."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ print(json.dumps([[each.status_code, each.json] for each in responses] + [client
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, changed as the README says under "Guard a route"."""
-    section = (ROOT / "README.md").read_text().partition("## Guard a route")[2].partition("\n## ")[0]
+    """A copy of the project, changed as docs/protect-your-api.md says under "Guard a route"."""
+    section = (ROOT / "docs" / "protect-your-api.md").read_text().partition("## Guard a route")[2].partition("\n## ")[0]
     (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     below, registration, table, scope = (
         re.search(pattern, section)[1]  # type: ignore[index]
@@ -72,13 +72,13 @@ def run(project: Path, *command: str, **environment: str) -> subprocess.Complete
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: "-".join(check[:2]))
-def test_the_routes_of_the_readme_pass_every_check(project: Path, check: tuple[str, ...]) -> None:
+def test_the_routes_of_the_page_pass_every_check(project: Path, check: tuple[str, ...]) -> None:
     done = run(project, "-m", *check)
 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_routes_of_the_readme_are_served_and_guarded(project: Path, tmp_path: Path) -> None:
+def test_the_routes_of_the_page_are_served_and_guarded(project: Path, tmp_path: Path) -> None:
     url = {"KEYTURN_DATABASE_URL": f"sqlite:///{tmp_path}/keyturn.db"}
     assert run(project, "-m", "flask", "prepare", **url).returncode == 0
     create = ("clients", "create", "shop", "--scope", "invoices:read", "--json")

@@ -104,7 +104,7 @@ def unknown_variables(given: Mapping[str, str]) -> list[str]:
             continue
         name = variable.upper().removeprefix("KEYTURN_")
         meant = get_close_matches(name, names, n=1) or [each for each in names if name.startswith(each)]
-        advice = f"Did you mean {names[meant[0]]}?" if meant else "Remove it, or see the settings in README.md."
+        advice = f"Did you mean {names[meant[0]]}?" if meant else "Remove it, or see docs/settings.md."
         sentences.append(f"{variable} is not a setting. {advice}")
     return sentences
 

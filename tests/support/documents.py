@@ -1,4 +1,7 @@
-"""Writes the generated files (`make docs`): for docs/, for Postman, and the examples of openapi.json."""
+"""Writes the generated files (`make docs`): for docs/, for Postman, and the examples of openapi.json.
+
+It also writes the code that the tutorial shows.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from app.settings import read_settings
 from conformance import table
 from conformance.cases import CASES
 from conformance.clauses import CLAUSES
-from tests.support import collection, examples, house, openapi_examples
+from tests.support import collection, examples, excerpts, fault_page, house, openapi_examples
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
@@ -43,7 +46,9 @@ def documents() -> dict[Path, str]:
     return {
         DOCS / "errors.md": errors(),
         DOCS / "conformance.md": table.document(shown_by()),
+        DOCS / "faults.md": fault_page.markdown(),
         DOCS / "floors.svg": house.picture(),
+        **{page: excerpts.filled(page.read_text()) for page in sorted((DOCS / "tutorial").glob("*.md"))},
         collection.COLLECTION: collection.text(collection.collection(saved)),
         openapi.EXAMPLES: openapi_examples.text(openapi_examples.document(saved)),
         collection.ENVIRONMENT: collection.text(collection.environment()),

@@ -1,0 +1,1 @@
+"""The playground: a page that shows the flow, in development only."""

@@ -1,0 +1,123 @@
+"""The tables of the documents: every setting, command, route, error code and event is in one, once."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import Field, fields
+from typing import Any
+
+import click
+import pytest
+from flask import Flask
+
+import config
+from app.audit.event import Event
+from app.refusals.codes import CODES
+from app.settings.database_url import PARAMETERS
+from tests.conftest import ROOT
+from tests.support.pages import PAGES, Page, page
+
+SETTINGS, COMMANDS, ENDPOINTS, ERRORS = (page(name) for name in ("settings", "commands", "endpoints", "errors"))
+CONTRIBUTING = Page(ROOT / "CONTRIBUTING.md")
+SOURCES = "\n".join(file.read_text() for file in (ROOT / "app").rglob("*.py"))
+
+
+@pytest.mark.parametrize(
+    ("first", "home"),
+    [
+        ("variable", SETTINGS),
+        ("command", COMMANDS),
+        ("address", ENDPOINTS),
+        ("error", ERRORS),
+        ("folder", CONTRIBUTING),
+    ],
+    ids=lambda each: each if isinstance(each, str) else each.name,
+)
+def test_a_thing_is_in_one_table_of_one_page(first: str, home: Page) -> None:
+    names = [row[0] for row in home.table(first)]
+
+    pages = [each for each in PAGES if not each.name.startswith("docs/tutorial")]  # a lesson repeats what it teaches
+    assert [each.name for each in pages if re.search(rf"^\| {first} \|", each.text, re.MULTILINE)] == [home.name]
+    assert len(names) == len(set(names)) > 10
+
+
+def test_every_setting_is_documented_as_config_py_describes_it() -> None:
+    spoken = {"audience": "the issuer", "secret_keys": "instance/secret-key", "resources": "keyturn.toml"}
+    spoken |= dict.fromkeys(("limit_requests", "limit_introspection", "limit_api", "redis_url"), "none")
+    settings = [each for each in fields(config.Settings) if "variable" in each.metadata]
+
+    assert [[cell.strip("`") for cell in row[:2]] + row[2:] for row in SETTINGS.table("variable")] == [
+        [each.metadata["variable"], spoken.get(each.name, str(each.default)), about(each)] for each in settings
+    ]
+
+
+def about(setting: Field[Any]) -> str:
+    """What config.py says about a setting, with the bounds of a number."""
+    check, text = setting.metadata["check"], str(setting.metadata["about"])
+    bounds = f" {check.low:,} to {check.high:,} {check.unit}".rstrip() + "." if isinstance(check, config.Whole) else ""
+    return text + bounds
+
+
+def test_every_parameter_of_a_database_url_is_documented() -> None:
+    section = SETTINGS.section("The database URL")
+
+    assert [name for name in PARAMETERS if f"`{name}`" not in section] == []
+
+
+def our_commands(app: Flask) -> dict[str, click.Command]:
+    """The commands of the app, by what an operator types; Flask's own and those of Flask-Migrate are left out."""
+    found: dict[str, click.Command] = {}
+    for name, command in app.cli.commands.items():
+        subcommands = command.commands if isinstance(command, click.Group) else {"": command}
+        for each, leaf in subcommands.items():
+            if leaf.callback and inspect.unwrap(leaf.callback).__module__.startswith("app."):
+                found[f"flask {name} {each}".strip()] = leaf
+    return found
+
+
+def test_every_command_and_option_is_documented(app: Flask) -> None:
+    commands = our_commands(app)
+    options = {o for leaf in commands.values() for p in leaf.params for o in p.opts if o.startswith("--")}
+    rows = [re.findall(r"^[a-z -]+", row[0].strip("`"))[0] for row in COMMANDS.table("command")]
+
+    assert {row.split(" --")[0].strip() for row in rows} == {*commands, "flask db upgrade"}
+    assert [each for each in options if not re.search(rf"[` ]{each}[` ]", COMMANDS.text)] == []
+
+
+def test_every_command_except_two_accepts_json(app: Flask) -> None:
+    without = [
+        name for name, command in our_commands(app).items() if not any("--json" in each.opts for each in command.params)
+    ]
+
+    assert without == ["flask prepare", "flask throwaway"]  # the second always prints one JSON document
+
+
+def test_every_error_code_is_documented_and_none_is_used_that_is_not_in_the_table() -> None:
+    assert {re.sub(r"[\[\]`]|\(.*\)", "", row[0]) for row in ERRORS.table("error")} == set(CODES)
+    raised = set(re.findall(r'(?:RefusedError|bad_request)\(\s*"(\w+)"', SOURCES))
+    assert raised <= set(CODES)
+
+
+def test_every_route_is_documented(app: Flask) -> None:
+    routes = {
+        f"{method} {rule.rule}"
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+    assert {each.strip("`") for row in ENDPOINTS.table("address") for each in row[0].split(" and ")} == routes
+
+
+def test_every_event_is_documented() -> None:
+    section = page("operating").section("What is recorded")
+
+    assert set(re.findall(r"`([a-z]+_[a-z_]+)`", section)) == {event.value for event in Event}
+
+
+def test_every_folder_of_the_app_is_in_the_map() -> None:
+    folders = {
+        f"`app/{path.name}/`" for path in (ROOT / "app").iterdir() if path.is_dir() and path.name != "__pycache__"
+    }
+
+    assert folders <= {row[0] for row in CONTRIBUTING.table("folder")}
