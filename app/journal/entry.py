@@ -40,6 +40,7 @@ class Entry:
         reason: Why it was refused, or why a token is not active.
         challenge: The `WWW-Authenticate` of the response.
         from_playground: Whether the playground sent it.
+        fault: The fault that the request named, which the response may have; empty if it named none.
         command: The name of a command, which has no response.
     """
 
@@ -63,6 +64,7 @@ class Entry:
     reason: str = ""
     challenge: str = ""
     from_playground: bool = False
+    fault: str = ""
     command: str = ""
 
     def as_json(self) -> dict[str, object]:

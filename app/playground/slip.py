@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Pairs = tuple[tuple[str, str], ...]
-Group = Literal["request", "credentials", "scope", "token", "address"]
+Group = Literal["request", "credentials", "scope", "token", "address", "server", "server_token"]
 
 TOKEN, INTROSPECT, REVOKE = "/oauth/token", "/oauth/introspect", "/oauth/revoke"
 GRANT = ("grant_type", "client_credentials")
@@ -53,7 +53,7 @@ class Slip:
         guesses: Three guesses, all of them plausible.
         right: The position of the right guess.
         request: The request.
-        status: The HTTP status of the response.
+        status: The HTTP status of the response; 0 if there is none, or if a browser hides it from a page.
         error: Its error code; None if it has none.
         check: The name of the check that fails; empty if none does.
         cause: The cause in the table of codes, by code and text; None if it is none of them.
@@ -61,6 +61,7 @@ class Slip:
         client: The demo client whose id and secret are used.
         token_of: The demo client whose token is used; by default the same.
         scope: The scope that this token is requested with; empty for the default.
+        acts_as: The client id that is sent instead of the client's own, which says what goes wrong at the server.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Slip:
     client: str = "demo-reporting"
     token_of: str = ""
     scope: str = ""
+    acts_as: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

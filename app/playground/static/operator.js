@@ -11,7 +11,7 @@ import { explain } from "./explain.js";
  * @param {object} data
  */
 export async function showOperator(root, result, data) {
-  const command = el("pre", {}, el("code", {}, `$ flask explain ${result.requestId}`));
+  const command = el("pre", {}, el("code", {}, `$ .venv/bin/flask explain ${result.requestId}`));
   root.replaceChildren(command, el("p", { class: "none" }, "Reading the audit trail …"));
   const event = result.status === 404 ? null : await explain(result.requestId, data);
   if (command.parentNode !== root) return; // another response came meanwhile

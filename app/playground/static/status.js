@@ -1,5 +1,6 @@
 /** One line that says how the request is doing, beside the button that sends it or cancels it. */
 
+import { decodeBasic } from "./basic.js";
 import { button, el } from "./dom.js";
 
 /**
@@ -53,7 +54,10 @@ function sentences(result) {
       return [say("Cancelled.", "The server may still have received the request.")];
     case "unsendable":
       return [say("Your browser does not send this:", `${result.fault}.`)];
+    case "redirected":
+      return [say("A redirect.", "The page does not follow it, as it may lead anywhere. A browser hides the rest.")];
     case "unreachable":
+      if (isFaultOf(result.request)) return [say("No response.", "The client id requests a fault of the server.")];
       return [
         say("No response.", "Is the server still running?"),
         el("p", {}, "Start it in a terminal: ", el("code", {}, "make run"), ". What you typed stays here."),
@@ -62,6 +66,13 @@ function sentences(result) {
   const id = result.requestId ? [el("p", { class: "note" }, "Request id ", el("code", {}, result.requestId))] : [];
   const word = result.status < 400 ? "Accepted." : result.status < 500 ? "Refused." : "The server failed.";
   return [say(`${result.status} ${result.reasonPhrase}.`, word), ...id];
+}
+
+/** Whether the client id is one of those that say what goes wrong at the server. */
+function isFaultOf({ headers, body }) {
+  const header = headers.find(([name]) => name.toLowerCase() === "authorization")?.[1] ?? "";
+  const id = decodeBasic(header)?.id ?? new URLSearchParams(body).get("client_id") ?? "";
+  return id.startsWith("fault-");
 }
 
 /**
