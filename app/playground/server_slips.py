@@ -33,7 +33,7 @@ GUESSES = {
     "empty": (REPORTS, "It calls the API without a token", "It treats 200 as success"),
     "wrong-type": ("It refuses it, or reads it as JSON", "It uses the body as the token", "It writes it to its log"),
     "no-access-token": (REPORTS, "It sends `Bearer undefined`", "It sends `Bearer` without a token"),
-    "no-token-type": ("It refuses the response", "It takes Bearer for granted", "It sends the token in the URL"),
+    "no-token-type": ("It refuses the response", "It assumes Bearer", "It sends the token in the URL"),
     "no-expires-in": ("It uses the token until an API refuses it", "It requests one for each call", "It crashes"),
     "negative-expires-in": ("It treats the token as expired", "It requests tokens until one lasts", "It crashes"),
     "text-expires-in": ("It reads a number, or none", "It crashes, as the type is wrong", "It reads 0"),
