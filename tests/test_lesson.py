@@ -181,6 +181,21 @@ def the_same_refusal_for_10(app: Flask) -> None:
         demo(app, "demo-admin").request_token(scope=scope)
 
 
+def one_mistake_for_10(app: Flask) -> None:
+    """A form is what is missing, whatever was sent instead; and a fault is no refusal."""
+    for media_type in ("application/json", "text/plain", "text/html", "application/xml", "multipart/form-data"):
+        app.test_client().post("/oauth/token", data=b"x", content_type=media_type)
+    for client_id in ("fault-503", "fault-429", "fault-401"):
+        Machine(app, client_id, demo(app, "fault").secret).request_token()
+
+
+def introspected_for_9(app: Flask) -> None:
+    admin = demo(app, "demo-partner")
+    token = admin.token(scope="shipments:read")
+    admin.revoke(token)
+    demo(app, "demo-shipments").introspect(token)
+
+
 def the_last_for_11(app: Flask) -> None:
     Operator(app).run("explain", "--last")
 
@@ -199,7 +214,9 @@ NEARLY = {
     half_of_6: (6, "still missing: a call with too small a scope (403)"),
     too_quick_for_7: (7, "you were too quick: wait for 2 seconds"),
     inactive_for_8: (8, "the token was not active: it must be for the API that introspects it"),
-    half_of_9: (9, "still missing: the revoked token, refused"),
+    half_of_9: (9, "still missing: the revoked token, refused by an API"),
+    introspected_for_9: (9, "still missing: the revoked token, refused by an API"),
+    one_mistake_for_10: (10, "still missing: different refusals at the token endpoint (1 of 5)"),
     the_same_refusal_for_10: (10, "still missing: different refusals at the token endpoint (1 of 5)"),
     the_last_for_11: (11, "that was the last request; take the id from a response"),
     a_demo_client_for_12: (12, "your route let a demo client pass: call it with a client of your own"),
@@ -297,6 +314,24 @@ def test_switched_off_or_in_production_it_says_why_not(new_app: Callable[..., Fl
     assert "does not record what requests send" in Operator(production).is_refused("lesson")
     with off.app_context():
         assert not any(step["done"] for step in progress())
+
+
+def test_each_address_in_a_command_is_there_with_a_path_in_the_issuer_too(new_app: Callable[..., Flask]) -> None:
+    app = new_app(issuer="http://127.0.0.1:8000/auth")
+    with app.app_context():
+        commands = " ".join(step["command"] for step in progress())
+
+    for path in re.findall(r"http://127\.0\.0\.1:8000([\w/.-]+)", commands):
+        assert app.test_client().get(path).status_code != 404, path
+
+
+def test_without_the_sample_api_it_says_what_to_call_instead(new_app: Callable[..., Flask]) -> None:
+    app = new_app(sample_api="off")
+    with app.app_context():
+        told = [step["number"] for step in progress() if "a route of your own" in step["sentence"]]
+        gone = [step["number"] for step in progress() if re.search("/admin/|/internal/", step["command"])]
+
+    assert told == gone == [5, 6, 7, 9]
 
 
 @pytest.fixture

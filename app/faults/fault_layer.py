@@ -16,6 +16,7 @@ from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug import Response
 
+from app.checks import Check, making
 from app.faults import bad_issuers, bad_responses, bad_tokens
 from app.faults.bad_issuers import FOLDER, TOKEN, Place
 from app.faults.fault_count import count_one
@@ -29,6 +30,8 @@ from app.settings import current_settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+FAULT = Check("fault", "The fault that the request names exists, and can be applied.", "our own")
 
 HEADER = "X-Keyturn-Fault"
 CHECKS = "X-Keyturn-Checks"  # what the app checked, if it was recorded, is true of every response
@@ -81,6 +84,7 @@ class FaultLayer:
         with self._app.request_context(environ):
             try:
                 self._app.preprocess_request()
+                making.now.check = FAULT
                 raise error
             except Exception as raised:
                 response = self._app.make_response(self._app.handle_user_exception(raised))

@@ -39,13 +39,15 @@ class Recorder:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         begin, at = time.perf_counter(), time.time()
-        received = of_request(environ)  # before a part within changes the environment
-        environ[FACTS] = received  # one dict, also in a copy of the environment that a part within makes
-        sent: dict[str, Any] = {"status": 500}
+        is_recorded, sent = not self.is_background(environ), of_request(environ)
+        # A layer in between may change the environment, or give the app a copy of it, which has the same dict.
+        facts: dict[str, Any] = {}
+        environ[FACTS] = facts
+        received: dict[str, Any] = {"status": 500}
 
         def started(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
             found = {name.lower(): value for name, value in headers}
-            sent.update(
+            received.update(
                 status=int(status[:3]),
                 request_id=found.get("x-request-id", ""),
                 challenge=one_line(found.get("www-authenticate", "")),
@@ -55,9 +57,9 @@ class Recorder:
         try:
             return self.inner(environ, started)  # type: ignore[no-any-return]
         finally:
-            if not self.is_background(environ):
+            if is_recorded:
                 spent = round((time.perf_counter() - begin) * 1_000, 1)
-                self.keep(Entry(at=round(at, 3), milliseconds=spent, **received, **sent))
+                self.keep(Entry(at=round(at, 3), milliseconds=spent, **(sent | facts | received)))
 
     def is_background(self, environ: dict[str, Any]) -> bool:
         """Whether the playground's page sends this by itself: for its files, its progress, or an explanation."""
@@ -76,10 +78,12 @@ class Recorder:
             sys.stderr.write(request_line.line(entry, sys.stderr) + "\n")
 
 
-def of_request(environ: dict[str, Any]) -> dict[str, Any]:
-    """What the server itself knows; `note` and the faults add to it."""
+def of_request(environ: dict[str, Any]) -> dict[str, str]:
     path = str(environ.get("PATH_INFO", "")).encode("latin-1", "replace").decode("utf-8", "replace")
-    return {"method": shown(str(environ["REQUEST_METHOD"])), "path": shown_path(path)[:MAX_PATH_CHARACTERS]}
+    return {
+        "method": shown(str(environ["REQUEST_METHOD"])),
+        "path": shown_path(path)[:MAX_PATH_CHARACTERS],
+    }
 
 
 def note(response: Response) -> Response:
@@ -102,7 +106,7 @@ def note(response: Response) -> Response:
         "reason": refusal.reason if refusal else one_line(g.get("inactive", "")),
         "from_playground": OF_PLAYGROUND in request.headers,
     }
-    request.environ.get(FACTS, {}).update(facts)
+    request.environ.setdefault(FACTS, {}).update(facts)
     return response
 
 

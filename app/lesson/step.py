@@ -40,7 +40,7 @@ class Step:
         number: Its place, from 1.
         title: What to do, in a few words.
         sentence: Why, in one sentence.
-        command: What to type; `ISSUER` stands for the server's address.
+        command: What to type; `ISSUER` stands for the server's address, and `METADATA` for that of its metadata.
         needs: What proves that it was done.
         nearly: What a last attempt shows that is not enough, each with a sentence about it.
     """
@@ -56,6 +56,9 @@ class Step:
     def mark(self) -> str:
         """The command that notes in the journal that the step was done, as its requests may be dropped there."""
         return f"lesson: step {self.number}"
+
+    def calls_sample_api(self) -> bool:
+        return "ISSUER/internal/" in self.command or "ISSUER/admin/" in self.command
 
     def is_noted(self, entries: Sequence[Entry]) -> bool:
         return any(entry.command == self.mark for entry in entries)

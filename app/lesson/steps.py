@@ -17,7 +17,8 @@ GRANT = "-d grant_type=client_credentials"
 PICK = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])'"
 DEMO_IDS = {demo.client_id for demo in config.DEMO_CLIENTS}
 REFUSALS = 5
-SENT = re.compile(r"\b(scope|grant type|URL has|twice:) .*?(?= is |$)")  # what a reason repeats of the request
+# What a reason repeats of the request.
+SENT = re.compile(r"^.+(?= was sent, a form )|\b(scope|grant type|URL has|twice:|fault) .*?(?= is |$)")
 
 
 def token_from(client: str, more: str = "") -> str:
@@ -40,7 +41,7 @@ def is_called(entry: Entry) -> bool:
 
 def kind_of_refusal(entry: Entry) -> str:
     """What was wrong with a request to the token endpoint: its code, and its reason without what was sent."""
-    if entry.endpoint != "oauth.token" or entry.status < 400:
+    if entry.endpoint != "oauth.token" or not entry.error:
         return ""
     constant = SENT.sub("", entry.reason.partition(";")[0])
     return f"{entry.error} {constant}"
@@ -55,7 +56,7 @@ STEPS = (
         1,
         "Read what the server says about itself",
         "Its metadata names every address, and the JWKS has the keys that check its tokens.",
-        "curl -s ISSUER/.well-known/oauth-authorization-server; curl -s ISSUER/.well-known/jwks.json",
+        "curl -s METADATA; curl -s ISSUER/.well-known/jwks.json",
         (
             Need("the metadata", lambda entry: entry.status == 200 and "oauth-authorization-server" in entry.path),
             Need("the JWKS", lambda entry: entry.status == 200 and entry.path.endswith("/jwks.json")),
@@ -140,7 +141,10 @@ STEPS = (
         'curl -i -H "Authorization: Bearer $TOKEN" ISSUER/admin/logs',
         (
             Need("a revocation", lambda entry: entry.endpoint == "oauth.revocation" and entry.status == 200),
-            Need("the revoked token, refused", lambda entry: entry.reason == "the token was revoked"),
+            Need(
+                "the revoked token, refused by an API",
+                lambda entry: entry.status == 401 and entry.reason == "the token was revoked",
+            ),
         ),
     ),
     Step(

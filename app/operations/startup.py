@@ -124,11 +124,11 @@ Keyturn is running. Open the playground in a browser: {issuer}/
 
 
 def things_to_try(settings: config.Settings) -> str:
-    """Commands of curl, each below what it does; without the client that they use, the metadata alone."""
+    """Commands of curl, each below what it does; without the client that they use, the JWKS alone."""
     issuer = settings.issuer
     demo = next((each for each in usable_demos(settings) if each.client_id == "demo-admin"), None)
     if demo is None:
-        return f"Read what the server supports:\n  curl -s {issuer}/.well-known/oauth-authorization-server\n"
+        return f"Read the keys that check its tokens:\n  curl -s {issuer}/.well-known/jwks.json\n"
     request = f"curl -s -u {demo.client_id}:{demo.secret} -d grant_type=client_credentials {issuer}/oauth/token"
     first = f"Request a token:\n  {request}\n"
     if not settings.has_sample_api:

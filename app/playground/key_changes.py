@@ -20,6 +20,7 @@ FROM_THIS_PAGE = Check("from_this_page", "The request is from this server's own 
 ACTION = Check("key_action", "The body is JSON, with an action and its key.", "our own")
 
 NOT_HERE = "The keys can be changed only on the page of a development server on the same machine."
+OF_A_PROXY = {f"HTTP_{name}" for name in ("FORWARDED", "X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_REAL_IP", "VIA")}
 ACTIONS = "Send a JSON object: the member action is rotate, or it is withdraw and the member kid names the key."
 
 
@@ -62,7 +63,7 @@ def find_obstacle() -> str | None:
     environ = request.environ
     if not (is_loopback(environ.get("SERVER_NAME", "")) and is_loopback(environ.get("REMOTE_ADDR", ""))):
         return "The server listens beyond loopback, or the request is from another machine."
-    if environ.keys() & {"HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST"}:
+    if environ.keys() & OF_A_PROXY:
         return "A proxy sent the request."
     if environ.get("HTTP_HOST", "").lower() != urlsplit(settings.issuer).netloc.lower():
         return f"The keys can be changed on the page at {settings.issuer}/ only."

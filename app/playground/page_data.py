@@ -106,7 +106,7 @@ ABOUT = {
     "demo-brief": "A client whose tokens expire after two seconds.",
     "demo-opaque": "A client with opaque tokens: an API has to introspect them.",
     "demo-shipments": "An API: it introspects tokens, and gets none itself.",
-    "fault": "A tester's client. As itself it is like any other; with an id such as fault-429 the server is at fault.",
+    "fault": "For tests of a client: with the id fault-503, fault-expired and others it gets what a bad day brings.",
 }
 
 

@@ -28,6 +28,7 @@ PAGE = f"""# Faults on purpose
 A server in development misbehaves on request: it is the client id, or the issuer, that says how.
 Change that one variable of a client, and see whether the client copes.
 In production none of this exists.
+The playground has a button for each fault of a response or a token: guess what a good client does, then see it happen.
 
 ```
 curl -i -u fault-429:{DEMO.secret} -d grant_type=client_credentials http://127.0.0.1:8000/oauth/token
@@ -47,6 +48,7 @@ As `{CLIENT}`, without more, it is a client like any other.
 All workers count together. A count is forgotten {FORGOTTEN_SECONDS // 60} minutes after it began,
 and there are at most {MAX_COUNTS:,}; then the oldest one is forgotten.
 A response with a fault has the header `{HEADER}` with the fault's name, and the log has a line with its request id.
+`flask tail` shows each such request with the client id that was sent, and with what the client received.
 A name that does not exist is refused with a `hint`: `there is no fault 42x; did you mean fault-429?`
 A slow response takes 1 to {MAX_SECONDS} seconds, as in `fault-slow-2s`.
 At most {THREADS // 2} responses of a worker are slow at once, so that it still serves others; the next one is 503.

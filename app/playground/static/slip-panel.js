@@ -1,7 +1,7 @@
 /** One slip: the question, three guesses, and after a guess the real response beside what was guessed. */
 
 import { button, el, prose } from "./dom.js";
-import { explain } from "./explain.js";
+import { members, showOperator } from "./operator.js";
 import { requestOf } from "./slip-request.js";
 
 const FAILURES = {
@@ -69,16 +69,13 @@ export function slipPanel(slip, bench, { done, leave }) {
   async function show(place, result) {
     say("");
     const said = el("div", { class: "explained" });
-    if (result.requestId) said.append(command(result), el("p", { class: "none" }, "Reading the audit trail …"));
     outcome.replaceChildren(verdict(slip, place), response(slip, result, bench.state.data), said);
     outcome.dataset.status = String(result.status);
     outcome.dataset.error = result.json?.error ?? "";
     outcome.firstChild.focus({ preventScroll: true });
     outcome.scrollIntoView({ block: "nearest" });
     done();
-    if (!result.requestId) return;
-    const event = result.status === 404 ? null : await explain(result.requestId, bench.state.data);
-    said.replaceChildren(command(result), event ? explained(event) : nothingRecorded(result));
+    if (result.requestId) await showOperator(said, result, bench.state.data);
   }
 
   const panel = el(
@@ -112,11 +109,6 @@ function verdict(slip, place) {
   );
 }
 
-function members(rows) {
-  const given = rows.filter(([, value]) => value);
-  return el("dl", { class: "members" }, ...given.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
-}
-
 function response(slip, result, data) {
   const { error, error_description: description, error_uri: page, hint } = result.json ?? {};
   const failed = result.checks?.find(([, passed]) => !passed)?.[0];
@@ -141,29 +133,4 @@ function received({ headers, body }) {
     ["type", type && el("code", {}, type)],
     ["body", shown ? el("code", {}, shown) : "empty"],
   ];
-}
-
-function command(result) {
-  return el("pre", {}, el("code", {}, `$ flask explain ${result.requestId}`));
-}
-
-/** @param {import("./explain.js").Event} event */
-function explained(event) {
-  const [code, ...because] = (event.reason ?? "").split(": ");
-  return members([
-    ["what", event.event],
-    ["client", event.client_id],
-    ["error", because.length ? code : ""],
-    ["because", because.join(": ") || code],
-  ]);
-}
-
-function nothingRecorded(result) {
-  return el(
-    "p",
-    {},
-    result.status === 404
-      ? "A 404 is in the log only, not in the audit trail."
-      : "The audit trail has no event with this request id.",
-  );
 }
