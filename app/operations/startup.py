@@ -117,7 +117,7 @@ Keyturn is running. Open the playground in a browser: {issuer}/
 
 {shown}{things_to_try(settings)}
   {"lesson":16}.venv/bin/flask lesson    ticks what you have done, and shows the next step
-  {"documents":16}docs/tutorial.md, and docs/README.md for all others
+  {"documents":16}docs/tutorial.md, docs/faults.md (the client fault), docs/README.md (all)
   {"changes":16}of the code and of keyturn.toml are loaded at once
   {"stop":16}Ctrl-C
 """
