@@ -208,7 +208,7 @@ def a_demo_client_for_12(app: Flask) -> None:
 NEARLY = {
     half_of_1: (1, "still missing: the metadata"),
     refused_for_2: (2, "the last request was refused: the secret is wrong"),
-    do_2: (3, "you authenticated with Basic: that is step 2"),
+    do_2: (3, "you sent the credentials with HTTP Basic: that is step 2"),
     without_a_scope_for_4: (4, "you requested no scope: add -d scope=read:logs"),
     refused_for_5: (5, "the last request was refused: the token is not a JWT, or is incomplete"),
     half_of_6: (6, "still missing: a call with too small a scope (403)"),
@@ -218,8 +218,8 @@ NEARLY = {
     introspected_for_9: (9, "still missing: the revoked token, refused by an API"),
     one_mistake_for_10: (10, "still missing: different refusals at the token endpoint (1 of 5)"),
     the_same_refusal_for_10: (10, "still missing: different refusals at the token endpoint (1 of 5)"),
-    the_last_for_11: (11, "that was the last request; take the id from a response"),
-    a_demo_client_for_12: (12, "your route let a demo client pass: call it with a client of your own"),
+    the_last_for_11: (11, "you explained the last request: take the id from a response"),
+    a_demo_client_for_12: (12, "your route accepted a demo client: call it with a client of your own"),
 }
 
 
@@ -251,6 +251,25 @@ def test_no_fault_of_the_server_ticks_a_step(app: Flask) -> None:
 
     Machine(app, "fault", SECRET_OF_FAULT).request_token()
     assert done(app) == [2]  # as itself, it is a client like any other
+
+
+def test_a_refusal_that_a_step_needed_is_no_attempt_at_the_next_step(app: Flask) -> None:
+    for do in DO[:6]:
+        do(app)
+    assert done(app) == [1, 2, 3, 4, 5, 6]
+
+    app.test_client().get("/admin/logs")
+
+    assert note(app) == ""
+
+
+def test_the_address_of_the_server_is_remembered_when_the_lesson_is_started_over(app: Flask) -> None:
+    here = "http://127.0.0.1:8123"
+    current_journal.of(app).append(Entry(at=1, issuer=here))  # type: ignore[union-attr]
+
+    app.test_cli_runner().invoke(args=["lesson", "--again"])
+
+    assert f"{here}/.well-known/" in app.test_cli_runner().invoke(args=["lesson"]).stdout
 
 
 def test_without_any_request_it_says_where_to_begin(app: Flask) -> None:
@@ -311,7 +330,7 @@ def test_switched_off_or_in_production_it_says_why_not(new_app: Callable[..., Fl
     off, production = new_app(journal="off"), new_app(env="production", issuer="https://auth.example.com")
 
     assert "KEYTURN_JOURNAL is off" in Operator(off).is_refused("lesson")
-    assert "does not record what requests send" in Operator(production).is_refused("lesson")
+    assert "does not record its requests" in Operator(production).is_refused("lesson")
     with off.app_context():
         assert not any(step["done"] for step in progress())
 

@@ -41,7 +41,7 @@ UNCOUNTED = "the database does not count how often a fault was applied"
 
 
 def init_app(app: Flask) -> None:
-    """Put the layer in front of an app; only a development server may."""
+    """Put the layer in front of an app, in development only."""
     app.wsgi_app = FaultLayer(app)  # type: ignore[method-assign]
 
 
@@ -115,7 +115,7 @@ class FaultLayer:
         return self.applied(environ, fault_id, response, lambda: change(response, environ))
 
     def of_issuer(self, environ: WSGIEnvironment, place: Place) -> Response:
-        """A document of an issuer at fault, or a token that names it."""
+        """A document of a faulty issuer, or a token that names it."""
         fault_id = read_id(place.name, Kind.ISSUER)
         issuer = self._issuer + FOLDER + place.name
         note(environ, fault=fault_id.name)
@@ -136,7 +136,7 @@ class FaultLayer:
     def applied(
         self, environ: WSGIEnvironment, fault_id: FaultId, response: Response, apply: Callable[[], Response]
     ) -> Response:
-        """The response with the fault, if it is for this one of the requests."""
+        """The response with the fault, if this request should have it."""
         with self._app.app_context():
             if fault_id.first and count_one(f"{fault_id.fault.kind} {fault_id.text}") > fault_id.first:
                 return response

@@ -1,4 +1,4 @@
-"""A slip: one thing that a client does wrong, the request that does it, and what the server responds.
+"""A slip: one mistake of a client, the request that makes it, and the response of the server.
 
 The page fills the placeholders of a request with the values of the client that a slip names:
 `{client_id}`, `{secret}`, `{encoded_secret}` (percent-encoded once more than needed), `{token}` and what is
@@ -49,7 +49,7 @@ class Slip:
         name: Its name in addresses and in the browser's memory.
         group: Where things go wrong.
         title: What the button says.
-        question: What happens, and what the learner is asked to guess.
+        question: What happens, and what the learner should guess.
         guesses: Three guesses, all of them plausible.
         right: The position of the right guess.
         request: The request.
@@ -90,7 +90,7 @@ class Elsewhere:
         title: What goes wrong.
         why: Why no request from this page brings it about, in one sentence.
         command: A command that shows it; empty if there is none.
-        prints: What that command prints, or the part of it that is always the same.
+        prints: What that command prints, or the part of it that never varies.
         cause: The cause in the table of codes, by code and text; None if it is none of them.
     """
 

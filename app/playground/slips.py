@@ -1,4 +1,4 @@
-"""All slips, and what goes wrong elsewhere: what the step "break it" of the playground shows.
+"""All slips, and what goes wrong elsewhere: the content of the playground's step "Break it".
 
 Every cause of the table of error codes has a slip, or a reason why no request from a page brings it about.
 """
@@ -22,9 +22,9 @@ SLIPS: tuple[Slip, ...] = (*REQUEST_SLIPS, *CREDENTIAL_SLIPS, *SCOPE_SLIPS, *TOK
 SERVER_SLIPS = find_slips()
 EVERY_SLIP = (*SLIPS, *SERVER_SLIPS)
 GROUPS = {
-    "request": "The request's form",
+    "request": "How you send it",
     "credentials": "Who you are",
-    "scope": "What you want",
+    "scope": "What you request",
     "token": "The token at the API",
     "address": "The address",
     "server": "The server is at fault: its response",

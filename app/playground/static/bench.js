@@ -32,7 +32,7 @@ import { startWire } from "./wire.js";
  */
 
 /**
- * Say that what is shown belongs to an earlier request than the one in the form.
+ * Show whether the response belongs to an earlier request than the one in the form.
  *
  * @param {boolean} isStale
  */

@@ -35,7 +35,7 @@ function item(name, passed, check) {
       { class: "check-sentence" },
       el("span", { class: "mark", "aria-hidden": "true" }, passed ? "✓" : "✗"),
       el("span", {}, ...prose(check?.sentence ?? name), " ", el("cite", {}, check?.source ?? "")),
-      el("span", { class: "verdict" }, passed ? "passed" : "failed"),
+      el("span", { class: passed ? "unseen" : "verdict" }, passed ? "passed" : "failed"),
     ),
   );
 }
@@ -45,7 +45,7 @@ function conclusion(result, checks) {
   if (result.failure === "redirected") return "A browser hides from a page what came with a redirect.";
   if (result.failure === "unsendable") return "The server checked nothing: your browser did not send the request.";
   if (result.failure) return "No response came that could say what the server checked.";
-  if (!checks.length) return "The server recorded no check: nothing at this address decides about tokens or clients.";
+  if (!checks.length) return "The server recorded no checks: this address needs neither a client nor a token.";
   const isAtFault = result.headers.some(([name]) => name.toLowerCase() === "x-keyturn-fault");
   if (isAtFault) return "All checks passed. The fault is the server's: the client id requests it.";
   return checks.at(-1)[1]

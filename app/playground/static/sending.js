@@ -52,7 +52,7 @@ export async function transmit(request, signal) {
  */
 function prepare({ method, path, headers, body }, signal) {
   const url = new URL(path, location.origin);
-  if (url.origin !== location.origin) throw new TypeError(`this page may only send to ${location.origin}`);
+  if (url.origin !== location.origin) throw new TypeError(`this page may send requests to ${location.origin} only`);
   return new Request(url, {
     method,
     headers: new Headers(headers.filter(([name]) => name)),

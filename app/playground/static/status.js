@@ -30,7 +30,7 @@ export function startStatus(root, { send, cancel }) {
       setWaiting(true);
       // A response within a quarter of a second needs no word about the waiting.
       timer = setTimeout(() => {
-        const hint = "The request is under way; you may cancel it, and nothing that you typed is lost.";
+        const hint = "You can cancel the request; nothing that you typed is lost.";
         root.replaceChildren(
           el("p", {}, `Waiting for ${request.method} ${request.path} …`),
           el("p", { class: "note" }, hint),
@@ -51,7 +51,7 @@ function sentences(result) {
   const say = (strong, text) => el("p", {}, el("strong", {}, strong), ` ${text}`);
   switch (result.failure) {
     case "cancelled":
-      return [say("Cancelled.", "The server may have received the request nevertheless.")];
+      return [say("Cancelled.", "The server may still have received the request.")];
     case "unsendable":
       return [say("Your browser does not send this:", `${result.fault}.`)];
     case "redirected":
@@ -88,10 +88,10 @@ function countDown(root, seconds, send) {
   function tick() {
     const remaining = Math.ceil((end - Date.now()) / 1000);
     if (remaining > 0)
-      left.textContent = `Retry-After: ${seconds}. The server wants no request for ${remaining} more seconds.`;
+      left.textContent = `Retry-After: ${seconds}. Wait for ${remaining} more seconds.`;
     else {
       clearInterval(timer);
-      left.replaceChildren("The time that Retry-After named is over. ", button("Send it again", send, "quiet"));
+      left.replaceChildren("The time in Retry-After is over. ", button("Send it again", send, "quiet"));
     }
   }
   tick();
