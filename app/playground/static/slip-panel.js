@@ -34,7 +34,7 @@ export function slipPanel(slip, bench, { done, leave }) {
       if (result.failure) say("No response came. Is the server running?");
       else await show(place, result);
     } catch (error) {
-      say(`The request was not sent: ${error.message}.`);
+      say(`The request was not sent: ${error.message.replace(/\.$/, "")}.`);
     } finally {
       panel.setAttribute("aria-busy", "false");
       for (const each of guesses) each.removeAttribute("aria-disabled");
