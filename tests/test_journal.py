@@ -18,6 +18,7 @@ from urllib.parse import quote
 import pytest
 from flask import Flask
 
+from app.faults.table import FAULTS
 from app.journal import journal_file, recording, request_line
 from app.journal.entry import Entry, from_line
 from app.journal.journal_file import Journal, current_journal
@@ -115,14 +116,32 @@ def test_what_the_playground_sends_is_marked_and_its_own_files_are_left_out(app:
     ]
 
 
-def test_a_request_with_a_fault_is_an_entry_as_it_was_sent_and_received(app: Flask, journal: Journal) -> None:
-    Machine(app, "fault-503", demo(app, "fault").secret).request_token(scope="read:logs")
-    app.test_client().get("/faults/jwks-rotated/.well-known/jwks.json")
+@pytest.mark.parametrize(
+    ("name", "received"),
+    [
+        ("429", "429 temporarily_unavailable fault-429 basic"),
+        ("401", "401 invalid_client fault-401 basic"),
+        ("html", "200 fault-html basic  as requested"),
+        ("expired-once~a7", '200 fault-expired-once~a7 basic scope="read:logs reports:read inventory:read" jwt'),
+    ],
+)
+def test_flask_tail_shows_the_client_id_of_a_fault_and_what_its_client_received(
+    app: Flask, journal: Journal, name: str, received: str
+) -> None:
+    response = Machine(app, f"fault-{name}", "kts_fault-is-for-learning-only").request_token()
 
-    token, keys = journal.entries()
-    assert (token.status, token.client_id, token.auth, token.scope) == (503, "fault", "basic", "read:logs")
-    assert token.reason == "the fault 503 was applied, as requested"
-    assert (keys.status, keys.path) == (200, "/faults/jwks-rotated/.well-known/jwks.json")
+    shown = app.test_cli_runner().invoke(args=["tail", "-n", "1"]).stdout
+    assert f"POST /oauth/token     {received}" in shown
+    assert last(journal).fault == response.headers["X-Keyturn-Fault"]
+    assert f"as requested: {FAULTS[last(journal).fault].happens}  ({response.headers['X-Request-Id']})" in shown
+
+
+def test_what_an_issuer_at_fault_served_has_the_path_that_was_sent(app: Flask, journal: Journal) -> None:
+    app.test_client().get("/faults/jwks-down/.well-known/jwks.json")
+
+    entry = last(journal)
+    assert (entry.path, entry.status, entry.fault) == ("/faults/jwks-down/.well-known/jwks.json", 503, "jwks-down")
+    assert entry.endpoint
 
 
 def test_a_404_and_a_failure_are_entries_too(app: Flask, journal: Journal) -> None:

@@ -1,7 +1,7 @@
 """Recording: how a request becomes an entry of the journal, and a line on the terminal.
 
-It is a layer around the app, so that what every other part does to a response has been done, and that a request
-without a recorded one costs nothing. Of a request only words go in that `shown` lets pass.
+It is a layer around the app, so it sees the response as the client gets it, and costs nothing where it is off.
+Of what a client sent, only words that pass `shown` are recorded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from app.settings import current_settings
 
 FACTS = "keyturn.facts"
 OF_PLAYGROUND = "X-Keyturn-Checks"
-FAULT = "x-keyturn-fault"
 MAX_WORDS = 12
 MAX_PATH_CHARACTERS = 200
 SCHEMES = ("basic", "bearer")
@@ -40,10 +39,8 @@ class Recorder:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         begin, at = time.perf_counter(), time.time()
-        is_recorded, sent = not self.is_background(environ), of_request(environ)
-        # A layer in between may change the environment, or give the app a copy of it, which has the same dict.
-        facts: dict[str, Any] = {}
-        environ[FACTS] = facts
+        is_recorded, sent = not self.is_background(environ), of_request(environ)  # as a client sent it
+        environ[FACTS] = sent  # one dict, also in a copy of the environment that a layer in between makes
         received: dict[str, Any] = {"status": 500}
 
         def started(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
@@ -53,8 +50,6 @@ class Recorder:
                 request_id=found.get("x-request-id", ""),
                 challenge=one_line(found.get("www-authenticate", "")),
             )
-            if FAULT in found:
-                received["reason"] = f"the fault {one_line(found[FAULT])} was applied, as requested"
             return start_response(status, headers, *more)
 
         try:
@@ -62,7 +57,7 @@ class Recorder:
         finally:
             if is_recorded:
                 spent = round((time.perf_counter() - begin) * 1_000, 1)
-                self.keep(Entry(at=round(at, 3), milliseconds=spent, **(sent | facts | received)))
+                self.keep(Entry(at=round(at, 3), milliseconds=spent, **(sent | received)))
 
     def is_background(self, environ: dict[str, Any]) -> bool:
         """Whether the playground's page sends this by itself: for its files, its progress, or an explanation."""
@@ -81,12 +76,10 @@ class Recorder:
             sys.stderr.write(request_line.line(entry, sys.stderr) + "\n")
 
 
-def of_request(environ: dict[str, Any]) -> dict[str, str]:
+def of_request(environ: dict[str, Any]) -> dict[str, Any]:
+    """What the server itself knows; `note` and the faults add to it."""
     path = str(environ.get("PATH_INFO", "")).encode("latin-1", "replace").decode("utf-8", "replace")
-    return {
-        "method": shown(str(environ["REQUEST_METHOD"])),
-        "path": shown_path(path)[:MAX_PATH_CHARACTERS],
-    }
+    return {"method": shown(str(environ["REQUEST_METHOD"])), "path": shown_path(path)[:MAX_PATH_CHARACTERS]}
 
 
 def note(response: Response) -> Response:
@@ -109,7 +102,7 @@ def note(response: Response) -> Response:
         "reason": refusal.reason if refusal else one_line(g.get("inactive", "")),
         "from_playground": OF_PLAYGROUND in request.headers,
     }
-    request.environ.setdefault(FACTS, {}).update(facts)
+    request.environ.get(FACTS, {}).update(facts)
     return response
 
 

@@ -1,4 +1,4 @@
-"""What a server checks when it starts, and what it then prints for a newcomer."""
+"""What a server checks at start, and what it then prints for a newcomer."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ Keyturn is running. Open the playground in a browser: {issuer}/
 {shown}{things_to_try(settings)}
   {"lesson":16}.venv/bin/flask lesson    ticks what you have done, and shows the next step
   {"documents":16}docs/tutorial.md, and docs/README.md for all others
-  {"changes":16}of the code and of keyturn.toml are loaded at once
+  {"changes":16}to the code and to keyturn.toml are loaded within seconds
   {"stop":16}Ctrl-C
 """
 
@@ -143,6 +143,6 @@ Call a guarded route with it:
   TOKEN=$({request} | {pick})
   curl -s -H "Authorization: Bearer $TOKEN" "{issuer}/admin/logs?limit=3"
 
-Call it without a token, and be refused:
+Call it without a token, and see the refusal:
   curl -i {issuer}/admin/logs
 """

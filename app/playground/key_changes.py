@@ -1,4 +1,4 @@
-"""`POST /playground/keys`: rotate or withdraw a signing key, from the page of this server on this machine only."""
+"""`POST /playground/keys`: rotate or withdraw a signing key, from this server's own page on the same machine only."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def refuse_others() -> None:
 def find_obstacle() -> str | None:
     """Why the keys cannot be changed over this connection; None if they can.
 
-    gunicorn and `flask run` set SERVER_NAME to the address that the server listens at, and REMOTE_ADDR to that of the
+    gunicorn and `flask run` set SERVER_NAME to the address at which the server listens, and REMOTE_ADDR to that of the
     client. Over a unix socket SERVER_NAME is the Host that was sent, but then REMOTE_ADDR is empty.
     """
     settings = current_settings()

@@ -11,7 +11,7 @@ import { explain } from "./explain.js";
  * @param {object} data
  */
 export async function showOperator(root, result, data) {
-  const command = el("pre", {}, el("code", {}, `$ flask explain ${result.requestId}`));
+  const command = el("pre", {}, el("code", {}, `$ .venv/bin/flask explain ${result.requestId}`));
   root.replaceChildren(command, el("p", { class: "none" }, "Reading the audit trail …"));
   const event = result.status === 404 ? null : await explain(result.requestId, data);
   if (command.parentNode !== root) return; // another response came meanwhile
@@ -51,6 +51,6 @@ function withoutEvent(result, data) {
   }
   const sentence = data.endpoints.logs
     ? "The audit trail has no event with this request id."
-    : "Run this command in a terminal: the sample API is off, so this page cannot.";
+    : "The sample API is off, so this page cannot read the audit trail: run this command in a terminal.";
   return [el("p", {}, sentence)];
 }

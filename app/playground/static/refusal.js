@@ -1,4 +1,4 @@
-/** Below the workbench, after a refusal: what the client is told, what the operator sees, what to do. */
+/** Below the workbench, after a refusal: what the client sees, what the operator sees, what to do. */
 
 import { el, prose } from "./dom.js";
 import { members, showOperator } from "./operator.js";

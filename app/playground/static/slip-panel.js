@@ -4,6 +4,13 @@ import { button, el, prose } from "./dom.js";
 import { members, showOperator } from "./operator.js";
 import { requestOf } from "./slip-request.js";
 
+const FAILURES = {
+  unreachable: "No response came.",
+  redirected: "A redirect came, and this page did not follow it.",
+  cancelled: "You cancelled it.",
+  unsendable: "Your browser does not send this.",
+};
+
 /**
  * @param {object} slip
  * @param {import("./bench.js").Bench} bench
@@ -18,7 +25,25 @@ export function slipPanel(slip, bench, { done, leave }) {
     made.append(...prose(guess));
     return made;
   });
+  const cancel = button("Cancel", () => bench.cancel(), "quiet");
+  cancel.hidden = true;
   const say = (sentence) => (status.textContent = sentence);
+
+  /** Wait for the response; one that is late gets a word, and a way out. */
+  async function run(request) {
+    say("");
+    const timer = setTimeout(() => {
+      say("Waiting for the response …");
+      cancel.hidden = false;
+    }, 500);
+    try {
+      return await bench.run(request);
+    } finally {
+      clearTimeout(timer);
+      if (cancel === document.activeElement) panel.querySelector("h4").focus({ preventScroll: true });
+      cancel.hidden = true;
+    }
+  }
 
   async function choose(place) {
     guesses.forEach((each, index) => {
@@ -30,8 +55,8 @@ export function slipPanel(slip, bench, { done, leave }) {
     try {
       const request = await requestOf(slip, bench, say);
       if (!panel.isConnected) return;
-      const result = await bench.run(request);
-      if (result.failure) say("No response came. Is the server running?");
+      const result = await run(request);
+      if (result.failure && !isExpected(slip, result)) say(FAILURES[result.failure]);
       else await show(place, result);
     } catch (error) {
       say(`The request was not sent: ${error.message.replace(/\.$/, "")}.`);
@@ -50,7 +75,7 @@ export function slipPanel(slip, bench, { done, leave }) {
     outcome.firstChild.focus({ preventScroll: true });
     outcome.scrollIntoView({ block: "nearest" });
     done();
-    await showOperator(said, result, bench.state.data);
+    if (result.requestId) await showOperator(said, result, bench.state.data);
   }
 
   const panel = el(
@@ -60,16 +85,23 @@ export function slipPanel(slip, bench, { done, leave }) {
     el("p", {}, ...prose(slip.question)),
     el("div", { class: "guesses", role: "group", "aria-label": "Your guess" }, ...guesses),
     status,
+    cancel,
     outcome,
     button("Close", leave, "quiet"),
   );
   return panel;
 }
 
+/** Whether no response is what the slip is about; of a slow one nobody has to wait for the end. */
+function isExpected(slip, { failure }) {
+  return Boolean(slip.acts_as) && (slip.status === 0 || failure === "cancelled");
+}
+
 function verdict(slip, place) {
+  const isRight = slip.acts_as ? "Right is" : "What happens";
   const [chosen, right] = [slip.guesses[place], slip.guesses[slip.right]];
   const sentence =
-    place === slip.right ? `As you guessed: ${right}.` : `You guessed: ${chosen}. What happens: ${right}.`;
+    place === slip.right ? `As you guessed: ${right}.` : `You guessed: ${chosen}. ${isRight}: ${right}.`;
   return el(
     "p",
     { class: "slip-verdict", tabindex: "-1", "data-right": String(place === slip.right) },
@@ -81,7 +113,9 @@ function response(slip, result, data) {
   const { error, error_description: description, error_uri: page, hint } = result.json ?? {};
   const failed = result.checks?.find(([, passed]) => !passed)?.[0];
   return members([
-    ["status", `${result.status} ${result.reasonPhrase}`],
+    ["status", FAILURES[result.failure] ?? `${result.status} ${result.reasonPhrase}`],
+    ["fault", slip.acts_as && !slip.check && `The server did what ${slip.acts_as} says, though all its checks passed.`],
+    ...(slip.acts_as && !slip.check && !result.failure ? received(result) : []),
     ["error", error],
     ["description", description],
     ["hint", hint],
@@ -89,4 +123,14 @@ function response(slip, result, data) {
     ["what to do", slip.remedy && el("span", {}, ...prose(slip.remedy))],
     ["page", page && el("a", { href: page }, `All causes of ${error}`)],
   ]);
+}
+
+/** What came in place of a token response; of a token only its beginning. */
+function received({ headers, body }) {
+  const type = headers.find(([name]) => name.toLowerCase() === "content-type")?.[1];
+  const shown = body.replace(/([\w.-]{12})[\w.-]{48,}/g, "$1…");
+  return [
+    ["type", type && el("code", {}, type)],
+    ["body", shown ? el("code", {}, shown) : "empty"],
+  ];
 }
