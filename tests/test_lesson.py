@@ -1,4 +1,4 @@
-"""`flask lesson`: a step is ticked only once the requests show that it was done, and the rest is said in words."""
+"""`flask lesson`: a step is ticked only when the requests show that it was done; otherwise it says what is missing."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ NEARLY = {
 
 
 @pytest.mark.parametrize("attempt", NEARLY, ids=lambda each: each.__name__)
-def test_what_the_last_attempt_lacked_is_said(app: Flask, attempt: Callable[[Flask], None]) -> None:
+def test_it_says_what_the_last_attempt_lacked(app: Flask, attempt: Callable[[Flask], None]) -> None:
     add_own_route(app)
     number, sentence = NEARLY[attempt]
     for do in DO[: number - 1]:
