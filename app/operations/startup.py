@@ -22,10 +22,8 @@ from app.settings import current_settings, sign_of_production
 from app.storage.database import db
 from app.storage.failures import cause
 
-INSTEAD_OF_SCOPE = {
-    "demo-shipments": "(an API: it introspects tokens)",
-    "fault": "(a server at fault: docs/faults.md)",
-}
+INTROSPECTS = "(an API: it introspects tokens)"
+OF_FAULTS = {"fault": "(for tests of a client: docs/faults.md)"}
 ROOT = Path(__file__).parent.parent.parent
 WITHOUT_CONFIGURATION = (
     "gunicorn runs without Keyturn's configuration: it lacks our worker and time-outs, and trusts headers "
@@ -113,8 +111,10 @@ def faults_at_start(app: Flask) -> list[str]:
 def welcome(settings: config.Settings) -> str:
     """What `make run` prints: where the playground is, the demo clients, and commands to paste."""
     issuer, demos = settings.issuer, usable_demos(settings)
-    uses = {each.client_id: INSTEAD_OF_SCOPE.get(each.client_id, each.scope) for each in demos}
-    clients = "\n".join(f"  {each.client_id:16}{each.secret:41}{uses[each.client_id]}" for each in demos)
+    clients = "\n".join(
+        f"  {each.client_id:16}{each.secret:41}{OF_FAULTS.get(each.client_id, each.scope or INTROSPECTS)}"
+        for each in demos
+    )
     shown = f"The demo clients, with their secrets and scopes:\n{clients}\n\n" if demos else ""
     return f"""
 Keyturn is running. Open the playground in a browser: {issuer}/
