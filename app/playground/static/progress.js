@@ -44,7 +44,7 @@ function show(root, steps = []) {
   root.querySelector("#progress-count").textContent = `${done} of ${steps.length} steps done`;
   const meter = root.querySelector("progress");
   [meter.max, meter.value] = [steps.length || 1, done];
-  root.querySelector("#progress-next").replaceChildren(...(next ? coming(next) : ["You did all of it."]));
+  root.querySelector("#progress-next").replaceChildren(...(next ? coming(next) : ["All steps are done."]));
   root
     .querySelector("ol")
     .replaceChildren(
