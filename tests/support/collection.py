@@ -39,7 +39,8 @@ it registers the clients and writes an environment, which overrides the variable
 
 The demo clients: `demo-partner` (a shop: inventory:read inventory:write shipments:read), `demo-reporting` \
 (reports:read), `demo-admin` (read:logs write:logs read:all_data), `demo-brief` (its tokens are valid for two \
-seconds), `demo-opaque` (opaque tokens), `demo-shipments` (an API that introspects tokens). Another, `fault`, provokes faults: see the last folder.
+seconds), `demo-opaque` (opaque tokens), `demo-shipments` (an API that introspects tokens), `fault` (it provokes \
+faults: see the last folder).
 """
 SAVERS = {case.saves: case for case in CASES if case.saves}
 

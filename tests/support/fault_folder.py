@@ -28,6 +28,7 @@ ABOUT = (
 # The request of such a fault is skipped while the variable is empty: newman counts a broken connection as a failure.
 CONNECTION = ("drop", "cut")
 OWN_VARIABLES = {"connection_faults": ""}
+ROLES = {Kind.RESPONSE: "A good client", Kind.TOKEN: "A good API", Kind.ISSUER: "A good client or API"}
 ROUTE = "/internal/reports"
 LESS_SCOPE = "inventory:read reports:read"
 SECRET = next(demo.secret for demo in config.DEMO_CLIENTS if demo.client_id == CLIENT)
@@ -85,10 +86,9 @@ def filled(name: str, *, address: str, suffix: str) -> list[str]:
 
 
 def request(fault: Fault) -> dict[str, Any]:
-    role = "A good client" if fault.kind is Kind.RESPONSE else "A good client or API"
-    role = "A good API" if fault.kind is Kind.TOKEN else role
+    happens = fault.happens.replace("5 seconds", "1 second")
     made: dict[str, Any] = {
-        "description": f"What happens: {fault.happens.replace('5 seconds', '1 second')}.\n\n{role}: {fault.good.strip()}",
+        "description": f"What happens: {happens}.\n\n{ROLES[fault.kind]}: {fault.good.strip()}",
         "method": "POST" if fault.kind is Kind.RESPONSE else "GET",
         "auth": auth(fault),
         "header": [],
