@@ -70,7 +70,7 @@ def item(fault: Fault, example: dict[str, Any]) -> dict[str, Any]:
 
 
 def before(fault: Fault) -> list[str]:
-    """The script that gets the token at fault, or meets the fault of the connection."""
+    """The script that gets the faulty token, or meets the fault of the connection."""
     if fault.name in CONNECTION:
         return filled("fault_connection", address=TOKEN, suffix=f"-{fault.name}")
     if fault.kind is Kind.TOKEN:

@@ -33,7 +33,7 @@ function show(root, steps = []) {
   const about = next?.note || next?.sentence || "";
   const comes = next
     ? [`Next: ${next.title}. `, ...prose(about.charAt(0).toUpperCase() + about.slice(1))]
-    : ["You did all of it."];
+    : ["All steps are done."];
   root.querySelector("#progress-next").replaceChildren(...comes);
   root
     .querySelector("ol")

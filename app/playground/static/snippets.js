@@ -6,7 +6,7 @@ import { inPostman } from "./in-postman.js";
 import { inAuthlib, inRequests } from "./in-python.js";
 import { read, tokenRequest } from "./reading.js";
 
-const BUILT = "builds the request itself, and has no call for this one. Load a request for a token to see it.";
+const BUILT = "builds the request itself, and has no call for this one. Request a token to see it.";
 const FILE = "Save it as `request.mjs`, and run `node request.mjs`.";
 const IN_POSTMAN =
   "In Postman: Import, paste this text, and send the one request. The whole flow is in " +

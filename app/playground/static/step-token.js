@@ -4,7 +4,7 @@ import { button, el, labelled, select } from "./dom.js";
 import { recall, remember } from "./memory.js";
 import { findClient, tokenRequest } from "./requests.js";
 
-/** What a learner finds here at first: the guide's own request. */
+/** The choices at first: those of the guide's own request. */
 const DEFAULT = { client: "demo-admin", scope: "read:logs", inForm: false };
 
 /**
@@ -51,7 +51,7 @@ export function startToken(bench, data, root) {
         {},
         el("legend", { class: "label" }, "Scope"),
         scopes,
-        el("p", { class: "note" }, "What the token is good for. None ticked: the client gets its default."),
+        el("p", { class: "note" }, "What the token allows. If none is ticked, the client gets its default."),
       ),
     ),
     el(
@@ -110,7 +110,8 @@ export function startToken(bench, data, root) {
   bench.onResult((result) => {
     if (result.request.path !== bench.path(data.endpoints.token) || !result.json?.access_token) return;
     const { scope, expires_in: seconds } = result.json;
-    outcome.replaceChildren("You have a token for ", el("code", {}, scope), `, good for ${seconds} seconds.`);
+    const life = seconds === undefined ? ", and the response does not say for how long." : `, valid for ${seconds} seconds.`;
+    outcome.replaceChildren("You have a token for ", el("code", {}, scope), life);
   });
   describe();
   bench.load(tokenRequest(bench, client(), choices));

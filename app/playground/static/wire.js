@@ -44,7 +44,8 @@ export function startWire(root) {
     root.dataset.status = String(result.status);
     root.dataset.error = result.json?.error ?? "";
     if (result.failure) {
-      part("response").replaceChildren(el("p", { class: "none" }, "No response came."));
+      const came = result.failure === "redirected" ? "A redirect, which a browser hides from a page." : "No response came.";
+      part("response").replaceChildren(el("p", { class: "none" }, came));
       return;
     }
     const text = isIndented && result.json !== undefined ? JSON.stringify(result.json, null, 2) : result.body;

@@ -3,7 +3,7 @@ pm.test("The response has an X-Request-Id: `flask explain` finds the request by 
     pm.expect(pm.response.headers.get("X-Request-Id")).to.be.a("string").and.match(/^[\w-]{8,}$/);
 });
 
-// The responses of the last folder are at fault on purpose: its requests have tests of their own.
+// The responses of the last folder are faulty on purpose: its requests have tests of their own.
 if (!pm.info.requestName.startsWith("fault-") && !pm.request.url.toString().includes("/faults/")) {
     pm.test("The response is JSON", () => {
         pm.expect(pm.response.headers.get("Content-Type")).to.match(/^application\/(jwk-set\+)?json(;|$)/);
