@@ -1,4 +1,4 @@
-"""`flask lesson`: a step is ticked only once the requests show that it was done, and the rest is said in words."""
+"""`flask lesson`: a step is ticked only when the requests show that it was done; otherwise it says what is missing."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ NEARLY = {
 
 
 @pytest.mark.parametrize("attempt", NEARLY, ids=lambda each: each.__name__)
-def test_what_the_last_attempt_lacked_is_said(app: Flask, attempt: Callable[[Flask], None]) -> None:
+def test_it_says_what_the_last_attempt_lacked(app: Flask, attempt: Callable[[Flask], None]) -> None:
     add_own_route(app)
     number, sentence = NEARLY[attempt]
     for do in DO[: number - 1]:
@@ -251,6 +251,25 @@ def test_no_fault_of_the_server_ticks_a_step(app: Flask) -> None:
 
     Machine(app, "fault", SECRET_OF_FAULT).request_token()
     assert done(app) == [2]  # as itself, it is a client like any other
+
+
+def test_a_refusal_that_a_step_needed_is_no_attempt_at_the_next_step(app: Flask) -> None:
+    for do in DO[:6]:
+        do(app)
+    assert done(app) == [1, 2, 3, 4, 5, 6]
+
+    app.test_client().get("/admin/logs")
+
+    assert note(app) == ""
+
+
+def test_the_address_of_the_server_is_remembered_when_the_lesson_is_started_over(app: Flask) -> None:
+    here = "http://127.0.0.1:8123"
+    current_journal.of(app).append(Entry(at=1, issuer=here))  # type: ignore[union-attr]
+
+    app.test_cli_runner().invoke(args=["lesson", "--again"])
+
+    assert f"{here}/.well-known/" in app.test_cli_runner().invoke(args=["lesson"]).stdout
 
 
 def test_without_any_request_it_says_where_to_begin(app: Flask) -> None:

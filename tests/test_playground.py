@@ -1,4 +1,4 @@
-"""The playground's routes: who gets which, with which headers, and who may change keys."""
+"""The playground's routes: where they exist, their headers, and which requests may change keys."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Source:
         return status == 200 and b"%d" % version in body
 
 
-def test_a_change_of_the_code_is_served_and_said_in_one_line(server: Terminal, project: Project) -> None:
+def test_a_change_of_the_code_is_served_and_reported_in_one_line(server: Terminal, project: Project) -> None:
     wsgi = Source(project, "wsgi.py")
     wsgi.add(ROUTE % 1)
     server.wait_for("reloaded: wsgi.py")
@@ -187,7 +187,7 @@ def test_a_hangup_by_hand_with_code_that_does_not_work_keeps_the_code_that_does(
     assert all(wsgi.is_served(1) for _ in range(8))
 
 
-def test_a_change_of_gunicorns_worker_is_said_to_need_a_restart(server: Terminal, project: Project) -> None:
+def test_a_change_of_gunicorns_worker_is_reported_to_need_a_restart(server: Terminal, project: Project) -> None:
     Source(project, "app/serving/cores.py").add("\n")
 
     server.wait_for("not reloaded: app/serving/cores.py is gunicorn's worker, which is loaded at the next start")

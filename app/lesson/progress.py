@@ -33,7 +33,15 @@ def steps_of(journal: Journal) -> list[dict[str, Any]]:
     for step in STEPS:
         if step.is_done(entries) and not step.is_noted(entries):
             journal.append(Entry(at=time.time(), command=step.mark))
-    return of_entries([entry for entry in entries if not is_mark(entry)], marked(entries))
+    return of_entries([entry for entry in entries if not is_mark(entry)], marked(entries), last_issuer(journal))
+
+
+def last_issuer(journal: Journal) -> str:
+    """The issuer of the last request, also of one before the lesson was started over; empty if there was none."""
+    try:
+        return next((entry.issuer for entry in reversed(journal.entries()) if entry.issuer), "")
+    except OSError:
+        return ""
 
 
 def marked(entries: Sequence[Entry]) -> set[int]:
@@ -54,8 +62,8 @@ def is_mark(entry: Entry) -> bool:
     return entry.command.startswith("lesson")
 
 
-def of_entries(entries: Sequence[Entry], noted: Collection[int] = ()) -> list[dict[str, Any]]:
-    issuer = next((entry.issuer for entry in reversed(entries) if entry.issuer), current_settings().issuer)
+def of_entries(entries: Sequence[Entry], noted: Collection[int] = (), issuer: str = "") -> list[dict[str, Any]]:
+    issuer = issuer or current_settings().issuer
     metadata = server_metadata.address_of(issuer)
     has_sample_api = current_settings().has_sample_api
     done = [step.number in noted or step.is_done(entries) for step in STEPS]
@@ -67,7 +75,7 @@ def of_entries(entries: Sequence[Entry], noted: Collection[int] = ()) -> list[di
             "sentence": step.sentence + (SAMPLE_API_IS_OFF if step.calls_sample_api() and not has_sample_api else ""),
             "command": step.command.replace("METADATA", metadata).replace("ISSUER", issuer),
             "done": done[place],
-            "note": step.note(entries) if place == first else "",
+            "note": step.note(entries, STEPS[:place]) if place == first else "",
         }
         for place, step in enumerate(STEPS)
     ]

@@ -66,13 +66,21 @@ class Step:
     def is_done(self, entries: Sequence[Entry]) -> bool:
         return all(need.is_met(entries) for need in self.needs)
 
-    def note(self, entries: Sequence[Entry]) -> str:
-        """What the last attempt got wrong, or what is still missing; empty before the first attempt."""
+    def counts(self, entry: Entry) -> bool:
+        return any(need.shows(entry) for need in self.needs)
+
+    def note(self, entries: Sequence[Entry], before: Sequence[Step] = ()) -> str:
+        """What the last attempt got wrong, or what is still missing; empty before the first attempt.
+
+        A refusal that one of the steps `before` needed is no attempt at this one.
+        """
         missing = [need for need in self.needs if not need.is_met(entries)]
         begun = [need for need in self.needs if need.found(entries)]
         wrong = next((why for shows, why in self.nearly if entries and shows(entries[-1])), "")
-        if wrong or not begun:
-            return wrong or refused(entries)
+        if wrong:
+            return wrong
+        if not begun:
+            return "" if entries and any(step.counts(entries[-1]) for step in before) else refused(entries)
         return "; ".join(remaining(need, entries) for need in missing)
 
 

@@ -106,7 +106,7 @@ STEPS = (
     ),
     Step(
         6,
-        "Be refused: without a token, and with too small a scope",
+        "See two refusals: without a token, and with too small a scope",
         "401 means: send a valid token. 403 means: the token is valid, but lacks the scope.",
         f'curl -i ISSUER/admin/logs; {token_from(REPORTING)}; curl -i -H "Authorization: Bearer $TOKEN" '
         "ISSUER/admin/logs",

@@ -11,7 +11,7 @@ import { explain } from "./explain.js";
  * @param {object} data
  */
 export async function showOperator(root, result, data) {
-  const command = el("pre", {}, el("code", {}, `$ flask explain ${result.requestId}`));
+  const command = el("pre", {}, el("code", {}, `$ .venv/bin/flask explain ${result.requestId}`));
   root.replaceChildren(command, el("p", { class: "none" }, "Reading the audit trail …"));
   const event = result.status === 404 ? null : await explain(result.requestId, data);
   if (command.parentNode !== root) return; // another response came meanwhile
@@ -47,7 +47,7 @@ function withoutEvent(result, data) {
       ["error", error],
       ["because", hint],
     ]);
-    return [found, el("p", { class: "note" }, "This is from the journal of requests: a 404 is not in the audit trail.")];
+    return [found, el("p", { class: "note" }, "The journal of requests has this, too: a 404 is not in the audit trail.")];
   }
   const sentence = data.endpoints.logs
     ? "The audit trail has no event with this request id."

@@ -19,7 +19,7 @@ export function startToken(bench, data, root) {
   const choices = { ...DEFAULT, ...recall("choices", {}) };
   const client = () => findClient(data, choices.client) ?? clients[0];
   const about = el("p", { class: "note" });
-  const scopes = el("div", { class: "checks" });
+  const scopes = el("div", { class: "scopes" });
   const outcome = el("p", { class: "outcome", role: "status" });
   const names = clients.map((each) => [
     each.client_id,
@@ -57,10 +57,21 @@ export function startToken(bench, data, root) {
     el(
       "p",
       { class: "row" },
-      button("Request the token", () => bench.send(), "primary"),
+      button("Request the token", () => bench.run(tokenRequest(bench, client(), choices)), "primary"),
     ),
     outcome,
+    el(
+      "div",
+      { class: "row" },
+      el("span", { class: "note" }, "Where does a client send it? The server publishes its addresses and its public keys:"),
+      published("metadata", "Read the metadata"),
+      published("jwks", "Read the public keys"),
+    ),
   );
+
+  function published(name, text) {
+    return button(text, () => bench.run({ method: "GET", path: bench.path(data.endpoints[name]) }), "quiet");
+  }
 
   function radio(text, inForm) {
     const input = el("input", {
@@ -97,7 +108,7 @@ export function startToken(bench, data, root) {
               onchange: collect,
             }),
             el("code", {}, scope),
-            el("span", { class: "note" }, ` ${data.scopes[scope]?.description ?? ""}`),
+            el("span", { class: "note" }, data.scopes[scope]?.description ?? ""),
           ),
         ),
     );

@@ -16,7 +16,8 @@ const WAYS = ["By signature, in this browser", "By introspection, at the server"
 export function startTwoWays(bench, data, root) {
   const api = data.clients.find((client) => client.resource_server);
   const scope = api && Object.keys(data.scopes).find((name) => data.scopes[name].resource === api.resource_server);
-  const owners = data.clients.filter((client) => scope && client.scope.split(" ").includes(scope));
+  const able = data.clients.filter((client) => scope && client.scope.split(" ").includes(scope));
+  const owners = ["jwt", "opaque"].map((kind) => able.find((each) => each.token_format === kind)).filter(Boolean);
   if (!owners.length) return;
 
   const rows = el("tbody", {});
