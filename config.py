@@ -70,6 +70,13 @@ DEMO_CLIENTS = (
         scope="",
         resource_server="http://127.0.0.1:8001",
     ),
+    # The client of every fault: as `fault-expired` it gets an expired token (docs/faults.md).
+    DemoClient(
+        client_id="fault",
+        secret="kts_fault-is-for-learning-only",
+        scope="read:logs reports:read inventory:read shipments:read",
+        default_scope="read:logs reports:read inventory:read",
+    ),
 )
 
 

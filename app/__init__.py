@@ -12,12 +12,15 @@ The other files are details. Each package has one subject: `oauth` (the protocol
 sample API), `authentication` (client authentication and limits), `clients` (clients, secrets and scopes),
 `tokens` (how a token is issued, stored and checked), `keys` (signing keys), `discovery` (metadata and
 error pages), `refusals` (error codes and responses), `audit` (the audit trail), `settings` (how they are
-read), `storage` (the database), `operations` (the commands), `serving` (gunicorn's worker).
+read), `storage` (the database), `operations` (the commands), `faults` (what goes wrong on purpose, in
+development), `serving` (gunicorn's worker).
 """
 
 from __future__ import annotations
 
 import os
+from importlib import import_module
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from flask import Flask
@@ -31,7 +34,7 @@ from app.clients import scope
 from app.discovery import error_pages, jwks, openapi, resource_metadata, server_metadata
 from app.keys import keystore
 from app.oauth import introspection, revocation, server, token_endpoint
-from app.operations import client_commands, explain_command, key_commands, token_commands
+from app.operations import client_commands, explain_command, key_commands, throwaway_command, token_commands
 from app.operations.cleanup import cleanup
 from app.operations.prepare import prepare
 from app.refusals import rendering
@@ -40,15 +43,19 @@ from app.storage import database
 from app.tokens import jwt_check
 from app.trusted_proxies import TrustedProxies
 
+# What only a development server has: each room with its module that has `init_app`. To remove one, delete its folder.
+DEVELOPMENT_ROOMS = {"app.faults": "fault_layer"}
 
-def create_app(settings: config.Settings | None = None) -> Flask:
+
+def create_app(settings: config.Settings | None = None, *, instance_path: str | None = None) -> Flask:
     """Build an app from its parts; the database's schema stays as it is.
 
     Args:
         settings: Its settings; None to read them from the environment.
+        instance_path: The folder for its files; None for `instance/`.
     """
     settings = settings or read_settings(os.environ)
-    app = Flask(__name__, static_folder=None)
+    app = Flask(__name__, static_folder=None, instance_path=instance_path)
     current_settings.set(app, settings)
     app.url_map.merge_slashes = False  # its redirects are HTML
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -83,6 +90,14 @@ def create_app(settings: config.Settings | None = None) -> Flask:
 
     for group in (client_commands.clients, key_commands.keys, token_commands.tokens):
         app.cli.add_command(group)
-    for command in (prepare, cleanup, explain_command.explain):
+    for command in (prepare, cleanup, explain_command.explain, throwaway_command.throwaway):
         app.cli.add_command(command)
+    if not settings.is_production:
+        add_development_rooms(app)
     return app
+
+
+def add_development_rooms(app: Flask) -> None:
+    for package, module in DEVELOPMENT_ROOMS.items():
+        if find_spec(package):
+            import_module(f"{package}.{module}").init_app(app)

@@ -7,12 +7,19 @@ clock can undo.
 import time
 
 LEEWAY_SECONDS = 60
+ahead = 0  # seconds by which this process's clock was moved
 UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
 def now() -> int:
     """The current time in whole seconds since the epoch, as in a JWT (RFC 7519, section 2, NumericDate)."""
-    return int(time.time())
+    return int(time.time()) + ahead
+
+
+def move(seconds: int) -> None:
+    """Move this process's clock, before it serves: for `flask throwaway --clock` alone."""
+    global ahead
+    ahead = seconds
 
 
 def duration(seconds: int) -> str:

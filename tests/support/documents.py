@@ -1,4 +1,4 @@
-"""Writes the generated files (`make docs`): two pages and a picture of docs/, and the Postman collection.
+"""Writes the generated files (`make docs`): three pages and a picture of docs/, and the Postman collection.
 
 It also writes the code that the tutorial shows.
 """
@@ -16,7 +16,7 @@ from app.settings import read_settings
 from conformance import table
 from conformance.cases import CASES
 from conformance.clauses import CLAUSES
-from tests.support import collection, examples, excerpts, house
+from tests.support import collection, examples, excerpts, fault_page, house
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
@@ -45,6 +45,7 @@ def documents() -> dict[Path, str]:
     return {
         DOCS / "errors.md": errors(),
         DOCS / "conformance.md": table.document(shown_by()),
+        DOCS / "faults.md": fault_page.markdown(),
         DOCS / "floors.svg": house.picture(),
         **{page: excerpts.filled(page.read_text()) for page in sorted((DOCS / "tutorial").glob("*.md"))},
         collection.COLLECTION: collection.text(collection.collection(examples.examples())),

@@ -26,7 +26,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"authentication": "how a client proves who it is"},
     {"tokens": "what a token is"},
     {"oauth": "the protocol's endpoints", "api": "the sample API", "operations": "what an operator does"},
-    {"discovery": "what the server says about itself"},
+    {"discovery": "what the server says about itself", "faults": "what goes wrong on purpose"},
     {"__init__": "create_app(): the table of contents"},
 )
 ORDER = [room for floor in FLOORS for room in floor]

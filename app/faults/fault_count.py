@@ -1,0 +1,53 @@
+"""How often a fault was applied that is for the first requests only: in the database, for all workers together.
+
+A count is forgotten ten minutes after it began, and there are at most MAX_COUNTS.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Text, delete, func, or_, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.clock import now
+from app.storage.database import Base, db, transaction
+
+FORGOTTEN_SECONDS = 600
+MAX_COUNTS = 1_000
+
+
+class FaultCount(Base):
+    """A count. `begun_at` is in whole seconds since the epoch."""
+
+    __tablename__ = "fault_counts"
+
+    fault_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    count: Mapped[int]
+    begun_at: Mapped[int] = mapped_column(index=True)
+
+
+def count_one(fault_id: str) -> int:
+    """Count one more request with this id, and return its number, from 1.
+
+    Raises:
+        SQLAlchemyError: If the database does not respond.
+        TooManyWaitError: If too many threads wait for it already.
+    """
+    with transaction():
+        forget()
+        found = db.session.get(FaultCount, fault_id)
+        if found is None:
+            found = FaultCount(fault_id=fault_id, count=0, begun_at=now())
+            db.session.add(found)
+        found.count += 1
+        return found.count
+
+
+def forget() -> None:
+    """Delete the counts that are over, and the oldest one if there is no room for another."""
+    moment = now()
+    # Also one that began in the future: a clock was set back.
+    is_over = or_(FaultCount.begun_at <= moment - FORGOTTEN_SECONDS, FaultCount.begun_at > moment)
+    db.session.execute(delete(FaultCount).where(is_over))
+    if (db.session.scalar(select(func.count()).select_from(FaultCount)) or 0) >= MAX_COUNTS:
+        oldest = select(FaultCount.fault_id).order_by(FaultCount.begun_at).limit(1)
+        db.session.execute(delete(FaultCount).where(FaultCount.fault_id.in_(oldest)))
