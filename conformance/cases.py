@@ -2,7 +2,8 @@
 
 pytest runs every case on both databases (`test_cases.py`). The Postman collection is generated from the
 same table (`make docs`), so a case also names the variables it reads, `{{like_this}}`, and the one it
-saves. Clauses that need another time, another worker or the storage are not here: only pytest tests them.
+saves. The first folder is the flow in five requests; the others follow the guide, and have every refusal.
+Clauses that need another time, another worker or the storage are not here: only pytest tests them.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ LOGS = "/admin/logs"
 TOKEN = "/oauth/token"
 INTROSPECT = "/oauth/introspect"
 REVOKE = "/oauth/revoke"
-SHIPMENTS = "http://127.0.0.1:8001"
 
-REQUEST, CALL, CHECK, TOKEN_ERRORS, API_ERRORS, DESCRIBE = (
+START, REQUEST, CALL, CHECK, TOKEN_ERRORS, API_ERRORS, DESCRIBE = (
+    "Start here",
     "1. Request a token",
     "2. Use the token",
     "3. Introspect and revoke a token",
@@ -27,6 +28,17 @@ REQUEST, CALL, CHECK, TOKEN_ERRORS, API_ERRORS, DESCRIBE = (
     "5. Refused at the API",
     "6. Metadata and keys",
 )
+FOLDERS = {
+    START: "The flow in five requests: get a token, use it, and see the three ways in which an API refuses a request. "
+    "Send them one after the other; the first one shows in *Visualize* what a token says.",
+    REQUEST: "What a client may send to the token endpoint, and what it gets (RFC 6749, sections 2.3 and 4.4).",
+    CALL: "The guarded routes of the sample API, and the two kinds of token (RFC 6750).",
+    CHECK: "An API that cannot verify a signature introspects a token (RFC 7662); a client revokes its own (RFC 7009).",
+    TOKEN_ERRORS: "Every way in which the token endpoint refuses a request (RFC 6749, section 5.2).",
+    API_ERRORS: "Every way in which an API refuses a request (RFC 6750, section 3.1). One request waits for 3 seconds.",
+    DESCRIBE: "What a client and an API find by themselves: endpoints (RFC 8414), the API's server (RFC 9728), "
+    "and the keys that verify a token (RFC 7517).",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +46,12 @@ class Case:
     """One request and the response that is expected.
 
     `headers_are` maps headers of the response, and `body` members of its JSON, to what they must be: a
-    value, a pattern for a string, or a type. `form` is a list of pairs, so that a name can be sent twice.
+    value, a pattern for a string, or a type. `every` says the same for each element of a list in the body,
+    which has at least one; `claims` says it for the claims of the JWT in `access_token`.
+    `form` is a list of pairs, so that a name can be sent twice.
     `after` names the case that must have been sent before this one, if its response depends on that.
+    `own_oauth2`: the collection shows Postman's own tab for OAuth 2.0, with this token in it.
+    `shows` names a script of the collection that shows or checks more (`tests/support/js/`).
     `outside` is true for what any one client of any server of this kind can try, whatever its scope
     (`server_runner.py`).
     """
@@ -55,6 +71,10 @@ class Case:
     headers_are: dict[str, str | re.Pattern[str]] = field(default_factory=dict)
     body: dict[str, Any] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
+    every: dict[str, dict[str, Any]] = field(default_factory=dict)
+    claims: dict[str, Any] = field(default_factory=dict)
+    shows: str = ""
+    own_oauth2: bool = False
     saves: str = ""
     after: str = ""
     waits: int = 0
@@ -62,7 +82,7 @@ class Case:
 
     @property
     def title(self) -> str:
-        return f"{self.clauses} {self.name}"
+        return f"{self.name} ({self.clauses})"
 
 
 def granted(*pairs: tuple[str, str]) -> list[tuple[str, str]]:
@@ -70,10 +90,17 @@ def granted(*pairs: tuple[str, str]) -> list[tuple[str, str]]:
 
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache", "Content-Type": "application/json"}
+METHODS = ["client_secret_basic", "client_secret_post"]
 QUOTED = re.compile('^"')
+NAME = re.compile(r"^[\w.:-]+$")
 OPAQUE = re.compile(r"^kta_[\w-]{43}$")
 BASIC_CHALLENGE = re.compile(r'^Basic realm="[^"]+"')
-ISSUED = {"access_token": re.compile(r"^[\w-]+\.[\w-]+\.[\w-]+$"), "token_type": "Bearer", "expires_in": 3600}
+TOO_SMALL = re.compile(r'^Bearer realm="[^"]+", error="insufficient_scope", .*scope="read:logs"$')
+ISSUED: dict[str, Any] = {
+    "access_token": re.compile(r"^[\w-]+\.[\w-]+\.[\w-]+$"),
+    "token_type": "Bearer",
+    "expires_in": 3600,
+}
 
 
 def refused(error: str) -> dict[str, Any]:
@@ -100,18 +127,19 @@ def access_refused(name: str, clauses: str, teaches: str, error: str | None, sta
 
 
 ACTIVE = {
-    "active": True, "token_type": "Bearer", "scope": "shipments:read", "aud": SHIPMENTS, "iss": "{{base_url}}",
-    "exp": int, "iat": int, "jti": re.compile(r"^[\w-]{22}$"),
+    "active": True, "token_type": "Bearer", "scope": "shipments:read",
+    "aud": "{{shipments_audience}}", "iss": "{{base_url}}", "exp": int, "iat": int, "jti": re.compile(r"^[\w-]{22}$"),
 }  # fmt: skip
 INACTIVE = {"active": False}
 
 
 def introspected(name: str, clauses: str, teaches: str, token: str, body: dict[str, Any], **more: Any) -> Case:
     """The API behind shipments:read introspects a token; for an inactive one `active` is the only member."""
-    absent = ("scope", "client_id", "sub", "aud", "exp") if body is INACTIVE else ()
+    absent = ("scope", "client_id", "token_type", "exp", "iat", "sub", "aud", "iss", "jti") if body is INACTIVE else ()
     return Case(
         name=name, clauses=clauses, folder=CHECK, teaches=teaches, path=INTROSPECT, basic="shipments",
-        form=[("token", token), *more.pop("form", [])], headers_are=NO_STORE, body=body, absent=absent, **more,
+        form=[("token", token), *more.pop("form", [])], headers_are=NO_STORE, body=body, absent=absent,
+        shows="introspected" if "exp" in body else "", **more,
     )  # fmt: skip
 
 
@@ -128,18 +156,48 @@ def check_refused(name: str, clauses: str, teaches: str, error: str, status: int
 
 CASES = (
     Case(
+        name="Get a token", clauses="R012 R052 R065 R066 R067 R068", folder=START, basic="reporting", form=granted(),
+        teaches="The client sends its id and its secret, and gets a token for an hour. The token is a JWT: "
+        "the tab Visualize and the console show what it says.",
+        headers_are=NO_STORE, body=ISSUED | {"scope": "reports:read"}, saves="token", shows="decoded_token",
+        claims={"client_id": "{{reporting_id}}", "sub": "{{reporting_id}}", "aud": "{{base_url}}"},
+    ),
+    Case(
+        name="Call the API with it", clauses="R098", folder=START, method="GET", path="/internal/reports",
+        bearer="token", teaches="The token goes into the Authorization header: Bearer, a space, the token. "
+        "The report says how many tokens were issued and refused, per client and hour.", body={"hours": list},
+    ),
+    access_refused(
+        "Without a token", "R100 R101", "401: the API does not know who is calling. The header WWW-Authenticate says "
+        "what is missing, and where the metadata says which server issues the tokens.",
+        None, 401, folder=START, path="/internal/reports",
+    ),
+    access_refused(
+        "With a scope that is too small", "R101", "403: the token is good, but it is not for this. Another token "
+        "would not help: somebody must register the client for the scope that the header names.",
+        "insufficient_scope", 403, folder=START, bearer="token",
+        headers_are={"WWW-Authenticate": TOO_SMALL},
+    ),
+    access_refused(
+        "With a token that has expired", "R069 R101", "401 again: the client requests another token, and repeats the "
+        "call. This token was valid for two seconds; the script that runs before the request gets it, and waits.",
+        "invalid_token", 401, folder=START, bearer="brief_token", waits=3,
+    ),
+    Case(
         name="a token, with HTTP Basic", clauses="R012 R044 R051 R052 R053 R054 R056", folder=REQUEST,
         teaches="The client authenticates with its id and secret in the Authorization header, and gets a token "
         "for its default scope. There is no refresh token: the client requests another token.",
         basic="admin", form=granted(), headers_are=NO_STORE,
         body=ISSUED | {"scope": "read:logs write:logs read:all_data"}, absent=("refresh_token",), saves="admin_token",
         outside=True,
+        claims={"client_id": "{{admin_id}}", "sub": "{{admin_id}}"},
     ),
     Case(
         name="a token, with the form", clauses="R029", folder=REQUEST,
         teaches="The id and the secret may be in the form instead, if the client is not registered for Basic only.",
         form=granted(("client_id", "{{reporting_id}}"), ("client_secret", "{{reporting_secret}}")),
         headers_are=NO_STORE, body=ISSUED | {"scope": "reports:read"}, saves="reporting_token", outside=True,
+        claims={"client_id": "{{reporting_id}}"},
     ),
     Case(
         name="the default scope", clauses="R042 R044", folder=REQUEST,
@@ -157,17 +215,17 @@ CASES = (
         name="scopes in any order, one of them twice", clauses="R041", folder=REQUEST,
         teaches="A scope is a set of words: order and repetition mean nothing.",
         basic="partner", form=granted(("scope", "inventory:write inventory:read inventory:write")),
-        body={"scope": "inventory:write inventory:read"},
+        body=ISSUED | {"scope": "inventory:write inventory:read"},
     ),
     Case(
-        name="a token for another API", clauses="R049", folder=REQUEST,
+        name="a token for the shipments API", clauses="R049", folder=REQUEST,
         teaches="The scope decides which API a token opens: this one is for the shipments API, and its aud says so.",
         basic="partner", form=granted(("scope", "shipments:read")), body=ISSUED | {"scope": "shipments:read"},
-        saves="shipments_token",
+        saves="shipments_token", claims={"client_id": "{{partner_id}}", "aud": "{{shipments_audience}}"},
     ),
     Case(
         name="a token of two seconds", clauses="R052", folder=REQUEST,
-        teaches="A client can be registered with a lifetime of its own. It has expired when folder 5 uses it.",
+        teaches="A client can be registered with a lifetime of its own. Folder 5 shows what happens afterwards.",
         basic="brief", form=granted(), body=ISSUED | {"expires_in": 2}, saves="brief_token",
     ),
     Case(
@@ -177,7 +235,7 @@ CASES = (
         saves="opaque_token",
     ),
     Case(
-        name="an opaque token for another API", clauses="R049 R056", folder=REQUEST,
+        name="an opaque token for the shipments API", clauses="R049 R056", folder=REQUEST,
         teaches="Everything else about it is the same: scope, audience, lifetime.",
         basic="opaque", form=granted(("scope", "shipments:read")), body=ISSUED | {"access_token": OPAQUE},
         saves="opaque_shipments_token",
@@ -212,12 +270,15 @@ CASES = (
         name="the audit trail", clauses="R098", folder=CALL, method="GET", path=LOGS + "?limit=5", bearer="admin_token",
         teaches="The guarded route of the guide: with a token that has read:logs it shows what this server has done.",
         headers_are={"Content-Type": "application/json"}, body={"events": list},
+        every={"events": {"id": int, "at": int, "event": NAME}},
     ),
     Case(
-        name="only refusals, of one client", clauses="R098", folder=CALL, method="GET",
-        path=LOGS + "?event=token_refused&client_id={{admin_id}}", bearer="admin_token",
-        teaches="The trail can be narrowed to an event and a client, and read page by page with limit and before.",
+        name="only the tokens of one client", clauses="R098", folder=CALL, method="GET",
+        path=LOGS + "?event=token_issued&client_id={{admin_id}}&limit=5", bearer="admin_token", waits=2,
+        teaches="The trail can be narrowed to an event and a client, and read page by page with limit and before. "
+        "It waits for 2 seconds, since what another worker did can appear a second later.",
         body={"events": list},
+        every={"events": {"event": "token_issued", "client_id": "{{admin_id}}", "request_id": NAME}},
     ),
     Case(
         name="an entry for the audit trail", clauses="R098", folder=CALL, path=LOGS, bearer="admin_token",
@@ -230,6 +291,12 @@ CASES = (
         teaches="Tokens issued and refused, per client and hour: made from the audit trail.", body={"hours": list},
     ),
     Case(
+        name="a report, with Postman's own OAuth 2.0", clauses="R098", folder=CALL, method="GET",
+        path="/internal/reports", bearer="reporting_token", own_oauth2=True,
+        teaches="Postman can request the token itself: Authorization, OAuth 2.0, Get New Access Token, Use Token. "
+        "Until then it sends the token that this folder has fetched.", body={"hours": list},
+    ),
+    Case(
         name="changing the stock", clauses="R098", folder=CALL, method="PUT", path="/inventory/pallet-7",
         bearer="partner_token", json={"quantity": 12}, body={"sku": "pallet-7", "quantity": 12},
         teaches="A partner's shop with inventory:write sets the quantity of an article.",
@@ -237,6 +304,7 @@ CASES = (
     Case(
         name="reading the stock", clauses="R098", folder=CALL, method="GET", path="/inventory", bearer="reading_token",
         teaches="With inventory:read it reads the whole stock.", body={"items": list},
+        every={"items": {"sku": NAME, "quantity": int}}, after="changing the stock",
     ),
     Case(
         name="read:all_data opens every GET", clauses="R098", folder=CALL, method="GET", path="/inventory",
@@ -304,7 +372,8 @@ CASES = (
     ),
     check_refused(
         "introspect with GET", "R087", "URLs end up in logs, so no token may be in one.",
-        "invalid_request", 405, INTROSPECT, method="GET", basic="shipments", outside=True,
+        "invalid_request", 405, INTROSPECT, method="GET", basic="shipments", headers_are={"Allow": "POST"},
+        outside=True,
     ),
     Case(
         name="a token to revoke", clauses="R055", folder=CHECK, basic="partner",
@@ -329,7 +398,7 @@ CASES = (
         after="revoke a JWT",
     ),
     revoked(
-        "the same again", "R094", "Revoking twice is no error.", "partner", "{{spare_token}}",
+        "the same token again", "R094", "Revoking twice is no error.", "partner", "{{spare_token}}",
         after="revoke a JWT",
     ),
     revoked(
@@ -479,7 +548,7 @@ CASES = (
     access_refused(
         "a token without the scope", "R100 R101", "The token is good, but not for this: the challenge names the scope.",
         "insufficient_scope", 403, bearer="reporting_token",
-        headers_are={"WWW-Authenticate": re.compile(r'error="insufficient_scope".*, scope="read:logs"$')},
+        headers_are={"WWW-Authenticate": TOO_SMALL},
     ),
     access_refused(
         "reading is not writing", "R101", "read:all_data opens every GET, and no PUT.",
@@ -503,7 +572,7 @@ CASES = (
         bearer="admin_token",
     ),
     access_refused(
-        "a token for another API", "R103", "Its aud is the shipments API: here it opens nothing.",
+        "a token for the shipments API, used here", "R103", "Its aud is the shipments API: here it opens nothing.",
         "invalid_token", 401, bearer="shipments_token",
     ),
     access_refused(
@@ -531,7 +600,7 @@ CASES = (
     ),
     Case(
         name="a body that is too long", clauses="R107", folder=API_ERRORS, path=TOKEN,
-        form=granted(("padding", "x" * 17_000)), teaches="KEYTURN_MAX_BODY_BYTES bounds every body.",
+        form=granted(("padding", "{{padding}}")), teaches="KEYTURN_MAX_BODY_BYTES bounds every body.",
         status=413, body=refused("invalid_request"),
     ),
     Case(
@@ -546,7 +615,9 @@ CASES = (
             "service_documentation": "{{base_url}}/errors/",
             "jwks_uri": "{{base_url}}/.well-known/jwks.json", "response_types_supported": [],
             "grant_types_supported": [CC], "scopes_supported": list,
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "token_endpoint_auth_methods_supported": METHODS,
+            "introspection_endpoint_auth_methods_supported": METHODS,
+            "revocation_endpoint_auth_methods_supported": METHODS,
         },
         absent=("authorization_endpoint",), outside=True,
     ),
@@ -561,9 +632,11 @@ CASES = (
         },
     ),
     Case(
-        name="the keys", clauses="R072 R076", folder=DESCRIBE, method="GET", path="/.well-known/jwks.json",
+        name="the keys", clauses="R072 R073 R074 R075 R076", folder=DESCRIBE, method="GET",
+        path="/.well-known/jwks.json",
         teaches="An API that checks tokens fetches the public keys here, and may cache them for max-age seconds.",
         headers_are={"Content-Type": "application/json", "Cache-Control": re.compile("max-age=300"), "ETag": QUOTED},
-        body={"keys": list}, outside=True,
+        body={"keys": list}, outside=True, shows="verified_signature",
+        every={"keys": {"kid": re.compile(r"^[\w-]{43}$"), "use": "sig", "alg": re.compile("^(RS|ES)256$")}},
     ),
 )  # fmt: skip

@@ -43,6 +43,7 @@ from tests.support.clause_outcomes import (  # noqa: F401, hooks of pytest
     pytest_terminal_summary,
 )
 from tests.support.leaks import no_secret_is_written_anywhere, suite  # noqa: F401, the first is a fixture
+from tests.support.npm import Npm, install
 
 ROOT = Path(__file__).parent.parent
 IN_CI = os.environ.get("CI") == "true"
@@ -62,6 +63,16 @@ def missing(what: str, *, install: str) -> None:
     if IN_CI:
         pytest.fail(sentence)
     pytest.skip(sentence)
+
+
+@pytest.fixture(scope="session")
+def npm() -> Npm:
+    """The tools from npm, installed if this is the first test that needs one (`tests/support/npm.py`)."""
+    node, program = shutil.which("node"), shutil.which("npm")
+    if not node or not program:
+        missing("Node.js", install="it runs the Postman collection and other tools (apt install nodejs npm)")
+    install(str(program))
+    return Npm(str(node))
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
-"""The order of the tests, and which of them are drills.
+"""The order of the tests, and which of them are drills or long runs of other tools.
 
 pytest-xdist runs a whole file in one process. By itself it would start with the files that have the most tests,
 and one process would be left at the end with a few that take minutes: so the slowest files come first.
-A test marked `drill` runs in `make drills` only, together with all tests of the drill files.
+A test marked `drill` runs in `make drills` only, together with all tests of the drill files; one marked `tools`
+runs in `make tools` only.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ LONGEST = (
     "test_protect_your_api",
     "test_resource_server",
     "test_documents",
+    "test_collection",
+    "test_mutations",
     "test_clocks",
     "test_sockets",
     "test_prepare",
@@ -30,16 +33,20 @@ DRILLS = ("test_drills", "test_sockets", "test_proxies", "test_pooler", "test_fr
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--drills", action="store_true", help="run the drills, and nothing else")
+    parser.addoption("--tools", action="store_true", help="run the long form of the tests with other tools only")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    chosen = [item for item in items if is_chosen(item, drills=config.getoption("--drills"))]
+    chosen = [item for item in items if is_chosen(item, config)]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     places = {name: place for place, name in enumerate(LONGEST)}
     items[:] = sorted(chosen, key=lambda item: places.get(item.path.stem, len(LONGEST)))
 
 
-def is_chosen(item: pytest.Item, *, drills: bool) -> bool:
-    is_marked = item.get_closest_marker("drill") is not None
-    return is_marked or item.path.stem.startswith(DRILLS) if drills else not is_marked
+def is_chosen(item: pytest.Item, config: pytest.Config) -> bool:
+    is_drill = item.get_closest_marker("drill") is not None
+    is_tool = item.get_closest_marker("tools") is not None
+    if config.getoption("--drills"):
+        return is_drill or item.path.stem.startswith(DRILLS)
+    return is_tool if config.getoption("--tools") else not (is_drill or is_tool)

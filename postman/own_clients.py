@@ -1,0 +1,97 @@
+"""Registers the clients of the collection at a server of one's own, and writes a Postman environment for it.
+
+.venv/bin/python -m postman.own_clients FILE             run it where the server's `flask` commands run
+.venv/bin/python -m postman.own_clients FILE --remove    delete the clients and the file again
+
+The clients are named `postman-…` and have random secrets. The file holds them: only its owner can read it.
+When the command is run again, the clients get new secrets, and the old ones end. It reads KEYTURN_ISSUER, as the
+server does; the server's `keyturn.toml` must have the scopes of the one in this repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import config
+from config import DemoClient
+
+ROOT = Path(__file__).parent.parent
+PREFIX = "postman-"
+CLIENTS = [demo for demo in config.DEMO_CLIENTS if demo.client_id.startswith("demo-")]
+
+
+def flask(*command: str) -> Any:
+    """The JSON that a `flask` command prints; its error ends this program."""
+    run = [sys.executable, "-m", "flask", "--app", "wsgi", *command, "--json"]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        sys.exit(done.stderr)
+    return json.loads(done.stdout)
+
+
+def name_of(demo: DemoClient) -> str:
+    return PREFIX + demo.client_id.removeprefix("demo-")
+
+
+def registered() -> set[str]:
+    return {client["name"] for client in flask("clients", "list")["clients"]}
+
+
+def register(demo: DemoClient) -> dict[str, str]:
+    """A client like the demo client, with the lifetime that the collection expects."""
+    options = ["--format", demo.token_format, "--lifetime", str(demo.access_token_seconds or 3_600)]
+    if demo.default_scope:
+        options += ["--default-scope", demo.default_scope]
+    if demo.resource_server:
+        options = ["--resource-server", demo.resource_server]
+    return dict(flask("clients", "create", name_of(demo), "--scope", demo.scope, *options))
+
+
+def environment() -> dict[str, Any]:
+    """The environment, with each client registered, or with a new secret if it was."""
+    found, known = [], registered()
+    for demo in CLIENTS:
+        rotate = ("clients", "rotate-secret", name_of(demo), "--overlap", "0")
+        made = flask(*rotate) if name_of(demo) in known else register(demo)
+        name = demo.client_id.removeprefix("demo-")
+        found += [variable(f"{name}_id", made["client_id"]), variable(f"{name}_secret", made["client_secret"])]
+    base_url = os.environ.get("KEYTURN_ISSUER") or f"http://127.0.0.1:{os.environ.get('PORT') or 8_000}"
+    values = [variable("base_url", base_url), *found]
+    return {"name": f"Keyturn at {base_url}", "values": values, "_postman_variable_scope": "environment"}
+
+
+def variable(key: str, value: str) -> dict[str, Any]:
+    kind = "secret" if key.endswith("_secret") else "default"
+    return {"key": key, "value": value, "type": kind, "enabled": True}
+
+
+def remove() -> None:
+    for name in sorted(registered() & {name_of(demo) for demo in CLIENTS}):
+        flask("clients", "delete", name)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m postman.own_clients")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--remove", action="store_true")
+    given = parser.parse_args()
+    if given.remove:
+        remove()
+        given.file.unlink(missing_ok=True)
+        return
+    # Opened first: a client whose secret cannot be written would be of no use.
+    descriptor = os.open(given.file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.fchmod(descriptor, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(environment(), file, indent=1)
+    sys.stdout.write(f"Import {given.file} beside the collection, choose it, and run the collection.\n")
+
+
+if __name__ == "__main__":
+    main()
