@@ -1,6 +1,6 @@
 """Writes the generated files (`make docs`): three pages and a picture of docs/, and the Postman collection.
 
-It also writes the code that the tutorial shows.
+It also writes the code that the tutorial shows, and the stubs of mocks/wiremock/.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from app.settings import read_settings
 from conformance import table
 from conformance.cases import CASES
 from conformance.clauses import CLAUSES
-from tests.support import collection, examples, excerpts, fault_page, house
+from tests.support import collection, examples, excerpts, fault_page, house, mocks
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
@@ -50,6 +50,7 @@ def documents() -> dict[Path, str]:
         **{page: excerpts.filled(page.read_text()) for page in sorted((DOCS / "tutorial").glob("*.md"))},
         collection.COLLECTION: collection.text(collection.collection(examples.examples())),
         collection.ENVIRONMENT: collection.text(collection.environment()),
+        **mocks.documents(),
     }
 
 
