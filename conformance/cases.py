@@ -117,6 +117,7 @@ def token_refused(name: str, clauses: str, teaches: str, error: str, status: int
 
 def access_refused(name: str, clauses: str, teaches: str, error: str | None, status: int, **more: Any) -> Case:
     where = r'resource_metadata="[^"]+/\.well-known/oauth-protected-resource[^"]*"$' if status == 401 else ""
+    where = 'scope="[^"]+"$' if error == "insufficient_scope" else where
     pattern = '^Bearer realm="[^"]+", ' + (f'error="{error}", .*{where}' if error else where)
     challenge = {"WWW-Authenticate": re.compile(pattern)} | more.pop("headers_are", {})
     return Case(
@@ -130,6 +131,7 @@ ACTIVE = {
     "active": True, "token_type": "Bearer", "scope": "shipments:read",
     "aud": "{{shipments_audience}}", "iss": "{{base_url}}", "exp": int, "iat": int, "jti": re.compile(r"^[\w-]{22}$"),
 }  # fmt: skip
+OF_PARTNER = {"client_id": "{{partner_id}}", "sub": "{{partner_id}}"}
 INACTIVE = {"active": False}
 
 
@@ -237,7 +239,8 @@ CASES = (
     Case(
         name="an opaque token for the shipments API", clauses="R049 R056", folder=REQUEST,
         teaches="Everything else about it is the same: scope, audience, lifetime.",
-        basic="opaque", form=granted(("scope", "shipments:read")), body=ISSUED | {"access_token": OPAQUE},
+        basic="opaque", form=granted(("scope", "shipments:read")),
+        body=ISSUED | {"access_token": OPAQUE, "scope": "shipments:read"},
         saves="opaque_shipments_token",
     ),
     Case(
@@ -325,7 +328,7 @@ CASES = (
     ),
     introspected(
         "introspect a JWT", "R047 R087 R089 R090", "The API authenticates, sends the token, and reads its claims.",
-        "{{shipments_token}}", ACTIVE | {"client_id": "{{partner_id}}", "sub": "{{partner_id}}"},
+        "{{shipments_token}}", ACTIVE | OF_PARTNER,
     ),
     introspected(
         "introspect an opaque token", "R047 R049 R087 R090",
@@ -335,11 +338,11 @@ CASES = (
     introspected(
         "a hint that is wrong", "R091",
         "The hint may help the server to find the token; it never changes the response.",
-        "{{shipments_token}}", {"active": True}, form=[("token_type_hint", "refresh_token")],
+        "{{shipments_token}}", ACTIVE | OF_PARTNER, form=[("token_type_hint", "refresh_token")],
     ),
     introspected(
         "an unknown hint", "R091", "A hint that the server does not know is ignored.",
-        "{{shipments_token}}", {"active": True}, form=[("token_type_hint", "nonsense")],
+        "{{shipments_token}}", ACTIVE | OF_PARTNER, form=[("token_type_hint", "nonsense")],
     ),
     introspected(
         "introspect a token for another API", "R088 R089", "Each API sees its own tokens only; any other is inactive.",
@@ -394,7 +397,7 @@ CASES = (
     ),
     introspected(
         "introspect the client's other token", "R095", "The client's other tokens stay active.",
-        "{{shipments_token}}", {"active": True},
+        "{{shipments_token}}", ACTIVE | OF_PARTNER,
         after="revoke a JWT",
     ),
     revoked(

@@ -30,7 +30,8 @@ class Report:
     @property
     def failed(self) -> list[str]:
         """Each assertion that failed, and each script that ended with an error, with the name of its request."""
-        return [f"{each['source']['name']}: {each['error']['message']}" for each in self.run["failures"]]
+        failures = self.run["failures"]
+        return [f"{each['source'].get('name', 'a request')}: {each['error']['message']}" for each in failures]
 
     def assert_green(self) -> None:
         assert (self.code, self.failed) == (0, []), self.printed[-6_000:]

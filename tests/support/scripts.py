@@ -37,7 +37,17 @@ PHRASES = {
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
-FORMS = {ISSUED["access_token"].pattern: "a JWT", OPAQUE.pattern: "an opaque token"}
+# What a pattern means, by how it begins; the tokens' patterns come first.
+FORMS = {
+    ISSUED["access_token"].pattern: "is a JWT",
+    OPAQUE.pattern: "is an opaque token",
+    "^Basic": "is a challenge for Basic, with a realm",
+    "^Bearer": "is a challenge for Bearer, and says what is missing or wrong",
+    '^"': "is in quotes",
+    r"^[\w-]{22}$": "is an id of 22 characters",
+    "max-age": "lets a cache keep it for 300 seconds",
+    "GET": "has GET",
+}
 
 
 def read(name: str) -> list[str]:
@@ -135,7 +145,7 @@ def expects(what: str, value: str, wanted: object) -> str:
 def says(wanted: object) -> str:
     """The end of the sentence that names an assertion."""
     if isinstance(wanted, re.Pattern):
-        return f"is {FORMS[wanted.pattern]}" if wanted.pattern in FORMS else "has the right form"
+        return next(phrase for begin, phrase in FORMS.items() if wanted.pattern.startswith(begin))
     if isinstance(wanted, type):
         return {list: "is a list", int: "is a whole number"}[wanted]
     return "is " + re.sub(r"\{\{(\w+)\}\}", r"\1", wanted if isinstance(wanted, str) else js(wanted).replace('"', ""))

@@ -20,7 +20,11 @@ const meanings = {
     exp: "when it expires",
     jti: "its own id, by which it can be revoked",
 };
-const rows = Object.entries({ ...header, ...claims }).map(([name, value]) => ({ name, value, meaning: meanings[name] }));
+const rows = Object.entries({ ...header, ...claims }).map(([name, value]) => ({
+    name,
+    value: ["iat", "exp"].includes(name) ? value + " = " + new Date(value * 1000).toISOString() : value,
+    meaning: meanings[name],
+}));
 pm.visualizer.set(
     "<h3>What the token says</h3><table>{{#each rows}}" +
         "<tr><td><b>{{name}}</b></td><td><code>{{value}}</code></td><td>{{meaning}}</td></tr>{{/each}}</table>",

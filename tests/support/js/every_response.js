@@ -61,8 +61,9 @@ if (/^[\w-]+\.[\w-]+\.[\w-]+$/.test(received.access_token)) {
         pm.expect(header.kid).to.be.a("string").and.match(/^[\w-]{43}$/);
     });
     pm.test("The JWT says who issued it, for which API, and for which client", () => {
+        const apis = ["{{base_url}}", "{{shipments_audience}}"].map((each) => pm.variables.replaceIn(each));
         pm.expect(claims.iss).to.eql(pm.variables.replaceIn("{{base_url}}"));
-        pm.expect(claims.aud).to.be.oneOf([pm.variables.replaceIn("{{base_url}}"), pm.variables.replaceIn("{{shipments_audience}}")]);
+        pm.expect(claims.aud).to.be.oneOf(apis);
         pm.expect(claims.client_id).to.be.a("string").and.not.empty;
         pm.expect(claims.sub).to.eql(claims.client_id);
         pm.expect(claims.scope).to.eql(received.scope);
