@@ -32,8 +32,8 @@ def as_stub(found: Response) -> dict[str, Any]:
 
 def filled(text: str) -> str:
     """A text with templates for what differs from run to run, and without a hint."""
-    text = re.sub(r', "hint": "[^"]*"|"hint": "[^"]*", ', "", text)
-    text = re.sub(r'"(jti|request_id)": "[^"]*"', lambda found: f'"{found[1]}": "{mock_tokens.identifier("")}"', text)
+    text = re.sub(r', ?"hint": ?"[^"]*"', "", text)
+    text = re.sub(r'("(?:jti|request_id)": ?)"[^"]*"', rf'\1"{mock_tokens.identifier("")}"', text)
     text = text.replace(collection.BASE_URL, "{{request.baseUrl}}")
     return text.replace(str(MOMENT + 3600), LATER.format(3600)).replace(str(MOMENT), NOW)
 
