@@ -249,6 +249,13 @@ class Settings:
         "The longest request body.",
     )
 
+    journal: str = setting(
+        "KEYTURN_JOURNAL",
+        "on",
+        OneOf(("on", "off")),
+        "In development, `on` records what each request sent, without secrets, in `instance/requests.jsonl`: "
+        "`flask lesson`, `flask tail` and `flask explain --last` read it. Production never records it.",
+    )
     pin_workers: str = setting(
         "KEYTURN_PIN_WORKERS",
         "on",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import Any
 
+STARTED = time.time_ns()
 # On this machine only, unless a deployer says otherwise: `gunicorn --bind 0.0.0.0:8000 wsgi:app`.
 # The app reports an invalid PORT, with all other faults; gunicorn would report neither.
 PORT = os.environ.get("PORT") or "8000"
@@ -46,8 +48,16 @@ sendfile = False
 # It is a socket in the home directory, which two servers of one user would share.
 control_socket_disable = True
 # The app is loaded once, before the workers are forked: they start at once and share its memory, and a
-# fault in the settings is reported once. New code needs a restart, as new settings do.
+# fault in the settings is reported once. New code needs a restart, as new settings do; in development
+# `app/serving/reloading.py` loads it again.
 preload_app = True
+is_development = os.environ.get("KEYTURN_ENV", "") in ("", "development")
+# A terminal shows the requests, and gunicorn's warnings: neither how it starts nor how it stops.
+if is_development:
+    loglevel = "warning"
+    # Somebody waits there for it to stop, or for the next code, while a browser holds connections open.
+    if sys.stderr.isatty():
+        graceful_timeout = 2
 
 
 def pre_fork(server: Any, worker: Any) -> None:
@@ -75,5 +85,21 @@ def when_ready(server: Any) -> None:
     names = [listener.getsockname() for listener in server.LISTENERS] or server.address
     check_hosts(settings, [name[0] for name in names if isinstance(name, tuple)])
     if not settings.is_production and not settings.faults:
+        from app.serving import reloading
+
         sys.stdout.write(welcome(settings))
         sys.stdout.flush()
+        reloading.start(server, settings.resources_file, STARTED)
+
+
+def on_exit(_: Any) -> None:
+    if is_development:
+        sys.stderr.write("Stopped.\n")
+
+
+def on_reload(server: Any) -> None:
+    """In development, serve the code as it is now; in production SIGHUP only replaces the workers."""
+    if is_development:
+        from app.serving.reloading import load_again
+
+        load_again(server)

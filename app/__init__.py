@@ -12,8 +12,10 @@ The other files are details. Each package has one subject: `oauth` (the protocol
 sample API), `authentication` (client authentication and limits), `clients` (clients, secrets and scopes),
 `tokens` (how a token is issued, stored and checked), `keys` (signing keys), `discovery` (metadata and
 error pages), `refusals` (error codes and responses), `audit` (the audit trail), `settings` (how they are
-read), `storage` (the database), `operations` (the commands), `faults` (what goes wrong on purpose, in
-development), `serving` (gunicorn's worker).
+read), `storage` (the database), `operations` (the commands), `serving` (gunicorn's worker), and in
+development `journal` (what each request sent), `lesson` (the tutorial's steps), `faults` (what goes wrong on
+purpose) and `playground` (the page at `/`). The lines `making.now.check = …` say which check is made:
+`app/checks.py`.
 """
 
 from __future__ import annotations
@@ -32,9 +34,18 @@ from app.audit import trail
 from app.authentication import limits
 from app.clients import scope
 from app.discovery import error_pages, jwks, openapi, resource_metadata, server_metadata
+from app.journal import recording
 from app.keys import keystore
+from app.lesson import lesson_command
 from app.oauth import introspection, revocation, server, token_endpoint
-from app.operations import client_commands, explain_command, key_commands, throwaway_command, token_commands
+from app.operations import (
+    client_commands,
+    explain_command,
+    key_commands,
+    tail_command,
+    throwaway_command,
+    token_commands,
+)
 from app.operations.cleanup import cleanup
 from app.operations.prepare import prepare
 from app.refusals import rendering
@@ -44,7 +55,7 @@ from app.tokens import jwt_check
 from app.trusted_proxies import TrustedProxies
 
 # What only a development server has: each room with its module that has `init_app`. To remove one, delete its folder.
-DEVELOPMENT_ROOMS = {"app.faults": "fault_layer"}
+DEVELOPMENT_ROOMS = {"app.faults": "fault_layer", "app.playground": "pages"}
 
 
 def create_app(settings: config.Settings | None = None, *, instance_path: str | None = None) -> Flask:
@@ -90,10 +101,13 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
 
     for group in (client_commands.clients, key_commands.keys, token_commands.tokens):
         app.cli.add_command(group)
-    for command in (prepare, cleanup, explain_command.explain, throwaway_command.throwaway):
+    for command in (prepare, cleanup, explain_command.explain, tail_command.tail):
+        app.cli.add_command(command)
+    for command in (lesson_command.lesson, throwaway_command.throwaway):
         app.cli.add_command(command)
     if not settings.is_production:
         add_development_rooms(app)
+        recording.init_app(app)  # the outermost: it records what a client sent, and what it received
     return app
 
 

@@ -1,8 +1,9 @@
 """Log lines and request ids, and what is never logged.
 
-A line is one JSON object on standard error. It contains nothing that looks like a secret or a token: our
-own begin with `kts_` and `kta_`, and a JWT with `eyJ`. In any other encoding only its length tells a
-secret from a name, so a word that a caller sent passes `shown` before it becomes part of a log line or a
+A line is one JSON object on standard error; on the terminal of a development server it is a readable line, and
+what the request line or a command's own output says already is left out. It contains nothing that looks like a
+secret or a token: our own begin with `kts_` and `kta_`, and a JWT with `eyJ`. In any other encoding only its length
+tells a secret from a name, so a word that a caller sent passes `shown` before it becomes part of a log line or a
 reason.
 """
 
@@ -10,12 +11,17 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import secrets
 import sys
-from typing import Any
+from typing import Any, TextIO
 
+import click
 from flask import Flask, Response, g, has_request_context, request
+
+import config
+from app.settings import current_settings
 
 log = logging.getLogger("keyturn")
 MAX_CHARACTERS = 1_000
@@ -66,6 +72,37 @@ class JsonLine(logging.Formatter):
         return json.dumps({name: value for name, value in line.items() if value is not None})
 
 
+class ReadableLine(logging.Formatter):
+    """A line for people, such as `18:25:40 warning: the database does not respond yet`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        fields = [f"{name}={text}" for name, text in getattr(record, "fields", {}).items() if text is not None]
+        text = one_line(" ".join([record.getMessage(), *fields]))
+        line = f"{self.formatTime(record, '%H:%M:%S')} {level}{text}"
+        return f"{line}\n{redact(self.formatException(record.exc_info))}" if record.exc_info else line
+
+    @staticmethod
+    def is_news(record: logging.LogRecord) -> bool:
+        """Whether neither the request line nor the output of a command says the same."""
+        is_said = has_request_context() or click.get_current_context(silent=True)
+        return record.levelno > logging.INFO or not is_said
+
+
+def is_terminal(stream: TextIO) -> bool:
+    return not stream.closed and stream.isatty()
+
+
+def has_color(stream: TextIO) -> bool:
+    """Whether a terminal shows colors, and its user wants them (https://no-color.org)."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def is_for_people(settings: config.Settings) -> bool:
+    """Whether somebody reads the lines as they come: in development, on a terminal."""
+    return not settings.is_production and is_terminal(sys.stderr)
+
+
 def request_id() -> str | None:
     """The id of the current request; None outside a request."""
     return g.get("request_id") if has_request_context() else None
@@ -80,7 +117,11 @@ def is_request_id(sent: str) -> bool:
 def init_app(app: Flask, trusted_proxies: int) -> None:
     if not log.handlers:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(JsonLine())
+        if is_for_people(current_settings.of(app)):
+            handler.setFormatter(ReadableLine())
+            handler.addFilter(ReadableLine.is_news)
+        else:
+            handler.setFormatter(JsonLine())
         log.addHandler(handler)
         log.setLevel(logging.INFO)
     # Authlib logs the whole bearer token at DEBUG ("Issue token %r to %r").

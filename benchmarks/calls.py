@@ -82,6 +82,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         settings = {
             "KEYTURN_DATABASE_URL": f"sqlite:///{folder}/keyturn.db",
+            "KEYTURN_JOURNAL": "off",  # it is a layer around the app, in development alone
             "KEYTURN_SECRET_KEYS": Fernet.generate_key().decode(),
         }
         app = create_app(read_settings(settings))

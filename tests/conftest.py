@@ -134,7 +134,8 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def build_app(**settings: object) -> Flask:
     """An app with these settings, `issuer` for KEYTURN_ISSUER, and the defaults of development."""
-    given = {"env": "development", "secret_keys": SECRET_KEY} | settings
+    # The journal is in `instance/`, where a newcomer's own requests are: no test adds to them.
+    given = {"env": "development", "secret_keys": SECRET_KEY, "journal": "off"} | settings
     loaded = read_settings({f"KEYTURN_{name.upper()}": str(value) for name, value in given.items()})
     assert not loaded.faults
     suite.remember(str(given["secret_keys"]))
@@ -333,7 +334,7 @@ def live_servers() -> Iterator[Callable[..., LiveServer]]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYTURN_")}
         environment |= {"PORT": str(port), "KEYTURN_SECRET_KEYS": SECRET_KEY, "PYTHONWARNINGS": "default"}
         # Explicit: with an https issuer or a proxy, as in some tests, a server refuses to guess it.
-        environment |= {"KEYTURN_ENV": "development", "KEYTURN_DATABASE_URL": url, **settings}
+        environment |= {"KEYTURN_ENV": "development", "KEYTURN_DATABASE_URL": url, "KEYTURN_JOURNAL": "off", **settings}
         log = folder / f"server-{port}.log"
         with log.open("wb") as output:
             command = [sys.executable, "-m", "gunicorn", "wsgi:app"]

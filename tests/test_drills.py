@@ -59,7 +59,7 @@ def test_eight_servers_started_at_once_on_an_empty_database_accept_each_others_t
         port = free_port()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYTURN_")}
         environment |= {"PORT": str(port), "KEYTURN_DATABASE_URL": url, "KEYTURN_SECRET_KEYS": SECRET_KEY}
-        environment |= {"KEYTURN_ISSUER": "http://127.0.0.1:8000", "WEB_CONCURRENCY": "1"}
+        environment |= {"KEYTURN_ISSUER": "http://127.0.0.1:8000", "WEB_CONCURRENCY": "1", "KEYTURN_JOURNAL": "off"}
         command = '"$0" -m flask prepare && exec "$0" -m gunicorn wsgi:app'
         with (tmp_path / f"{port}.log").open("wb") as log:
             process = subprocess.Popen(

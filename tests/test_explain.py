@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -14,6 +16,8 @@ from werkzeug.test import TestResponse
 
 from app.audit import trail
 from app.clock import duration, now
+from app.journal.journal_file import Journal, current_journal
+from app.operations import remedies
 from app.refusals.codes import CODES
 from app.storage.database import db
 from tests.conftest import Machine, Operator, demo
@@ -217,7 +221,7 @@ REFUSALS: dict[Callable[[Flask], TestResponse], tuple[str, str]] = {
     no_credentials: ("invalid_client", "neither Basic nor a secret in the form was sent"),
     a_client_without_a_grant: ("unauthorized_client", "the client was registered without a grant"),
     a_body_that_is_too_long: ("invalid_request", "the body is longer than 16384 bytes (KEYTURN_MAX_BODY_BYTES)"),
-    another_method: ("invalid_request", "405 Method Not Allowed"),
+    another_method: ("invalid_request", "GET is not supported at /oauth/token; use POST"),
     a_bad_parameter: ("invalid_request", "The parameter limit must be a whole number from 1 to 200."),
     garbage_for_a_token: ("invalid_token", "the token is not a JWT, or is incomplete"),
     a_misspelt_scope: ("invalid_scope", "the scope reports:raed is unknown; did you mean reports:read?"),
@@ -292,6 +296,117 @@ def test_in_production_the_operator_sees_the_reason_and_the_caller_does_not(new_
     }
     (event,) = Operator(app).run("explain", response.headers["X-Request-Id"])["events"]
     assert event["reason"] == "the secret ends with a newline"
+
+
+def test_the_log_line_of_every_refusal_has_its_method_and_path(
+    new_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = new_app(env="production", issuer="https://auth.example.com", trusted_proxies=1)
+    machine, client = Operator(app).register("billing", "--scope", "read:logs"), app.test_client()
+    https, basic = {"X-Forwarded-Proto": "https"}, (machine.client_id, machine.secret)
+    token = client.post("/oauth/token", data=FORM, auth=basic, headers=https).json["access_token"]
+    bearer = https | {"Authorization": f"Bearer {token}"}
+    caplog.set_level("INFO")
+    caplog.clear()
+    for status, method, path, more in (
+        (400, "POST", "/oauth/token", {"data": FORM}),  # plain http
+        (401, "POST", "/oauth/token", {"data": FORM, "headers": https}),
+        (400, "POST", "/oauth/token", {"data": FORM | {"scope": "x"}, "headers": https, "auth": basic}),
+        (403, "POST", "/oauth/introspect", {"data": {"token": "x"}, "headers": https, "auth": basic}),
+        (401, "POST", "/oauth/revoke", {"data": {"token": "x"}, "headers": https}),
+        (415, "POST", "/oauth/token", {"json": {}, "headers": https}),
+        (401, "GET", "/admin/logs", {"headers": https}),
+        (401, "GET", "/admin/logs", {"headers": https | {"Authorization": "Bearer x"}}),
+        (403, "POST", "/admin/logs", {"headers": bearer, "json": {"message": "x"}}),
+        (400, "GET", "/admin/logs", {"headers": bearer, "query_string": "limit=x"}),
+        (404, "GET", "/tokn", {"headers": https}),
+        (405, "PATCH", "/oauth/token", {"headers": https}),
+        (413, "POST", "/oauth/token", {"headers": https, "data": b"x" * 20_000}),
+    ):
+        caplog.clear()
+        response = client.open(path, method=method, **more)
+
+        assert response.status_code == status
+        lines = [record.fields for record in caplog.records if record.levelname == "INFO"]
+        assert [(line["method"], line["path"]) for line in lines] == [(method, path)], lines
+
+
+@pytest.fixture
+def recorded(new_app: Callable[..., Flask], tmp_path: Path) -> Flask:
+    """An app whose journal is in a folder of the test."""
+    app = new_app(journal="on")
+    current_journal.set(app, Journal(tmp_path / "requests.jsonl"))
+    return app
+
+
+def test_in_development_it_shows_what_was_sent_too(recorded: Flask) -> None:
+    response = a_misspelt_scope(recorded)
+
+    output = recorded.test_cli_runner().invoke(args=["explain", response.headers["X-Request-Id"]]).stdout
+
+    lines = dict(line.split(None, 1) for line in output.splitlines())
+    assert (lines["request"], lines["status"], lines["scope"]) == ("POST /oauth/token", "400", "reports:raed")
+    assert (lines["sent"], lines["what"]) == ("HTTP Basic, accepted", "token_refused")
+    assert lines["because"].endswith("did you mean reports:read?")
+    assert lines["do"] == "The metadata lists all: `scopes_supported`."
+
+
+def test_a_404_is_explained_in_development(recorded: Flask) -> None:
+    response = recorded.test_client().get("/.well-known/openid-configuration")
+
+    (found,) = Operator(recorded).run("explain", response.headers["X-Request-Id"])["events"]
+
+    assert (found["request"], found["status"]) == ("GET /.well-known/openid-configuration", 404)
+    assert "not an OpenID provider" in found["reason"]
+    assert found["do"] == "Configure it to read the OAuth metadata (RFC 8414) at the address below."
+    assert found["error_uri"].endswith("/errors/not_found")
+
+
+def test_the_last_requests_need_no_id(recorded: Flask) -> None:
+    assert "no request yet" in Operator(recorded).is_refused("explain", "--last")
+    recorded.test_client().get("/admin/logs")
+    a_misspelt_scope(recorded)
+
+    (last,) = Operator(recorded).run("explain", "--last")["events"]
+    both = Operator(recorded).run("explain", "--last", "5")["events"]
+
+    assert (last["error"], last["client_id"]) == ("invalid_scope", "demo-reporting")
+    assert [each["error"] for each in both] == ["no_token", "invalid_scope"]
+    assert both[0]["do"].startswith("This needs an access token.")
+
+
+def test_an_id_or_last_is_needed_and_not_both(recorded: Flask) -> None:
+    for arguments in ([], ["0123456789abcdef", "--last", "1"], ["--last", "0"]):
+        assert recorded.test_cli_runner().invoke(args=["explain", *arguments]).exit_code == 2
+
+
+def test_every_cause_that_a_reason_is_about_is_in_the_table_of_codes() -> None:
+    causes = [cause for code in CODES.values() for cause, _ in code.causes]
+
+    assert [of for _, of in remedies.CAUSES if not any(re.search(of, cause) for cause in causes)] == []
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda each: each.__name__)
+def test_a_remedy_is_one_of_its_own_code(refusal: Callable[[Flask], TestResponse]) -> None:
+    error, reason = REFUSALS[refusal]
+
+    found = remedies.for_reason(error, reason)
+
+    assert found in {None, *(remedy for _, remedy in CODES[error].causes)}
+    assert (found is None) == (refusal in WITHOUT_REMEDY)
+
+
+# Their reason says what to do, or the table has no cause for them.
+WITHOUT_REMEDY = {
+    a_wrong_secret,
+    an_unknown_client,
+    another_grant,
+    another_media_type,
+    a_media_type_that_is_none,
+    a_body_that_is_too_long,
+    a_bad_parameter,
+    another_method,
+}
 
 
 def test_for_people_it_is_a_few_lines(app: Flask) -> None:

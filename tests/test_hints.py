@@ -22,14 +22,36 @@ def database_url(prepared: Callable[[str], str]) -> str:
 @pytest.mark.parametrize(
     ("path", "hint"),
     [
-        ("/oauth/token/", "there is nothing at /oauth/token/, which has a slash too many; did you mean /oauth/token?"),
-        ("/oauth//token", "there is nothing at /oauth//token, which has a slash too many; did you mean /oauth/token?"),
-        ("/token", "there is nothing at /token; did you mean /oauth/token?"),
-        ("/oauth2/token", "there is nothing at /oauth2/token; did you mean /oauth/token?"),
-        ("/OAuth/Token", "there is nothing at /OAuth/Token; did you mean /oauth/token?"),
-        ("/oauth/introspection", "there is nothing at /oauth/introspection; did you mean /oauth/introspect?"),
+        (
+            "/oauth/token/",
+            "there is nothing at /oauth/token/, which has a slash too many; did you mean POST /oauth/token?",
+        ),
+        (
+            "/oauth//token",
+            "there is nothing at /oauth//token, which has a slash too many; did you mean POST /oauth/token?",
+        ),
+        ("/token", "there is nothing at /token; did you mean POST /oauth/token?"),
+        ("/oauth2/token", "there is nothing at /oauth2/token; did you mean POST /oauth/token?"),
+        ("/OAuth/Token", "there is nothing at /OAuth/Token; did you mean POST /oauth/token?"),
+        ("/oauth/introspection", "there is nothing at /oauth/introspection; did you mean POST /oauth/introspect?"),
+        (
+            "/realms/x/protocol/openid-connect/token",
+            "there is nothing at /realms/x/protocol/openid-connect/token; did you mean POST /oauth/token?",
+        ),
+        ("/oauth/token_info", "there is nothing at /oauth/token_info; did you mean POST /oauth/introspect?"),
+        ("/certs", "there is nothing at /certs; did you mean /.well-known/jwks.json?"),
+        ("/.well-known/jwks", "there is nothing at /.well-known/jwks; did you mean /.well-known/jwks.json?"),
+        (
+            "/oauth/authorize",
+            "there is nothing at /oauth/authorize: nobody logs in here, and a client requests its token directly; "
+            f"the metadata is at {METADATA}",
+        ),
+        (
+            "/connect/register",
+            "there is nothing at /connect/register: an operator registers clients with flask clients create; "
+            f"the metadata is at {METADATA}",
+        ),
         ("/jwks.json", "there is nothing at /jwks.json; did you mean /.well-known/jwks.json?"),
-        ("/", f"there is nothing at /; the metadata is at {METADATA}"),
         ("/health", f"there is nothing at /health; the metadata is at {METADATA}"),
         (
             "/.well-known/openid-configuration",
@@ -54,7 +76,7 @@ def test_below_the_path_of_an_issuer_the_metadata_is_named_where_it_is(new_app: 
 
     hints = [app.test_client().get(path).json["hint"] for path in ("/oauth/token", "/auth/eu/openid-configuration")]
 
-    assert hints[0].endswith("did you mean /auth/eu/oauth/token?")
+    assert hints[0].endswith("did you mean POST /auth/eu/oauth/token?")
     assert hints[1].endswith(f"its metadata is at {METADATA}/auth/eu")
 
 
@@ -75,3 +97,27 @@ def test_production_gives_no_hint(new_app: Callable[..., Flask]) -> None:
     response = app.test_client().get("/oauth/token/", headers={"X-Forwarded-Proto": "https"})
 
     assert (response.status_code, sorted(response.json)) == (404, ["error", "error_description", "error_uri"])
+
+
+def test_an_address_is_named_with_its_method_unless_the_request_has_it(app: Flask) -> None:
+    client = app.test_client()
+
+    assert client.post("/token").json["hint"].endswith("did you mean /oauth/token?")
+    assert client.post("/jwks").json["hint"].endswith("did you mean GET /.well-known/jwks.json?")
+    assert "/.well-known/jwks.json?" in client.get("/jwks").json["hint"]
+    assert client.head("/jwks").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "hint"),
+    [
+        ("GET", "/oauth/token", "GET is not supported at /oauth/token; use POST"),
+        ("PATCH", "/admin/logs", "PATCH is not supported at /admin/logs; use GET or POST"),
+        ("kts_0123456789ABCDEFGHIJKLMNOP", "/oauth/token", "[redacted] is not supported at /oauth/token; use POST"),
+    ],
+)
+def test_a_405_names_the_methods_that_the_address_has(app: Flask, method: str, path: str, hint: str) -> None:
+    response = app.test_client().open(path, method=method)
+
+    assert response.status_code == 405
+    assert response.json["hint"] == hint.replace("[", "?").replace("]", "?") or response.json["hint"] == hint

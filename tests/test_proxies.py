@@ -268,6 +268,7 @@ def with_tls(prepared: Callable[[str], str], tmp_path: Path, certificate: Path) 
     port, log = free_port(), tmp_path / "server.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYTURN_")}
     environment |= {"KEYTURN_SECRET_KEYS": SECRET_KEY, "KEYTURN_DATABASE_URL": prepared("sqlite"), "PORT": str(port)}
+    environment["KEYTURN_JOURNAL"] = "off"
     command = [sys.executable, "-m", "gunicorn", "--certfile", certificate, "--keyfile", certificate, "wsgi:app"]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)

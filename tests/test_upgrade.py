@@ -110,6 +110,7 @@ def test_a_server_of_the_previous_release_serves_on_this_releases_schema(
     url, port = prepared(kind), free_port()
     new = live(KEYTURN_DATABASE_URL=url, KEYTURN_ISSUER="http://127.0.0.1:8000")
     environment = new.environment | {"PORT": str(port), "KEYTURN_SECRET_KEYS": SECRET_KEY}
+    del environment["KEYTURN_JOURNAL"]  # a setting of this release
     with (tmp_path / "before.log").open("wb") as log:
         command = [sys.executable, "-m", "gunicorn", "wsgi:app"]
         process = subprocess.Popen(command, cwd=release_before, env=environment, stdout=log, stderr=log)

@@ -99,7 +99,11 @@ def start(prepared: Callable[[str], str], tmp_path: Path) -> Iterator[Start]:
         with closing(sqlite3.connect(make_url(url).database or "")) as connection, connection:
             connection.execute("DELETE FROM clients")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYTURN_")}
-        environment |= {"KEYTURN_SECRET_KEYS": SECRET_KEY, "KEYTURN_DATABASE_URL": url, **settings}
+        environment |= {
+            "KEYTURN_SECRET_KEYS": SECRET_KEY,
+            "KEYTURN_DATABASE_URL": url,
+            "KEYTURN_JOURNAL": "off",
+        } | settings
         files = (way.listener.fileno(),) if way.listener else ()
         log = tmp_path / "server.log"
         with log.open("wb") as output:

@@ -15,10 +15,15 @@ from flask import Response, after_this_request, g
 
 from app.api.bearer_protector import BearerProtector
 from app.authentication import limits
+from app.checks import Check, making
 from app.refusals.errors import AccessRefusedError
 from app.settings import current_settings
 from app.tokens import checking
 from app.tokens.access_token import AccessToken, InvalidTokenError
+
+AUDIENCE = Check("aud", "The token is for this API.", "RFC 9068, section 4")
+SCOPE = Check("scope", "The token has the scope that the route needs.", "RFC 6750, section 3.1")
+ROUTE = Check("route", "The rules of the route itself are met.", "our own")
 
 
 class AccessTokenValidator(BearerTokenValidator):
@@ -35,11 +40,14 @@ class AccessTokenValidator(BearerTokenValidator):
         return token
 
     def validate_token(self, token: AccessToken, scopes: Sequence[str] | None, request: JsonRequest) -> None:
+        making.now.check = AUDIENCE
         if current_settings().audience not in token.audience:
             raise AccessRefusedError("invalid_token", reason="the token is meant for another API")
+        making.now.check = SCOPE
         if self.scope_insufficient(token.scope, scopes):
             wanted = (scopes or [""])[0]
             raise AccessRefusedError("insufficient_scope", reason=f"the token lacks the scope {wanted}", scope=wanted)
+        making.now.check = ROUTE
 
 
 def forbid_storing(response: Response) -> Response:

@@ -6,6 +6,8 @@ recorded in batches, within a second: `record_soon`. Either way there is one log
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flask import Flask
 from sqlalchemy.event import listens_for
 from sqlalchemy.orm import Session
@@ -69,6 +71,7 @@ def record_soon(
     scope: str | None = None,
     reason: str | None = None,
     budget: Budget | None = None,
+    where: Mapping[str, str] | None = None,
 ) -> None:
     """Log an event now, and have it written within a second.
 
@@ -78,9 +81,10 @@ def record_soon(
         scope: The scope of the token, if one was issued.
         reason: Why, beginning with a code and a colon.
         budget: The budget that bounds the row; None for the event's own.
+        where: The method and the path, for the log line alone.
     """
     client_id = one_line(client_id) if client_id else None
-    log_line(event, client_id=client_id, scope=scope, reason=reason)
+    log_line(event, client_id=client_id, scope=scope, reason=reason, **(where or {}))
     current_batch().add(Noted(event, budget or event.budget, client_id, scope, reason), request_id())
 
 

@@ -19,12 +19,24 @@ from flask import g
 import config
 from app.audit import trail
 from app.authentication import limits
+from app.checks import Check, making
 from app.clients.client import Client
 from app.clients.secret import ClientSecret, KnownSecret, find_matching, has_ended
 from app.clock import duration, now
 from app.refusals import hints
 from app.refusals.errors import RefusedError
 from app.settings import current_settings
+
+ONE_WAY = Check("one_mechanism", "The credentials are sent in one way only.", "RFC 6749, section 2.3")
+CREDENTIALS = Check("credentials", "The request has credentials.", "RFC 6749, section 3.2.1")
+BASIC = Check("basic", "The header is Basic, with id:secret in Base64.", "RFC 7617, section 2")
+ONE_ID = Check("one_client_id", "The header and the form name the same client.", "RFC 6749, section 2.3.1")
+KNOWN = Check("client_known", "The client is registered.", "RFC 6749, section 5.2")
+SECRET = Check("secret", "The secret is one of the client's.", "RFC 6749, section 2.3.1")
+NOT_ENDED = Check("secret_not_ended", "The secret has not ended.", "RFC 7591, section 3.2.1")
+DEMO = Check("demo_allowed", "A demo client is used in development only.", "our own")
+ENABLED = Check("client_enabled", "The client is not disabled.", "our own")
+METHOD = Check("method", "The client is registered for this method of authentication.", "RFC 7591, section 2")
 
 FindClient = Callable[[str], Client | None]
 DEMO_IDS = {demo.client_id for demo in config.DEMO_CLIENTS}
@@ -41,6 +53,7 @@ def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> Clie
         RefusedError: As `authenticate`; `invalid_request` for two mechanisms or two client ids.
     """
     refuse_two_mechanisms(request)
+    making.now.check = CREDENTIALS
     header = request.headers.get("Authorization", "")
     if not header:
         return None
@@ -49,6 +62,7 @@ def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> Clie
     except RefusedError as error:
         limits.count_failure("", error.reason)  # an unreadable header counts as a guess too
         raise
+    making.now.check = ONE_ID
     if request.form.get("client_id", client_id) != client_id:
         description = "The client_id in the form is not the one in the Authorization header."
         raise RefusedError("invalid_request", description)
@@ -62,6 +76,7 @@ def client_secret_post(find_client: FindClient, request: OAuth2Request) -> Clien
         RefusedError: As `authenticate`; `invalid_request` for two mechanisms.
     """
     refuse_two_mechanisms(request)
+    making.now.check = CREDENTIALS
     if "client_secret" not in request.form:
         return None
     client_id, plaintext = request.form.get("client_id", ""), request.form["client_secret"]
@@ -73,6 +88,7 @@ def refuse_two_mechanisms(request: OAuth2Request) -> None:
     sent = [name for name in ("client_secret", "client_assertion") if name in request.form]
     if request.headers.get("Authorization"):
         sent.append("an Authorization header")
+    making.now.check = ONE_WAY
     if len(sent) > 1:
         raise RefusedError("invalid_request", ONE_MECHANISM, reason=f"the request has {' and '.join(sent)}")
 
@@ -86,6 +102,7 @@ def parse_basic(header: str) -> tuple[str, str]:
     Raises:
         RefusedError: `invalid_client` for any other scheme, or if it cannot be decoded.
     """
+    making.now.check = BASIC
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":  # RFC 9110, section 11.1: in any case
         refuse("the scheme of the Authorization header is not Basic")
@@ -138,17 +155,23 @@ def failure(client_id: str, plaintext: str, known: Sequence[KnownSecret], fault:
 
 def find_fault(client: Client | None, secret: KnownSecret | None, method: str) -> str | None:
     """Why the authentication fails; None if it does not."""
+    making.now.check = KNOWN
     if client is None:
         return UNKNOWN
+    making.now.check = SECRET
     if secret is None:
         return WRONG_SECRET
+    making.now.check = NOT_ENDED
     if secret.not_after is not None and has_ended(secret):
         # An end that an operator ordered may be in the future on this machine's clock.
         return f"the secret {secret.name} expired {duration(max(0, now() - secret.not_after))} ago"
+    making.now.check = DEMO
     if current_settings().is_production and client.client_id in DEMO_IDS:
         return "demo clients are refused in production"
+    making.now.check = ENABLED
     if client.is_disabled():
         return "the client is disabled"
+    making.now.check = METHOD
     if not client.check_endpoint_auth_method(method, "token"):
         return f"the client is registered for {client.token_endpoint_auth_method}, {SENT[method]} was sent"
     return None

@@ -27,9 +27,13 @@ import config
 from app.audit import trail
 from app.audit.event import Event
 from app.authentication.counters import Counters
+from app.checks import Check, making
 from app.logs import log
 from app.per_app import PerApp
 from app.refusals.errors import RefusedError
+
+FAILURES = Check("failures", "Authentication has not failed too often.", "RFC 6749, section 2.3.1")
+LIMIT = Check("limit", "The client has not sent too many requests.", "RFC 6585, section 4")
 
 REDIS_SECONDS = 0.5  # a limit is not worth a longer wait
 ALONE_SECONDS = 5
@@ -137,6 +141,8 @@ def count_failure(client_id: str, reason: str) -> None:
         if limit and not limits.hit((limit, key))
     ]
     for limit_and_key, failures, setting in passed:
+        making.now.has_failed = True  # that one too
+        making.now.check = FAILURES
         place = address or "an unknown address"
         raise too_many(limit_and_key, f"{reason}; {failures} {place} (KEYTURN_LIMIT_{setting})")
 
@@ -162,8 +168,10 @@ def count_call(client_id: str) -> None:
 
 
 def count(limit: RateLimitItem | None, key: str, reason: str) -> None:
-    if limit and not current_limits().hit((limit, key)):
-        raise too_many((limit, key), reason.format(limit))
+    if limit:
+        making.now.check = LIMIT
+        if not current_limits().hit((limit, key)):
+            raise too_many((limit, key), reason.format(limit))
 
 
 def too_many(key: Key, reason: str) -> RefusedError:

@@ -11,9 +11,15 @@ from typing import NamedTuple
 from flask import Flask
 
 import config
+from app.checks import Check, making
 from app.per_app import PerApp
 from app.refusals.hints import unknown_scope
 from app.settings.keyturn_file import SCOPE_TOKEN
+
+WELL_FORMED = Check("scope_form", "The scope is words separated by single spaces.", "RFC 6749, section 3.3")
+DECLARED = Check("scope_declared", "Each word of the scope belongs to an API.", "RFC 6749, section 5.2")
+REGISTERED = Check("scope_registered", "The client is registered for each word of the scope.", "RFC 6749, section 5.2")
+ONE_RESOURCE = Check("one_resource", "The words belong to one API, the audience.", "RFC 9068, section 3")
 
 SCOPE = re.compile(f"{SCOPE_TOKEN.pattern}( {SCOPE_TOKEN.pattern})*")
 
@@ -106,14 +112,18 @@ def choose(requested: str, *, allowed: str, default: str) -> ChosenScope:
     Raises:
         ScopeError: If it cannot be granted. Nothing is ever dropped silently.
     """
+    making.now.check = WELL_FORMED
     chosen = words(requested or default)
+    making.now.check = DECLARED
     try:
         opened = audiences(chosen)
     except UndeclaredScopeError as error:
         raise ScopeError(undeclared_reason(error, allowed)) from error
+    making.now.check = REGISTERED
     foreign = [word for word in chosen if word not in allowed.split(" ")]
     if foreign:
         raise ScopeError(f"the client is not registered for the scope {foreign[0]}")
+    making.now.check = ONE_RESOURCE
     if len(opened) > 1:
         raise ScopeError("the scope belongs to more than one resource: request one token for each")
     return ChosenScope(" ".join(chosen), opened.pop())

@@ -16,6 +16,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from app.checks import Check, making
 from app.clock import now
 from app.keys import cipher
 from app.keys.signer import Signer
@@ -24,6 +25,8 @@ from app.logs import log
 from app.per_app import PerApp
 from app.storage.database import db
 from app.storage.waiting import at_most
+
+SIGNING_KEY = Check("signing_key", "There is a key that signs.", "RFC 9068, section 2.1")
 
 REREAD_SECONDS = 2
 
@@ -125,6 +128,7 @@ def signer() -> Signer:
     Raises:
         NoSigningKeyError: If there is none or it cannot be decrypted.
     """
+    making.now.check = SIGNING_KEY
     moment = now()
     active = next((row for row in current_keystore().rows() if row.state(moment) == "active"), None)
     if active is None:

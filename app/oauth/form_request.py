@@ -12,8 +12,11 @@ from authlib.oauth2.rfc6749 import OAuth2Request
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from flask import g, request
 
+from app.checks import Check, making
 from app.refusals.errors import RefusedError
 from app.settings import current_settings
+
+PERCENT_ENCODING = Check("percent_encoding", "Percent-encoded bytes are UTF-8.", "RFC 6749, appendix B")
 
 
 class FormRequest(OAuth2Request):
@@ -38,6 +41,7 @@ def parameters() -> list[tuple[str, str]]:
         RefusedError: `invalid_request`, if percent-encoded bytes are not UTF-8 (RFC 6749, appendix B).
     """
     if "parameters" not in g:
+        making.now.check = PERCENT_ENCODING
         try:
             # `app/request_body.py` has bounded their number, and has checked that the body itself is UTF-8.
             g.parameters = parse_qsl(request.get_data(as_text=True), keep_blank_values=True, errors="strict")

@@ -13,6 +13,7 @@ from flask import Flask, Response, g
 from app.audit import trail
 from app.audit.event import Event
 from app.authentication import limits
+from app.checks import Check, making
 from app.clients.client import SECRET_METHODS, Client
 from app.oauth.form_request import FormRequest
 from app.oauth.request_rules import required
@@ -23,6 +24,9 @@ from app.refusals.rendering import refused_as
 from app.tokens import checking
 from app.tokens.access_token import AccessToken, InvalidTokenError
 
+RESOURCE_SERVER = Check("resource_server", "The client is registered as a resource server.", "RFC 7662, section 2.1")
+OWN_AUDIENCE = Check("own_audience", "The token is for the API that introspects it.", "RFC 7662, section 2.2")
+
 NO_RESOURCE_SERVER = "This client is not registered as a resource server, and may not introspect tokens."
 
 
@@ -32,6 +36,7 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
 
     def check_params(self, request: FormRequest, client: Client) -> None:
         # Authlib's check refuses an unknown token_type_hint; RFC 7662, section 2.1 permits ignoring it.
+        making.now.check = RESOURCE_SERVER
         if client.resource_server is None:
             raise RefusedError("unauthorized_client", NO_RESOURCE_SERVER, status=403)
         limits.count_introspection(client.client_id)
@@ -45,6 +50,7 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
             return None
 
     def check_permission(self, token: AccessToken, client: Client, request: FormRequest) -> bool:
+        making.now.check = OWN_AUDIENCE
         if client.resource_server in token.audience:
             return True
         record_inactive("the token is meant for another API, not the one that introspects it")
@@ -57,6 +63,8 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
 
 def record_inactive(reason: str) -> None:
     """The response does not say why; the audit trail does."""
+    making.now.has_failed = True
+    g.inactive = reason
     trail.record_soon(Event.TOKEN_INACTIVE, client_id=g.get("client_id"), reason=f"inactive: {reason}")
 
 

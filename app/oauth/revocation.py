@@ -13,6 +13,7 @@ from sqlalchemy import CursorResult, update
 
 from app.audit import trail
 from app.audit.event import Event
+from app.checks import Check, making
 from app.clients.client import SECRET_METHODS, Client
 from app.clients.secret import digest
 from app.clock import now
@@ -27,6 +28,8 @@ from app.tokens import checking, stored_token
 from app.tokens.access_token import AccessToken, InvalidTokenError
 from app.tokens.stored_token import IssuedToken, RevokedToken
 
+OWN_TOKEN = Check("own_token", "The token was issued to the client that revokes it.", "RFC 7009, section 2.1")
+
 NOT_YOURS = "The token was issued to another client: only its own client can revoke it."
 
 
@@ -39,10 +42,12 @@ class RevocationEndpoint(rfc7009.RevocationEndpoint):
         try:
             token = checking.identify(required("token"))
         except InvalidTokenError as error:
+            making.now.has_failed = True
             trail.record_soon(Event.TOKEN_INACTIVE, client_id=client.client_id, reason=f"inactive: {error}")
             return None
         if token.expires_at <= now() - stored_token.REVOKED_SECONDS:  # this machine's clock may be ahead of another's
             return None
+        making.now.check = OWN_TOKEN
         # Authlib would send invalid_grant, which is about codes and refresh tokens (RFC 6749, section 5.2).
         if token.client_id != client.client_id:
             raise RefusedError("unauthorized_client", NOT_YOURS)

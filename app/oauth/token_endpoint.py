@@ -5,7 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from app.audit.event import Event
-from app.oauth.request_rules import REQUEST_RULES, required
+from app.checks import making
+from app.oauth.request_rules import GRANT_SUPPORTED, REQUEST_RULES, required
 from app.oauth.server import current_server
 from app.refusals.rendering import refused_as
 
@@ -17,6 +18,7 @@ blueprint = Blueprint("oauth", __name__)
 def token() -> Response:
     """Issue an access token to a client that authenticates."""
     required("grant_type")  # Authlib calls a missing one unsupported
+    making.now.check = GRANT_SUPPORTED  # by Authlib
     response: Response = current_server().create_token_response()
     return response
 

@@ -108,30 +108,37 @@ def faults_at_start(app: Flask) -> list[str]:
 
 
 def welcome(settings: config.Settings) -> str:
-    """What `make run` prints: the demo clients, and three commands to paste."""
-    demos = usable_demos(settings)
-    demo = next((each for each in demos if each.client_id == "demo-admin"), None)
+    """What `make run` prints: where the playground is, the demo clients, and commands to paste."""
+    issuer, demos = settings.issuer, usable_demos(settings)
+    clients = "\n".join(f"  {each.client_id:16}{each.secret:41}{each.scope or INTROSPECTS}" for each in demos)
+    shown = f"The demo clients, with their secrets and scopes:\n{clients}\n\n" if demos else ""
+    return f"""
+Keyturn is running. Open the playground in a browser: {issuer}/
+
+{shown}{things_to_try(settings)}
+  {"lesson":16}.venv/bin/flask lesson    ticks what you have done, and shows the next step
+  {"documents":16}docs/tutorial.md, and docs/README.md for all others
+  {"changes":16}of the code and of keyturn.toml are loaded at once
+  {"stop":16}Ctrl-C
+"""
+
+
+def things_to_try(settings: config.Settings) -> str:
+    """Commands of curl, each below what it does; without the client that they use, the metadata alone."""
+    issuer = settings.issuer
+    demo = next((each for each in usable_demos(settings) if each.client_id == "demo-admin"), None)
     if demo is None:
-        return f"Keyturn is running at {settings.issuer}.\n"
-    request = (
-        f"curl -s -u {demo.client_id}:{demo.secret} -d grant_type=client_credentials {settings.issuer}/oauth/token"
-    )
+        return f"Read what the server supports:\n  curl -s {issuer}/.well-known/oauth-authorization-server\n"
+    request = f"curl -s -u {demo.client_id}:{demo.secret} -d grant_type=client_credentials {issuer}/oauth/token"
+    first = f"Request a token:\n  {request}\n"
+    if not settings.has_sample_api:
+        return first
     pick = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])'"
-    clients = "\n".join(f"  {each.client_id:16} {each.secret:42} {each.scope or INTROSPECTS}" for each in demos)
-    call = f"""
-Call the guarded route with a token:
+    return f"""{first}
+Call a guarded route with it:
   TOKEN=$({request} | {pick})
-  curl -s -H "Authorization: Bearer $TOKEN" "{settings.issuer}/admin/logs?limit=3"
+  curl -s -H "Authorization: Bearer $TOKEN" "{issuer}/admin/logs?limit=3"
 
 Call it without a token, and be refused:
-  curl -i {settings.issuer}/admin/logs
-"""
-    return f"""
-Keyturn is running at {settings.issuer}. The demo clients, with their secrets and scopes:
-{clients}
-
-Request a token:
-  {request}
-{call if settings.has_sample_api else ""}
-Ctrl-C stops the server.
+  curl -i {issuer}/admin/logs
 """

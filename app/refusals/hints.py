@@ -7,7 +7,7 @@ for the caller. A word of the request is part of it only as `shown` returns it.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from urllib.parse import unquote_plus
 
@@ -23,6 +23,26 @@ MEDIA_TYPES = {
     "": "no media type was sent",
 }
 MAX_COMPARED_CHARACTERS = 100
+# The ends of addresses that other servers have, with ours; and those for which there is nothing here.
+USUAL = {
+    "token": "/oauth/token",
+    "tokens": "/oauth/token",
+    "access_token": "/oauth/token",
+    "introspect": "/oauth/introspect",
+    "introspection": "/oauth/introspect",
+    "tokeninfo": "/oauth/introspect",
+    "token_info": "/oauth/introspect",
+    "revoke": "/oauth/revoke",
+    "revocation": "/oauth/revoke",
+    "jwks": "/.well-known/jwks.json",
+    "jwks.json": "/.well-known/jwks.json",
+    "certs": "/.well-known/jwks.json",
+    "keys": "/.well-known/jwks.json",
+    "oauth-authorization-server": "/.well-known/oauth-authorization-server",
+}
+NOBODY_LOGS_IN = "nobody logs in here, and a client requests its token directly"
+ABSENT = dict.fromkeys(("authorize", "authorization", "auth", "login", "logout", "userinfo", "device"), NOBODY_LOGS_IN)
+ABSENT["register"] = "an operator registers clients with flask clients create"
 
 
 def nearly_the_secret(sent: str) -> tuple[tuple[str, str], ...]:
@@ -63,19 +83,45 @@ def unknown_scope(word: str, known: Iterable[str]) -> str:
     return f"the scope {shown(word)} is unknown" + (f"; did you mean {found[0]}?" if found else "")
 
 
-def unknown_address(path: str, known: Iterable[str]) -> str:
-    """What is wrong with a path that no route has, given the paths of all routes."""
-    rules = list(known)
+def unknown_address(path: str, known: Mapping[str, Collection[str]], method: str = "GET") -> str:
+    """What is wrong with a path that no route has.
+
+    Args:
+        path: The path.
+        known: The path of each route, with its methods.
+        method: The method of the request: if the address that is meant has others, they are named.
+    """
     is_shown = shown_path(path) == path and len(path) <= MAX_COMPARED_CHARACTERS
     nothing = f"there is nothing at {path}" if is_shown else "there is nothing at this address"
-    metadata = next((rule for rule in rules if rule.startswith("/.well-known/oauth-authorization-server")), "/")
+    metadata = address_below("/.well-known/oauth-authorization-server", known) or "/"
     if "openid-configuration" in path:
         return f"{nothing}: this is not an OpenID provider, and its metadata is at {metadata}"
     exact = re.sub("/+", "/", path).rstrip("/")
-    if exact in rules:
-        return f"{nothing}, which has a slash too many; did you mean {exact}?"
-    found = get_close_matches(path.lower()[:MAX_COMPARED_CHARACTERS], rules, n=1)
-    return f"{nothing}; " + (f"did you mean {found[0]}?" if found else f"the metadata is at {metadata}")
+    if exact in known:
+        return f"{nothing}, which has a slash too many; did you mean {with_method(exact, known, method)}?"
+    last = exact.lower().rpartition("/")[2]
+    if last in ABSENT:
+        return f"{nothing}: {ABSENT[last]}; the metadata is at {metadata}"
+    usual = address_below(USUAL.get(last, "none"), known)
+    found = [usual] if usual else get_close_matches(path.lower()[:MAX_COMPARED_CHARACTERS], list(known), n=1)
+    meant = f"did you mean {with_method(found[0], known, method)}?" if found else f"the metadata is at {metadata}"
+    return f"{nothing}; {meant}"
+
+
+def address_below(path: str, known: Iterable[str]) -> str | None:
+    """The address that is this path: below the issuer's path, or with that behind it, as RFC 8414, section 3 has it."""
+    return next((rule for rule in known if rule.endswith(path) or rule.startswith(path)), None)
+
+
+def with_method(path: str, known: Mapping[str, Collection[str]], method: str) -> str:
+    """The path, after the methods that it supports if the one of the request is not among them."""
+    return path if method.replace("HEAD", "GET") in known[path] else f"{' or '.join(sorted(known[path]))} {path}"
+
+
+def unsupported_method(method: str, path: str, supported: Iterable[str] | None) -> str:
+    """What is wrong with a method that an address does not support."""
+    usable = " or ".join(sorted({*(supported or ())} - {"HEAD"})) or "another method"
+    return f"{shown(method)} is not supported at {shown_path(path)[:MAX_COMPARED_CHARACTERS]}; use {usable}"
 
 
 def missing_from_request(error: Exception) -> str:

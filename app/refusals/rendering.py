@@ -15,11 +15,14 @@ from werkzeug.exceptions import HTTPException
 
 from app.audit import trail
 from app.audit.event import Budget, Event
+from app.checks import Check, making
 from app.logs import log, shown, shown_path
 from app.refusals.errors import AccessRefusedError, RefusedError, error_text
 from app.refusals.translation import as_refused, from_http
 from app.settings import current_settings
 from app.storage.failures import cause, meaning
+
+DATABASE = Check("database", "The database responds.", "RFC 9110, section 15.6.4")
 
 View = TypeVar("View", bound=Callable[..., Any])
 WERKZEUG_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
@@ -68,17 +71,18 @@ def record_refusal(error: RefusedError) -> None:
     is only claimed.
     """
     reason = f"{error.error or 'no token'}: {error.reason}"
+    where = {"method": shown(request.method), "path": shown_path(request.path)}
     if error.status_code == 404:
-        where = {"method": shown(request.method), "path": shown_path(request.path)}
         trail.log_line(Event.REQUEST_REFUSED, reason=reason, **where)
     elif "client_id" in g:
-        trail.record_soon(event_of(error), client_id=g.client_id, reason=reason)
+        trail.record_soon(event_of(error), client_id=g.client_id, reason=reason, where=where)
     else:
-        client_id = g.get("claimed_client_id")
-        trail.record_soon(event_of(error), client_id=client_id, reason=reason, budget=Budget.ANONYMOUS)
+        client_id, budget = g.get("claimed_client_id"), Budget.ANONYMOUS
+        trail.record_soon(event_of(error), client_id=client_id, reason=reason, budget=budget, where=where)
 
 
 def recorded(refusal: RefusedError) -> Response:
+    g.refusal = refusal
     record_refusal(refusal)
     return render(refusal)
 
@@ -101,6 +105,8 @@ def refused_by_flask(error: HTTPException) -> Response:
 def database_failed(error: exc.SQLAlchemyError) -> Response:
     if isinstance(error, exc.IntegrityError | exc.DataError):
         return failed(error)  # the statement was at fault, not the database
+    making.now.has_failed = True  # the check that needed it
+    making.now.check = DATABASE
     log.error("the database failed: %s", f"{cause(error)}. {meaning(error)}".rstrip())
     return recorded(RefusedError("temporarily_unavailable", reason="the database does not respond or is not prepared"))
 

@@ -7,11 +7,17 @@ from __future__ import annotations
 
 from authlib.oauth2 import OAuth2Error
 from flask import current_app, request
-from werkzeug.exceptions import BadRequestKeyError, HTTPException, SecurityError
+from werkzeug.exceptions import BadRequestKeyError, HTTPException, MethodNotAllowed, SecurityError
 
 from app.refusals.codes import CODES
 from app.refusals.errors import AccessRefusedError, RefusedError, error_text
-from app.refusals.hints import missing_from_request, no_credentials, unknown_address, unsupported_grant
+from app.refusals.hints import (
+    missing_from_request,
+    no_credentials,
+    unknown_address,
+    unsupported_grant,
+    unsupported_method,
+)
 from app.settings import current_settings
 
 # All other client errors are raised by our own code.
@@ -54,8 +60,9 @@ def from_http(error: HTTPException) -> RefusedError:
     text = text_of_view(error)
     reason = text or missing_from_request(error) or f"{status} {error.name}"
     if status == 404 and not text:
-        rules = (rule.rule for rule in current_app.url_map.iter_rules())
-        reason = unknown_address(request.environ.get("PATH_INFO", ""), rules)
+        reason = unknown_address(request.environ.get("PATH_INFO", ""), addresses(), request.method)
+    elif isinstance(error, MethodNotAllowed):
+        reason = unsupported_method(request.method, request.path, error.valid_methods)
     elif status == 413:
         parts = ", or has too many parts" if request.mimetype == "multipart/form-data" else ""
         reason = f"the body is longer than {current_settings().max_body_bytes} bytes (KEYTURN_MAX_BODY_BYTES){parts}"
@@ -63,6 +70,14 @@ def from_http(error: HTTPException) -> RefusedError:
     description = text or DESCRIPTIONS.get(status) or (error.name if code in TOO_SPECIFIC else None)
     kind = AccessRefusedError if status == 401 else RefusedError  # at an API: the challenge is for a token
     return kind(code, description, reason=reason, status=status)
+
+
+def addresses() -> dict[str, set[str]]:
+    """The path of each route, with its methods; without HEAD, which every GET has too."""
+    found: dict[str, set[str]] = {}
+    for rule in current_app.url_map.iter_rules():
+        found.setdefault(rule.rule, set()).update((rule.methods or set()) - {"HEAD", "OPTIONS"})
+    return found
 
 
 def text_of_view(error: HTTPException) -> str | None:

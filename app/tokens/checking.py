@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Text, bindparam, cast, select
 
+from app.checks import Check, making
 from app.clients.client_row import ClientRow
 from app.clients.secret import digest
 from app.clock import duration, now
@@ -20,8 +21,15 @@ from app.settings import current_settings
 from app.storage.fast_statement import Statement
 from app.tokens import stored_token
 from app.tokens.access_token import AccessToken, InvalidTokenError, with_generation
-from app.tokens.jwt_check import check_moments, current_verified_jwts
+from app.tokens.jwt_check import EXPIRY, check_moments, current_verified_jwts
 from app.tokens.stored_token import IssuedToken, RevokedToken
+
+STORED = Check("stored", "The opaque token is stored here, and its client is registered.", "RFC 7662, section 4")
+CLIENT_KNOWN = Check("token_client_known", "The client of the token is still registered.", "our own")
+NOT_REVOKED = Check("not_revoked", "The token was not revoked.", "RFC 7009, section 2")
+CLIENT_ENABLED = Check("token_client_enabled", "The client of the token is not disabled.", "our own")
+GENERATION = Check("generation", "The client's tokens were not all revoked since.", "our own")
+KEY_IN_USE = Check("key_in_use", "The key was not withdrawn.", "RFC 9068, section 4")
 
 CLIENT = (
     ClientRow.disabled_at,
@@ -80,11 +88,13 @@ def identify(text: str) -> AccessToken:
 def check_jwt(text: str) -> AccessToken:
     token = current_verified_jwts().verify(text)
     check_moments(token.claims)
+    making.now.check = CLIENT_KNOWN
     found = FIND_CLIENT_OF_JWT.run(jti=token.jti, client_id=token.client_id)
     if not found:
         raise InvalidTokenError("the client of the token does not exist")
     refuse_revoked(found[0], token)
     keystore.current_keystore().notice(found[0].key_generation)
+    making.now.check = KEY_IN_USE
     if token.kid is None or keystore.find_public(token.kid) is None:
         raise InvalidTokenError("the token's key was withdrawn")
     return token
@@ -93,6 +103,7 @@ def check_jwt(text: str) -> AccessToken:
 def check_opaque(text: str) -> AccessToken:
     row = find_opaque(text)
     token = AccessToken.from_claims(as_claims(row))
+    making.now.check = EXPIRY
     if token.expires_at <= now():
         raise InvalidTokenError(f"the token expired {duration(now() - token.expires_at)} ago")
     refuse_revoked(row, token)
@@ -100,6 +111,7 @@ def check_opaque(text: str) -> AccessToken:
 
 
 def find_opaque(text: str) -> Any:
+    making.now.check = STORED
     found = FIND_OPAQUE.run(digest=digest(text))
     if not found:
         raise InvalidTokenError("the opaque token is unknown, or its client does not exist")
@@ -107,10 +119,13 @@ def find_opaque(text: str) -> Any:
 
 
 def refuse_revoked(row: Any, token: AccessToken) -> None:
+    making.now.check = NOT_REVOKED
     if row.is_revoked:
         raise InvalidTokenError("the token was revoked")
+    making.now.check = CLIENT_ENABLED
     if row.disabled_at is not None:
         raise InvalidTokenError("the client of the token is disabled")
+    making.now.check = GENERATION
     if token.generation != row.client_generation:
         raise InvalidTokenError("all tokens issued to the client until then were revoked")
     # The previous release revoked by the clock.

@@ -14,6 +14,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {
         "clock": "what time it is",
         "per_app": "this app's X",
+        "checks": "which check is made",
         "settings": "what a deployer chose",
         "logs": "one line per event",
         "trusted_proxies": "who the client is",
@@ -25,8 +26,12 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"keys": "what we sign with", "clients": "who may request a token"},
     {"authentication": "how a client proves who it is"},
     {"tokens": "what a token is"},
-    {"oauth": "the protocol's endpoints", "api": "the sample API", "operations": "what an operator does"},
+    {"oauth": "the protocol's endpoints", "api": "the sample API"},
+    {"journal": "what each request sent"},
+    {"operations": "what an operator does"},
     {"discovery": "what the server says about itself", "faults": "what goes wrong on purpose"},
+    {"lesson": "what a learner has done"},
+    {"playground": "where the flow can be seen"},
     {"__init__": "create_app(): the table of contents"},
 )
 ORDER = [room for floor in FLOORS for room in floor]

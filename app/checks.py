@@ -1,0 +1,98 @@
+"""The checks that a request has to pass, each declared in the file that makes it.
+
+`making.now.check = MEDIA_TYPE`, immediately before a check, says which one is made next. Usually nobody reads it:
+the assignment calls no function, and the next one replaces it. For a request whose checks are recorded
+(`app/playground/checks_header.py`), `making.now` is a `Record`, in that request's thread and until its response, and it
+lists them in order. A check is passed when another one follows, and the last one fails if the request is refused.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.per_app import PerApp
+
+DECLARED: dict[str, Check] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check.
+
+    Args:
+        name: Its name in `X-Keyturn-Checks`, unique.
+        sentence: What is true when it is passed.
+        source: The RFC and section that require it, or "our own".
+    """
+
+    name: str
+    sentence: str
+    source: str
+
+    @property
+    def title(self) -> str:
+        return self.name.replace("_", " ")
+
+    def __post_init__(self) -> None:
+        if self.name in DECLARED:
+            raise ValueError(f"two checks have the name {self.name}")
+        DECLARED[self.name] = self
+
+
+class Unrecorded:
+    """The check that is made now, which nobody reads: all threads share one object.
+
+    `has_failed` says that this check has failed, though it is not what the request is refused for.
+    """
+
+    __slots__ = ("check", "has_failed")
+
+    is_recorded = False
+
+    check: Check
+    has_failed: bool
+
+
+class Record(Unrecorded):
+    """Each check of one request, and whether it was passed, in order."""
+
+    __slots__ = ("passed",)
+
+    is_recorded = True
+
+    def __init__(self) -> None:
+        self.passed: dict[Check, bool] = {}
+
+    @property
+    def check(self) -> Check:
+        """The last one."""
+        return list(self.passed)[-1]
+
+    @check.setter
+    def check(self, check: Check) -> None:
+        self.passed.pop(check, None)  # a check that is made again becomes the last one
+        self.passed[check] = True
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether that check has failed."""
+        return not self.passed[self.check]
+
+    @has_failed.setter
+    def has_failed(self, has_failed: bool) -> None:
+        self.passed[self.check] = not has_failed
+
+
+class Making(threading.local):
+    """`now`, in each thread."""
+
+    now: Unrecorded = Unrecorded()
+
+
+making = Making()
+UNRECORDED = Making.now
+
+# The functions to call before the first check, each for a request with a header of this name in its WSGI environment.
+current_recorders = PerApp[dict[str, Callable[[], None]]]("recorders")

@@ -1,0 +1,1 @@
+"""The lesson: the tutorial's steps, and how the journal shows that each was done."""

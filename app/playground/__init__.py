@@ -1,0 +1,1 @@
+"""The page on which the flow can be seen, in development only."""

@@ -1,0 +1,105 @@
+"""The slips of what a client wants: a grant, a scope, or an action that it may not have."""
+
+from __future__ import annotations
+
+from app.playground.slip import GRANT, INTROSPECT, REVOKE, Slip, to_server
+
+SEPARATED = "The words are separated by commas or by two spaces."
+MISSPELT = "A word is misspelt; case counts."
+
+SCOPE_SLIPS = (
+    Slip(
+        name="unknown-scope", group="scope", title="A scope misspelt",
+        question="The scope is `reports:raed`. What comes back?",
+        guesses=("A token without a scope", "A token with the default scope", "400 invalid_scope"),
+        right=2, request=to_server(GRANT, ("scope", "reports:raed")),
+        status=400, error="invalid_scope", check="scope_declared",
+        cause=("invalid_scope", MISSPELT),
+    ),
+    Slip(
+        name="scope-in-capitals", group="scope", title="A scope in another case",
+        question="The scope is `Reports:Read`. Is it the same?",
+        guesses=("Yes: scopes have no case", "No: it is another word", "Yes, but the token says reports:read"),
+        right=1, request=to_server(GRANT, ("scope", "Reports:Read")),
+        status=400, error="invalid_scope", check="scope_declared",
+        cause=("invalid_scope", MISSPELT),
+    ),
+    Slip(
+        name="scope-too-much", group="scope", title="More scope than the client has",
+        question="The client is registered for `reports:read`, and requests `read:logs` as well. What comes back?",
+        guesses=("A token for reports:read alone", "A token for both", "400: nothing is dropped silently"),
+        right=2, request=to_server(GRANT, ("scope", "reports:read read:logs")),
+        status=400, error="invalid_scope", check="scope_registered",
+        cause=("invalid_scope", "The client is not registered for one of the words."),
+    ),
+    Slip(
+        name="commas", group="scope", title="Commas in the scope",
+        question="Two scopes are separated by a comma. What does the server read?",
+        guesses=("Two scopes", "One word that nobody declared", "The first of the two"),
+        right=1, client="demo-partner", request=to_server(GRANT, ("scope", "inventory:read,inventory:write")),
+        status=400, error="invalid_scope", check="scope_declared", cause=("invalid_scope", SEPARATED),
+    ),
+    Slip(
+        name="two-spaces", group="scope", title="Two spaces in the scope",
+        question="Between two scopes there are two spaces. Does that matter?",
+        guesses=("Yes: exactly one is allowed", "No: spaces are spaces", "The second scope is lost"),
+        right=0, client="demo-partner", request=to_server(GRANT, ("scope", "inventory:read  inventory:write")),
+        status=400, error="invalid_scope", check="scope_form", cause=("invalid_scope", SEPARATED),
+    ),
+    Slip(
+        name="two-apis", group="scope", title="Scopes of two APIs",
+        question="The client is registered for `inventory:read` and `shipments:read`, and requests both at once.",
+        guesses=("One token for two APIs", "Two tokens", "400: a token is for one API"),
+        right=2, client="demo-partner", request=to_server(GRANT, ("scope", "inventory:read shipments:read")),
+        status=400, error="invalid_scope", check="one_resource",
+        cause=("invalid_scope", "The words belong to two APIs."),
+    ),
+    Slip(
+        name="password", group="scope", title="The password grant",
+        question="A library for people sends `grant_type=password`, with a name and a password. What comes back?",
+        guesses=("A token for that person", "unsupported_grant_type", "invalid_client"),
+        right=1, request=to_server(("grant_type", "password"), ("username", "ann"), ("password", "secret")),
+        status=400, error="unsupported_grant_type", check="grant_supported",
+        cause=("unsupported_grant_type", "A library requests `password` or `authorization_code`."),
+    ),
+    Slip(
+        name="refresh-token", group="scope", title="A refresh token",
+        question="The token has expired, and the client wants to refresh it. What comes back?",
+        guesses=("A new token", "unsupported_grant_type: there are no refresh tokens", "401: it has expired"),
+        right=1, request=to_server(("grant_type", "refresh_token"), ("refresh_token", "none-was-ever-issued")),
+        status=400, error="unsupported_grant_type", check="grant_supported",
+        cause=("unsupported_grant_type", "It requests `refresh_token`."),
+    ),
+    Slip(
+        name="grant-misspelt", group="scope", title="The grant type misspelt",
+        question="The grant is written `client-credentials`, with a dash. What comes back?",
+        guesses=("unsupported_grant_type", "A token: it is clear what is meant", "invalid_scope"),
+        right=0, request=to_server(("grant_type", "client-credentials")),
+        status=400, error="unsupported_grant_type", check="grant_supported",
+        cause=("unsupported_grant_type", "The value is misspelt."),
+    ),
+    Slip(
+        name="api-requests-token", group="scope", title="An API that requests a token",
+        question="`demo-shipments` is registered as an API that introspects, and requests a token for itself.",
+        guesses=("A token without a scope", "401 invalid_client", "400 unauthorized_client"),
+        right=2, client="demo-shipments", request=to_server(GRANT),
+        status=400, error="unauthorized_client", check="grant_allowed",
+        cause=("unauthorized_client", "It requests a token, and is registered without a grant."),
+    ),
+    Slip(
+        name="client-introspects", group="scope", title="A client that introspects",
+        question="A client wants to see what is in its own token, and introspects it. What comes back?",
+        guesses=("The claims of the token", "403 unauthorized_client", '{"active": false}'),
+        right=1, client="demo-partner", request=to_server(("token", "{token}"), path=INTROSPECT),
+        status=403, error="unauthorized_client", check="resource_server",
+        cause=("unauthorized_client", "It introspects a token, and is not registered as a resource server."),
+    ),
+    Slip(
+        name="revokes-anothers", group="scope", title="Another client's token is revoked",
+        question="`demo-reporting` found a token of `demo-partner`, and revokes it. What comes back?",
+        guesses=("200: a leaked token should end", "400 unauthorized_client", "401 invalid_token"),
+        right=1, token_of="demo-partner", request=to_server(("token", "{token}"), path=REVOKE),
+        status=400, error="unauthorized_client", check="own_token",
+        cause=("unauthorized_client", "It revokes a token of another client."),
+    ),
+)  # fmt: skip

@@ -1,0 +1,51 @@
+/** The lesson's progress, as `flask lesson` shows it: which steps the requests so far have done. */
+
+import { el, prose } from "./dom.js";
+import { transmit } from "./sending.js";
+
+/**
+ * @typedef {{number: number, title: string, sentence: string, command: string, done: boolean, note: string}} Step
+ *
+ * @param {HTMLElement} root
+ * @param {import("./bench.js").Bench} bench
+ */
+export function startProgress(root, bench) {
+  const path = new URL("progress.json", import.meta.url).pathname;
+  show(root, bench.state.data.lesson);
+  bench.onResult(async () => {
+    const result = await transmit({ method: "GET", path, headers: [], body: "" });
+    const steps = Array.isArray(result.json) ? result.json : result.json?.lesson;
+    if (steps) show(root, steps);
+  });
+}
+
+/**
+ * @param {HTMLElement} root
+ * @param {Step[]} steps
+ */
+function show(root, steps = []) {
+  root.hidden = steps.length === 0;
+  const done = steps.filter((step) => step.done).length;
+  const next = steps.find((step) => !step.done);
+  root.querySelector("#progress-count").textContent = `${done} of ${steps.length} done`;
+  const meter = root.querySelector("progress");
+  [meter.max, meter.value] = [steps.length || 1, done];
+  const about = next?.note || next?.sentence || "";
+  const comes = next
+    ? [`Next: ${next.title}. `, ...prose(about.charAt(0).toUpperCase() + about.slice(1))]
+    : ["You did all of it."];
+  root.querySelector("#progress-next").replaceChildren(...comes);
+  root
+    .querySelector("ol")
+    .replaceChildren(
+      ...steps.map((step) =>
+        el(
+          "li",
+          { class: step.done ? "done" : null },
+          el("span", { class: "mark", "aria-hidden": "true" }, step.done ? "✓" : "·"),
+          `${step.number} ${step.title}`,
+          el("span", { class: "verdict" }, step.done ? "done" : "open"),
+        ),
+      ),
+    );
+}

@@ -1,0 +1,123 @@
+"""Takes the pictures of the playground that the documents show: `python -m tests.support.screenshots`.
+
+It starts a server of its own on a new database, and writes docs/pictures/. If pngquant is installed, a picture is
+stored with a palette, at a third of its size.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+from playwright.sync_api import Page, sync_playwright
+
+from tests.conftest import ROOT, free_port, responds, wait_for
+
+PICTURES = ROOT / "docs" / "pictures"
+URL = "http://127.0.0.1:8000"  # what the pictures show, whatever runs there: Chromium finds our server behind it
+WIDTH, HEIGHT = 1440, 1120
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+
+@contextmanager
+def server() -> Iterator[int]:
+    """A server on a new database, as `make run` starts it; yields its port."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"KEYTURN_DATABASE_URL": f"sqlite:///{folder}/pictures.db", "PORT": str(port), "KEYTURN_ISSUER": URL}
+        environment = os.environ | settings | {"KEYTURN_SECRET_KEYS": Fernet.generate_key().decode()}
+        run = [sys.executable, "-m"]
+        quiet = {"cwd": ROOT, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run([*run, "flask", "--app", "wsgi", "prepare"], check=True, **quiet)  # type: ignore[call-overload]
+        process = subprocess.Popen([*run, "gunicorn", "wsgi:app"], **quiet)  # type: ignore[call-overload]
+        try:
+            wait_for(lambda: process.poll() is not None or responds(f"http://127.0.0.1:{port}/"))
+            yield port
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def request(page: Page) -> None:
+    page.get_by_role("button", name="Request the token").click()
+    page.get_by_text("All checks passed.").wait_for()
+
+
+def change(page: Page) -> None:
+    request(page)
+    page.locator("nav").get_by_text("Take apart").click()
+    page.get_by_role("button", name="Change a character of the claims").click()
+    page.get_by_text("The signature is not valid.").wait_for()
+
+
+def refuse(page: Page) -> None:
+    change(page)
+    page.get_by_role("button", name="Send this token").click()
+    page.locator("#refusal-operator dl").wait_for()
+    page.locator("#bench").evaluate("each => scrollTo(0, each.offsetTop)")
+
+
+def check_in_both_ways(page: Page) -> None:
+    page.locator("nav").get_by_text("Call").click()
+    page.get_by_role("button", name="Request a JWT as").click()
+    page.get_by_text("Now check it.").wait_for()
+    page.get_by_role("button", name="both ways").click()
+    page.get_by_text("Both ways accept the token.").wait_for()
+    page.get_by_role("button", name="Revoke it").click()
+    page.get_by_text("The token is revoked.").wait_for()
+    page.get_by_role("button", name="both ways").click()
+    page.get_by_text("as good as before").wait_for()
+
+
+def rotate(page: Page) -> None:
+    request(page)
+    page.locator("nav").get_by_text("Keys").click()
+    page.get_by_role("button", name="Rotate at once").click()
+    page.get_by_text("A new key signs.").wait_for()
+
+
+SCENES: tuple[tuple[str, Callable[[Page], None], str], ...] = (
+    ("playground-light", request, "light"),
+    ("playground-dark", request, "dark"),
+    ("take-apart", change, "light"),
+    ("refused", refuse, "light"),
+    ("two-ways", check_in_both_ways, "light"),
+    ("keys", rotate, "dark"),
+)
+
+
+def main() -> None:
+    PICTURES.mkdir(exist_ok=True)
+    with server() as port, sync_playwright() as playwright:
+        here = f"--host-resolver-rules=MAP 127.0.0.1:8000 127.0.0.1:{port}"
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[*FLAGS, here])
+        for name, act, scheme in SCENES:
+            context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=scheme)  # type: ignore[arg-type]
+            page = context.new_page()
+            page.goto(URL)
+            page.locator("html[data-ready]").wait_for()
+            act(page)
+            file = PICTURES / f"{name}.png"
+            page.screenshot(path=file, animations="disabled")
+            context.close()
+            shrink(file)
+        browser.close()
+
+
+def shrink(file: Path) -> None:
+    if pngquant := shutil.which("pngquant"):
+        subprocess.run([pngquant, "--force", "--strip", "--speed", "1", "64", "--output", file, file], check=True)
+
+
+if __name__ == "__main__":
+    main()
