@@ -26,7 +26,7 @@ from app.faults.table import FAULTS, Fault, Kind
 from conformance.cases import CASES, Case
 from tests.conftest import ROOT, build_app, close, curl, free_port, missing, responds, wait_for
 from tests.support import collection, mock_tokens, mocks
-from tests.support.mock_faults import DEMO, SCOPE
+from tests.support.mock_faults import DEMO, SCOPE, SLOW
 from tests.support.mock_requests import spellings
 from tests.support.npm import FOLDER, Npm
 from tests.support.pages import Page, pattern
@@ -166,6 +166,59 @@ def test_each_scope_has_its_token_in_any_order_and_no_other_scope_has_one(
     assert refused.json()["error"] == "invalid_scope"
 
 
+def test_each_route_is_open_to_the_tokens_with_its_scope_alone(wiremock: str) -> None:
+    for demo in mocks.CLIENTS.values():
+        for words in mock_tokens.subsets(demo.scope):
+            token = request_token(wiremock, demo.client_id, demo.secret, scope=words).json()["access_token"]
+            for method, path, _, scopes in mocks.ROUTES:
+                url = wiremock + path.replace("[^/]+", "crate-9")
+                found = requests.request(
+                    method, url, json={"quantity": 7}, headers={"Authorization": f"Bearer {token}"}, timeout=60
+                )
+
+                wanted = 201 if method == "POST" else 200
+                if "shipments" in words or demo.access_token_seconds:
+                    wanted = 401
+                elif not set(words.split()) & set(scopes.split()):
+                    wanted = 403
+                    assert f'scope="{scopes.split()[0]}"' in found.headers["WWW-Authenticate"]
+                assert found.status_code == wanted, (words, method, path)
+                if method == "PUT" and wanted == 200:
+                    assert found.json() == {"sku": "crate-9", "quantity": 7}
+    assert requests.put(f"{wiremock}/inventory/crate-9", json={"quantity": 7}, timeout=60).status_code == 401
+
+
+@pytest.mark.parametrize("in_form", [False, True], ids=["basic", "form"])
+@pytest.mark.parametrize("client_id", ["demo-brief", "demo-shipments", "fault"])
+def test_what_no_case_sends_is_refused_as_well(wiremock: str, client_id: str, in_form: bool) -> None:
+    secret = dict(mocks.KNOWN)[client_id]
+    sent = {"client_id": client_id, "client_secret": secret} if in_form else {}
+    auth = None if in_form else (client_id, secret)
+
+    def error(path: str, **form: str) -> object:
+        return requests.post(wiremock + path, form | sent, auth=auth, timeout=60).json().get("error")
+
+    assert error("/oauth/token", scope="read:logs") == "invalid_request"
+    assert error("/oauth/token", grant_type="refresh_token") == "unsupported_grant_type"
+    assert error("/oauth/token", grant_type="client_credentials", scope="nothing") == "invalid_scope"
+    assert error("/oauth/revoke", token="any") is None
+    is_api = client_id == "demo-shipments"
+    assert error("/oauth/introspect", token="any") == (None if is_api else "unauthorized_client")
+    sent, auth = {"client_id": client_id, "client_secret": "wrong"}, None
+    assert {error(f"/oauth/{name}", token="any") for name in ("token", "introspect", "revoke")} == {"invalid_client"}
+
+
+def test_a_stub_is_as_slow_as_its_name_says() -> None:
+    for name in ("faults", "issuers-at-fault"):
+        stubs = json.loads((mocks.FOLDER / f"{name}.json").read_text())["mappings"]
+        for seconds in SLOW:
+            slow = [
+                each["response"].get("fixedDelayMilliseconds") for each in stubs if f"slow-{seconds}s" in each["name"]
+            ]
+            assert set(slow) - {None} == {seconds * 1000}
+            assert slow.count(None) == (0 if name == "faults" else 6)  # of each issuer one document is slow
+
+
 def test_a_token_of_two_seconds_begins_at_the_response(wiremock: str) -> None:
     before = now()
 
@@ -216,9 +269,10 @@ REFUSED_BY = {
 }
 
 
+@pytest.mark.parametrize("in_form", [False, True], ids=["basic", "form"])
 @pytest.mark.parametrize("fault", TOKENS, ids=lambda fault: fault.name)
-def test_a_token_at_fault_is_wrong_in_that_one_thing(wiremock: str, fault: Fault) -> None:
-    response = request_token(wiremock, fault.used_as, DEMO.secret)
+def test_a_token_at_fault_is_wrong_in_that_one_thing(wiremock: str, fault: Fault, in_form: bool) -> None:
+    response = request_token(wiremock, fault.used_as, DEMO.secret, in_form=in_form)
     token = response.json()["access_token"]
 
     status = requests.get(f"{wiremock}/inventory", headers={"Authorization": f"Bearer {token}"}, timeout=60).status_code
@@ -259,15 +313,16 @@ def test_a_response_at_fault_is_that_of_this_server(wiremock: str, keyturn: Flas
             found.json()
 
 
+@pytest.mark.parametrize("in_form", [False, True], ids=["basic", "form"])
 @pytest.mark.parametrize("name", sorted(CLOSED))
-def test_a_connection_is_closed(wiremock: str, name: str) -> None:
-    closed = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
-    with pytest.raises(closed):
-        request_token(wiremock, f"fault-{name}", DEMO.secret)
-    with pytest.raises(closed):
-        request_token(wiremock, f"fault-{name}-once", DEMO.secret)
+def test_a_connection_is_closed(wiremock: str, name: str, in_form: bool) -> None:
+    requests.post(f"{wiremock}/__admin/scenarios/reset", timeout=60)
+    for client_id in (f"fault-{name}", f"fault-{name}-once"):
+        with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+            request_token(wiremock, client_id, DEMO.secret, in_form=in_form)
 
-    assert request_token(wiremock, f"fault-{name}-once", DEMO.secret).json()["token_type"] == "Bearer"
+    again = request_token(wiremock, f"fault-{name}-once", DEMO.secret, in_form=in_form)
+    assert again.json()["token_type"] == "Bearer"
 
 
 @pytest.mark.parametrize("in_form", [False, True], ids=["basic", "form"])
@@ -297,6 +352,8 @@ def test_an_issuer_at_fault_is_that_of_this_server(wiremock: str, keyturn: Flask
         assert found.json().get("issuer") == members.get("issuer"), place
         assert len(found.json().get("keys", [])) == len(members.get("keys", [])), place
     token = requests.post(f"{wiremock}{path}/oauth/token", FORM, auth=(DEMO.client_id, DEMO.secret), timeout=60).json()
+    sent = FORM | {"client_id": DEMO.client_id, "client_secret": DEMO.secret}
+    assert requests.post(f"{wiremock}{path}/oauth/token", sent, timeout=60).json() == token
     assert claims_of(token["access_token"])["iss"] == mock_tokens.ISSUER + path
     published = {key["kid"] for key in requests.get(f"{wiremock}{path}{JWKS}", timeout=60).json().get("keys", [])}
     kid = jwt.get_unverified_header(token["access_token"])["kid"]
@@ -330,6 +387,15 @@ def test_the_page_names_every_file_of_stubs_and_every_fault_of_the_middleware() 
     assert len(tables) == 2
     assert faults <= FAULTS.keys() | {"slow-1s"}
     assert faults == set(re.findall(r"`([\w-]+)`", PAGE.text.partition("The faults are ")[2].partition(".\n")[0]))
+
+
+def test_every_stub_has_responded_to_one_of_these_tests(wiremock: str, request: pytest.FixtureRequest) -> None:
+    if request.config.option.keyword or any("::" in each for each in request.config.args):
+        pytest.skip("only some of these tests were run")
+    found = requests.get(f"{wiremock}/__admin/mappings/unmatched", timeout=60).json()["mappings"]
+
+    too_slow = re.compile(r"slow-([25]|10|30)s")
+    assert [each["name"] for each in found if not too_slow.search(each["name"])] == []
 
 
 def test_the_middleware_issues_checks_and_fails_as_its_own_tests_want(npm: Npm, tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ ROUTES = (
     ("PUT", "/inventory/[^/]+", "changing the stock", "inventory:write"),
 )
 ROUTE = "/(admin/logs|internal/reports|inventory(/[^/]+)?)"
-STOCK = '{"sku": "{{request.path.[1]}}", "quantity": {{jsonPath request.body \'$.quantity\'}}}'
+# A template must not end before a brace: }}} would be the end of another kind.
+STOCK = '{"quantity": {{jsonPath request.body \'$.quantity\'}}, "sku": "{{request.path.[1]}}"}'
 
 
 def token_of(demo: config.DemoClient, scope: str) -> str:
@@ -134,17 +135,25 @@ def fill(text: str, known: dict[str, str]) -> str:
 
 
 def of_cases() -> Iterator[tuple[str, Stub]]:
-    """The very request of each case, with the file that it is in; those that are granted are among the tokens."""
+    """The very request of each case that no other stub is for, with the file that it is in."""
     known = variables()
+    requests: list[dict[str, Any]] = []
     for case in CASES:
         path = case.path.partition("?")[0]
-        is_granted = path == TOKEN and case.status == 200 and case.basic != "encoded"
-        if case.name in NEED_A_STATE or is_granted or case.name == "a body that is too long":
-            continue
         request = mock_requests.of_case(case, lambda text: fill(text, known), known)
+        if case.name in NEED_A_STATE or is_general(case, path) or request in requests:
+            continue
+        requests.append(request)
         file = FILES.get(path) or ("documents" if path.startswith("/.well-known/") else "api")
         # What is in the URL is refused before the rest is read.
         yield file, stub(case.name, CASE - ("?" in case.path), request, response_to(case))
+
+
+def is_general(case: Case, path: str) -> bool:
+    """Whether a stub that is for more than this case has the same response."""
+    if path == TOKEN:
+        return case.name == "a body that is too long" or (case.status == 200 and case.basic != "encoded")
+    return bool(case.bearer and "?" not in case.path and not case.form and case.method != "HEAD")
 
 
 def response_to(case: Case) -> dict[str, Any]:
