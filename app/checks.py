@@ -1,6 +1,6 @@
-"""The checks that a request has to pass, each declared in the file that makes it.
+"""The checks that a request must pass, each declared in the file that makes it.
 
-`making.now.check = MEDIA_TYPE`, immediately before a check, says which one is made next. Usually nobody reads it:
+`making.now.check = MEDIA_TYPE`, immediately before a check, says which one is made next. Usually nothing reads it:
 the assignment calls no function, and the next one replaces it. For a request whose checks are recorded
 (`app/playground/checks_header.py`), `making.now` is a `Record`, in that request's thread and until its response, and it
 lists them in order. A check is passed when another one follows, and the last one fails if the request is refused.
@@ -42,9 +42,9 @@ class Check:
 
 
 class Unrecorded:
-    """The check that is made now, which nobody reads: all threads share one object.
+    """The check that is made now, which nothing reads: all threads share one object.
 
-    `has_failed` says that this check has failed, though it is not what the request is refused for.
+    `has_failed` says that this check has failed, although the request is refused for another reason, or not at all.
     """
 
     __slots__ = ("check", "has_failed")

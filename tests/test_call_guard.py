@@ -9,14 +9,28 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
+from flask import Flask
 
+import app as package
+from benchmarks.calls import measure
 from tests.conftest import ROOT
 
 # Counted on Python 3.11 with the locked versions; 5 % more or less is accepted.
 COUNTED = {"token, JWT": 765, "token, opaque": 718, "guarded route": 785, "introspection": 625}
 TOLERANCE = 0.05
+
+
+def test_a_request_whose_checks_are_not_recorded_calls_no_function_more(
+    new_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_page = measure(new_app())
+
+    monkeypatch.setattr(package, "DEVELOPMENT_ROOMS", {"app.faults": "fault_layer"})
+
+    assert measure(new_app()) == with_page
 
 
 def test_no_request_calls_more_functions_than_it_did() -> None:

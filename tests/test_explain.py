@@ -363,7 +363,7 @@ def test_a_404_is_explained_in_development(recorded: Flask) -> None:
 
 
 def test_the_last_requests_need_no_id(recorded: Flask) -> None:
-    assert "no request yet" in Operator(recorded).is_refused("explain", "--last")
+    assert "no requests yet" in Operator(recorded).is_refused("explain", "--last")
     recorded.test_client().get("/admin/logs")
     a_misspelt_scope(recorded)
 

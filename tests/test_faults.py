@@ -401,7 +401,7 @@ def test_an_issuer_has_its_fault_once_and_combines_with_a_client(app: Flask) -> 
         ("/faults/expired/.well-known/jwks.json", 404, "the fault expired is a client id: fault-expired"),
         ("/faults/jwks-down/", 404, "there is nothing at /faults/jwks-down/"),
         ("/faults/", 404, "there is nothing at /faults/"),
-        ("/faults/jwks-down/oauth/token", 405, "405 Method Not Allowed"),
+        ("/faults/jwks-down/oauth/token", 405, "GET is not supported at /oauth/token; use POST"),
     ],
 )
 def test_another_address_below_faults_explains_itself(app: Flask, path: str, status: int, hint: str) -> None:
@@ -478,12 +478,14 @@ def test_the_room_can_be_deleted_with_its_folder(tmp_path: Path) -> None:
         f"token = made.test_client().post('/oauth/token', data={GRANT!r}, auth=('fault', {SECRET!r}))\n"
         f"refused = made.test_client().post('/oauth/token', data={GRANT!r}, auth=('fault-429', {SECRET!r}))\n"
         "print(token.status_code, refused.status_code, refused.json['hint'])\n"
+        "slips = made.test_client().get('/playground/data.json').json['slips']['slips']\n"
+        "print({slip['group'] for slip in slips} >= {'token', 'address'}, [s for s in slips if s['acts_as']])\n"
         "from app.audit import trail; trail.current_batch.of(made).close()\n"
     )
 
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
 
-    assert done.stdout == "0\n200 401 the client is unknown\n", done.stderr
+    assert done.stdout == "0\n200 401 the client is unknown\nTrue []\n", done.stderr
 
 
 def test_a_client_without_a_fault_gets_a_whole_response(app: Flask) -> None:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 import pytest
 from flask import Flask
 
+from app.faults.table import FAULTS
 from app.journal import journal_file, recording, request_line
 from app.journal.entry import Entry, from_line
 from app.journal.journal_file import Journal, current_journal
@@ -100,10 +101,9 @@ def test_introspection_says_whether_the_token_is_active_and_why_not(app: Flask, 
 
 
 def test_what_the_playground_sends_is_marked_and_its_own_files_are_left_out(app: Flask, journal: Journal) -> None:
-    app.add_url_rule("/playground/<name>", view_func=lambda name: name)
     client = app.test_client()
     client.get("/openapi.json", headers={"X-Keyturn-Checks": "record"})
-    client.get("/playground/app.js")
+    client.get("/playground/app.js", buffered=True)
     of_a_script = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "empty"}
     client.get("/admin/logs", headers=of_a_script)  # the page explains a refusal
     client.get("/openapi.json", headers=of_a_script | {"X-Keyturn-Checks": "record"})
@@ -114,6 +114,34 @@ def test_what_the_playground_sends_is_marked_and_its_own_files_are_left_out(app:
         ("/openapi.json", True),
         ("/playground/keys", False),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "received"),
+    [
+        ("429", "429 temporarily_unavailable fault-429 basic"),
+        ("401", "401 invalid_client fault-401 basic"),
+        ("html", "200 fault-html basic  as requested"),
+        ("expired-once~a7", '200 fault-expired-once~a7 basic scope="read:logs reports:read inventory:read" jwt'),
+    ],
+)
+def test_flask_tail_shows_the_client_id_of_a_fault_and_what_its_client_received(
+    app: Flask, journal: Journal, name: str, received: str
+) -> None:
+    response = Machine(app, f"fault-{name}", "kts_fault-is-for-learning-only").request_token()
+
+    shown = app.test_cli_runner().invoke(args=["tail", "-n", "1"]).stdout
+    assert f"POST /oauth/token     {received}" in shown
+    assert last(journal).fault == response.headers["X-Keyturn-Fault"]
+    assert f"as requested: {FAULTS[last(journal).fault].happens}  ({response.headers['X-Request-Id']})" in shown
+
+
+def test_what_an_issuer_at_fault_served_has_the_path_that_was_sent(app: Flask, journal: Journal) -> None:
+    app.test_client().get("/faults/jwks-down/.well-known/jwks.json")
+
+    entry = last(journal)
+    assert (entry.path, entry.status, entry.fault) == ("/faults/jwks-down/.well-known/jwks.json", 503, "jwks-down")
+    assert entry.endpoint
 
 
 def test_a_404_and_a_failure_are_entries_too(app: Flask, journal: Journal) -> None:
@@ -161,6 +189,8 @@ def test_no_secret_is_in_it_wherever_a_client_puts_one(app: Flask, journal: Jour
         admin.post("/oauth/introspect", **more)
         admin.post("/oauth/revoke", **{"token": secret} | more)
     client.post("/oauth/token", data={secret: ["1", "2"]})
+    of_page = {"Host": "127.0.0.1:8000", "Origin": "http://127.0.0.1:8000"}
+    client.post("/playground/keys", json={"action": "withdraw", "kid": secret}, headers=of_page)
     client.post("/oauth/token", json={"client_secret": secret})
     client.post("/oauth/token", data=b"x", content_type=f"text/{secret}")
     client.open("/oauth/token", method=re.sub(r"\W", "", secret))

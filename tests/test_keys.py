@@ -358,7 +358,7 @@ def test_while_one_thread_reads_the_keys_the_others_use_the_ones_they_have(admin
 
 
 def test_withdrawing_a_key_that_is_not_there_is_refused(operator: Operator) -> None:
-    assert "no key has the kid" in operator.is_refused("keys", "withdraw", "nonsense")
+    assert "no key has this kid" in operator.is_refused("keys", "withdraw", "nonsense")
     kid = operator.run("keys", "list")["keys"][0]["kid"]
     operator.run("keys", "withdraw", kid)
     assert "already withdrawn" in operator.is_refused("keys", "withdraw", kid)

@@ -14,6 +14,7 @@ import pytest
 from flask import Flask
 
 from app.api.guard import require_oauth
+from app.faults.table import FAULTS, Kind
 from app.journal import journal_file
 from app.journal.entry import Entry
 from app.journal.journal_file import Journal, current_journal
@@ -22,6 +23,8 @@ from app.lesson.progress import progress
 from app.lesson.steps import STEPS
 from tests.conftest import Machine, Operator, curl, demo
 from tests.support.terminal import Project, Terminal
+
+SECRET_OF_FAULT = "kts_fault-is-for-learning-only"
 
 GRANT = {"grant_type": "client_credentials"}
 
@@ -178,6 +181,21 @@ def the_same_refusal_for_10(app: Flask) -> None:
         demo(app, "demo-admin").request_token(scope=scope)
 
 
+def one_mistake_for_10(app: Flask) -> None:
+    """A form is what is missing, whatever was sent instead; and a fault is no refusal."""
+    for media_type in ("application/json", "text/plain", "text/html", "application/xml", "multipart/form-data"):
+        app.test_client().post("/oauth/token", data=b"x", content_type=media_type)
+    for client_id in ("fault-503", "fault-429", "fault-401"):
+        Machine(app, client_id, demo(app, "fault").secret).request_token()
+
+
+def introspected_for_9(app: Flask) -> None:
+    admin = demo(app, "demo-partner")
+    token = admin.token(scope="shipments:read")
+    admin.revoke(token)
+    demo(app, "demo-shipments").introspect(token)
+
+
 def the_last_for_11(app: Flask) -> None:
     Operator(app).run("explain", "--last")
 
@@ -190,16 +208,18 @@ def a_demo_client_for_12(app: Flask) -> None:
 NEARLY = {
     half_of_1: (1, "still missing: the metadata"),
     refused_for_2: (2, "the last request was refused: the secret is wrong"),
-    do_2: (3, "you authenticated with Basic: that is step 2"),
+    do_2: (3, "you sent the credentials with HTTP Basic: that is step 2"),
     without_a_scope_for_4: (4, "you requested no scope: add -d scope=read:logs"),
     refused_for_5: (5, "the last request was refused: the token is not a JWT, or is incomplete"),
     half_of_6: (6, "still missing: a call with too small a scope (403)"),
     too_quick_for_7: (7, "you were too quick: wait for 2 seconds"),
     inactive_for_8: (8, "the token was not active: it must be for the API that introspects it"),
-    half_of_9: (9, "still missing: the revoked token, refused"),
+    half_of_9: (9, "still missing: the revoked token, refused by an API"),
+    introspected_for_9: (9, "still missing: the revoked token, refused by an API"),
+    one_mistake_for_10: (10, "still missing: different refusals at the token endpoint (1 of 5)"),
     the_same_refusal_for_10: (10, "still missing: different refusals at the token endpoint (1 of 5)"),
-    the_last_for_11: (11, "that was the last request; take the id from a response"),
-    a_demo_client_for_12: (12, "your route let a demo client pass: call it with a client of your own"),
+    the_last_for_11: (11, "you explained the last request: take the id from a response"),
+    a_demo_client_for_12: (12, "your route accepted a demo client: call it with a client of your own"),
 }
 
 
@@ -217,6 +237,39 @@ def test_what_the_last_attempt_lacked_is_said(app: Flask, attempt: Callable[[Fla
 
     assert number not in done(app)
     assert note(app) == sentence
+
+
+def test_no_fault_of_the_server_ticks_a_step(app: Flask) -> None:
+    for fault in FAULTS.values():
+        if fault.kind is Kind.ISSUER:
+            for document in (".well-known/oauth-authorization-server", ".well-known/jwks.json"):
+                app.test_client().get(f"{fault.used_as}/{document}".replace("-5s", "-1s"))
+        elif fault.name not in ("drop", "cut"):  # which need a socket
+            Machine(app, fault.used_as.replace("-5s", "-1s"), SECRET_OF_FAULT).request_token(scope="read:logs")
+
+    assert done(app) == []
+
+    Machine(app, "fault", SECRET_OF_FAULT).request_token()
+    assert done(app) == [2]  # as itself, it is a client like any other
+
+
+def test_a_refusal_that_a_step_needed_is_no_attempt_at_the_next_step(app: Flask) -> None:
+    for do in DO[:6]:
+        do(app)
+    assert done(app) == [1, 2, 3, 4, 5, 6]
+
+    app.test_client().get("/admin/logs")
+
+    assert note(app) == ""
+
+
+def test_the_address_of_the_server_is_remembered_when_the_lesson_is_started_over(app: Flask) -> None:
+    here = "http://127.0.0.1:8123"
+    current_journal.of(app).append(Entry(at=1, issuer=here))  # type: ignore[union-attr]
+
+    app.test_cli_runner().invoke(args=["lesson", "--again"])
+
+    assert f"{here}/.well-known/" in app.test_cli_runner().invoke(args=["lesson"]).stdout
 
 
 def test_without_any_request_it_says_where_to_begin(app: Flask) -> None:
@@ -277,9 +330,27 @@ def test_switched_off_or_in_production_it_says_why_not(new_app: Callable[..., Fl
     off, production = new_app(journal="off"), new_app(env="production", issuer="https://auth.example.com")
 
     assert "KEYTURN_JOURNAL is off" in Operator(off).is_refused("lesson")
-    assert "does not record what requests send" in Operator(production).is_refused("lesson")
+    assert "does not record its requests" in Operator(production).is_refused("lesson")
     with off.app_context():
         assert not any(step["done"] for step in progress())
+
+
+def test_each_address_in_a_command_is_there_with_a_path_in_the_issuer_too(new_app: Callable[..., Flask]) -> None:
+    app = new_app(issuer="http://127.0.0.1:8000/auth")
+    with app.app_context():
+        commands = " ".join(step["command"] for step in progress())
+
+    for path in re.findall(r"http://127\.0\.0\.1:8000([\w/.-]+)", commands):
+        assert app.test_client().get(path).status_code != 404, path
+
+
+def test_without_the_sample_api_it_says_what_to_call_instead(new_app: Callable[..., Flask]) -> None:
+    app = new_app(sample_api="off")
+    with app.app_context():
+        told = [step["number"] for step in progress() if "a route of your own" in step["sentence"]]
+        gone = [step["number"] for step in progress() if re.search("/admin/|/internal/", step["command"])]
+
+    assert told == gone == [5, 6, 7, 9]
 
 
 @pytest.fixture

@@ -108,6 +108,7 @@ def test_the_data_has_the_demo_clients_and_no_other(app: Flask) -> None:
     found = response.json
     assert [client["client_id"] for client in found["clients"]] == [demo.client_id for demo in config.DEMO_CLIENTS]
     assert [client["secret"] for client in found["clients"]] == [demo.secret for demo in config.DEMO_CLIENTS]
+    assert all(client["about"] for client in found["clients"])
     assert "a-real-client" not in response.text
     assert "ktc_" not in json.dumps(found["clients"])
     assert found["checks"].keys() == DECLARED.keys()
@@ -211,6 +212,8 @@ FORGED = {
     "typed by its user": {"Host": "127.0.0.1:8000", "Sec-Fetch-Site": "none"},
     "neither Origin nor Sec-Fetch-Site": {"Host": "127.0.0.1:8000"},
     "a proxy": HERE | {"X-Forwarded-For": "192.0.2.1"},
+    "a proxy that sends Via": HERE | {"Via": "1.1 proxy"},
+    "a proxy that sends X-Real-IP": HERE | {"X-Real-IP": "192.0.2.1"},
     "a proxy that sends Forwarded": HERE | {"Forwarded": "for=192.0.2.1"},
 }
 

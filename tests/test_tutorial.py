@@ -17,11 +17,13 @@ import pytest
 
 import config
 from app import create_app
+from app.lesson.steps import STEPS
 from app.settings import read_settings
-from tests.conftest import ROOT, curl, free_port, responds, wait_for
+from tests.conftest import ROOT, curl, free_port, wait_for
 from tests.support.excerpts import REFERENCE, filled
 from tests.support.leaks import suite
-from tests.support.page_steps import Command, Edit, NewFile, Stop, pattern, steps
+from tests.support.page_steps import Command, Edit, NewFile, Stop, steps
+from tests.support.pages import pattern
 from tests.support.walkthrough import Reader
 from tests.test_house import CORE
 from tests.test_start import copied, outside
@@ -34,7 +36,6 @@ EVERYTHING = {"../tutorial": INDEX} | PAGES
 SERVER = ("make", "--old-file=.venv/ready", "run")
 # A program is run as a module or by its path: the scripts in .venv/bin contain the path at which they were installed.
 PYTHON = shlex.quote(sys.executable)
-RELOADS = (ROOT / "app" / "serving" / "reloading.py").exists()
 LOG_LINE = re.compile(r'^\{"time": .*\n', re.MULTILINE)
 RELOADED = re.compile("(?<!not )reloaded: ")
 WORDS, COMMANDS, LINES = 230, 8, 60  # that a reader reads, types and reads in a minute
@@ -52,11 +53,10 @@ class Learner:
         for port in ("8000", "8001", "8002", "8003"):
             free = free_port()
             here |= {f"{place}{port}": f"{place}{free}" for place in ("127.0.0.1:", "--port ", "port=")}
-        self.url = f"http://{here['127.0.0.1:8000']}"
-        environment = outside() | {"PORT": self.url.rpartition(":")[2], "ISSUER": self.url}
+        url = f"http://{here['127.0.0.1:8000']}"
+        environment = outside() | {"PORT": url.rpartition(":")[2], "ISSUER": url}
         self.reader = Reader(project, environment, here)
         self.unread = list(PAGES)
-        self.needs_restart = False
 
     def read(self, name: str) -> None:
         """Follow a page, after those before it."""
@@ -66,8 +66,6 @@ class Learner:
 
     @singledispatchmethod
     def do(self, step: Command) -> None:
-        if self.needs_restart:
-            self.restart()
         if step.text == "make run":
             self.start(step, [*SERVER])
         elif step.text.startswith((".venv/bin/python examples/", ".venv/bin/python mock")):
@@ -91,11 +89,8 @@ class Learner:
         server = self.reader.running[0]
         before, workers = len(RELOADED.findall(server.printed())), self.workers()
         self.reader.change(edit)
-        if RELOADS:
-            wait_for(lambda: len(RELOADED.findall(server.printed())) > before, seconds=60)
-            wait_for(lambda: not workers & self.workers(), seconds=60)
-        else:
-            self.needs_restart = True
+        wait_for(lambda: len(RELOADED.findall(server.printed())) > before, seconds=60)
+        wait_for(lambda: not workers & self.workers(), seconds=60)
 
     def workers(self) -> set[psutil.Process]:
         """The processes that serve the code as it is; a reload replaces them."""
@@ -111,15 +106,6 @@ class Learner:
 
         wait_for(lambda: as_shown() or program.process.poll() is not None, seconds=60)
         assert as_shown(), program.printed()
-
-    def restart(self) -> None:
-        """What the server does by itself when a file is saved."""
-        self.reader.running.pop(0).stop()
-        server = self.reader.start([*SERVER], self.next_log())
-        self.reader.running.insert(0, self.reader.running.pop())
-        wait_for(lambda: responds(self.url) or server.process.poll() is not None, seconds=60)
-        assert server.process.poll() is None, server.printed()
-        self.needs_restart = False
 
     def next_log(self) -> Path:
         return self.folder / f"{len(list(self.folder.glob('*.log')))}.log"
@@ -232,18 +218,15 @@ def test_every_flask_command_in_the_text_is_there() -> None:
             group: click.Command = app.cli
             while words and isinstance(group, click.Group) and words[0] in group.commands:
                 group = command = group.commands[words.pop(0)]
-            assert command or text == "lesson", text
-            if command:
-                known = {name for each in command.params for name in each.opts}
-                assert {word for word in words if word.startswith("--")} <= known, text
+            assert command, text
+            known = {name for each in command.params for name in each.opts}
+            assert {word for word in words if word.startswith("--")} <= known, text
 
 
 def test_the_steps_are_those_of_the_lesson() -> None:
-    from app.lesson import steps as lesson
-
     headings = [pair for page in PAGES.values() for pair in re.findall(r"^## Step (\d+): (.+)$", page, re.MULTILINE)]
 
-    assert headings == [(str(step.number), step.title) for step in lesson.STEPS]
+    assert headings == [(str(step.number), step.title) for step in STEPS]
 
 
 def test_who_follows_the_tutorial_has_done_every_step_of_the_lesson(learner: Learner) -> None:

@@ -17,10 +17,14 @@ MAX_AGE_SECONDS = 300
 
 
 def init_app(app: Flask, issuer: str) -> None:
-    """With a path in the issuer, the well-known part goes before the path (RFC 8414, section 3.1)."""
+    app.config[error_pages.METADATA] = address_of(issuer)
+    app.add_url_rule(urlsplit(address_of(issuer)).path, view_func=metadata)
+
+
+def address_of(issuer: str) -> str:
+    """Where an issuer's metadata is: the well-known part goes before a path in it (RFC 8414, section 3.1)."""
     parts = urlsplit(issuer)
-    app.config[error_pages.METADATA] = parts._replace(path=WELL_KNOWN + parts.path).geturl()
-    app.add_url_rule(WELL_KNOWN + parts.path, view_func=metadata)
+    return parts._replace(path=WELL_KNOWN + parts.path).geturl()
 
 
 def metadata() -> Response:

@@ -1,1 +1,1 @@
-"""Faults on purpose, in development only: the client id or the issuer says what goes wrong."""
+"""Faults on purpose, in development only: the client id or the issuer says which one."""

@@ -1,4 +1,4 @@
-"""The issuers `/faults/NAME`: each is this server under another name, with metadata or keys that are at fault."""
+"""The issuers `/faults/NAME`: each is this server under another name, with faulty metadata or keys."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Place:
 
 
 def find_place(path: str, base: str) -> Place | None:
-    """The place that a path is, given the path of this server's issuer; None if it is none of ours."""
+    """The place at a path, given the path of this server's issuer; None if there is none."""
     if path.startswith(METADATA + base + FOLDER):  # the form of RFC 8414, section 3.1
         name = path.removeprefix(METADATA + base + FOLDER)
         return None if "/" in name else Place(name, METADATA, METADATA + base)
@@ -55,7 +55,7 @@ def find_place(path: str, base: str) -> Place | None:
 def under_its_name(response: Response, document: str, issuer: str) -> Response:
     """The document, as that of this issuer, which nobody may cache.
 
-    Its metadata has no introspection and no revocation: this server would not recognize the issuer's tokens.
+    Its metadata has no introspection and no revocation endpoint: this server would not recognize the issuer's tokens.
     """
     if document == METADATA:
         members = json.loads(response.get_data())

@@ -1,4 +1,4 @@
-"""The faults of a token response: each makes a bad response of a good one."""
+"""The faults of a token response: each turns a good response into a bad one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sleep(seconds: int) -> None:
     """Block this thread.
 
     Raises:
-        RefusedError: 503, if half of the worker's threads already do so.
+        RefusedError: 503, if half of the worker's threads are already blocked so.
     """
     if not slow_threads.acquire(blocking=False):
         raise RefusedError("temporarily_unavailable", reason=f"{THREADS // 2} responses of this worker are slow now")

@@ -1,4 +1,4 @@
-"""The faults of a token: each makes a bad token of a good one, signed by the active key where that is possible."""
+"""The faults of a token: each turns a good token into a bad one, signed by the active key where possible."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""How often a fault was applied that is for the first requests only: in the database, for all workers together.
+"""How often a fault for the first requests only was applied: in the database, for all workers together.
 
-A count is forgotten ten minutes after it began, and there are at most MAX_COUNTS.
+A count is deleted ten minutes after it began, and there are at most MAX_COUNTS.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def count_one(fault_id: str) -> int:
 
 
 def forget() -> None:
-    """Delete the counts that are over, and the oldest one if there is no room for another."""
+    """Delete the counts that have expired, and the oldest one if there are MAX_COUNTS."""
     moment = now()
     # Also one that began in the future: a clock was set back.
     is_over = or_(FaultCount.begun_at <= moment - FORGOTTEN_SECONDS, FaultCount.begun_at > moment)

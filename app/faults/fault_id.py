@@ -1,7 +1,6 @@
-"""What a client id such as `fault-429-once~a7` says, or the same without `fault-` in an issuer.
+"""The fault that a client id such as `fault-429-once~a7` requests, or an issuer, without `fault-`.
 
-NAME, then `-once` or `-firstN` for only the first requests, then `~RUN`, by which one run of tests counts apart
-from another.
+NAME, then `-once` or `-firstN` for only the first requests, then `~RUN`, so that each run of tests has its own count.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ MAX_CHARACTERS = 100
 
 
 class UnknownFaultError(Exception):
-    """No fault has this name; the text says which one may be meant."""
+    """No fault has this name; the text suggests one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +29,10 @@ class FaultId:
     """A fault that was requested.
 
     Args:
-        text: All of the id, which names its count.
+        text: The whole id, which is also the name of its count.
         fault: The fault.
         seconds: How long it lasts, for one that is slow; otherwise 0.
-        first: For how many requests it is; None for all of them.
+        first: How many requests have it; None for all of them.
     """
 
     text: str

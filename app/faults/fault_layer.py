@@ -16,27 +16,32 @@ from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug import Response
 
+from app.checks import Check, making
 from app.faults import bad_issuers, bad_responses, bad_tokens
 from app.faults.bad_issuers import FOLDER, TOKEN, Place
 from app.faults.fault_count import count_one
-from app.faults.fault_id import FaultId, UnknownFaultError, read_id
+from app.faults.fault_id import PREFIX, FaultId, UnknownFaultError, read_id
 from app.faults.renaming import rename
 from app.faults.table import Kind
-from app.logs import log
+from app.journal.recording import FACTS
+from app.logs import log, one_line
 from app.refusals.errors import RefusedError
 from app.settings import current_settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+FAULT = Check("fault", "The fault that the request names exists, and can be applied.", "our own")
+
 HEADER = "X-Keyturn-Fault"
+CHECKS = "X-Keyturn-Checks"  # what the app checked, if it was recorded, is true of every response
 # A response that depends on these would not be the whole document.
 CONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE", "HTTP_RANGE")
 UNCOUNTED = "the database does not count how often a fault was applied"
 
 
 def init_app(app: Flask) -> None:
-    """Put the layer in front of an app; only a development server may."""
+    """Put the layer in front of an app, in development only."""
     app.wsgi_app = FaultLayer(app)  # type: ignore[method-assign]
 
 
@@ -79,6 +84,7 @@ class FaultLayer:
         with self._app.request_context(environ):
             try:
                 self._app.preprocess_request()
+                making.now.check = FAULT
                 raise error
             except Exception as raised:
                 response = self._app.make_response(self._app.handle_user_exception(raised))
@@ -94,6 +100,8 @@ class FaultLayer:
         """
         fault_id = read_id(sent, Kind.RESPONSE, Kind.TOKEN) if sent else None
         response = Response.from_app(self._next, environ, buffered=True)
+        if fault_id:
+            note(environ, client_id=one_line(PREFIX + fault_id.text), fault=fault_id.name)
         if not environ["PATH_INFO"].endswith(TOKEN) or response.status_code != 200:
             return response
         if issuer:
@@ -102,14 +110,15 @@ class FaultLayer:
         if fault_id is None:
             return response
         if make := bad_tokens.MAKERS.get(fault_id.fault.name):
-            return self.applied(fault_id, response, lambda: bad_tokens.with_token(response, make))
+            return self.applied(environ, fault_id, response, lambda: bad_tokens.with_token(response, make))
         change = bad_responses.CHANGES[fault_id.fault.name]
-        return self.applied(fault_id, response, lambda: change(response, environ))
+        return self.applied(environ, fault_id, response, lambda: change(response, environ))
 
     def of_issuer(self, environ: WSGIEnvironment, place: Place) -> Response:
-        """A document of an issuer at fault, or a token that names it."""
+        """A document of a faulty issuer, or a token that names it."""
         fault_id = read_id(place.name, Kind.ISSUER)
         issuer = self._issuer + FOLDER + place.name
+        note(environ, fault=fault_id.name)
         environ["PATH_INFO"] = place.real
         if place.document == TOKEN:
             return self.of_client(environ, rename(environ, self._max_body_bytes), issuer)
@@ -122,19 +131,38 @@ class FaultLayer:
         response = bad_issuers.under_its_name(response, place.document, issuer)
         if not bad_issuers.is_about(fault_id.fault.name, place.document):
             return response
-        return self.applied(fault_id, response, lambda: bad_issuers.changed(response, fault_id.fault.name))
+        return self.applied(environ, fault_id, response, lambda: bad_issuers.changed(response, fault_id.fault.name))
 
-    def applied(self, fault_id: FaultId, response: Response, apply: Callable[[], Response]) -> Response:
-        """The response with the fault, if it is for this one of the requests."""
+    def applied(
+        self, environ: WSGIEnvironment, fault_id: FaultId, response: Response, apply: Callable[[], Response]
+    ) -> Response:
+        """The response with the fault, if this request should have it."""
         with self._app.app_context():
             if fault_id.first and count_one(f"{fault_id.fault.kind} {fault_id.text}") > fault_id.first:
                 return response
             if fault_id.seconds:
                 bad_responses.sleep(fault_id.seconds)
             request_id = response.headers.get("X-Request-Id", "")
+            checks = {name: value for name, value in response.headers if name == CHECKS}
             faulty = apply()
         faulty.headers.setdefault("X-Content-Type-Options", "nosniff")
-        faulty.headers.update({"X-Request-Id": request_id, HEADER: fault_id.name})
+        faulty.headers.update({"X-Request-Id": request_id, HEADER: fault_id.name, **checks})
+        note(environ, **as_received(faulty), reason=f"as requested: {fault_id.fault.happens}")
         fields = {"fault": fault_id.name, "request_id": request_id}
         log.info("a fault was applied, as requested", extra={"fields": fields})
         return faulty
+
+
+def note(environ: WSGIEnvironment, **facts: str) -> None:
+    """Note what the journal shows, if there is one."""
+    environ.get(FACTS, {}).update(facts)
+
+
+def as_received(response: Response) -> dict[str, str]:
+    """What a client got, which the app does not know."""
+    if not response.is_sequence:  # a body that is cut off can be read only once
+        return {}
+    body = response.get_json(silent=True)
+    members = body if isinstance(body, dict) else {}
+    issued = {} if "access_token" in members else {"granted": "", "token": ""}
+    return {"error": str(members.get("error", ""))} | issued

@@ -1,4 +1,4 @@
-"""The client id of a request, wherever it is: read, and replaced by `fault`, so that the app checks its secret."""
+"""The client id of a request, in the header or the form: replaced by `fault`, so that the app checks the secret."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def rename_in_form(environ: WSGIEnvironment, max_body_bytes: int, *, only: str |
     found = next(iter(ids.values()), None)
     if found is None or only not in (None, found):
         return None
-    for place, each in ids.items():  # an id that was sent twice is the app's to refuse
+    for place, each in ids.items():  # the app refuses an id that was sent twice
         if each == found:
             pairs[place] = FORM_ID
     replace_body(environ, b"&".join(pairs))
@@ -84,7 +84,7 @@ def id_in(pair: bytes) -> str | None:
 
 
 def read_form(environ: WSGIEnvironment, max_body_bytes: int) -> bytes:
-    """The body, if it is a form, which can be read again; empty if it is none, is too long or cannot be read."""
+    """The body, if it is a form, which can be read again; empty if it is no form, too long, or cannot be read."""
     length = environ.get("CONTENT_LENGTH") or ""
     is_form = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() == FORM
     if not is_form or not (length.isdecimal() or environ.get("wsgi.input_terminated")):

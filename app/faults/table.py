@@ -1,7 +1,7 @@
 """Every fault: its name, what happens, and what a good client does.
 
-The code, docs/faults.md and everything else that offers faults is made from this table. A response or a token goes
-wrong for the client id `fault-NAME`; metadata or keys do at the issuer `/faults/NAME`.
+The code, docs/faults.md and everything else that offers faults use this table. A response or a token is faulty for
+the client id `fault-NAME`; metadata or keys are faulty at the issuer `/faults/NAME`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ RESPONSES = (
     (
         "cut",
         "the connection is closed in the middle of the body, before `Content-Length`",
-        "Tries again; uses no half.",
+        "Tries again; never uses half a response.",
     ),
     ("truncated", "the JSON ends in the middle, in a complete HTTP response", NO_TOKEN),
     ("html", "200 with a page of HTML, as from a proxy", NO_TOKEN),
@@ -78,15 +78,15 @@ RESPONSES = (
     ),
     (
         "less-scope",
-        "the last word is missing from the scope of response and token; of one word nothing is left",
+        "the scope of response and token lacks its last word; a scope of one word becomes empty",
         "Compares `scope` with what it requested (RFC 6749, section 3.3), and reports what is missing.",
     ),
 )
 TOKENS = (
-    ("expired", "the token expired 10 minutes ago", REFUSES + "The client requests another once."),
-    ("not-yet-valid", "the token is valid in 10 minutes (`nbf`)", REFUSES + "60 seconds are enough for two clocks."),
+    ("expired", "the token expired 10 minutes ago", REFUSES + "The client requests another, once."),
+    ("not-yet-valid", "the token is valid in 10 minutes (`nbf`)", REFUSES + "A leeway of 60 seconds is enough."),
     ("wrong-audience", "the token is for another API (`aud`)", REFUSES),
-    ("wrong-issuer", "the token is from another issuer (`iss`), with this server's key", REFUSES),
+    ("wrong-issuer", "the token is from another issuer (`iss`), signed with this server's key", REFUSES),
     (
         "unknown-kid",
         "the token is signed by a key that was never published",
@@ -96,10 +96,10 @@ TOKENS = (
     ("no-scope", "the token has no scope", "Refuses the request with 403 `insufficient_scope`."),
     ("alg-none", "the token has `alg: none` and no signature", REFUSES),
     ("hmac", "the token is signed by HMAC, with the public key as the secret", REFUSES + "See RFC 8725, section 2.1."),
-    ("bad-signature", "one character of the token's signature is another", REFUSES),
+    ("bad-signature", "one character of the token's signature is changed", REFUSES),
 )
 ISSUERS = (
-    ("metadata-down", "the metadata is 503", BY_METADATA),
+    ("metadata-down", "the response for the metadata is 503", BY_METADATA),
     ("metadata-slow-5s", "the metadata comes 5 seconds late; from 1 to 30 seconds", BY_METADATA),
     ("metadata-empty", "the metadata is `{}`", BY_METADATA),
     (
@@ -107,12 +107,12 @@ ISSUERS = (
         "the metadata names another issuer",
         "Refuses the metadata (RFC 8414, section 3.3).",
     ),
-    ("jwks-down", "the JWKS is 503", BY_KEYS),
+    ("jwks-down", "the response for the JWKS is 503", BY_KEYS),
     ("jwks-slow-5s", "the JWKS comes 5 seconds late; from 1 to 30 seconds", BY_KEYS + " Its own requests do not wait."),
     ("jwks-empty", "the JWKS has no key", "Accepts no token; fetches the keys again later, not for each token."),
     (
         "jwks-rotated",
-        "the JWKS has only another key than the one that signs, as a copy from before a rotation has",
+        "the JWKS has only a key that does not sign, like a copy from before a rotation",
         "Fetches the keys once for an unknown `kid`, then refuses the token; with `-once` it finds the key.",
     ),
 )

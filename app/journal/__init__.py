@@ -1,1 +1,1 @@
-"""What each request sent: one entry per request, in development only, and the line that the terminal shows of it."""
+"""The journal of a development server: what each request sent, one entry per request, and its line on the terminal."""

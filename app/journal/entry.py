@@ -1,6 +1,6 @@
-"""One request as the journal stores it, and the same as a line of JSON.
+"""One request as the journal stores it, as an object and as a line of JSON.
 
-No field holds a secret, a token or the value of a query. `recording.py` decides what of a request goes in.
+No field holds a secret, a token or the value of a query. `recording.py` decides what is recorded of a request.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ KEPT = ("at", "active")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A request and its response; or, with `command`, what a `flask` command has noted.
+    """A request and its response; or, with `command`, a note of a `flask` command.
 
     Args:
-        at: When the request came, in seconds since the epoch.
+        at: When the request arrived, in seconds since the epoch.
         request_id: The `X-Request-Id` of the response.
         method: The method, or `[redacted]`.
         path: The path without its query, each segment as `logs.shown` returns it.
@@ -28,18 +28,19 @@ class Entry:
         milliseconds: How long the response took.
         issuer: The issuer of the server.
         endpoint: Flask's name of the route; empty if no route has this path and method.
-        client_id: The client; empty if it is not certain.
-        is_authenticated: Whether the client's secret or token was right, and not only its id known.
+        client_id: The client; empty if that is uncertain.
+        is_authenticated: Whether the client's secret or token was valid, and not only its id known.
         auth: How it authenticated: `basic`, `post`, `bearer`, `none` or `other`.
         grant_type: The grant type that was requested.
         scope: The scope that was requested.
         granted: The scope of the token that was issued.
         token: The kind of the token that was issued or sent: `jwt`, `opaque` or `unknown`.
-        active: What introspection found; None if it was no introspection.
+        active: The result of an introspection; None for any other request.
         error: The error code.
         reason: Why it was refused, or why a token is not active.
         challenge: The `WWW-Authenticate` of the response.
         from_playground: Whether the playground sent it.
+        fault: The fault that the request named, which the response may have; empty if it named none.
         command: The name of a command, which has no response.
     """
 
@@ -63,10 +64,11 @@ class Entry:
     reason: str = ""
     challenge: str = ""
     from_playground: bool = False
+    fault: str = ""
     command: str = ""
 
     def as_json(self) -> dict[str, object]:
-        """Its members without those that say nothing; a text without anything that looks like a secret."""
+        """Its members without the empty ones; each text without anything that looks like a secret."""
         given = {name: value for name, value in asdict(self).items() if name in KEPT or value not in ("", None, 0)}
         return {
             name: redact(value) if isinstance(value, str) else value
@@ -111,7 +113,7 @@ def from_lines(lines: Iterable[bytes]) -> list[Entry]:
 
 
 def is_of(kind: str, value: object) -> bool:
-    """Whether a value has the type of its field; a text that could move a terminal's cursor has not."""
+    """Whether a value has the type of its field; a text must not move a terminal's cursor."""
     if isinstance(value, bool) and "bool" not in kind:
         return False
     return isinstance(value, TYPES[kind]) and (not isinstance(value, str) or value.isprintable())

@@ -1,8 +1,9 @@
 """`instance/requests.jsonl`: the entries of all workers, bounded, readable by its owner only.
 
-A worker appends an entry with one write. Past MAX_BYTES one of them replaces the file by its newer half, and what
-commands have noted in the older one. It holds the file's lock alone then, and those that append share it, so that no
-entry goes into the file that is replaced. Nothing here fails a request, or makes it wait for more than LOCK_SECONDS.
+A worker appends an entry with one write. Past MAX_BYTES one of them replaces the file with its newer half, and with
+the notes of commands in the older one. For that it holds the file's lock exclusively, and those that append share the
+lock, so that no entry is written to the file that is replaced. Nothing here fails a request, or makes it wait for more
+than LOCK_SECONDS.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ RETRY_SECONDS = 0.002
 
 
 class Journal:
-    """The file, by its path; every call opens it, as another worker may have replaced it."""
+    """The file, by its path; each call opens it, as another worker may have replaced it."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -37,7 +38,7 @@ class Journal:
         """Add an entry.
 
         Returns:
-            Whether it was written: not on a full disk, in a folder that may not be written, or if it is too long.
+            Whether it was written: not on a full disk, in a folder without write permission, or if it is too long.
         """
         line = entry.as_line()
         if len(line) > MAX_LINE_BYTES:
@@ -60,7 +61,7 @@ class Journal:
             with os.fdopen(open_private(self.file, os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
                 if self._is_locked(opened.fileno(), fcntl.LOCK_SH):
                     size = os.fstat(opened.fileno()).st_size
-                    if size > 2 * MAX_BYTES:  # the newer half finds no room on the disk
+                    if size > 2 * MAX_BYTES:  # the disk has no room for the newer half
                         return size
                     os.write(opened.fileno(), line)
                     return size + len(line)
@@ -78,7 +79,7 @@ class Journal:
         return (opened.st_dev, opened.st_ino) == (named.st_dev, named.st_ino)
 
     def _drop_older_half(self) -> None:
-        """Replace the file by its newer half, unless others are writing: then the next entry tries it again."""
+        """Replace the file with its newer half, unless others are writing: then the next entry tries again."""
         with os.fdopen(open_private(self.file, os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
             if not self._is_locked(opened.fileno(), fcntl.LOCK_EX):
                 return
@@ -106,7 +107,7 @@ class Journal:
         """The lines of the newest entries, the oldest first; none if there is no file.
 
         Raises:
-            OSError: If there is one, and it cannot be read.
+            OSError: If there is a file, and it cannot be read.
         """
         try:
             opened = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
@@ -120,15 +121,15 @@ class Journal:
         return [line for line in found[bool(skipped) :] if line.endswith(b"\n")]
 
     def entries(self) -> list[Entry]:
-        """The newest entries, the oldest first; what is no entry is left out."""
+        """The newest entries, the oldest first; any other line is left out."""
         return from_lines(self.lines())
 
     def follow(self, seen: list[bytes], seconds: float = 0.3) -> Iterator[list[bytes]]:
         """Yield the lines that are new each time the file has changed.
 
         Args:
-            seen: The lines that were there.
-            seconds: How often to look.
+            seen: The lines that were read before.
+            seconds: The pause between two looks at the file.
         """
         stamp = None
         while True:
@@ -148,7 +149,7 @@ class Journal:
 
 
 def newer_half(lines: list[bytes]) -> list[bytes]:
-    """The newest lines that together have half of MAX_BYTES, after what commands have noted before them."""
+    """The newest lines that together have half of MAX_BYTES, after the older notes of commands."""
     size, place = 0, len(lines)
     while place and size + len(lines[place - 1]) <= MAX_BYTES // 2:
         place -= 1
@@ -158,7 +159,7 @@ def newer_half(lines: list[bytes]) -> list[bytes]:
 
 
 def after(line: bytes, lines: list[bytes]) -> list[bytes]:
-    """The lines that follow one; all of them if it is not there any more."""
+    """The lines that follow one; all of them if it is no longer there."""
     place = next((n for n in range(len(lines) - 1, -1, -1) if lines[n] == line), -1)
     return lines[place + 1 :]
 

@@ -1,7 +1,7 @@
 """Recording: how a request becomes an entry of the journal, and a line on the terminal.
 
-It is a layer around the app, so that what every other part does to a response has been done, and that a request
-without a recorded one costs nothing. Of a request only words go in that `shown` lets pass.
+It is a layer around the app, so it sees the response as the client gets it, and costs nothing where it is off.
+Of what a client sent, only words that pass `shown` are recorded.
 """
 
 from __future__ import annotations
@@ -39,11 +39,13 @@ class Recorder:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         begin, at = time.perf_counter(), time.time()
-        sent: dict[str, Any] = {"status": 500}
+        is_recorded, sent = not self.is_background(environ), of_request(environ)  # as a client sent it
+        environ[FACTS] = sent  # one dict, also in a copy of the environment that a layer in between makes
+        received: dict[str, Any] = {"status": 500}
 
         def started(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
             found = {name.lower(): value for name, value in headers}
-            sent.update(
+            received.update(
                 status=int(status[:3]),
                 request_id=found.get("x-request-id", ""),
                 challenge=one_line(found.get("www-authenticate", "")),
@@ -53,9 +55,9 @@ class Recorder:
         try:
             return self.inner(environ, started)  # type: ignore[no-any-return]
         finally:
-            if not self.is_background(environ):
+            if is_recorded:
                 spent = round((time.perf_counter() - begin) * 1_000, 1)
-                self.keep(Entry(at=round(at, 3), milliseconds=spent, **of_request(environ), **sent))
+                self.keep(Entry(at=round(at, 3), milliseconds=spent, **(sent | received)))
 
     def is_background(self, environ: dict[str, Any]) -> bool:
         """Whether the playground's page sends this by itself: for its files, its progress, or an explanation."""
@@ -75,12 +77,9 @@ class Recorder:
 
 
 def of_request(environ: dict[str, Any]) -> dict[str, Any]:
+    """What the server itself knows; `note` and the faults add to it."""
     path = str(environ.get("PATH_INFO", "")).encode("latin-1", "replace").decode("utf-8", "replace")
-    return {
-        "method": shown(str(environ["REQUEST_METHOD"])),
-        "path": shown_path(path)[:MAX_PATH_CHARACTERS],
-        **environ.get(FACTS, {}),
-    }
+    return {"method": shown(str(environ["REQUEST_METHOD"])), "path": shown_path(path)[:MAX_PATH_CHARACTERS]}
 
 
 def note(response: Response) -> Response:
@@ -88,7 +87,7 @@ def note(response: Response) -> Response:
     refusal, sent = g.get("refusal"), dict(g.get("parameters", ()))
     body = response.get_json(silent=True) if (request.endpoint or "").startswith("oauth.") else None
     body = body if isinstance(body, dict) else {}
-    request.environ[FACTS] = {
+    facts = {
         "issuer": current_settings().issuer,
         "endpoint": request.endpoint or "",
         "client_id": one_line(g.get("client_id") or g.get("claimed_client_id") or ""),
@@ -103,6 +102,7 @@ def note(response: Response) -> Response:
         "reason": refusal.reason if refusal else one_line(g.get("inactive", "")),
         "from_playground": OF_PLAYGROUND in request.headers,
     }
+    request.environ.get(FACTS, {}).update(facts)
     return response
 
 

@@ -22,14 +22,14 @@ MIN_CHARACTERS = 60
 
 
 def line(entry: Entry, stream: TextIO) -> str:
-    """The line as this stream shows it: with colors on a terminal, where a long one goes on in a second row."""
+    """The line as this stream shows it: on a terminal with colors, and a long one in several rows."""
     width = shutil.get_terminal_size((100, 24)).columns if is_terminal(stream) else None
     text = plain(entry, max(width, MIN_CHARACTERS) if width else None)
     return colored(text, entry) if has_color(stream) else text
 
 
 def plain(entry: Entry, width: int | None = None) -> str:
-    """The line; with a width, in characters, what does not fit begins a row of its own."""
+    """The line; with a width, in characters, the part that does not fit begins a new row."""
     moment = time.strftime("%H:%M:%S", time.localtime(entry.at))
     head = f"{moment} {entry.method:4} {entry.path:{PATH_CHARACTERS}} {entry.status} {' '.join(facts(entry))}".rstrip()
     tail = "  ".join(filter(None, (advice(entry), f"({entry.request_id})" if entry.request_id else "")))
@@ -41,7 +41,7 @@ def plain(entry: Entry, width: int | None = None) -> str:
 
 
 def facts(entry: Entry) -> list[str]:
-    """What was sent and what became of it, in a few words."""
+    """What was sent and what the result was, in a few words."""
     scope = entry.scope or entry.granted
     found = [
         entry.error,
@@ -56,7 +56,7 @@ def facts(entry: Entry) -> list[str]:
 
 
 def advice(entry: Entry) -> str:
-    """The reason; only its question if the line has the word already that was misspelt."""
+    """The reason; only its question if the line already has the misspelt word."""
     meant = re.search(r"did you mean .*", entry.reason)
     return meant[0] if meant and entry.scope else entry.reason
 

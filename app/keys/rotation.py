@@ -99,7 +99,7 @@ def withdraw(kid: str, *, lost_secret_key: bool = False) -> SigningKey:
         keys, moment = all_keys(), now()
         leaked = next((key for key in keys if key.kid == kid and key.withdrawn_at is None), None)
         if leaked is None:
-            raise RotationError(f"no key has the kid {kid}, or it is already withdrawn")
+            raise RotationError("no key has this kid, or it is already withdrawn")  # it may be a secret by mistake
         was = leaked.state(moment)
         if was == "active" and not lost_secret_key:
             refuse_another_secret(leaked, hint=LOST)

@@ -1,4 +1,4 @@
-"""`flask lesson`: the steps of the tutorial, each ticked once the journal shows that it was done."""
+"""`flask lesson`: the steps of the tutorial, each ticked when the journal shows that it was done."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from app.operations.development_journal import open_journal
 
 NOTHING_YET = "Nothing so far: start the server with `make run` in another terminal, then do step 1."
 ALL_DONE = "All steps are done. `flask lesson --again` starts over."
-OF_DEVELOPMENT = "A server in production does not record what requests send, so there is nothing to tick."
+OF_DEVELOPMENT = "A server in production does not record its requests, so there are no steps to tick."
 
 
 @operator_command("lesson")
 @click.option("--watch", is_flag=True, help="Print each step as it is done, until the last one or Ctrl-C.")
-@click.option("--again", is_flag=True, help="Start over; the journal stays as it is.")
+@click.option("--again", is_flag=True, help="Start over; the journal is not deleted.")
 @as_json
 def lesson(watch: bool, again: bool, as_json: bool) -> None:
-    """Show which steps of the tutorial were done, and the next one."""
+    """Show which steps of the tutorial are done, and the next one."""
     journal = open_journal(OF_DEVELOPMENT)
     if again and not journal.append(Entry(at=time.time(), command=AGAIN)):
         raise click.ClickException(f"{journal.file} cannot be written.")
@@ -35,7 +35,7 @@ def lesson(watch: bool, again: bool, as_json: bool) -> None:
         return
     click.echo(overview(steps, is_new=not journal.entries()))
     if watch:
-        with contextlib.suppress(KeyboardInterrupt):  # it is how one ends it
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it
             watch_steps(journal, steps)
 
 
@@ -65,7 +65,7 @@ def sentence(text: str) -> str:
 
 
 def watch_steps(journal: Journal, steps: list[dict[str, Any]]) -> None:
-    """Print what changes as the journal grows."""
+    """Print each step as it is done, while the journal grows."""
     for _ in journal.follow([]):
         before, steps = steps, steps_of(journal)
         for was, step in zip(before, steps, strict=True):

@@ -12,10 +12,10 @@ Shows = Callable[[Entry], str | bool]
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Something that entries have to show.
+    """Something that entries must show.
 
     Args:
-        what: What is missing as long as they do not, as in "you have not yet …".
+        what: Its name, as in "still missing: …".
         shows: Whether an entry shows it; or what it shows, where several different things are needed.
         count: How many different things.
     """
@@ -40,9 +40,9 @@ class Step:
         number: Its place, from 1.
         title: What to do, in a few words.
         sentence: Why, in one sentence.
-        command: What to type; `ISSUER` stands for the server's address.
+        command: What to type; `ISSUER` stands for the server's address, and `METADATA` for that of its metadata.
         needs: What proves that it was done.
-        nearly: What a last attempt shows that is not enough, each with a sentence about it.
+        nearly: Attempts that are not enough, each with what was wrong.
     """
 
     number: int
@@ -54,8 +54,11 @@ class Step:
 
     @property
     def mark(self) -> str:
-        """The command that notes in the journal that the step was done, as its requests may be dropped there."""
+        """The command of the note in the journal that the step was done, as its requests may be dropped there."""
         return f"lesson: step {self.number}"
+
+    def calls_sample_api(self) -> bool:
+        return "ISSUER/internal/" in self.command or "ISSUER/admin/" in self.command
 
     def is_noted(self, entries: Sequence[Entry]) -> bool:
         return any(entry.command == self.mark for entry in entries)
@@ -63,13 +66,21 @@ class Step:
     def is_done(self, entries: Sequence[Entry]) -> bool:
         return all(need.is_met(entries) for need in self.needs)
 
-    def note(self, entries: Sequence[Entry]) -> str:
-        """What is missing, and what the last attempt got wrong; empty before the first."""
+    def counts(self, entry: Entry) -> bool:
+        return any(need.shows(entry) for need in self.needs)
+
+    def note(self, entries: Sequence[Entry], before: Sequence[Step] = ()) -> str:
+        """What the last attempt got wrong, or what is still missing; empty before the first attempt.
+
+        A refusal that one of the steps `before` needed is no attempt at this one.
+        """
         missing = [need for need in self.needs if not need.is_met(entries)]
         begun = [need for need in self.needs if need.found(entries)]
         wrong = next((why for shows, why in self.nearly if entries and shows(entries[-1])), "")
-        if wrong or not begun:
-            return wrong or refused(entries)
+        if wrong:
+            return wrong
+        if not begun:
+            return "" if entries and any(step.counts(entries[-1]) for step in before) else refused(entries)
         return "; ".join(remaining(need, entries) for need in missing)
 
 

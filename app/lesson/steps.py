@@ -17,7 +17,8 @@ GRANT = "-d grant_type=client_credentials"
 PICK = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])'"
 DEMO_IDS = {demo.client_id for demo in config.DEMO_CLIENTS}
 REFUSALS = 5
-SENT = re.compile(r"\b(scope|grant type|URL has|twice:) .*?(?= is |$)")  # what a reason repeats of the request
+# What a reason repeats of the request.
+SENT = re.compile(r"^.+(?= was sent, a form )|\b(scope|grant type|URL has|twice:|fault) .*?(?= is |$)")
 
 
 def token_from(client: str, more: str = "") -> str:
@@ -34,13 +35,13 @@ def is_issued_by(auth: str) -> Need:
 
 
 def is_called(entry: Entry) -> bool:
-    """Whether a guarded route, of the samples or not, let a token pass."""
+    """Whether a guarded route, one of the samples or another, accepted the token."""
     return entry.auth == "bearer" and entry.is_authenticated and entry.status < 300
 
 
 def kind_of_refusal(entry: Entry) -> str:
     """What was wrong with a request to the token endpoint: its code, and its reason without what was sent."""
-    if entry.endpoint != "oauth.token" or entry.status < 400:
+    if entry.endpoint != "oauth.token" or not entry.error:
         return ""
     constant = SENT.sub("", entry.reason.partition(";")[0])
     return f"{entry.error} {constant}"
@@ -55,7 +56,7 @@ STEPS = (
         1,
         "Read what the server says about itself",
         "Its metadata names every address, and the JWKS has the keys that check its tokens.",
-        "curl -s ISSUER/.well-known/oauth-authorization-server; curl -s ISSUER/.well-known/jwks.json",
+        "curl -s METADATA; curl -s ISSUER/.well-known/jwks.json",
         (
             Need("the metadata", lambda entry: entry.status == 200 and "oauth-authorization-server" in entry.path),
             Need("the JWKS", lambda entry: entry.status == 200 and entry.path.endswith("/jwks.json")),
@@ -67,15 +68,25 @@ STEPS = (
         "The client sends its id and its secret with HTTP Basic.",
         f"curl -s -u {REPORTING} {GRANT} ISSUER/oauth/token",
         (is_issued_by("basic"),),
-        ((lambda entry: is_issued(entry) and entry.auth == "post", "you sent the credentials in the form: step 3"),),
+        (
+            (
+                lambda entry: is_issued(entry) and entry.auth == "post",
+                "you sent the credentials in the form: that is step 3",
+            ),
+        ),
     ),
     Step(
         3,
         "Request one with the credentials in the form",
-        "The second of the two ways; a client is registered for one of them, or for both.",
+        "This is the second of the two ways; a client is registered for one of them, or for both.",
         f"curl -s {GRANT} -d client_id={REPORTING.replace(':', ' -d client_secret=')} ISSUER/oauth/token",
         (is_issued_by("post"),),
-        ((lambda entry: is_issued(entry) and entry.auth == "basic", "you authenticated with Basic: that is step 2"),),
+        (
+            (
+                lambda entry: is_issued(entry) and entry.auth == "basic",
+                "you sent the credentials with HTTP Basic: that is step 2",
+            ),
+        ),
     ),
     Step(
         4,
@@ -90,13 +101,13 @@ STEPS = (
         "Call a guarded route",
         "The token goes into the header Authorization, after the word Bearer.",
         f'{token_from(REPORTING)}; curl -s -H "Authorization: Bearer $TOKEN" ISSUER/internal/reports',
-        (Need("a guarded route that lets your token pass", is_called),),
+        (Need("a guarded route that accepts your token", is_called),),
         ((lambda entry: entry.error == "no_token", "you sent no token: the header is Authorization: Bearer TOKEN"),),
     ),
     Step(
         6,
         "Be refused: without a token, and with too small a scope",
-        "401 means: bring a token. 403 means: the token is good, and lacks the scope.",
+        "401 means: send a valid token. 403 means: the token is valid, but lacks the scope.",
         f'curl -i ISSUER/admin/logs; {token_from(REPORTING)}; curl -i -H "Authorization: Bearer $TOKEN" '
         "ISSUER/admin/logs",
         (
@@ -121,7 +132,7 @@ STEPS = (
     Step(
         8,
         "Introspect a token",
-        "The second way to check a token: the API sends it to the server, with credentials of its own.",
+        "This is the second way to check a token: the API sends it to the server, with credentials of its own.",
         f"{token_from(PARTNER, ' -d scope=shipments:read')}; "
         f'curl -s -u {API} -d "token=$TOKEN" ISSUER/oauth/introspect',
         (Need("a token that is active", lambda entry: entry.active is True),),
@@ -140,13 +151,16 @@ STEPS = (
         'curl -i -H "Authorization: Bearer $TOKEN" ISSUER/admin/logs',
         (
             Need("a revocation", lambda entry: entry.endpoint == "oauth.revocation" and entry.status == 200),
-            Need("the revoked token, refused", lambda entry: entry.reason == "the token was revoked"),
+            Need(
+                "the revoked token, refused by an API",
+                lambda entry: entry.status == 401 and entry.reason == "the token was revoked",
+            ),
         ),
     ),
     Step(
         10,
         "Break it in five different ways",
-        "A wrong secret, an unknown scope, JSON, the secret in the URL, a parameter twice: read each hint.",
+        "Send a wrong secret, an unknown scope, JSON, the secret in the URL, a parameter twice; read each hint.",
         f"curl -s -u demo-admin:wrong {GRANT} ISSUER/oauth/token",
         (Need("different refusals at the token endpoint", kind_of_refusal, REFUSALS),),
     ),
@@ -156,12 +170,17 @@ STEPS = (
         "The caller gets a constant text; the operator finds the reason by the X-Request-Id of the response.",
         ".venv/bin/flask explain REQUEST_ID",
         (Need("flask explain with the id of a refusal", lambda entry: entry.command == "explain"),),
-        ((lambda entry: entry.command == "explain --last", "that was the last request; take the id from a response"),),
+        (
+            (
+                lambda entry: entry.command == "explain --last",
+                "you explained the last request: take the id from a response",
+            ),
+        ),
     ),
     Step(
         12,
         "Guard a route of your own, and call it with a client of your own",
-        "A view below @require_oauth, and flask clients create: the tutorial shows both.",
+        "You need a view below @require_oauth, and flask clients create: the tutorial shows both.",
         ".venv/bin/flask clients create billing --scope read:logs",
         (
             Need(
@@ -169,6 +188,6 @@ STEPS = (
                 lambda entry: is_own_route(entry) and entry.client_id not in DEMO_IDS,
             ),
         ),
-        ((is_own_route, "your route let a demo client pass: call it with a client of your own"),),
+        ((is_own_route, "your route accepted a demo client: call it with a client of your own"),),
     ),
 )

@@ -1,4 +1,4 @@
-"""The journal for the commands that read it: development alone has one."""
+"""The journal, for the commands that read it; only a development server has one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import click
 from app.journal.journal_file import Journal, current_journal
 from app.settings import current_settings
 
-SWITCHED_OFF = "KEYTURN_JOURNAL is off: the requests are not recorded."
+SWITCHED_OFF = "KEYTURN_JOURNAL is off, so no requests are recorded."
 
 
 def open_journal(in_production: str) -> Journal:

@@ -1,7 +1,7 @@
 """`flask explain REQUEST_ID`: what a request sent, what was decided, why, and what to do about it.
 
-The decision is read from the audit trail. In development the journal has what was sent, and requests of which the
-trail has no event, such as a 404.
+The decision is from the audit trail. In development the journal has what was sent, and also requests without an event
+in the trail, such as a 404.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ UNKNOWN = (
     "log, with its path. For issued tokens, and for refusals in a flood, only the last request id is stored."
 )
 NO_ID = "Give the X-Request-Id of a response, or --last for the last request."
-NO_REQUEST = "There is no request yet: start the server with `make run`, and send one."
-IN_PRODUCTION = "--last is for development: in production the X-Request-Id of the response names the request."
+NO_REQUEST = "There are no requests yet: start the server with `make run`, and send one."
+IN_PRODUCTION = "--last is for development only: in production give the X-Request-Id of the response."
 REFUSALS = {event.value for event in Event if event.budget is Budget.REFUSED}
 WIDTH, INDENT = 100, 10
 
@@ -55,7 +55,7 @@ def explain(request_id: str | None, last: int | None, as_json: bool) -> None:
 def explained(request_id: str) -> list[dict[str, Any]]:
     """The events of a request; without any, the request itself if the journal has it."""
     sent = next((entry for entry in reversed(requests()) if entry.request_id == request_id), None)
-    issuer = sent.issuer if sent else current_settings().issuer  # a server may have a PORT that this command has not
+    issuer = sent.issuer if sent else current_settings().issuer  # the server may have another PORT than this command
     found = [explanation(event.as_dict(), issuer) for event in reports.of_request(request_id)]
     if not found and not (sent and request_id):
         raise click.ClickException(UNKNOWN)
@@ -78,7 +78,7 @@ def requests() -> list[Entry]:
 
 
 def note(command: str, request_id: str, found: list[dict[str, Any]]) -> None:
-    """Note that a refusal was explained, as `flask lesson` ticks that."""
+    """Note in the journal that a refusal was explained, so that `flask lesson` can tick it."""
     journal = None if current_settings().is_production else current_journal()
     if journal and any("error" in each for each in found):
         journal.append(Entry(at=time.time(), command=command, request_id=request_id))

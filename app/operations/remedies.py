@@ -1,4 +1,4 @@
-"""What to do about a refusal: the remedy of the cause, in the table of error codes, that its reason is about."""
+"""What to do about a refusal: the remedy from the table of error codes for the cause that its reason describes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from app.refusals.codes import CODES
 
-# Words in a reason, each with words of the cause that it is about; the first that is found counts.
+# Words in a reason, each with words of the cause that it describes; the first match counts.
 CAUSES = (
     ("JSON", "as JSON"),
     ("the URL has", "in the URL"),
@@ -47,7 +47,7 @@ CAUSES = (
 
 
 def for_reason(code: str, reason: str) -> str | None:
-    """The remedy for the cause that a reason is about; None if the table has none for it."""
+    """The remedy for the cause that a reason describes; None if the table has none for it."""
     for words, of_cause in CAUSES:
         if re.search(words, reason):
             causes = CODES[code].causes

@@ -1,4 +1,4 @@
-"""What a server checks when it starts, and what it then prints for a newcomer."""
+"""What a server checks at start, and what it then prints for a newcomer."""
 
 from __future__ import annotations
 
@@ -118,17 +118,17 @@ Keyturn is running. Open the playground in a browser: {issuer}/
 {shown}{things_to_try(settings)}
   {"lesson":16}.venv/bin/flask lesson    ticks what you have done, and shows the next step
   {"documents":16}docs/tutorial.md, and docs/README.md for all others
-  {"changes":16}of the code and of keyturn.toml are loaded at once
+  {"changes":16}to the code and to keyturn.toml are loaded within seconds
   {"stop":16}Ctrl-C
 """
 
 
 def things_to_try(settings: config.Settings) -> str:
-    """Commands of curl, each below what it does; without the client that they use, the metadata alone."""
+    """Commands of curl, each below what it does; without the client that they use, the JWKS alone."""
     issuer = settings.issuer
     demo = next((each for each in usable_demos(settings) if each.client_id == "demo-admin"), None)
     if demo is None:
-        return f"Read what the server supports:\n  curl -s {issuer}/.well-known/oauth-authorization-server\n"
+        return f"Read the keys that check its tokens:\n  curl -s {issuer}/.well-known/jwks.json\n"
     request = f"curl -s -u {demo.client_id}:{demo.secret} -d grant_type=client_credentials {issuer}/oauth/token"
     first = f"Request a token:\n  {request}\n"
     if not settings.has_sample_api:
@@ -139,6 +139,6 @@ Call a guarded route with it:
   TOKEN=$({request} | {pick})
   curl -s -H "Authorization: Bearer $TOKEN" "{issuer}/admin/logs?limit=3"
 
-Call it without a token, and be refused:
+Call it without a token, and see the refusal:
   curl -i {issuer}/admin/logs
 """

@@ -1,4 +1,4 @@
-"""`flask tail`: the requests of a development server as they come, in the line that its terminal shows too."""
+"""`flask tail`: the requests to a development server as they arrive, each in the line that its terminal shows too."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ OF_DEVELOPMENT = (
 @click.option("-n", "--lines", "count", type=click.IntRange(min=0), help="Show the last N requests, and end.")
 @click.option("--json", "as_json", is_flag=True, help="Print each entry as one line of JSON.")
 def tail(count: int | None, as_json: bool) -> None:
-    """Show the requests of a development server, the last ten and then each as it comes."""
+    """Show the requests to a development server: the last ten, and then each as it arrives."""
     journal = open_journal(OF_DEVELOPMENT)
     lines = journal.lines()
     newest = SHOWN if count is None else count
     show(requests(lines)[-newest:] if newest else [], as_json)
     if count is None:
-        with contextlib.suppress(KeyboardInterrupt):  # it is how one ends it
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it
             for new in journal.follow(lines):
                 show(requests(new), as_json)
 

@@ -1,4 +1,4 @@
-"""The clients of a throw-away server: those of `--client`, or the demo clients, and that of the faults."""
+"""The clients of a throw-away server: those of `--client` or the demo clients, and the client of the faults."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ClientOption(click.ParamType[config.DemoClient]):
     name = "ID:SECRET:SCOPE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> config.DemoClient:
-        """The client; with an empty scope an API, which introspects tokens."""
+        """The client; with an empty scope it is an API, which introspects tokens."""
         found = CLIENT.fullmatch(value)
         if not found:
             self.fail(CLIENT_FORM, param, ctx)
@@ -35,7 +35,7 @@ class ClientOption(click.ParamType[config.DemoClient]):
 
 
 def all_clients(clients: Iterable[config.DemoClient], settings: config.Settings) -> list[config.DemoClient]:
-    """The clients that were named, and that of the faults, which may request their scopes too."""
+    """The named clients, and the client of the faults, which may request their scopes too."""
     named, demos = list(clients), demo_clients.usable_demos(settings)
     if not named:
         return demos
@@ -57,7 +57,7 @@ def extended(client: config.DemoClient, words: list[str]) -> config.DemoClient:
 
 
 def with_default(client: config.DemoClient, settings: config.Settings) -> config.DemoClient:
-    """The client, whose default scope is for the API of its first word: a token is for one API."""
+    """The client, with the words for the API of its first word as default scope: a token is for one API."""
     audiences = {word: each.audience for each in settings.resources for word in each.scopes}
     words = client.scope.split(" ")
     first = audiences.get(words[0], settings.audience)
@@ -66,12 +66,12 @@ def with_default(client: config.DemoClient, settings: config.Settings) -> config
 
 
 def as_opaque(client: config.DemoClient) -> config.DemoClient:
-    """The client with opaque tokens; not that of the faults, which are made of JWTs."""
+    """The client with opaque tokens, except the client of the faults, which change JWTs."""
     return client if client.client_id == FAULT else replace(client, token_format="opaque")
 
 
 def with_scopes(settings: config.Settings, clients: Iterable[config.DemoClient]) -> config.Settings:
-    """The settings, in which the sample API has the words that keyturn.toml does not declare."""
+    """The settings, with the words that keyturn.toml does not declare added to the sample API."""
     new = dict.fromkeys(unknown_words(clients, settings), "A scope of --client")
     ours = next((each for each in settings.resources if each.audience == settings.audience), None)
     others = tuple(each for each in settings.resources if each is not ours)

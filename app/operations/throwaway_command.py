@@ -1,6 +1,7 @@
 """`flask throwaway`: a server for one run of tests, which ends with the process that started it.
 
-It is in a temporary folder, on 127.0.0.1, in one process, and leaves nothing behind. No setting of its caller counts.
+It runs in one process, on 127.0.0.1, with its files in a temporary folder, which it removes. It ignores the caller's
+settings.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from app.settings import read_settings
 from app.storage.database import db
 from app.storage.fast_statement import current_connections
 
-# Read as soon as the command is loaded: a caller that ends while the server starts is noticed then.
+# Read as soon as the command is loaded, so that the server also ends if its caller ends during the start.
 PARENT = os.getppid()
 
 
@@ -48,21 +49,21 @@ def throwaway(clients: tuple[config.DemoClient, ...], port: int, ahead: int, opa
     """Run a server for a test suite, until it is stopped or the process that started it ends.
 
     It prints one line of JSON when it is ready: issuer, clients, pid, and with --https the file of its CA.
-    No KEYTURN_ variable counts. A --client may have any scope; with an empty one it is an API that introspects.
+    It ignores KEYTURN_ variables. A --client may have any scope; with an empty one it is an API that introspects.
     """
     if os.environ.get("KEYTURN_ENV") == "production":
         raise click.ClickException("KEYTURN_ENV is production: a throw-away server is for tests only")
     if len({each.client_id for each in clients}) < len(clients):
         raise click.ClickException("--client names one client twice")
     clock.move(ahead)
-    # Before the folder is there, so that it is removed whenever the signal comes.
+    # Before the folder is created, so that the folder is removed whenever the signal arrives.
     signal.signal(signal.SIGTERM, end)
     with tempfile.TemporaryDirectory(prefix="keyturn-throwaway-", ignore_cleanup_errors=True) as folder:
         serve(Path(folder), port, clients, opaque=opaque, https=https)
 
 
 def end(number: int, _: FrameType | None) -> None:
-    """Remove everything and end; a second signal does not interrupt that."""
+    """End, and remove the folder; a second signal does not interrupt that."""
     signal.signal(number, signal.SIG_IGN)
     sys.exit(0)
 
@@ -87,7 +88,7 @@ def serve(folder: Path, port: int, clients: tuple[config.DemoClient, ...], *, op
 
 
 def settings_for(folder: Path, issuer: str) -> config.Settings:
-    """The settings, of which none is the caller's."""
+    """The settings, independent of the caller's."""
     given: Mapping[str, str] = {
         "KEYTURN_ENV": "development",
         "KEYTURN_ISSUER": issuer,
@@ -106,7 +107,7 @@ def build(folder: Path, settings: config.Settings) -> Flask:
 
 
 def fill(app: Flask, clients: Iterable[config.DemoClient]) -> list[dict[str, str]]:
-    """What `flask prepare` creates, with these clients, and what is printed of each."""
+    """Create what `flask prepare` creates, with these clients, and return what is printed of each."""
     with app.app_context():
         prepare.migrate()
         rotation.make_first()
@@ -120,7 +121,7 @@ def fill(app: Flask, clients: Iterable[config.DemoClient]) -> list[dict[str, str
 
 
 def close(app: Flask) -> None:
-    """End what may still write into the folder."""
+    """Stop everything that may still write into the folder."""
     with app.app_context(), suppress(Exception):
         trail.current_batch().close()
         db.session.remove()

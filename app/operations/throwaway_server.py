@@ -36,9 +36,9 @@ class ThrowawayServer(ThreadedWSGIServer):
         self._parent = parent
 
     def service_actions(self) -> None:
-        """End with the parent, however that ends: whoever is orphaned gets another parent.
+        """End with the parent, however the parent ends: an orphaned process has another parent.
 
-        `serve_forever` calls this between two requests, and at least as often as its interval says.
+        `serve_forever` calls this between two requests, and at least once per interval.
         """
         if os.getppid() != self._parent:
             sys.exit(0)
@@ -51,7 +51,7 @@ def listen(port: int) -> socket.socket:
         ClickException: If the port is taken.
     """
     listener = socket.socket()
-    # A port can be used again at once, though connections of the server before are still ending.
+    # A port can be used again at once, even while connections of the previous server are closing.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))

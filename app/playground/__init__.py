@@ -1,1 +1,1 @@
-"""The page on which the flow can be seen, in development only."""
+"""The playground: a page that shows the flow, in development only."""

@@ -1,6 +1,6 @@
-"""The header members and claims of our tokens: what each says, where it is defined, and who checks it.
+"""The header members and claims of our tokens (RFC 9068, section 2): what each says, and who checks it.
 
-The playground shows them beside a token that is taken apart (RFC 9068, section 2).
+The playground shows them beside a token that is taken apart.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ CLAIMS = {
         "The API: it must be `at+jwt`.",
     ),
     "kid": Claim(
-        "The name of the key that signed: its fingerprint. The JWKS has the public key of this name.",
+        "The id of the key that signed the token: its fingerprint. The JWKS has the public key with this id.",
         "RFC 7515, section 4.1.4",
-        "The API: it finds the key by it, and refuses a token whose key is not published.",
+        "The API. It finds the key by this id, and refuses a token whose key is not published.",
     ),
     "iss": Claim(
-        "The issuer: the authorization server that made the token.",
+        "The issuer: the authorization server that issued the token.",
         "RFC 7519, section 4.1.1",
         "The API, against the one issuer that it trusts.",
     ),
@@ -52,7 +52,7 @@ CLAIMS = {
         "The API, against its own name. It refuses a token for another API.",
     ),
     "sub": Claim(
-        "The subject: whom the token speaks for. There is no user in this flow, so it is the client itself.",
+        "The subject: whom the token is about. There is no user in this flow, so it is the client itself.",
         "RFC 9068, section 2.2",
         "Nobody has to; an API may use it for rules of its own.",
     ),
@@ -72,23 +72,23 @@ CLAIMS = {
         "The API, against its clock, at each request.",
     ),
     "nbf": Claim(
-        "Not before: the token is not valid yet until then.",
+        "Not before: the token is not valid until then, in seconds since 1970.",
         "RFC 7519, section 4.1.5",
         "The API, against its clock.",
     ),
     "jti": Claim(
-        "The name of this one token. A revocation is stored under it.",
+        "The id of this one token. A revocation is stored under it.",
         "RFC 7519, section 4.1.7",
         "This server, against its list of revoked tokens. An API that only verifies signatures has no such list.",
     ),
     "scope": Claim(
-        "What the token is good for: words with a space between them.",
+        "What the token allows: words with a space between them.",
         "RFC 8693, section 4.2",
-        "Each route of the API: it requires a word of its own. If that is missing, the response is 403.",
+        "Each route of the API. If the word that it requires is missing, the response is 403.",
     ),
     GENERATION: Claim(
         "How often all tokens of the client were revoked at once. An older number is refused.",
         "our own; no RFC defines it",
-        "This server, against the client's number now.",
+        "This server, against the client's present number.",
     ),
 }

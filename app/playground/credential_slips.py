@@ -10,29 +10,29 @@ SPACE = "The secret starts or ends with a space or newline."
 CREDENTIAL_SLIPS = (
     Slip(
         name="no-credentials", group="credentials", title="No credentials at all",
-        question="A client requests a token, and does not say who it is. What comes back?",
-        guesses=("A token that opens little", "401 invalid_client", "400 invalid_request"),
+        question="A client requests a token without saying who it is. What comes back?",
+        guesses=("A token without a scope", "401 invalid_client", "400 invalid_request"),
         right=1, request=to_server(GRANT, basic=None), status=401, error="invalid_client", check="credentials",
         cause=("invalid_client", "No secret was sent at all."),
     ),
     Slip(
         name="id-alone", group="credentials", title="The id without the secret",
         question="A client sends its `client_id` alone, as a public client would. What comes back?",
-        guesses=("A token: the id is known", "401: an id proves nothing", "A request for the secret"),
+        guesses=("A token: the client exists", "401: an id proves nothing", "A request for the secret"),
         right=1, request=to_server(GRANT, ("client_id", "{client_id}"), basic=None),
         status=401, error="invalid_client", check="credentials",
         cause=("invalid_client", "No secret was sent at all."),
     ),
     Slip(
         name="empty-secret", group="credentials", title="An empty secret",
-        question="In CI the variable with the secret is not set, so `client_secret` is empty. What does the hint say?",
+        question="The variable with the secret is not set, so `client_secret` is empty. What does the hint say?",
         guesses=("The secret is wrong", "No secret was sent", "The client is unknown"),
         right=1, request=to_server(GRANT, ("client_id", "{client_id}"), ("client_secret", ""), basic=None),
         status=401, error="invalid_client", check="credentials", cause=("invalid_client", "No secret was sent at all."),
     ),
     Slip(
         name="wrong-secret", group="credentials", title="A wrong secret",
-        question="The id is right, and the secret is another one. Does the error say that the client exists?",
+        question="The id is right, and the secret is wrong. Does the error say that the client exists?",
         guesses=("Yes, in the description", "Only the hint does, in development", "Yes, by the status"),
         right=1, request=to_server(GRANT, basic=("{client_id}", "kts_wrong")),
         status=401, error="invalid_client", check="secret",
@@ -49,7 +49,7 @@ CREDENTIAL_SLIPS = (
     Slip(
         name="id-in-capitals", group="credentials", title="The id in capitals",
         question="The id is written `DEMO-REPORTING`. What comes back?",
-        guesses=("A token: an id has no case", "401: it is another id", "400: capitals are not allowed"),
+        guesses=("A token: case does not count", "401: it is another id", "400: capitals are not allowed"),
         right=1, request=to_server(GRANT, basic=("DEMO-REPORTING", "{secret}")),
         status=401, error="invalid_client", check="client_known",
         remedy="Write the id as it was shown: case counts.",
@@ -64,7 +64,7 @@ CREDENTIAL_SLIPS = (
     ),
     Slip(
         name="quotes", group="credentials", title="The secret in quotes",
-        question="The value came out of a file with its quotes, and they were sent too. What comes back?",
+        question="The value was read from a file with its quotes, and they are sent too. What comes back?",
         guesses=("401, and the hint names the quotes", "A token: quotes are removed", "400: quotes are not allowed"),
         right=0, request=to_server(GRANT, ("client_id", "{client_id}"), ("client_secret", '"{secret}"'), basic=None),
         status=401, error="invalid_client", check="secret", cause=("invalid_client", SHAPE),
@@ -72,13 +72,13 @@ CREDENTIAL_SLIPS = (
     Slip(
         name="newline", group="credentials", title="The secret with a newline",
         question="The secret was read from a file, with the newline at its end. What comes back?",
-        guesses=("A token: white space is removed", "400: a line is too many", "401, and the hint names the newline"),
+        guesses=("A token: white space is removed", "400: one line too many", "401, and the hint names the newline"),
         right=2, request=to_server(GRANT, ("client_id", "{client_id}"), ("client_secret", "{secret}\n"), basic=None),
         status=401, error="invalid_client", check="secret", cause=("invalid_client", SPACE),
     ),
     Slip(
         name="space", group="credentials", title="The secret with a space",
-        question="A space was copied together with the secret. Is that another secret?",
+        question="A space was copied with the secret. Is that another secret?",
         guesses=("No: it is removed", "Yes: every character counts", "Only in the form"),
         right=1, request=to_server(GRANT, basic=("{client_id}", "%20{secret}")),
         status=401, error="invalid_client", check="secret",
@@ -119,7 +119,7 @@ CREDENTIAL_SLIPS = (
     Slip(
         name="assertion", group="credentials", title="An assertion instead of a secret",
         question="A client signs an assertion, as other servers allow. What comes back?",
-        guesses=("A token, if the signature is right", "401: send the secret", "400: the parameter is unknown"),
+        guesses=("A token, if the signature is valid", "401: send the secret", "400: the parameter is unknown"),
         right=1,
         request=to_server(
             GRANT, ("client_id", "{client_id}"), ("client_assertion", "signed"),

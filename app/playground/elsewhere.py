@@ -1,4 +1,4 @@
-"""What goes wrong without any request that a page can send, each with the reason; some with a command."""
+"""What goes wrong without a request that a page could send, each with the reason, some with a command."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ELSEWHERE = (
     ),
     Elsewhere(
         title="A client for another method",
-        why="Every demo client may send its secret in both ways.",
+        why="Every demo client may send its secret in either way.",
         command="flask clients create NAME --scope reports:read --auth-method client_secret_post",
         cause=("invalid_client", "The client is registered for another method."),
     ),
@@ -49,8 +49,8 @@ ELSEWHERE = (
         cause=("invalid_client", "The client is disabled or was deleted."),
     ),
     Elsewhere(
-        title="A scope that keyturn.toml declares since the start",
-        why="The file has to be changed on the machine of the server.",
+        title="A scope that was added to keyturn.toml",
+        why="Somebody has to change the file on the server's machine.",
         cause=("invalid_scope", "keyturn.toml declares the word only since the server started, or no longer."),
     ),
     Elsewhere(
@@ -60,7 +60,7 @@ ELSEWHERE = (
     ),
     Elsewhere(
         title="A key that was withdrawn",
-        why="The step about the life of a key does it, as it takes more than one request.",
+        why="It takes more than one request: step 5 does it.",
         cause=("invalid_token", "It was signed with a key that was withdrawn."),
     ),
     Elsewhere(
@@ -75,7 +75,7 @@ ELSEWHERE = (
     ),
     Elsewhere(
         title="Too many requests",
-        why="It takes more than 60 wrong secrets a minute, and every button here would then show 429.",
+        why="It takes more than 60 wrong secrets in a minute, and every button here would then show 429.",
         cause=("temporarily_unavailable", BUSY),
     ),
     Elsewhere(
@@ -90,7 +90,7 @@ ELSEWHERE = (
     ),
     Elsewhere(
         title="A failure of the server",
-        why="No request that we know brings it about.",
+        why="No known request causes one.",
         cause=("server_error", "The log has the cause."),
     ),
 )  # fmt: skip

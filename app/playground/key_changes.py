@@ -1,4 +1,4 @@
-"""`POST /playground/keys`: rotate or withdraw a signing key, from the page of this server on this machine only."""
+"""`POST /playground/keys`: rotate or withdraw a signing key, from this server's own page on the same machine only."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ FROM_THIS_PAGE = Check("from_this_page", "The request is from this server's own 
 ACTION = Check("key_action", "The body is JSON, with an action and its key.", "our own")
 
 NOT_HERE = "The keys can be changed only on the page of a development server on the same machine."
+OF_A_PROXY = {f"HTTP_{name}" for name in ("FORWARDED", "X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_REAL_IP", "VIA")}
 ACTIONS = "Send a JSON object: the member action is rotate, or it is withdraw and the member kid names the key."
 
 
@@ -53,7 +54,7 @@ def refuse_others() -> None:
 def find_obstacle() -> str | None:
     """Why the keys cannot be changed over this connection; None if they can.
 
-    gunicorn and `flask run` set SERVER_NAME to the address that the server listens at, and REMOTE_ADDR to that of the
+    gunicorn and `flask run` set SERVER_NAME to the address at which the server listens, and REMOTE_ADDR to that of the
     client. Over a unix socket SERVER_NAME is the Host that was sent, but then REMOTE_ADDR is empty.
     """
     settings = current_settings()
@@ -62,7 +63,7 @@ def find_obstacle() -> str | None:
     environ = request.environ
     if not (is_loopback(environ.get("SERVER_NAME", "")) and is_loopback(environ.get("REMOTE_ADDR", ""))):
         return "The server listens beyond loopback, or the request is from another machine."
-    if environ.keys() & {"HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST"}:
+    if environ.keys() & OF_A_PROXY:
         return "A proxy sent the request."
     if environ.get("HTTP_HOST", "").lower() != urlsplit(settings.issuer).netloc.lower():
         return f"The keys can be changed on the page at {settings.issuer}/ only."

@@ -1,4 +1,4 @@
-"""What the page needs to know about this server: `GET /playground/data.json`, and nothing about any real client."""
+"""The data of the page, `GET /playground/data.json`: this server and its demo clients, and never another client."""
 
 from __future__ import annotations
 
@@ -102,10 +102,11 @@ def described(demo: config.DemoClient) -> dict[str, Any]:
 ABOUT = {
     "demo-partner": "A partner's shop: it updates the stock, and reads the delivery status.",
     "demo-reporting": "An internal service: it reads a report every hour.",
-    "demo-admin": "An integration with an administrator's rights.",
+    "demo-admin": "An integration with an administrator's rights: it exports everything at night.",
     "demo-brief": "A client whose tokens expire after two seconds.",
     "demo-opaque": "A client with opaque tokens: an API has to introspect them.",
-    "demo-shipments": "An API: it introspects tokens, and gets none itself.",
+    "demo-shipments": "An API: it introspects tokens, and requests none itself.",
+    "fault": "For tests of a client: as fault-503, fault-expired and others it gets bad responses and bad tokens.",
 }
 
 

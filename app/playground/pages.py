@@ -1,4 +1,4 @@
-"""The page at `/`, its files and its data: only what a development server shows, and the one POST of the page."""
+"""The routes of the playground: the page at `/`, its files, its data, and the one POST that it sends."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ REQUEST_SLIPS = (
     ),
     Slip(
         name="compressed", group="request", title="A compressed body",
-        question="A client says `Content-Encoding: gzip` in order to save bytes. What does the server do?",
+        question="A client sends `Content-Encoding: gzip` in order to save bytes. What does the server do?",
         guesses=("It decompresses the body", "It refuses the request", "It ignores the header"),
         right=1,
         request=Request(
@@ -55,14 +55,14 @@ REQUEST_SLIPS = (
     ),
     Slip(
         name="no-grant-type", group="request", title="No grant type",
-        question="This server has one grant, so a client leaves `grant_type` out. What comes back?",
+        question="This server supports one grant only, so a client omits `grant_type`. What comes back?",
         guesses=("A token: there is only one grant", "invalid_request", "unsupported_grant_type"),
         right=1, request=to_server(("scope", "reports:read")), status=400, error="invalid_request", check="grant_type",
-        remedy="Send `grant_type=client_credentials`, also where there is no other.",
+        remedy="Send `grant_type=client_credentials`, although there is no other.",
     ),
     Slip(
         name="two-ways", group="request", title="The secret sent in two ways",
-        question="A library sends Basic by default, and the program adds `client_secret` to the form. Both are right.",
+        question="A library sends Basic, and the program adds the same `client_secret` to the form. What comes back?",
         guesses=("A token: both are right", "An error: one way per request", "An error: Basic is missing"),
         right=1, request=to_server(GRANT, ("client_secret", "{secret}")),
         status=400, error="invalid_request", check="one_mechanism",
@@ -96,8 +96,8 @@ REQUEST_SLIPS = (
     ),
     Slip(
         name="too-long", group="request", title="A body that is too long",
-        question="A client sends 17,000 characters that nobody needs. What comes back?",
-        guesses=("A token: it ignores what it does not know", "413: the body is too long", "A time-out"),
+        question="A client sends 17,000 characters too many. What comes back?",
+        guesses=("A token: unknown parameters are ignored", "413: the body is too long", "A time-out"),
         right=1, request=to_server(GRANT, ("padding", "{padding}")),
         status=413, error="invalid_request", check="body_length",
         remedy="Send only what is needed; `KEYTURN_MAX_BODY_BYTES` is the limit.",

@@ -1,4 +1,4 @@
-"""The slips of what a client wants: a grant, a scope, or an action that it may not have."""
+"""The slips of what a client requests: a grant, a scope or an action that it is not registered for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCOPE_SLIPS = (
     Slip(
         name="scope-in-capitals", group="scope", title="A scope in another case",
         question="The scope is `Reports:Read`. Is it the same?",
-        guesses=("Yes: scopes have no case", "No: it is another word", "Yes, but the token says reports:read"),
+        guesses=("Yes: case does not count", "No: it is another word", "Yes, but the token says reports:read"),
         right=1, request=to_server(GRANT, ("scope", "Reports:Read")),
         status=400, error="invalid_scope", check="scope_declared",
         cause=("invalid_scope", MISSPELT),
@@ -48,7 +48,7 @@ SCOPE_SLIPS = (
     ),
     Slip(
         name="two-apis", group="scope", title="Scopes of two APIs",
-        question="The client is registered for `inventory:read` and `shipments:read`, and requests both at once.",
+        question="A client has two scopes, `inventory:read` and `shipments:read`, and requests both. What comes back?",
         guesses=("One token for two APIs", "Two tokens", "400: a token is for one API"),
         right=2, client="demo-partner", request=to_server(GRANT, ("scope", "inventory:read shipments:read")),
         status=400, error="invalid_scope", check="one_resource",
@@ -56,7 +56,7 @@ SCOPE_SLIPS = (
     ),
     Slip(
         name="password", group="scope", title="The password grant",
-        question="A library for people sends `grant_type=password`, with a name and a password. What comes back?",
+        question="A library for logins sends `grant_type=password`, with a name and a password. What comes back?",
         guesses=("A token for that person", "unsupported_grant_type", "invalid_client"),
         right=1, request=to_server(("grant_type", "password"), ("username", "ann"), ("password", "secret")),
         status=400, error="unsupported_grant_type", check="grant_supported",
@@ -64,7 +64,7 @@ SCOPE_SLIPS = (
     ),
     Slip(
         name="refresh-token", group="scope", title="A refresh token",
-        question="The token has expired, and the client wants to refresh it. What comes back?",
+        question="The token has expired, and the client tries to refresh it. What comes back?",
         guesses=("A new token", "unsupported_grant_type: there are no refresh tokens", "401: it has expired"),
         right=1, request=to_server(("grant_type", "refresh_token"), ("refresh_token", "none-was-ever-issued")),
         status=400, error="unsupported_grant_type", check="grant_supported",
@@ -80,7 +80,7 @@ SCOPE_SLIPS = (
     ),
     Slip(
         name="api-requests-token", group="scope", title="An API that requests a token",
-        question="`demo-shipments` is registered as an API that introspects, and requests a token for itself.",
+        question="`demo-shipments` is registered as an API that introspects, and requests a token. What comes back?",
         guesses=("A token without a scope", "401 invalid_client", "400 unauthorized_client"),
         right=2, client="demo-shipments", request=to_server(GRANT),
         status=400, error="unauthorized_client", check="grant_allowed",

@@ -1,4 +1,4 @@
-"""A slip: one thing that a client does wrong, the request that does it, and what the server responds.
+"""A slip: one mistake of a client, the request that makes it, and the response of the server.
 
 The page fills the placeholders of a request with the values of the client that a slip names:
 `{client_id}`, `{secret}`, `{encoded_secret}` (percent-encoded once more than needed), `{token}` and what is
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Pairs = tuple[tuple[str, str], ...]
-Group = Literal["request", "credentials", "scope", "token", "address"]
+Group = Literal["request", "credentials", "scope", "token", "address", "server", "server_token"]
 
 TOKEN, INTROSPECT, REVOKE = "/oauth/token", "/oauth/introspect", "/oauth/revoke"
 GRANT = ("grant_type", "client_credentials")
@@ -49,11 +49,11 @@ class Slip:
         name: Its name in addresses and in the browser's memory.
         group: Where things go wrong.
         title: What the button says.
-        question: What happens, and what the learner is asked to guess.
+        question: What happens, and what the learner should guess.
         guesses: Three guesses, all of them plausible.
         right: The position of the right guess.
         request: The request.
-        status: The HTTP status of the response.
+        status: The HTTP status of the response; 0 if none comes, or one that a browser hides from a page.
         error: Its error code; None if it has none.
         check: The name of the check that fails; empty if none does.
         cause: The cause in the table of codes, by code and text; None if it is none of them.
@@ -61,6 +61,7 @@ class Slip:
         client: The demo client whose id and secret are used.
         token_of: The demo client whose token is used; by default the same.
         scope: The scope that this token is requested with; empty for the default.
+        acts_as: The client id that is sent instead of the client's own, which says what goes wrong at the server.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Slip:
     client: str = "demo-reporting"
     token_of: str = ""
     scope: str = ""
+    acts_as: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,7 @@ class Elsewhere:
         title: What goes wrong.
         why: Why no request from this page brings it about, in one sentence.
         command: A command that shows it; empty if there is none.
-        prints: What that command prints, or the part of it that is always the same.
+        prints: What that command prints, or the part of it that never varies.
         cause: The cause in the table of codes, by code and text; None if it is none of them.
     """
 

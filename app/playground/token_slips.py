@@ -1,4 +1,4 @@
-"""The slips at the API: a token that is missing, altered, over, or not for this route."""
+"""The slips at the API: a token that is missing, altered, expired, or not for this route."""
 
 from __future__ import annotations
 
@@ -66,21 +66,21 @@ TOKEN_SLIPS = (
     ),
     Slip(
         name="expired", group="token", title="An expired token",
-        question="The tokens of `demo-brief` live for two seconds. It waits, and then calls the API.",
+        question="The tokens of `demo-brief` live for two seconds. It waits, then calls the API. What comes back?",
         guesses=("The log: a minute is tolerated", "401 invalid_token", "A new token"),
         right=1, client="demo-brief", request=to_api("Bearer {expired_token}", path="/admin/logs"),
         status=401, error="invalid_token", check="exp", cause=("invalid_token", "It has expired."),
     ),
     Slip(
         name="revoked", group="token", title="A revoked token",
-        question="The client revokes its token, and then uses it. The signature is still right.",
-        guesses=("The report: the signature is right", "The report, until it expires", "401 invalid_token"),
+        question="The client revokes its token, and then uses it. The signature is still valid. What comes back?",
+        guesses=("The report: the signature is valid", "The report, until it expires", "401 invalid_token"),
         right=2, request=to_api("Bearer {revoked_token}"), status=401, error="invalid_token", check="not_revoked",
         cause=("invalid_token", "It was revoked, or its client was disabled or deleted."),
     ),
     Slip(
         name="another-api", group="token", title="A token for another API",
-        question="The token is for the shipments API, and is sent to this one. Its `aud` says so.",
+        question="The `aud` of the token is the shipments API, and the token is sent to this one. What comes back?",
         guesses=("403 insufficient_scope", "401 invalid_token", "The stock: the server is the same"),
         right=1, client="demo-partner", scope="shipments:read", request=to_api("Bearer {token}", path="/inventory"),
         status=401, error="invalid_token", check="aud", cause=("invalid_token", "It is for another API."),
@@ -88,14 +88,14 @@ TOKEN_SLIPS = (
     Slip(
         name="wrong-route", group="token", title="A scope that the client does not have",
         question="`demo-reporting` calls `/admin/logs`, with a good token for `reports:read`. What comes back?",
-        guesses=("401 invalid_token", "403 insufficient_scope", "404: it may not know the route"),
+        guesses=("401 invalid_token", "403 insufficient_scope", "404: the route is hidden from it"),
         right=1, request=to_api("Bearer {token}", path="/admin/logs"),
         status=403, error="insufficient_scope", check="scope",
         cause=("insufficient_scope", "The client is not registered for it."),
     ),
     Slip(
         name="scope-too-small", group="token", title="A scope that is too small",
-        question="The client may read and write the stock, requested a token for reading, and writes. What comes back?",
+        question="A client may read and write the stock. It requests a token for reading, and writes. What comes back?",
         guesses=("200: the client may write", "401 invalid_token", "403, and the scope that is needed"),
         right=2, client="demo-partner", scope="inventory:read",
         request=to_api("Bearer {token}", method="PUT", path="/inventory/pallet-7", body='{"quantity": 12}'),

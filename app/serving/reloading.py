@@ -1,9 +1,9 @@
 """Reloading: a development server serves changed code within a second or two, and never code that does not start.
 
-A thread of the master watches the files. It tries changed ones in a process of its own (`trial.py`), and only if they
+A thread of the master watches the files. It tries changed ones in a separate process (`trial.py`), and only if they
 work sends SIGHUP to the master, which imports them and forks new workers. The listening socket stays open meanwhile.
-If the import fails after all, or a worker has to be replaced later, the workers get the code that worked last: the
-master has it in memory.
+If the import then fails, or a worker has to be replaced later, the workers get the last code that worked: the master
+has it in memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 
 from app.serving.trial import WORKS, is_ours
 
-SECONDS = 0.5  # between two looks; each reads the times of about 150 files, which takes a millisecond
+SECONDS = 0.5  # between two looks; each reads the times of about 150 files, in about a millisecond
 TRIAL_SECONDS = 30
 SUFFIXES = {".py", ".toml", ".html", ".md", ".json", ".css"}
 ENDED = "It ended the process that loaded it."
@@ -52,7 +52,7 @@ class Watcher:
         self.resources_file = resources_file
         self.changed = ""
         self.modules = loaded_files()
-        # A file that was changed while the server started may have been loaded as it was before.
+        # A file that was changed while the server started may have been loaded before the change.
         self.seen = {file: stamp for file, stamp in self.snapshot().items() if stamp[0] < loaded}
 
     def run(self) -> None:
@@ -63,7 +63,7 @@ class Watcher:
                 self.reload(changed)
 
     def look(self) -> list[str]:
-        """The files that have changed, once nothing changes any more: an editor, or git, writes in steps."""
+        """The changed files, once no more changes come: an editor, or git, writes in steps."""
         before, found = self.seen, self.snapshot()
         while found != self.seen:
             self.seen = found
@@ -83,7 +83,7 @@ class Watcher:
     def try_out(self) -> str:
         """What is wrong with the files as they are now; empty if they work.
 
-        Its exit code would not do: gunicorn's master collects every child that has ended.
+        Its exit code cannot be used: gunicorn's master collects every child that has ended.
         """
         command = [sys.executable, str(Path(__file__).with_name("trial.py")), self.server.app.app_uri, *sys.argv[1:]]
         pipe = subprocess.PIPE
@@ -164,7 +164,7 @@ def load_again(server: Any) -> None:
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Whether a line of gunicorn's is more than that a worker has ended as it was ordered to."""
+    """Whether a line of gunicorn's is news: that a worker ended by a signal of its master is not."""
     return "was sent" not in str(record.msg) or not {"SIGINT", "SIGQUIT", "SIGTERM"} & set(record.args or ())
 
 

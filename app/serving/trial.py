@@ -2,8 +2,8 @@
 
     python app/serving/trial.py wsgi:app [options of gunicorn]
 
-It prints WORKS as its last line if so, and otherwise what is wrong. It is run by its path: as a part of `app` it would
-import what it tries.
+It prints WORKS as its last line if so, and otherwise what is wrong. It is run by its path, because as a part of `app`
+it would import the code that it tries.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def try_out(application: str, options: list[str]) -> None:
 
 
 def concise(error: BaseException) -> str:
-    """The traceback without the frames of libraries and of this trial: what an author of the code can change."""
+    """The traceback without the frames of libraries and of this trial: the author of the code can change the rest."""
     found = traceback.TracebackException.from_exception(error)
     found.stack = traceback.StackSummary.from_list([frame for frame in found.stack if is_ours(frame.filename)])
     lines = "".join(found.format(chain=False)).splitlines()

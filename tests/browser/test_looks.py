@@ -53,6 +53,11 @@ def test_every_state_of_a_slip_is_sound(
     expect(visit.page.locator(".slip-outcome")).to_have_attribute("data-status", "401")
     expect(visit.page.locator(".explained .none, #refusal-operator .none")).to_have_count(0)
     is_sound(visit, "after a guess")
+    visit.forgiven.append("net::ERR_EMPTY_RESPONSE")
+    visit.page.locator("[data-slip=fault-drop]").click()
+    visit.page.locator(".guess").first.click()
+    expect(visit.page.locator(".slip-outcome")).to_have_attribute("data-status", "0")
+    is_sound(visit, "without a response")
     visit.page.locator("details.elsewhere summary").click()
     is_sound(visit, "what cannot be sent")
 

@@ -17,16 +17,16 @@ SECTIONS = {
 }
 ABOUT_ISSUERS = """
 Below `http://127.0.0.1:8000/faults/NAME` is an issuer of its own, with its metadata, keys and token endpoint.
-Configure an API or a client with it: only the document that the name says is at fault.
-Its tokens name it as their `iss`, and any demo client can request them, a fault client too.
-Its metadata is at `/.well-known/oauth-authorization-server/faults/NAME` (RFC 8414, section 3.1), and also at
-`/faults/NAME/.well-known/oauth-authorization-server`, where many clients look.
-Introspection and revocation are not offered there.
+Configure an API or a client with it: only the document in its name is faulty.
+Its tokens have it as their `iss`, and any demo client can request them, including a fault client.
+Its metadata is at `/.well-known/oauth-authorization-server/faults/NAME` (RFC 8414, section 3.1).
+It is also at `/faults/NAME/.well-known/oauth-authorization-server`, where many clients look.
+The issuer has no introspection and no revocation.
 """
 PAGE = f"""# Faults on purpose
 
-A server in development misbehaves on request: it is the client id, or the issuer, that says how.
-Change that one variable of a client, and see whether the client copes.
+A development server misbehaves on request: the client id, or the issuer, says how.
+Change this one setting of your client, and see whether the client copes.
 In production none of this exists.
 
 ```
@@ -34,22 +34,24 @@ curl -i -u fault-429:{DEMO.secret} -d grant_type=client_credentials http://127.0
 ```
 
 The secret is that of the demo client `{CLIENT}`, and is checked: with a wrong one, the response is the usual refusal.
-Its scopes are `{DEMO.scope}`, so a token at fault can be sent to the sample API, or to an API of your own.
-As `{CLIENT}`, without more, it is a client like any other.
+Its scopes are `{DEMO.scope}`, so a faulty token can be sent to the sample API, or to an API of your own.
+Without a suffix, `{CLIENT}` is a client like any other.
 
 | client id | what it does |
 | --- | --- |
 | `fault-429` | every response has the fault |
-| `fault-429-once` | only the first one has it: does the client try again? |
+| `fault-429-once` | only the first one has it: does the client retry? |
 | `fault-429-first3` | only the first three have it; 1 to 99 |
 | `fault-429-once~a7` | the same with a count of its own: `~` and 1 to 32 letters, digits and `. _ -` |
 
-All workers count together. A count is forgotten {FORGOTTEN_SECONDS // 60} minutes after it began,
-and there are at most {MAX_COUNTS:,}; then the oldest one is forgotten.
+All workers count together.
+A count is deleted {FORGOTTEN_SECONDS // 60} minutes after it began.
+There are at most {MAX_COUNTS:,} counts: a new one then replaces the oldest.
 A response with a fault has the header `{HEADER}` with the fault's name, and the log has a line with its request id.
 A name that does not exist is refused with a `hint`: `there is no fault 42x; did you mean fault-429?`
 A slow response takes 1 to {MAX_SECONDS} seconds, as in `fault-slow-2s`.
-At most {THREADS // 2} responses of a worker are slow at once, so that it still serves others; the next one is 503.
+At most {THREADS // 2} responses of a worker are slow at once, so that it still serves other requests.
+The next slow one is 503.
 """
 
 

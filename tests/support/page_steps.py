@@ -73,8 +73,3 @@ def edit(diff: str) -> Edit:
     assert all(line[:1] in " +-" for line in lines), diff  # a blank line is one of the file
     before, after = ("".join(f"{line[1:]}\n" for line in lines if line[:1] != skipped) for skipped in "+-")
     return Edit(new.removeprefix("+++ "), before, after)
-
-
-def pattern(shown: str) -> re.Pattern[str]:
-    """A pattern for the output that is shown; `…` matches anything."""
-    return re.compile(".*".join(re.escape(part) for part in shown.strip().split("…")), re.DOTALL)

@@ -24,10 +24,13 @@ def tampered(token: str) -> str:
     return f"{header}.{claims[:middle]}{'B' if claims[middle] == 'A' else 'A'}{claims[middle + 1 :]}.{signature}"
 
 
+def acting_as(client: Machine, slip: Slip) -> Machine:
+    return Machine(client.app, slip.acts_as or client.client_id, client.secret)
+
+
 def values(app: Flask, slip: Slip) -> dict[str, str]:
     """What the placeholders of a slip stand for."""
-    client: Machine = demo(app, slip.client)
-    owner = demo(app, slip.token_of or slip.client)
+    client, owner = acting_as(demo(app, slip.client), slip), acting_as(demo(app, slip.token_of or slip.client), slip)
     found = {
         "client_id": client.client_id,
         "secret": client.secret,

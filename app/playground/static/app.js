@@ -1,4 +1,4 @@
-/** The playground: reads what the server says about itself, then starts the workbench and the steps. */
+/** The playground: loads its data from the server, then starts the workbench and the steps. */
 
 import { startBench } from "./bench.js";
 import { startBreak } from "./break.js";
@@ -20,7 +20,7 @@ try {
 } catch (error) {
   notice.hidden = false;
   notice.replaceChildren(
-    el("strong", {}, "The page got no data from the server. "),
+    el("strong", {}, "The page could not load its data from the server. "),
     "Is it still running? Start it with ",
     el("code", {}, "make run"),
     ", then load this page again.",
@@ -35,7 +35,7 @@ function start(data) {
     notice.replaceChildren(
       `This page came from ${location.origin}, but the tokens of this server name ${data.issuer} as their issuer. `,
       el("a", { href: `${data.issuer}/` }, "Open the page there"),
-      ", so that what you send matches.",
+      ", so that your requests match.",
     );
   }
   const bench = startBench(data);

@@ -18,7 +18,7 @@ export function startBar(root, known) {
       root.hidden = false;
       const failed = result.checks?.find(([, passed]) => !passed)?.[0];
       root.dataset.passed = String(result.status > 0 && result.status < 400 && !failed);
-      const outcome = result.failure ? "no response" : `${result.status} ${result.reasonPhrase}`;
+      const outcome = result.failure ? (result.failure === "redirected" ? "a redirect" : "no response") : `${result.status} ${result.reasonPhrase}`;
       const reason = failed ? ` · failed: ${known[failed]?.title ?? failed}` : "";
       link.textContent = `${result.request.method} ${result.request.path} → ${outcome}${reason}`;
     },

@@ -54,7 +54,7 @@ export function startBasicBuilder(root, built) {
       [id.value, secret.value] = [found.id, found.secret];
       show(found.id, found.secret);
       if (basicHeader(found.id, found.secret) !== value)
-        fault.textContent = `The header that was edited decodes to ${found.pair}`;
+        fault.textContent = `The edited header decodes to ${found.pair}`;
     },
   };
 }

@@ -41,7 +41,7 @@ export function basicHeader(id, secret) {
  * @typedef {object} Credentials
  * @property {string} id
  * @property {string} secret
- * @property {string} pair What the Base64 holds.
+ * @property {string} pair The text in the Base64: id, colon, secret.
  */
 
 /**
@@ -58,7 +58,7 @@ export function decodeBasic(header) {
     const bytes = Uint8Array.from(atob(encoded.trim()), (letter) => letter.charCodeAt(0));
     pair = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    return { fault: "What follows the word Basic is not Base64 of UTF-8." };
+    return { fault: "The text after the word Basic is not UTF-8 in Base64." };
   }
   const colon = pair.indexOf(":");
   if (colon < 0) return { fault: `It decodes to “${pair}”, which has no colon.` };

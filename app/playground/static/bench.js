@@ -24,6 +24,7 @@ import { startWire } from "./wire.js";
  * @property {() => Request} request The request that is in the form now.
  * @property {() => Promise<Result>} send Send what is in the form, and show what happens.
  * @property {(request: Partial<Request>) => Promise<Result>} run Load a request and send it.
+ * @property {() => void} cancel Wait no longer for the response.
  * @property {(callback: (result: Result) => void) => void} onResult Be called after each response or failure.
  * @property {(callback: (request: Request) => void) => void} onChange Be called after each change of the form.
  * @property {(name: string, token: string) => void} keep Store a token under a name.
@@ -31,7 +32,7 @@ import { startWire } from "./wire.js";
  */
 
 /**
- * Say that what is shown belongs to an earlier request than the one in the form.
+ * Show whether the response belongs to an earlier request than the one in the form.
  *
  * @param {boolean} isStale
  */
@@ -60,7 +61,7 @@ export function startBench(data) {
   const bar = startBar(document.querySelector("#bar"), data.checks);
   const status = startStatus(document.querySelector("#status"), {
     send: () => bench.send(),
-    cancel: () => flight?.abort(),
+    cancel: () => bench.cancel(),
   });
   const refusal = startRefusal(document.querySelector("#refusal"), data);
 
@@ -85,6 +86,7 @@ export function startBench(data) {
       show(result);
       return result;
     },
+    cancel: () => flight?.abort(),
     onResult: (callback) => results.push(callback),
     onChange: (callback) => changes.push(callback),
     keep: (name, token) => {

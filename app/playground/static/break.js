@@ -35,7 +35,7 @@ export function startBreak(bench, data, root) {
       made.querySelector(".unseen").textContent = isTried ? ", tried" : "";
     }
     const number = slips.filter((slip) => tried.has(slip.name)).length;
-    count.textContent = number ? `${number} of ${slips.length} tried.` : `${slips.length} slips. Begin with any.`;
+    count.textContent = number ? `${number} of ${slips.length} tried.` : `${slips.length} mistakes. Begin with any.`;
   }
 
   function close() {
@@ -66,9 +66,11 @@ export function startBreak(bench, data, root) {
   }
 
   root.append(count);
-  for (const { name, title } of groups) {
+  for (const { name, title, about } of groups) {
     const items = slips.filter((slip) => slip.group === name).map((slip) => el("li", {}, buttons.get(slip)));
-    if (items.length) root.append(el("h3", {}, title), el("ul", { class: "slips", "data-group": name }, ...items));
+    if (!items.length) continue;
+    const intro = about ? [el("p", { class: "prose" }, ...prose(about))] : [];
+    root.append(el("h3", {}, title), ...intro, el("ul", { class: "slips", "data-group": name }, ...items));
   }
   tick();
   if (elsewhere.length) root.append(cannotBeSent(elsewhere, data));

@@ -35,15 +35,19 @@ function item(name, passed, check) {
       { class: "check-sentence" },
       el("span", { class: "mark", "aria-hidden": "true" }, passed ? "✓" : "✗"),
       el("span", {}, ...prose(check?.sentence ?? name), " ", el("cite", {}, check?.source ?? "")),
-      el("span", { class: "verdict" }, passed ? "passed" : "failed"),
+      el("span", { class: passed ? "unseen" : "verdict" }, passed ? "passed" : "failed"),
     ),
   );
 }
 
 /** What the list means as a whole. */
 function conclusion(result, checks) {
-  if (result.failure) return "The server checked nothing: no response came.";
-  if (!checks.length) return "The server recorded no check: nothing at this address decides about tokens or clients.";
+  if (result.failure === "redirected") return "A browser hides from a page what came with a redirect.";
+  if (result.failure === "unsendable") return "The server checked nothing: your browser did not send the request.";
+  if (result.failure) return "No response came that could say what the server checked.";
+  if (!checks.length) return "The server recorded no checks: this address needs neither a client nor a token.";
+  const isAtFault = result.headers.some(([name]) => name.toLowerCase() === "x-keyturn-fault");
+  if (isAtFault) return "All checks passed. The fault is the server's: the client id requests it.";
   return checks.at(-1)[1]
     ? "All checks passed."
     : "The server stopped here. It made none of the checks that would follow.";

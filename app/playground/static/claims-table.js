@@ -42,7 +42,7 @@ export function startClaims(root, data) {
   /** One part of the token. */
   function part(title, kind, members, about) {
     const heading = el("p", {}, el("strong", { class: `part-${kind}` }, title), `: ${about}.`);
-    if (!members) return el("div", {}, heading, el("p", { class: "note" }, "What is here is not JSON any more."));
+    if (!members) return el("div", {}, heading, el("p", { class: "note" }, "This part is no longer JSON."));
     return el(
       "div",
       {},

@@ -1,4 +1,4 @@
-/** A token that is a JWT, taken apart and verified as an API does that has nothing but the public keys. */
+/** A JWT, taken apart and verified with the public keys alone, as an API does it. */
 
 import { parse } from "./sending.js";
 
@@ -66,7 +66,7 @@ export async function verify(token, keys) {
   const { kid, alg } = parts.header;
   const key = keys.find((each) => each.kid === kid);
   if (!key) return { passed: false, sentence: "No key in the JWKS has the kid that the header names." };
-  if (key.alg !== alg || !ALGORITHMS[alg]) return { passed: false, sentence: `The key is not one for ${alg}.` };
+  if (key.alg !== alg || !ALGORITHMS[alg]) return { passed: false, sentence: `The key is not for the algorithm ${alg}.` };
   return (await isSigned(parts.texts, key))
     ? { passed: true, sentence: `The key ${shortened(kid)} of the JWKS verifies the signature (${alg}).` }
     : {

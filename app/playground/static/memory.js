@@ -1,4 +1,4 @@
-/** What survives a reload: it is in this tab's session storage, and gone when the tab is closed. */
+/** Values that survive a reload: they are in this tab's session storage until the tab is closed. */
 
 const PREFIX = "keyturn.";
 

@@ -3,6 +3,20 @@
 import { el, prose } from "./dom.js";
 import { transmit } from "./sending.js";
 
+/** Where on this page a step is done; the others need a terminal. */
+const HERE = {
+  1: "token",
+  2: "token",
+  3: "token",
+  4: "token",
+  5: "call",
+  6: "call",
+  7: "break",
+  8: "call",
+  9: "call",
+  10: "break",
+};
+
 /**
  * @typedef {{number: number, title: string, sentence: string, command: string, done: boolean, note: string}} Step
  *
@@ -30,11 +44,7 @@ function show(root, steps = []) {
   root.querySelector("#progress-count").textContent = `${done} of ${steps.length} done`;
   const meter = root.querySelector("progress");
   [meter.max, meter.value] = [steps.length || 1, done];
-  const about = next?.note || next?.sentence || "";
-  const comes = next
-    ? [`Next: ${next.title}. `, ...prose(about.charAt(0).toUpperCase() + about.slice(1))]
-    : ["You did all of it."];
-  root.querySelector("#progress-next").replaceChildren(...comes);
+  root.querySelector("#progress-next").replaceChildren(...(next ? coming(next) : ["All steps are done."]));
   root
     .querySelector("ol")
     .replaceChildren(
@@ -48,4 +58,22 @@ function show(root, steps = []) {
         ),
       ),
     );
+}
+
+/**
+ * What comes next, and what the last attempt lacked.
+ *
+ * @param {Step} step
+ * @returns {(Node | string)[]}
+ */
+function coming({ number, title, sentence, command, note }) {
+  const place = HERE[number];
+  const lacked = note && ` ${note.charAt(0).toUpperCase()}${note.slice(1)}${/[.?]$/.test(note) ? "" : "."}`;
+  return [
+    "Next: ",
+    place ? el("a", { href: `#step-${place}` }, title) : title,
+    ". ",
+    ...prose(`${sentence}${lacked}`),
+    ...(place ? [] : [" In a terminal: ", el("code", {}, command)]),
+  ];
 }

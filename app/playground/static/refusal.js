@@ -1,7 +1,7 @@
-/** Below the workbench, after a refusal: what the client is told, what the operator sees, what to do. */
+/** Below the workbench, after a refusal: what the client sees, what the operator sees, what to do. */
 
 import { el, prose } from "./dom.js";
-import { explain } from "./explain.js";
+import { members, showOperator } from "./operator.js";
 
 /**
  * @param {HTMLElement} root `#refusal`
@@ -12,15 +12,6 @@ export function startRefusal(root, data) {
   const [client, operator, remedy] = ["client", "operator", "remedy"].map((name) =>
     root.querySelector(`#refusal-${name}`),
   );
-  let latest = "";
-
-  async function showOperator(result) {
-    latest = result.requestId;
-    operator.replaceChildren(command(result.requestId), el("p", { class: "none" }, "Reading the audit trail …"));
-    const event = await explain(result.requestId, data);
-    if (latest !== result.requestId) return; // another response came meanwhile
-    operator.replaceChildren(command(result.requestId), event ? facts(event) : nothingFound(result, data));
-  }
 
   return {
     show: (result) => {
@@ -28,7 +19,7 @@ export function startRefusal(root, data) {
       if (root.hidden) return;
       client.replaceChildren(...told(result));
       remedy.replaceChildren(...whatToDo(result, data));
-      showOperator(result);
+      showOperator(operator, result, data);
     },
   };
 }
@@ -36,9 +27,8 @@ export function startRefusal(root, data) {
 /** The members of the error, each with what it is for (RFC 6749, section 5.2). */
 function told(result) {
   const error = result.json ?? {};
-  const rows = ["error", "error_description", "hint"].filter((name) => error[name]);
   return [
-    el("dl", { class: "members" }, ...rows.flatMap((name) => [el("dt", {}, name), el("dd", {}, String(error[name]))])),
+    members(["error", "error_description", "hint"].map((name) => [name, error[name]])),
     error.hint
       ? el(
           "p",
@@ -49,31 +39,6 @@ function told(result) {
         )
       : el("p", { class: "note" }, "The response has no hint."),
   ];
-}
-
-function command(requestId) {
-  return el("pre", {}, el("code", {}, `$ flask explain ${requestId}`));
-}
-
-/** @param {import("./explain.js").Event} event */
-function facts(event) {
-  const [code, ...because] = (event.reason ?? "").split(": ");
-  const rows = [
-    ["when", new Date(event.at * 1000).toISOString().replace("T", " ").slice(0, 19)],
-    ["what", event.event],
-    ["client", event.client_id],
-    ["error", because.length ? code : ""],
-    ["because", because.join(": ") || code],
-    ["counted", event.count > 1 ? String(event.count) : ""],
-  ].filter(([, value]) => value);
-  return el("dl", { class: "members" }, ...rows.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
-}
-
-function nothingFound(result, data) {
-  if (!data.endpoints.logs)
-    return el("p", {}, "Run this command in a terminal: the sample API is off, so this page cannot.");
-  if (result.status === 404) return el("p", {}, "A 404 is in the log only, not in the audit trail.");
-  return el("p", {}, "The audit trail has no event with this request id.");
 }
 
 function whatToDo(result, data) {

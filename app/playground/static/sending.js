@@ -12,7 +12,7 @@
  * @typedef {object} Result
  * @property {Request} request What was sent.
  * @property {number} status 0 if there was no response; `failure` says why.
- * @property {"" | "unsendable" | "unreachable" | "cancelled"} failure
+ * @property {"" | "unsendable" | "unreachable" | "redirected" | "cancelled"} failure
  * @property {string} fault With `unsendable`: what the browser objects to.
  * @property {string} reasonPhrase
  * @property {[string, string][]} headers
@@ -37,6 +37,7 @@ export async function transmit(request, signal) {
   }
   try {
     const response = await fetch(outgoing);
+    if (response.type === "opaqueredirect") return failed(request, "redirected"); // all of it is hidden from a page
     return read(request, response, await response.text());
   } catch {
     return failed(request, signal?.aborted ? "cancelled" : "unreachable");
@@ -51,7 +52,7 @@ export async function transmit(request, signal) {
  */
 function prepare({ method, path, headers, body }, signal) {
   const url = new URL(path, location.origin);
-  if (url.origin !== location.origin) throw new TypeError(`this page may only send to ${location.origin}`);
+  if (url.origin !== location.origin) throw new TypeError(`this page may send requests to ${location.origin} only`);
   return new Request(url, {
     method,
     headers: new Headers(headers.filter(([name]) => name)),

@@ -1,8 +1,15 @@
 /** One slip: the question, three guesses, and after a guess the real response beside what was guessed. */
 
 import { button, el, prose } from "./dom.js";
-import { explain } from "./explain.js";
+import { members, showOperator } from "./operator.js";
 import { requestOf } from "./slip-request.js";
+
+const FAILURES = {
+  unreachable: "No response came.",
+  redirected: "A redirect came, and this page did not follow it.",
+  cancelled: "You cancelled it.",
+  unsendable: "Your browser does not send this.",
+};
 
 /**
  * @param {object} slip
@@ -18,7 +25,25 @@ export function slipPanel(slip, bench, { done, leave }) {
     made.append(...prose(guess));
     return made;
   });
+  const cancel = button("Cancel", () => bench.cancel(), "quiet");
+  cancel.hidden = true;
   const say = (sentence) => (status.textContent = sentence);
+
+  /** Wait for the response; one that is late gets a word, and a way out. */
+  async function run(request) {
+    say("");
+    const timer = setTimeout(() => {
+      say("Waiting for the response …");
+      cancel.hidden = false;
+    }, 500);
+    try {
+      return await bench.run(request);
+    } finally {
+      clearTimeout(timer);
+      if (cancel === document.activeElement) panel.querySelector("h4").focus({ preventScroll: true });
+      cancel.hidden = true;
+    }
+  }
 
   async function choose(place) {
     guesses.forEach((each, index) => {
@@ -30,8 +55,8 @@ export function slipPanel(slip, bench, { done, leave }) {
     try {
       const request = await requestOf(slip, bench, say);
       if (!panel.isConnected) return;
-      const result = await bench.run(request);
-      if (result.failure) say("No response came. Is the server running?");
+      const result = await run(request);
+      if (result.failure && !isExpected(slip, result)) say(FAILURES[result.failure]);
       else await show(place, result);
     } catch (error) {
       say(`The request was not sent: ${error.message}.`);
@@ -43,20 +68,14 @@ export function slipPanel(slip, bench, { done, leave }) {
 
   async function show(place, result) {
     say("");
-    const said = el(
-      "div",
-      { class: "explained" },
-      command(result),
-      el("p", { class: "none" }, "Reading the audit trail …"),
-    );
+    const said = el("div", { class: "explained" });
     outcome.replaceChildren(verdict(slip, place), response(slip, result, bench.state.data), said);
     outcome.dataset.status = String(result.status);
     outcome.dataset.error = result.json?.error ?? "";
     outcome.firstChild.focus({ preventScroll: true });
     outcome.scrollIntoView({ block: "nearest" });
     done();
-    const event = result.status === 404 ? null : await explain(result.requestId, bench.state.data);
-    said.replaceChildren(command(result), event ? explained(event) : nothingRecorded(result));
+    if (result.requestId) await showOperator(said, result, bench.state.data);
   }
 
   const panel = el(
@@ -66,16 +85,23 @@ export function slipPanel(slip, bench, { done, leave }) {
     el("p", {}, ...prose(slip.question)),
     el("div", { class: "guesses", role: "group", "aria-label": "Your guess" }, ...guesses),
     status,
+    cancel,
     outcome,
     button("Close", leave, "quiet"),
   );
   return panel;
 }
 
+/** Whether no response is what the slip is about; of a slow one nobody has to wait for the end. */
+function isExpected(slip, { failure }) {
+  return Boolean(slip.acts_as) && (slip.status === 0 || failure === "cancelled");
+}
+
 function verdict(slip, place) {
+  const isRight = slip.acts_as ? "Right is" : "What happens";
   const [chosen, right] = [slip.guesses[place], slip.guesses[slip.right]];
   const sentence =
-    place === slip.right ? `As you guessed: ${right}.` : `You guessed: ${chosen}. What happens: ${right}.`;
+    place === slip.right ? `As you guessed: ${right}.` : `You guessed: ${chosen}. ${isRight}: ${right}.`;
   return el(
     "p",
     { class: "slip-verdict", tabindex: "-1", "data-right": String(place === slip.right) },
@@ -83,16 +109,13 @@ function verdict(slip, place) {
   );
 }
 
-function members(rows) {
-  const given = rows.filter(([, value]) => value);
-  return el("dl", { class: "members" }, ...given.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
-}
-
 function response(slip, result, data) {
   const { error, error_description: description, error_uri: page, hint } = result.json ?? {};
   const failed = result.checks?.find(([, passed]) => !passed)?.[0];
   return members([
-    ["status", `${result.status} ${result.reasonPhrase}`],
+    ["status", FAILURES[result.failure] ?? `${result.status} ${result.reasonPhrase}`],
+    ["fault", slip.acts_as && !slip.check && `The server did what ${slip.acts_as} says, though all its checks passed.`],
+    ...(slip.acts_as && !slip.check && !result.failure ? received(result) : []),
     ["error", error],
     ["description", description],
     ["hint", hint],
@@ -102,27 +125,12 @@ function response(slip, result, data) {
   ]);
 }
 
-function command(result) {
-  return el("pre", {}, el("code", {}, `$ flask explain ${result.requestId}`));
-}
-
-/** @param {import("./explain.js").Event} event */
-function explained(event) {
-  const [code, ...because] = (event.reason ?? "").split(": ");
-  return members([
-    ["what", event.event],
-    ["client", event.client_id],
-    ["error", because.length ? code : ""],
-    ["because", because.join(": ") || code],
-  ]);
-}
-
-function nothingRecorded(result) {
-  return el(
-    "p",
-    {},
-    result.status === 404
-      ? "A 404 is in the log only, not in the audit trail."
-      : "The audit trail has no event with this request id.",
-  );
+/** What came in place of a token response; of a token only its beginning. */
+function received({ headers, body }) {
+  const type = headers.find(([name]) => name.toLowerCase() === "content-type")?.[1];
+  const shown = body.replace(/([\w.-]{12})[\w.-]{48,}/g, "$1…");
+  return [
+    ["type", type && el("code", {}, type)],
+    ["body", shown ? el("code", {}, shown) : "empty"],
+  ];
 }

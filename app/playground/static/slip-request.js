@@ -27,6 +27,11 @@ export function tampered(token) {
   return [header, claims.slice(0, middle) + other + claims.slice(middle + 1), signature].join(".");
 }
 
+/** The client, with the client id that the slip sends instead of its own. */
+function actingAs(slip, client) {
+  return slip.acts_as ? { ...client, client_id: slip.acts_as } : client;
+}
+
 /**
  * @param {number} seconds
  * @param {Say} say
@@ -47,7 +52,7 @@ async function countDown(seconds, say) {
 async function tokensOf(slip, bench, say) {
   const used = JSON.stringify(slip.request);
   if (!used.includes("token}")) return {};
-  const owner = findClient(bench.state.data, slip.token_of || slip.client);
+  const owner = actingAs(slip, findClient(bench.state.data, slip.token_of || slip.client));
   say(`First, ${owner.client_id} requests a token.`);
   const { json } = await transmit(tokenRequest(bench, owner, { scope: slip.scope }));
   if (!json?.access_token) throw new Error(json?.error_description ?? "the server issued no token");
@@ -70,7 +75,7 @@ async function tokensOf(slip, bench, say) {
  * @throws {Error} If a token is needed, and the server issues none.
  */
 export async function requestOf(slip, bench, say) {
-  const { client_id, secret } = findClient(bench.state.data, slip.client);
+  const { client_id, secret } = actingAs(slip, findClient(bench.state.data, slip.client));
   const encoded_secret = secret.replaceAll("-", "%2D").replaceAll("_", "%5F");
   const values = { client_id, secret, encoded_secret, basic: base64(`${client_id}:${secret}`), padding: PADDING };
   Object.assign(values, await tokensOf(slip, bench, say));

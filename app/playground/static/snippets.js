@@ -6,11 +6,16 @@ import { inPostman } from "./in-postman.js";
 import { inAuthlib, inRequests } from "./in-python.js";
 import { read, tokenRequest } from "./reading.js";
 
-const BUILT = "builds the request itself, and has no call for this one. Load a request for a token to see it.";
+const BUILT = "builds the request itself, and has no call for this one. Request a token to see it.";
 const FILE = "Save it as `request.mjs`, and run `node request.mjs`.";
 const IN_POSTMAN =
   "In Postman: Import, paste this text, and send the one request. The whole flow is in " +
   "`postman/OAuth2_Client_Credentials_Flow.postman_collection.json`.";
+
+const OF_THIS_PAGE =
+  "The server changes its keys for this page only, so there is nothing to copy. In a terminal the same is " +
+  "`.venv/bin/flask keys rotate --now`, and `.venv/bin/flask keys withdraw KID`. " +
+  "Request a token or call a route, and that request is here.";
 
 /** `[{name, title, about, text}]`; `text` is null where a library has no call for the request. */
 export function snippets(request, { issuer, endpoints }) {
@@ -24,6 +29,8 @@ export function snippets(request, { issuer, endpoints }) {
     ["openid-client", "Node.js, openid-client", FILE, client && inOpenidClient(client, issuer)],
     ["postman", "Postman", IN_POSTMAN, inPostman(found)],
   ];
+  if (found.url.endsWith("/playground/keys"))
+    return all.map(([name, title]) => ({ name, title, about: OF_THIS_PAGE, text: null }));
   return all.map(([name, title, about, text]) => ({
     name,
     title,

@@ -1,5 +1,6 @@
 /** One line that says how the request is doing, beside the button that sends it or cancels it. */
 
+import { decodeBasic } from "./basic.js";
 import { button, el } from "./dom.js";
 
 /**
@@ -29,7 +30,7 @@ export function startStatus(root, { send, cancel }) {
       setWaiting(true);
       // A response within a quarter of a second needs no word about the waiting.
       timer = setTimeout(() => {
-        const hint = "The request is under way; you may cancel it, and nothing that you typed is lost.";
+        const hint = "You can cancel the request; nothing that you typed is lost.";
         root.replaceChildren(
           el("p", {}, `Waiting for ${request.method} ${request.path} …`),
           el("p", { class: "note" }, hint),
@@ -50,10 +51,13 @@ function sentences(result) {
   const say = (strong, text) => el("p", {}, el("strong", {}, strong), ` ${text}`);
   switch (result.failure) {
     case "cancelled":
-      return [say("Cancelled.", "The server may have received the request nevertheless.")];
+      return [say("Cancelled.", "The server may still have received the request.")];
     case "unsendable":
       return [say("Your browser does not send this:", `${result.fault}.`)];
+    case "redirected":
+      return [say("A redirect.", "The page does not follow it, as it may lead anywhere. A browser hides the rest.")];
     case "unreachable":
+      if (isFaultOf(result.request)) return [say("No response.", "The client id requests a fault of the server.")];
       return [
         say("No response.", "Is the server still running?"),
         el("p", {}, "Start it in a terminal: ", el("code", {}, "make run"), ". What you typed stays here."),
@@ -62,6 +66,13 @@ function sentences(result) {
   const id = result.requestId ? [el("p", { class: "note" }, "Request id ", el("code", {}, result.requestId))] : [];
   const word = result.status < 400 ? "Accepted." : result.status < 500 ? "Refused." : "The server failed.";
   return [say(`${result.status} ${result.reasonPhrase}.`, word), ...id];
+}
+
+/** Whether the client id is one of those that say what goes wrong at the server. */
+function isFaultOf({ headers, body }) {
+  const header = headers.find(([name]) => name.toLowerCase() === "authorization")?.[1] ?? "";
+  const id = decodeBasic(header)?.id ?? new URLSearchParams(body).get("client_id") ?? "";
+  return id.startsWith("fault-");
 }
 
 /**
@@ -77,10 +88,10 @@ function countDown(root, seconds, send) {
   function tick() {
     const remaining = Math.ceil((end - Date.now()) / 1000);
     if (remaining > 0)
-      left.textContent = `Retry-After: ${seconds}. The server wants no request for ${remaining} more seconds.`;
+      left.textContent = `Retry-After: ${seconds}. Wait for ${remaining} more seconds.`;
     else {
       clearInterval(timer);
-      left.replaceChildren("The time that Retry-After named is over. ", button("Send it again", send, "quiet"));
+      left.replaceChildren("The time in Retry-After is over. ", button("Send it again", send, "quiet"));
     }
   }
   tick();

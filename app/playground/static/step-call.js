@@ -50,11 +50,11 @@ function calling(bench, data) {
   );
 }
 
-/** What the learner needs to know of the token in order to choose a route. */
+/** What helps the learner to choose a route for the token. */
 function aboutToken(token, calls) {
   if (!token) return ["You have no token yet: ", el("a", { href: "#step-token" }, "request one"), "."];
   const scope = takeApart(token)?.claims?.scope;
-  if (!scope) return ["Your token is opaque: only the server knows its scope."];
+  if (!scope) return ["Your token is opaque: only the server can tell its scope."];
   const isHere = calls.some((call) => scope.split(" ").includes(call.scope));
   const advice = isHere
     ? "Call a route that requires it, then one that requires another."
@@ -67,10 +67,10 @@ function meaning(result) {
   const needed = result.headers.find(([name]) => name === "www-authenticate")?.[1].match(/scope="([^"]*)"/)?.[1];
   switch (result.status) {
     case 401:
-      return ["401: the API does not know who calls. Send a valid token; if it has expired, request a new one."];
+      return ["401: the request has no valid token. Send one; if yours has expired, request a new one."];
     case 403:
       return [
-        "403: the API knows who calls, and the token is not good for this. ",
+        "403: the token is valid, but does not allow this request. ",
         ...(needed ? ["The route requires the scope ", el("code", {}, needed), ". "] : []),
         "A new token with the same scope changes nothing.",
       ];

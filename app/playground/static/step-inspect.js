@@ -26,7 +26,7 @@ export function startInspect(bench, data, root) {
     "p",
     {},
     "This token is opaque: a random name for a row in the server's database. There is nothing to take apart. ",
-    "An API can only introspect it: ",
+    "To check it, an API must introspect it: ",
     el("a", { href: "#step-call" }, "step 3"),
     ".",
   );
@@ -112,7 +112,7 @@ export function startInspect(bench, data, root) {
 }
 
 /**
- * The three parts, each with its colour and its name, and the character that was changed.
+ * Show the three parts, each in its colour, and the character that was changed.
  *
  * @param {HTMLElement} root
  * @param {string[]} texts

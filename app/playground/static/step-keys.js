@@ -31,7 +31,7 @@ export function startKeys(bench, data, root) {
     el(
       "p",
       { class: "note" },
-      "Each worker of the server reads its keys every five seconds, so the list may be that late.",
+      "Each worker of the server reads its keys every five seconds, so the list may be five seconds old.",
     ),
     el("p", { class: "row" }, button("Read the JWKS in the workbench", readJwks, "quiet")),
   );
@@ -120,7 +120,7 @@ function cannot(data, call) {
   return el(
     "div",
     {},
-    el("p", {}, ...prose(`This page may not change the keys: ${data.keys_reason}.`)),
+    el("p", {}, ...prose(`This page may not change the keys. ${data.keys_reason}`)),
     el("p", {}, "In a terminal, in the folder of the server:"),
     el(
       "pre",

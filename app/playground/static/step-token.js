@@ -4,7 +4,7 @@ import { button, el, labelled, select } from "./dom.js";
 import { recall, remember } from "./memory.js";
 import { findClient, tokenRequest } from "./requests.js";
 
-/** What a learner finds here at first: the guide's own request. */
+/** The choices at first: those of the guide's own request. */
 const DEFAULT = { client: "demo-admin", scope: "read:logs", inForm: false };
 
 /**
@@ -19,7 +19,7 @@ export function startToken(bench, data, root) {
   const choices = { ...DEFAULT, ...recall("choices", {}) };
   const client = () => findClient(data, choices.client) ?? clients[0];
   const about = el("p", { class: "note" });
-  const scopes = el("div", { class: "checks" });
+  const scopes = el("div", { class: "scopes" });
   const outcome = el("p", { class: "outcome", role: "status" });
   const names = clients.map((each) => [
     each.client_id,
@@ -51,16 +51,27 @@ export function startToken(bench, data, root) {
         {},
         el("legend", { class: "label" }, "Scope"),
         scopes,
-        el("p", { class: "note" }, "What the token is good for. None ticked: the client gets its default."),
+        el("p", { class: "note" }, "What the token allows. If none is ticked, the client gets its default."),
       ),
     ),
     el(
       "p",
       { class: "row" },
-      button("Request the token", () => bench.send(), "primary"),
+      button("Request the token", () => bench.run(tokenRequest(bench, client(), choices)), "primary"),
     ),
     outcome,
+    el(
+      "div",
+      { class: "row" },
+      el("span", { class: "note" }, "Where does a client send it? The server publishes its addresses and its public keys:"),
+      published("metadata", "Read the metadata"),
+      published("jwks", "Read the public keys"),
+    ),
   );
+
+  function published(name, text) {
+    return button(text, () => bench.run({ method: "GET", path: bench.path(data.endpoints[name]) }), "quiet");
+  }
 
   function radio(text, inForm) {
     const input = el("input", {
@@ -97,7 +108,7 @@ export function startToken(bench, data, root) {
               onchange: collect,
             }),
             el("code", {}, scope),
-            el("span", { class: "note" }, ` ${data.scopes[scope]?.description ?? ""}`),
+            el("span", { class: "note" }, data.scopes[scope]?.description ?? ""),
           ),
         ),
     );
@@ -110,7 +121,8 @@ export function startToken(bench, data, root) {
   bench.onResult((result) => {
     if (result.request.path !== bench.path(data.endpoints.token) || !result.json?.access_token) return;
     const { scope, expires_in: seconds } = result.json;
-    outcome.replaceChildren("You have a token for ", el("code", {}, scope), `, good for ${seconds} seconds.`);
+    const life = seconds === undefined ? ", and the response does not say for how long." : `, valid for ${seconds} seconds.`;
+    outcome.replaceChildren("You have a token for ", el("code", {}, scope), life);
   });
   describe();
   bench.load(tokenRequest(bench, client(), choices));

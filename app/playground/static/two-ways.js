@@ -16,7 +16,8 @@ const WAYS = ["By signature, in this browser", "By introspection, at the server"
 export function startTwoWays(bench, data, root) {
   const api = data.clients.find((client) => client.resource_server);
   const scope = api && Object.keys(data.scopes).find((name) => data.scopes[name].resource === api.resource_server);
-  const owners = data.clients.filter((client) => scope && client.scope.split(" ").includes(scope));
+  const able = data.clients.filter((client) => scope && client.scope.split(" ").includes(scope));
+  const owners = ["jwt", "opaque"].map((kind) => able.find((each) => each.token_format === kind)).filter(Boolean);
   if (!owners.length) return;
 
   const rows = el("tbody", {});
@@ -29,8 +30,8 @@ export function startTwoWays(bench, data, root) {
     el(
       "p",
       { class: "prose" },
-      "An API can verify a JWT by itself with the server's public key: fast, but it does not notice a revocation. ",
-      "Or it can introspect a token of any kind at the server, which knows, at the cost of a request. ",
+      "An API can verify a JWT by itself, with the server's public key: fast, but it does not detect a revocation. ",
+      "Or it can introspect a token of any kind: it sends the token to the server, which says whether it is active. ",
       `${api.client_id} is the API here. Check a token in both ways, revoke it, and check it again.`,
     ),
     el(
@@ -103,7 +104,7 @@ export function startTwoWays(bench, data, root) {
     const result = await bench.run(withBasic(bench, "revocation", owner, [["token", token]]));
     if (result.status !== 200) return;
     bench.keep("revoked_token", token);
-    say.textContent = "The token is revoked. Check it again: only one of the two ways notices.";
+    say.textContent = "The token is revoked. Check it again: only one of the two ways detects that.";
   }
 
   function add(list) {
@@ -128,9 +129,9 @@ export function startTwoWays(bench, data, root) {
 
 /** What the two results mean together. */
 function conclusion(local, remote) {
-  if (local && !remote) return "The signature is as good as before. That the token is revoked, only the server knows.";
+  if (local && !remote) return "The signature is still valid. Only the server can tell that the token is revoked.";
   if (local && remote) return "Both ways accept the token. Revoke it, and check it again.";
   return remote
     ? "Only introspection can check this token. Revoke it, and check it again."
-    : "The API does not accept the token: the server knows that it is not active any more.";
+    : "The API refuses the token: the server says that it is not active.";
 }

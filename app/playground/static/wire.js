@@ -44,7 +44,8 @@ export function startWire(root) {
     root.dataset.status = String(result.status);
     root.dataset.error = result.json?.error ?? "";
     if (result.failure) {
-      part("response").replaceChildren(el("p", { class: "none" }, "No response came."));
+      const came = result.failure === "redirected" ? "A redirect, which a browser hides from a page." : "No response came.";
+      part("response").replaceChildren(el("p", { class: "none" }, came));
       return;
     }
     const text = isIndented && result.json !== undefined ? JSON.stringify(result.json, null, 2) : result.body;
@@ -59,13 +60,24 @@ export function startWire(root) {
       el(
         "pre",
         { class: "wire body", tabindex: "0", role: "region", "aria-label": "Body of the response" },
-        text || el("span", { class: "none" }, "(no body)"),
+        ...(text ? broken(text) : [el("span", { class: "none" }, "(no body)")]),
       ),
       result.json === undefined ? el("p", { class: "note" }, result.body ? "The body is not JSON." : "") : indent,
     );
   }
 
   return { showRequest, showResponse };
+}
+
+/**
+ * A body whose tokens and keys fill their lines: Base64url has hyphens, at which a browser would break them.
+ *
+ * @param {string} text
+ * @returns {(HTMLElement | string)[]}
+ */
+function broken(text) {
+  const parts = text.split(/([\w-]{40,}(?:\.[\w-]+)*)/);
+  return parts.map((part, index) => (index % 2 ? el("span", { class: "long" }, part) : part));
 }
 
 /**

@@ -1,4 +1,4 @@
-"""Faults: how often each was applied, for those that are only for the first requests. Production leaves it empty."""
+"""Faults: how often each was applied, if it is for the first requests only. In production the table is empty."""
 
 import sqlalchemy as sa
 from alembic import op
