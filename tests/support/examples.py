@@ -8,10 +8,14 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import time_machine
+from flask import Flask
 from werkzeug.test import TestResponse
 
 from app.api.hourly_report import HourlyReport, current_report
@@ -44,21 +48,35 @@ DIFFERS = (
 )
 
 
-def examples() -> dict[str, dict[str, Any]]:
-    """The response to each case, by its title, and to each fault, by its name, as Postman saves it."""
+@contextmanager
+def sample_app() -> Iterator[Flask]:
+    """An app of development on a database of its own, at a fixed moment."""
     with tempfile.TemporaryDirectory() as folder, time_machine.travel(MOMENT, tick=False):
         app = build_app(database_url=f"sqlite:///{Path(folder)}/examples.db")
         assert app.test_cli_runner().invoke(args=["prepare"]).exit_code == 0
         trail.current_batch.of(app).close()  # no thread decides which events share a row
+        yield app
+        close(app)
+
+
+@cache
+def responses() -> dict[str, TestResponse]:
+    """The response to each case, by its title."""
+    with sample_app() as app:
         runner = Runner(app)
         found = {}
         for case in CASES:
             # For how long an earlier report is used again depends on the machine.
             current_report.set(app, HourlyReport())
-            found[case.title] = as_saved(runner.send(case))
-        found |= {name: as_saved(fault_folder.send(app, fault)) for name, fault in FAULTS.items()}
-        close(app)
+            found[case.title] = runner.send(case)
     return found
+
+
+def examples() -> dict[str, dict[str, Any]]:
+    """The response to each case, by its title, and to each fault, by its name, as Postman saves it."""
+    with sample_app() as app:
+        of_faults = {name: as_saved(fault_folder.send(app, fault)) for name, fault in FAULTS.items()}
+    return {title: as_saved(response) for title, response in responses().items()} | of_faults
 
 
 def as_saved(response: TestResponse) -> dict[str, Any]:
