@@ -52,7 +52,7 @@ control_socket_disable = True
 # `app/serving/reloading.py` loads it again.
 preload_app = True
 is_development = os.environ.get("KEYTURN_ENV", "") in ("", "development")
-# A terminal shows the requests, and gunicorn's warnings: neither how it starts nor how it stops.
+# A terminal shows the requests, and gunicorn's warnings, but not how gunicorn starts and stops.
 if is_development:
     loglevel = "warning"
     # Somebody waits there for it to stop, or for the next code, while a browser holds connections open.

@@ -367,7 +367,7 @@ CASES = (
     check_refused(
         "introspect with a wrong secret", "R092", "A wrong secret is refused as it is at the token endpoint.",
         "invalid_client", 401, INTROSPECT,
-        form=[("client_id", "{{shipments_id}}"), ("client_secret", "kts_wrong"), ("token", "x")],
+        form=[("client_id", "{{shipments_id}}"), ("client_secret", "kts_wrong"), ("token", "x")], outside=True,
     ),
     check_refused(
         "introspect nothing", "R087", "The token is a parameter of the form.",

@@ -129,7 +129,7 @@ def page(app: Flask) -> FlaskClient:
 
 
 def fails(case: Case) -> bool:
-    """Whether the request is refused, or its token is not active: RFC 7009, section 2.2 wants a 200 for that too."""
+    """Whether the request is refused, or its token is not active: RFC 7009, section 2.2 requires a 200 for that too."""
     is_inactive = case.body == {"active": False} or ("token", "garbage") in (case.form or [])
     return case.status >= 400 or is_inactive
 
@@ -162,7 +162,7 @@ def test_the_table_has_each_case_that_is_refused_and_those_about_a_token_that_is
 
 
 @each_case
-def test_nothing_of_the_response_changes_but_that_header(app: Flask, case: Case) -> None:
+def test_nothing_of_the_response_changes_except_that_header(app: Flask, case: Case) -> None:
     with time_machine.travel(now(), tick=False):  # a hint may say how long ago
         recorded, plain = RecordingRunner(app).send(case), Runner(app).send(case)
 
@@ -190,13 +190,13 @@ def test_two_checks_are_in_the_same_order_in_every_request(app: Flask) -> None:
     assert not {(later, first) for first, later in before} & before
 
 
-# What the cases cannot send: each brings about the refusal by a check, and returns the response.
+# What the cases cannot send: each causes the refusal by a check, and returns the response.
 Refusal = Callable[["Place"], TestResponse]
 REFUSALS: dict[str, tuple[str, Refusal]] = {}
 
 
 class Place:
-    """An app, and what a refusal needs to come about."""
+    """An app, and what a refusal needs."""
 
     def __init__(self, app: Flask, new_app: Callable[..., Flask]) -> None:
         self.app = app
@@ -579,7 +579,7 @@ def test_two_requests_at_once_do_not_mix(app: Flask, admin: Machine) -> None:
     assert not {"grant_type", "client_known", "scope_declared"} & set(names)
 
 
-def test_two_recorded_requests_at_once_have_each_their_own_checks(app: Flask) -> None:
+def test_two_recorded_requests_at_once_each_have_their_own_checks(app: Flask) -> None:
     both = threading.Barrier(2)
 
     @app.before_request
@@ -611,7 +611,7 @@ def test_a_view_that_fails_ends_its_record(app: Flask, page: FlaskClient, admin:
     assert HEADER not in admin.request_token().headers
 
 
-def test_a_record_that_never_ended_is_of_no_effect_on_the_next_request(app: Flask, page: FlaskClient) -> None:
+def test_a_record_that_never_ended_has_no_effect_on_the_next_request(app: Flask, page: FlaskClient) -> None:
     @app.get("/ends")
     def ends() -> None:
         raise SystemExit  # as in a worker that gunicorn ends

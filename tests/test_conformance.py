@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -44,17 +45,18 @@ def test_the_table_has_a_status_for_each_clause() -> None:
     lines = table.table(states)
 
     assert [line[:4] for line in lines if table.CLAUSE.match(line)] == list(CLAUSES)
-    assert re.match(r"R001  RFC 6749, section 3.2 +FAIL +Only POST", next(line for line in lines if "R001" in line))
-    assert table.summary(states.values()) == "conformance, 108 clauses: 1 FAIL, 107 pass"
+    assert re.match(r"R001  M  RFC 6749, section 3.2 +FAIL +Only POST", next(line for line in lines if "R001" in line))
+    assert table.summary(states) == "conformance, 108 clauses: M 1 FAIL, 74 pass; S 20 pass; D 13 pass"
     assert table.state("R030", set()) == "not supported"
 
 
-def run(server: str, client_id: str, secret: str) -> subprocess.CompletedProcess[str]:
-    known = {"BASE_URL": server, "CLIENT_ID": client_id, "CLIENT_SECRET": secret, "PATH": "/usr/bin"}
+def run(server: str, client_id: str, secret: str, **more: str) -> subprocess.CompletedProcess[str]:
+    known = {"BASE_URL": server, "CLIENT_ID": client_id, "CLIENT_SECRET": secret, "PATH": "/usr/bin"} | more
     command = [sys.executable, "-m", "conformance"]
     return subprocess.run(command, cwd=ROOT, env=known, capture_output=True, text=True, check=False)
 
 
+DEMO = ("demo-admin", "kts_demo-admin-is-for-learning-only")
 OUTSIDERS = [
     ({}, ["--scope", "reports:read"]),
     ({}, ["--scope", "read:logs", "--format", "opaque"]),
@@ -75,11 +77,11 @@ def test_from_outside_a_server_is_tested_with_what_one_client_can_send(
     done = run(server.url + path, made["client_id"], made["client_secret"])
 
     assert (done.returncode, done.stderr) == (0, "")
-    states = {line[:4]: line[34:61].strip() for line in done.stdout.splitlines() if table.CLAUSE.match(line)}
+    states = {line[:4]: line[37:51].strip() for line in done.stdout.splitlines() if table.CLAUSE.match(line)}
     assert states["R012"] == states["R020"] == states["R043"] == "pass"
-    assert states["R024"] == states["R093"] == "pass in part"
-    assert states["R028"] == states["R047"] == states["R077"] == "not testable from outside"
-    assert states["R030"] == "not supported"
+    assert states["R024"] == states["R093"] == states["R100"] == "pass in part"
+    assert states["R028"] == states["R030"] == states["R047"] == states["R077"] == "not tried"
+    assert set(states.values()) == {"pass", "pass in part", "not tried"}
     assert list(states.values()).count("pass") >= 25
     assert made["client_secret"] not in done.stdout
 
@@ -87,47 +89,91 @@ def test_from_outside_a_server_is_tested_with_what_one_client_can_send(
 def test_from_outside_no_secret_is_in_a_url() -> None:
     server = server_runner.Outside("https://auth.example.com", "ktc_x", "kts_the-real-one")
 
-    assert [case.name for case in CASES if case.outside and "kts_the-real-one" in server.address(case)] == []
+    requests = [server.request(case) for case in CASES if case.outside]
+
+    assert [url for url, _, _ in requests if "kts_the-real-one" in url] == []
 
 
-def test_from_outside_a_server_that_fails_is_reported(live: Callable[..., LiveServer]) -> None:
+def test_from_outside_a_server_that_fails_is_reported(live: Callable[..., LiveServer], tmp_path: Path) -> None:
     server = live(KEYTURN_ISSUER="http://localhost:9999")  # the metadata is not that of the address
 
-    done = run(server.url, "demo-admin", "kts_demo-admin-is-for-learning-only")
+    files = {"JSON": str(tmp_path / "report.json"), "JUNIT": str(tmp_path / "report.xml")}
+    done = run(server.url, *DEMO, TOKEN_ENDPOINT=f"{server.url}/oauth/token", **files)
 
     assert done.returncode == 1
-    assert "issuer" in done.stderr
-    assert re.search(r"^R081 .* FAIL ", done.stdout, re.MULTILINE)
+    assert json.loads(Path(files["JSON"]).read_text(encoding="utf-8"))["counts"]["M"]["FAIL"] == 1
+    assert '<failure message="M  the issuer is ' in Path(files["JUNIT"]).read_text(encoding="utf-8")
+    assert re.search(r"^R079  M .* FAIL .*\n +M  the issuer is http://localhost:9999, ", done.stdout, re.MULTILINE)
     assert re.search(r"^R020 .* pass ", done.stdout, re.MULTILINE)
+    assert re.search(r"^M  MUST: 1 FAIL, ", done.stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize(
-    ("options", "output"),
-    [
-        (["--scope", "read:logs", "--auth-method", "client_secret_basic"], "with the form the response was 401"),
-        (["--no-grant"], "with HTTP Basic the response was 400 unauthorized_client"),
-    ],
-)
-def test_from_outside_a_client_that_cannot_be_used_is_refused_with_the_reason(
-    live: Callable[..., LiveServer], options: list[str], output: str
+def test_from_outside_no_secret_is_sent_where_the_metadata_of_another_issuer_points(
+    live: Callable[..., LiveServer],
 ) -> None:
+    server = live(KEYTURN_ISSUER="http://localhost:9999")
+
+    done = run(server.url, *DEMO)
+
+    assert done.returncode == 2
+    assert "is that of the issuer http://localhost:9999" in done.stderr
+
+
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+def test_from_outside_a_client_may_be_registered_for_one_method(live: Callable[..., LiveServer], method: str) -> None:
     server = live()
+    options = ["--scope", "read:logs", "--auth-method", method]
     made = json.loads(server.flask("clients", "create", "outsider", *options, "--json"))
 
     done = run(server.url, made["client_id"], made["client_secret"])
 
+    assert (done.returncode, done.stderr) == (0, "")
+    by_basic = re.search(r"^R012 .* (pass|not tried) ", done.stdout, re.MULTILINE)
+    assert by_basic
+    assert by_basic[1] == ("pass" if method == "client_secret_basic" else "not tried")
+    assert "FAIL" not in done.stdout
+
+
+def test_from_outside_a_client_that_gets_no_token_is_refused_with_the_reason(live: Callable[..., LiveServer]) -> None:
+    server = live()
+    made = json.loads(server.flask("clients", "create", "outsider", "--no-grant", "--json"))
+
+    done = run(server.url, made["client_id"], made["client_secret"])
+
     assert done.returncode == 2
-    assert output in done.stderr
+    assert "with HTTP Basic 400 unauthorized_client" in done.stderr
 
 
 def test_from_outside_a_limit_that_was_passed_is_named(live: Callable[..., LiveServer]) -> None:
     server = live(KEYTURN_LIMIT_REQUESTS="3/hour", WEB_CONCURRENCY="1")
 
-    done = run(server.url, "demo-admin", "kts_demo-admin-is-for-learning-only")
+    done = run(server.url, *DEMO)
 
-    assert "a limit of the server was passed" in done.stderr
+    assert "FAIL" not in done.stdout
+    assert "a limit of the server was passed" in done.stdout
 
 
-def test_from_outside_without_a_server_or_credentials_it_says_what_is_missing() -> None:
-    assert "CLIENT_ID" in run("http://127.0.0.1:9", "", "").stderr
-    assert "cannot be tried" in run("http://127.0.0.1:9", "a", "b").stderr
+def test_from_outside_a_run_without_a_client_sends_what_needs_none(live: Callable[..., LiveServer]) -> None:
+    server = live()
+
+    done = run(server.url, "", "")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^R072 .* pass ", done.stdout, re.MULTILINE)
+    assert re.search(r"^R012 .* not tried .*\n.*it needs CLIENT_ID and CLIENT_SECRET", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "client_id", "secret", "output"),
+    [
+        ("http://127.0.0.1:9", "a", "", "CLIENT_ID and CLIENT_SECRET are needed together"),
+        ("http://127.0.0.1:9", "a", "b", "cannot be tried"),
+        ("127.0.0.1:9", "a", "b", "begins with https:// or http://"),
+        ("ftp://127.0.0.1:9", "a", "b", "begins with https:// or http://"),
+    ],
+)
+def test_from_outside_what_cannot_run_exits_with_2(base_url: str, client_id: str, secret: str, output: str) -> None:
+    done = run(base_url, client_id, secret)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert output in done.stderr

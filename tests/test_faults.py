@@ -279,7 +279,7 @@ def test_all_workers_count_together_and_a_refusal_does_not_count(new_app: Callab
     assert statuses(one, "429-once", 1) + statuses(other, "429-once", 1) == [429, 200]
 
 
-def test_a_count_is_forgotten_ten_minutes_after_it_began(app: Flask) -> None:
+def test_a_count_is_deleted_ten_minutes_after_it_began(app: Flask) -> None:
     with time_machine.travel(now(), tick=False) as clock:
         assert statuses(app, "429-once", 2) == [429, 200]
         clock.shift(FORGOTTEN_SECONDS - 1)
@@ -290,9 +290,7 @@ def test_a_count_is_forgotten_ten_minutes_after_it_began(app: Flask) -> None:
         assert statuses(app, "429-once", 1) == [429]
 
 
-def test_there_are_at_most_so_many_counts_and_the_oldest_is_forgotten(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_number_of_counts_is_bounded_and_the_oldest_is_deleted(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fault_count, "MAX_COUNTS", 3)
     with time_machine.travel(now() - 100, tick=False) as clock:
         for run in "abcd":

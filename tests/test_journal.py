@@ -30,7 +30,7 @@ PRODUCTION = {"env": "production", "issuer": "https://auth.example.com"}
 
 @pytest.fixture
 def database_url(prepared: Callable[[str], str]) -> str:
-    """One kind is enough: the journal is no database."""
+    """One kind is enough: the journal is not in the database."""
     return prepared("sqlite")
 
 
@@ -51,7 +51,7 @@ def last(journal: Journal) -> Entry:
     return journal.entries()[-1]
 
 
-def test_an_entry_says_what_a_client_sent_and_what_became_of_it(app: Flask, journal: Journal) -> None:
+def test_an_entry_has_what_a_client_sent_and_what_the_result_was(app: Flask, journal: Journal) -> None:
     response = demo(app, "demo-reporting").request_token(scope="reports:raed")
 
     entry = last(journal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from app.serving.reloading import is_news
 from tests.conftest import wait_for
 from tests.support.terminal import Project, Terminal
 
@@ -50,7 +52,7 @@ class Source:
         return status == 200 and b"%d" % version in body
 
 
-def test_a_change_of_the_code_is_served_and_said_in_one_line(server: Terminal, project: Project) -> None:
+def test_a_change_of_the_code_is_served_and_reported_in_one_line(server: Terminal, project: Project) -> None:
     wsgi = Source(project, "wsgi.py")
     wsgi.add(ROUTE % 1)
     server.wait_for("reloaded: wsgi.py")
@@ -187,7 +189,18 @@ def test_a_hangup_by_hand_with_code_that_does_not_work_keeps_the_code_that_does(
     assert all(wsgi.is_served(1) for _ in range(8))
 
 
-def test_a_change_of_gunicorns_worker_is_said_to_need_a_restart(server: Terminal, project: Project) -> None:
+def test_a_change_of_gunicorns_worker_is_reported_to_need_a_restart(server: Terminal, project: Project) -> None:
     Source(project, "app/serving/cores.py").add("\n")
 
     server.wait_for("not reloaded: app/serving/cores.py is gunicorn's worker, which is loaded at the next start")
+
+
+@pytest.mark.parametrize(
+    ("signal_name", "is_stopping", "is_shown"),
+    [("SIGTERM", False, False), ("SIGKILL", False, True), ("SIGKILL", True, False), ("SIGSEGV", True, True)],
+)
+def test_only_a_worker_that_ended_unasked_is_news(signal_name: str, is_stopping: bool, is_shown: bool) -> None:
+    text, where = "Worker (pid:%s) was sent %s!", ("gunicorn.error", logging.ERROR, "arbiter.py", 1)
+    record = logging.LogRecord(*where, text, (7, signal_name), None)
+
+    assert is_news(record, is_stopping=is_stopping) is is_shown

@@ -1,4 +1,4 @@
-"""The slips of the playground's step "break it": each brings about what it declares, and no cause is left out."""
+"""The slips of the playground's step "Break it": each causes what it declares, and no cause is left out."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def database_url(prepared: Callable[[str], str]) -> str:
 
 
 @pytest.mark.parametrize("slip", [pytest.param(slip, id=slip.name) for slip in SENT_IN_PROCESS])
-def test_a_slip_brings_about_what_it_declares(app: Flask, slip: Slip) -> None:
+def test_a_slip_causes_what_it_declares(app: Flask, slip: Slip) -> None:
     response = slip_requests.send(app, slip)
 
     checks = json.loads(response.headers["X-Keyturn-Checks"])
@@ -47,7 +47,7 @@ def test_a_slip_brings_about_what_it_declares(app: Flask, slip: Slip) -> None:
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda each: f"{each[0]}: {each[1]}")
-def test_every_cause_of_the_table_has_a_slip_or_a_reason_why_no_page_can_bring_it_about(cause: tuple[str, str]) -> None:
+def test_every_cause_of_the_table_has_a_slip_or_a_reason_why_no_page_can_send_it(cause: tuple[str, str]) -> None:
     tried = [slip.name for slip in SLIPS if slip.cause == cause]
     explained = [each.why for each in ELSEWHERE if each.cause == cause]
 
@@ -69,7 +69,7 @@ def test_a_slip_and_a_reason_name_causes_of_the_table() -> None:
     assert [slip.name for slip in SLIPS if slip.cause and slip.cause[0] != slip.error] == []
 
 
-def test_every_slip_is_named_once_and_asks_with_three_different_guesses() -> None:
+def test_every_slip_is_named_once_and_has_three_different_guesses() -> None:
     assert [name for name, count in Counter(slip.name for slip in EVERY_SLIP).items() if count > 1] == []
     assert [title for title, count in Counter(slip.title for slip in EVERY_SLIP).items() if count > 1] == []
     for slip in EVERY_SLIP:

@@ -141,7 +141,7 @@ def test_a_client_has_the_id_the_secret_and_the_scopes_that_the_test_chose(start
     assert server.request_token("demo-admin", "kts_demo-admin-is-for-learning-only").status_code == 401
 
 
-def test_no_setting_of_its_caller_counts(start: Start) -> None:
+def test_it_ignores_the_settings_of_its_caller(start: Start) -> None:
     before = {path: path.stat().st_mtime_ns for path in (ROOT / "instance").glob("*")}
     broken = dict.fromkeys(VARIABLES, "broken") | {"KEYTURN_ENV": "development"}
 
@@ -151,7 +151,7 @@ def test_no_setting_of_its_caller_counts(start: Start) -> None:
     assert {path: path.stat().st_mtime_ns for path in (ROOT / "instance").glob("*")} == before
 
 
-def test_opaque_tokens_are_opaque_but_those_of_the_faults(start: Start) -> None:
+def test_all_tokens_are_opaque_except_those_of_the_faults(start: Start) -> None:
     server = start("--opaque", "--client", SHOP)
 
     assert server.token("shop", "s3cret").startswith("kta_")
@@ -159,7 +159,7 @@ def test_opaque_tokens_are_opaque_but_those_of_the_faults(start: Start) -> None:
 
 
 def test_its_clock_makes_tokens_expire(start: Start) -> None:
-    """Its API takes a token for valid that is expired, or not yet valid, by the clock of everyone else."""
+    """Its API accepts a token that is expired, or not yet valid, by everyone else's clock."""
     moments = {}
     for option in ("-7200", "+7200"):
         server = start("--client", SHOP, "--clock", option)

@@ -229,7 +229,7 @@ def test_the_steps_are_those_of_the_lesson() -> None:
     assert headings == [(str(step.number), step.title) for step in STEPS]
 
 
-def test_who_follows_the_tutorial_has_done_every_step_of_the_lesson(learner: Learner) -> None:
+def test_following_the_tutorial_does_every_step_of_the_lesson(learner: Learner) -> None:
     learner.read(list(PAGES)[-1])
 
     done = {

@@ -154,12 +154,12 @@ class FaultLayer:
 
 
 def note(environ: WSGIEnvironment, **facts: str) -> None:
-    """Note what the journal shows, if there is one."""
+    """Add facts to the entry of the journal, if there is one."""
     environ.get(FACTS, {}).update(facts)
 
 
 def as_received(response: Response) -> dict[str, str]:
-    """What a client got, which the app does not know."""
+    """What a client received, which the app itself did not send."""
     if not response.is_sequence:  # a body that is cut off can be read only once
         return {}
     body = response.get_json(silent=True)

@@ -77,7 +77,7 @@ class Recorder:
 
 
 def of_request(environ: dict[str, Any]) -> dict[str, Any]:
-    """What the server itself knows; `note` and the faults add to it."""
+    """The facts of the request itself; `note` and the faults add to them."""
     path = str(environ.get("PATH_INFO", "")).encode("latin-1", "replace").decode("utf-8", "replace")
     return {"method": shown(str(environ["REQUEST_METHOD"])), "path": shown_path(path)[:MAX_PATH_CHARACTERS]}
 

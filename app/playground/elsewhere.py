@@ -51,7 +51,7 @@ ELSEWHERE = (
     Elsewhere(
         title="A scope that was added to keyturn.toml",
         why="Somebody has to change the file on the server's machine.",
-        cause=("invalid_scope", "keyturn.toml declares the word only since the server started, or no longer."),
+        cause=("invalid_scope", "The word was added to keyturn.toml after the server started, or was removed."),
     ),
     Elsewhere(
         title="Two clocks that differ",

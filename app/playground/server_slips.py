@@ -1,8 +1,8 @@
-"""What goes wrong at the server, on purpose: a button for each fault that a page can show.
+"""The slips of the server, on purpose: a button for each fault that a page can show.
 
 They are made from the table of `app/faults/`; without that room there are none. For a response the learner guesses
 what a good client does, and for a token which check of the API fails. `GUESSES` and `CHECKS` have what the table
-does not: a test holds that no fault is left out.
+does not; a test checks that no fault is left out.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ GUESSES = {
     "429": ("It waits as long as `Retry-After` says", "It tries again at once", "It stops for good"),
     "503": ("It waits as long as `Retry-After` says", "It tries again until it works", "It uses an expired token"),
     "500": ("It tries again, after a pause that grows", "It tries again at once", "It tries another secret"),
-    "slow-5s": ("It gives up after a time of its own", "It waits as long as it takes", "It sends a second request"),
-    "drop": ("It tries again on a new connection", "It takes the secret for wrong", "It waits for the response"),
-    "cut": ("It tries again, and uses no half", "It uses the half that came", "It waits for the other half"),
-    "truncated": (REPORTS, "It completes the JSON", "It uses the part of the token that came"),
-    "html": (REPORTS, "It goes on: 200 means success", "It looks for a token in the page"),
+    "slow-5s": ("It gives up after its own time-out", "It waits as long as it takes", "It sends a second request"),
+    "drop": ("It tries again on a new connection", "It treats the secret as wrong", "It waits for the response"),
+    "cut": ("It tries again, and ignores the half", "It uses the half that arrived", "It waits for the other half"),
+    "truncated": (REPORTS, "It completes the JSON", "It uses the part that arrived"),
+    "html": (REPORTS, "It continues: 200 means success", "It looks for a token in the page"),
     "redirect": ("It does not follow it", "It follows it, with its credentials", "It uses the new address from now on"),
-    "empty": (REPORTS, "It calls the API without a token", "It takes 200 for a token"),
-    "wrong-type": ("It refuses it, or reads it as JSON", "It takes the body for the token", "It writes it to its log"),
+    "empty": (REPORTS, "It calls the API without a token", "It treats 200 as success"),
+    "wrong-type": ("It refuses it, or reads it as JSON", "It uses the body as the token", "It writes it to its log"),
     "no-access-token": (REPORTS, "It sends `Bearer undefined`", "It sends `Bearer` without a token"),
-    "no-token-type": ("It refuses the response", "It takes Bearer for granted", "It sends the token in the URL"),
+    "no-token-type": ("It refuses the response", "It assumes Bearer", "It sends the token in the URL"),
     "no-expires-in": ("It uses the token until an API refuses it", "It requests one for each call", "It crashes"),
-    "negative-expires-in": ("It takes the token for expired", "It requests tokens until one lasts", "It crashes"),
-    "text-expires-in": ("It reads a number, or none", "It crashes, as the type is wrong", "It takes it for 0"),
-    "less-scope": ("It compares `scope` with its request", "It goes on: it has a token", "It requests it in a loop"),
+    "negative-expires-in": ("It treats the token as expired", "It requests tokens until one lasts", "It crashes"),
+    "text-expires-in": ("It reads a number, or none", "It crashes, as the type is wrong", "It reads 0"),
+    "less-scope": ("It compares `scope` with its request", "It continues: it has a token", "It requests it in a loop"),
 }  # fmt: skip
 RESPONSES = {
     "401": (401, "invalid_client"),
@@ -63,10 +63,10 @@ CHECKS = {
 }
 LABELS = {
     "exp": "The check of the expiry",
-    "nbf_iat": "The check that it is valid already",
+    "nbf_iat": "The check that its time has begun",
     "aud": "The check of the audience",
     "iss": "The check of the issuer",
-    "kid": "The check of the key's name",
+    "kid": "The check of the key's id",
     "typ": "The check of the type",
     "scope": "The check of the scope",
     "alg": "The check of the algorithm",
@@ -123,11 +123,11 @@ def of_token(fault: Any, number: int) -> Slip:
 
 
 def in_sentence(fault: Any) -> str:
-    """What happens, without what else the name could say."""
+    """What happens, without the variants of the name."""
     return str(fault.happens).partition(";")[0]
 
 
 def rotated(guesses: tuple[str, str, str], number: int) -> tuple[str, str, str]:
-    """The guesses, the first of which is the right one, with that one at another place each time."""
+    """The guesses in another order: the right one, which is the first, moves to another place each time."""
     first, second, third = guesses
     return ((first, second, third), (second, first, third), (third, second, first))[number % 3]

@@ -53,7 +53,7 @@ class Slip:
         guesses: Three guesses, all of them plausible.
         right: The position of the right guess.
         request: The request.
-        status: The HTTP status of the response; 0 if none comes, or one that a browser hides from a page.
+        status: The HTTP status of the response; 0 if there is none, or if a browser hides it from a page.
         error: Its error code; None if it has none.
         check: The name of the check that fails; empty if none does.
         cause: The cause in the table of codes, by code and text; None if it is none of them.

@@ -27,13 +27,13 @@ GROUPS = {
     "scope": "What you request",
     "token": "The token at the API",
     "address": "The address",
-    "server": "The server is at fault: its response",
-    "server_token": "The server is at fault: its token",
+    "server": "The server's fault: a bad response",
+    "server_token": "The server's fault: a bad token",
 }
 ABOUT = {
-    "server": "Now the client does everything right, and the server does not: the client id says how. "
+    "server": "Here the client does everything right, and the server does something wrong: the client id says what. "
     "These ids work in every client that you want to test, with the secret of the demo client `fault`.",
-    "server_token": "The response looks right, and the token in it is wrong in one thing. Every API must refuse it: "
+    "server_token": "The response looks right, but one thing in its token is wrong. Every API must refuse the token: "
     "this one does, and the page shows which check fails.",
 }
 

@@ -103,7 +103,7 @@ CODES = {
             ("A word is misspelt; case counts.", "The metadata lists all: `scopes_supported`."),
             ("The client is not registered for one of the words.", "`flask clients show CLIENT` lists its scope."),
             (
-                "keyturn.toml declares the word only since the server started, or no longer.",
+                "The word was added to keyturn.toml after the server started, or was removed.",
                 "Restart the server; `flask prepare` names clients whose scope is not declared.",
             ),
             ("The words belong to two APIs.", "A token is for one API: request one for each."),

@@ -1,4 +1,4 @@
-"""The step "break it": every button brings about what it declares, and shows why."""
+"""The step "Break it": every button causes what it declares, and shows why."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def guess(panel: Locator, place: int) -> Locator:
     "slip",
     [pytest.param(each, id=each.name, marks=[] if each.name in SHORT else [pytest.mark.browser]) for each in SLIPS],
 )
-def test_a_button_brings_about_what_it_declares_and_says_why(same_visit: Visit, slip: Slip) -> None:
+def test_a_button_causes_what_it_declares_and_says_why(same_visit: Visit, slip: Slip) -> None:
     same_visit.go("break")
     panel = panel_of(same_visit, slip)
     expect(panel.locator(".guess")).to_have_count(3)
@@ -129,7 +129,7 @@ def test_nobody_has_to_wait_for_a_slow_response(visit: Visit) -> None:
     expect(visit.page.locator(f"[data-slip={slip.name}]")).to_have_attribute("data-tried", "true")
 
 
-def test_a_wrong_guess_is_told_what_happens_and_the_slip_counts_as_tried(visit: Visit) -> None:
+def test_a_wrong_guess_shows_what_happens_and_the_slip_counts_as_tried(visit: Visit) -> None:
     slip = SLIPS[0]
     visit.go("break")
     panel = panel_of(visit, slip)
@@ -168,7 +168,7 @@ def test_the_page_behind_an_error_opens(visit: Visit) -> None:
 
 
 @pytest.mark.browser
-def test_what_cannot_be_sent_is_said_with_its_reason(visit: Visit) -> None:
+def test_what_cannot_be_sent_is_listed_with_its_reason(visit: Visit) -> None:
     section = visit.go("break")
     section.locator("details.elsewhere summary").click()
 

@@ -1,4 +1,4 @@
-"""Every refusal of the table of cases, typed into the page: what it shows is what the server says."""
+"""Every refusal of the table of cases, typed into the page: it shows what the server responds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The steps of the playground, used as a learner uses them: by mouse, by keyboard, with reloads and a bad network."""
+"""The steps of the playground, used as learners do: by mouse, by keyboard, with reloads and a bad network."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def request_token(visit: Visit, client: str = "demo-admin") -> str:
 
 
 def tab_to(visit: Visit, target: Locator) -> None:
-    """Press Tab until the focus is where it should be, as anyone without a mouse does."""
+    """Press Tab until the focus is where it should be, as people without a mouse do."""
     for _ in range(120):
         visit.page.keyboard.press("Tab")
         if target.evaluate("target => target === document.activeElement"):

@@ -1,4 +1,4 @@
-"""What the eye and the screen reader meet: no violation that axe finds, and nothing wider than the screen."""
+"""The page as it is seen and read aloud: axe finds no violation, and nothing is wider than the screen."""
 
 from __future__ import annotations
 

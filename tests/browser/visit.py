@@ -38,7 +38,7 @@ class Visit:
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("request", self._see)
-        # The network cable is out: only the server itself can be reached.
+        # As with the network cable out: only the server itself can be reached.
         self.context.route(lambda address: not address.startswith(url), lambda route: route.abort())
 
     def _hear(self, message: ConsoleMessage) -> None:
@@ -107,7 +107,7 @@ class Visit:
         return failed[0] if failed else None
 
     def text(self) -> str:
-        """All that the page holds, the values of its controls and its memory too."""
+        """All text of the page, with the values of its controls and its memory."""
         return self.page.content() + json.dumps(
             self.page.evaluate(
                 "[[...document.querySelectorAll('input, textarea')].map((each) => each.value),"

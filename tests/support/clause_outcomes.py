@@ -35,4 +35,4 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section("conformance")
         terminalreporter.write_line("\n".join(table(states)))
     if "not run" not in states.values():
-        terminalreporter.write_line(summary(states.values()))
+        terminalreporter.write_line(summary(states))

@@ -1,6 +1,6 @@
-"""Writes the generated files (`make docs`): three pages and a picture of docs/, and the Postman collection.
+"""Writes the generated files (`make docs`): for docs/, for Postman, and the examples of openapi.json.
 
-It also writes the code that the tutorial shows.
+It also writes the code that the tutorial shows, and the stubs of mocks/wiremock/.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections import Counter
 from pathlib import Path
 
 from app import create_app
-from app.discovery import error_pages
+from app.discovery import error_pages, openapi
 from app.settings import read_settings
 from conformance import table
 from conformance.cases import CASES
 from conformance.clauses import CLAUSES
-from tests.support import collection, examples, excerpts, fault_page, house
+from tests.support import collection, examples, excerpts, fault_page, house, mocks, openapi_examples
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
@@ -42,14 +42,17 @@ def shown_by() -> dict[str, list[str]]:
 
 
 def documents() -> dict[Path, str]:
+    saved = examples.examples()
     return {
         DOCS / "errors.md": errors(),
         DOCS / "conformance.md": table.document(shown_by()),
         DOCS / "faults.md": fault_page.markdown(),
         DOCS / "floors.svg": house.picture(),
         **{page: excerpts.filled(page.read_text()) for page in sorted((DOCS / "tutorial").glob("*.md"))},
-        collection.COLLECTION: collection.text(collection.collection(examples.examples())),
+        collection.COLLECTION: collection.text(collection.collection(saved)),
+        openapi.EXAMPLES: openapi_examples.text(openapi_examples.document(saved)),
         collection.ENVIRONMENT: collection.text(collection.environment()),
+        **mocks.documents(),
     }
 
 

@@ -1,4 +1,4 @@
-"""A real HTTP server that notes each request as it arrives, and responds with 200."""
+"""A real HTTP server that records each request as it arrives, and responds with 200."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def echo() -> Iterator[Echo]:
         protocol_version = "HTTP/1.1"
 
         def __getattr__(self, name: str) -> Callable[[], None]:
-            """Any method is noted: `http.server` looks for `do_GET`, `do_PUT` and so on."""
+            """Record any method: `http.server` looks for `do_GET`, `do_PUT` and so on."""
             if not name.startswith("do_"):
                 raise AttributeError(name)
             return self.note

@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server that holds responses back until it is told to pass them on."""
+"""A TCP proxy in front of a server, which holds responses back while it is closed."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ README = Page(ROOT / "README.md")
 INDEX = Page(ROOT / "docs" / "README.md")
 PAGES = [
     README,
-    *(Page(ROOT / name) for name in ("CONTRIBUTING.md", "SECURITY.md")),
+    *(Page(ROOT / name) for name in ("CONTRIBUTING.md", "SECURITY.md", "mocks/README.md")),
     *(Page(file) for file in sorted((ROOT / "docs").rglob("*.md"))),
 ]
 

@@ -65,7 +65,7 @@ class Terminal:
         return self.printed.decode(errors="replace").replace("\r\n", "\n")
 
     def wait_for(self, text: str, *, count: int = 1, after: int = 0) -> None:
-        """Wait until a text was printed so many times, behind the first characters."""
+        """Wait until a text was printed `count` times, after the first characters."""
         try:
             wait_for(lambda: self.text()[after:].count(text) >= count)
         except AssertionError:

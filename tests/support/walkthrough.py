@@ -1,4 +1,4 @@
-"""Follows a page word by word: types its commands, creates its files, makes its edits.
+"""Follows a page to the letter: types its commands, creates its files, makes its edits.
 
 In a command, `ktc_…` is the newest word that was printed and begins so, and `…` alone the newest request id: what a
 reader copies. All commands share one shell, and so its variables.
@@ -73,7 +73,7 @@ class Running:
 
 @dataclass
 class Reader:
-    """Someone at a copy of the project: what they started, and what they have seen."""
+    """A reader with a copy of the project: what they started, and what was printed."""
 
     folder: Path
     environment: dict[str, str]
@@ -109,7 +109,7 @@ class Reader:
         return printed
 
     def start(self, command: list[str], log: Path) -> Running:
-        """Start a program that goes on, in a new terminal."""
+        """Start a program that keeps running, in a new terminal."""
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command,

@@ -35,7 +35,7 @@ export function startBreak(bench, data, root) {
       made.querySelector(".unseen").textContent = isTried ? ", tried" : "";
     }
     const number = slips.filter((slip) => tried.has(slip.name)).length;
-    count.textContent = number ? `${number} of ${slips.length} tried.` : `${slips.length} mistakes. Begin with any.`;
+    count.textContent = number ? `${number} of ${slips.length} tried.` : `${slips.length} cases. Begin with any.`;
   }
 
   function close() {

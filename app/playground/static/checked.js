@@ -42,9 +42,9 @@ function item(name, passed, check) {
 
 /** What the list means as a whole. */
 function conclusion(result, checks) {
-  if (result.failure === "redirected") return "A browser hides from a page what came with a redirect.";
+  if (result.failure === "redirected") return "The response is a redirect, which a browser hides from a page.";
   if (result.failure === "unsendable") return "The server checked nothing: your browser did not send the request.";
-  if (result.failure) return "No response came that could say what the server checked.";
+  if (result.failure) return "No response came, so there are no checks to show.";
   if (!checks.length) return "The server recorded no checks: this address needs neither a client nor a token.";
   const isAtFault = result.headers.some(([name]) => name.toLowerCase() === "x-keyturn-fault");
   if (isAtFault) return "All checks passed. The fault is the server's: the client id requests it.";

@@ -47,7 +47,7 @@ function withoutEvent(result, data) {
       ["error", error],
       ["because", hint],
     ]);
-    return [found, el("p", { class: "note" }, "This is from the journal of requests: a 404 is not in the audit trail.")];
+    return [found, el("p", { class: "note" }, "The journal of requests has this, too: a 404 is not in the audit trail.")];
   }
   const sentence = data.endpoints.logs
     ? "The audit trail has no event with this request id."

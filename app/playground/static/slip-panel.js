@@ -29,7 +29,7 @@ export function slipPanel(slip, bench, { done, leave }) {
   cancel.hidden = true;
   const say = (sentence) => (status.textContent = sentence);
 
-  /** Wait for the response; one that is late gets a word, and a way out. */
+  /** Wait for the response; after a while say so, and offer to cancel. */
   async function run(request) {
     say("");
     const timer = setTimeout(() => {
@@ -59,7 +59,7 @@ export function slipPanel(slip, bench, { done, leave }) {
       if (result.failure && !isExpected(slip, result)) say(FAILURES[result.failure]);
       else await show(place, result);
     } catch (error) {
-      say(`The request was not sent: ${error.message}.`);
+      say(`The request was not sent: ${error.message.replace(/\.$/, "")}.`);
     } finally {
       panel.setAttribute("aria-busy", "false");
       for (const each of guesses) each.removeAttribute("aria-disabled");
@@ -92,7 +92,7 @@ export function slipPanel(slip, bench, { done, leave }) {
   return panel;
 }
 
-/** Whether no response is what the slip is about; of a slow one nobody has to wait for the end. */
+/** Whether the slip is about a missing response; nobody has to wait for the end of a slow one. */
 function isExpected(slip, { failure }) {
   return Boolean(slip.acts_as) && (slip.status === 0 || failure === "cancelled");
 }
