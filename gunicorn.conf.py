@@ -57,7 +57,7 @@ if is_development:
     loglevel = "warning"
     # Somebody waits there for it to stop, or for the next code, while a browser holds connections open.
     if sys.stderr.isatty():
-        graceful_timeout = 4  # of which a worker waits for its connections for one: LEAVE_EARLIER_SECONDS
+        graceful_timeout = 2
 
 
 def pre_fork(server: Any, worker: Any) -> None:

@@ -20,8 +20,6 @@ from app.serving.waiting_room import WaitingRoom
 
 # How long a thread waits for the next request on its connection, while no other connection needs the thread.
 LINGER_SECONDS = 0.05
-# How much earlier than gunicorn kills it a stopping worker leaves its connections. It looks once a second.
-LEAVE_EARLIER_SECONDS = 3.5
 
 
 class DeadlineWorker(WaitingRoom):
@@ -33,14 +31,11 @@ class DeadlineWorker(WaitingRoom):
         """Pin the process to its core, and store gunicorn's settings as attributes.
 
         gunicorn reads a dozen settings per request, and looks each up in three steps: 40 of 395 µs.
-        Its worker and its master wait for the same time, so the master kills a worker that is about to end, and
-        prints an error about memory.
         """
         if self.core is not None:
             with contextlib.suppress(OSError):  # where it is forbidden, the server runs without it
                 os.sched_setaffinity(0, {self.core})
         self.cfg.__dict__.update((name, setting.get()) for name, setting in self.cfg.settings.items())
-        self.cfg.__dict__["graceful_timeout"] = max(self.cfg.graceful_timeout - LEAVE_EARLIER_SECONDS, 0)
         super().init_process()
 
     def handle_quit(self, sig: int, frame: Any) -> None:
