@@ -62,7 +62,8 @@ def environment() -> dict[str, Any]:
         name = demo.client_id.removeprefix("demo-")
         found += [variable(f"{name}_id", made["client_id"]), variable(f"{name}_secret", made["client_secret"])]
     base_url = os.environ.get("KEYTURN_ISSUER") or f"http://127.0.0.1:{os.environ.get('PORT') or 8_000}"
-    values = [variable("base_url", base_url), *found]
+    # Without it the collection skips its faults, which exist in development alone.
+    values = [variable("base_url", base_url), *found, variable("fault_id", "")]
     return {"name": f"Keyturn at {base_url}", "values": values, "_postman_variable_scope": "environment"}
 
 

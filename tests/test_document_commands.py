@@ -18,6 +18,7 @@ PYTHON = {"PYTHON": sys.executable}
 ELSEWHERE = (
     ("README.md", "make ", "test_start.py"),  # `make run`; `make test` runs this
     ("CONTRIBUTING.md", "make ", "test_readme.py"),  # each is a target; CI runs them
+    ("mocks/README.md", "", "test_mocks.py"),
     ("docs/errors.md", "", "test_pages.py"),
     ("docs/protect-your-api.md", "TOKEN=", "test_protect_your_api.py"),
     ("docs/protect-your-api.md", "curl ", "test_protect_your_api.py"),

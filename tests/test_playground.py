@@ -116,6 +116,15 @@ def test_the_data_has_the_demo_clients_and_no_other(app: Flask) -> None:
     assert {"number", "title"} <= found["lesson"][0].keys() if found["lesson"] else found["lesson"] == []
 
 
+def test_a_demo_client_that_was_deleted_is_not_in_the_data_and_nor_are_its_slips(app: Flask) -> None:
+    Operator(app).run("clients", "delete", "demo-brief")
+
+    found = app.test_client().get("/playground/data.json").json
+
+    assert "demo-brief" not in [client["client_id"] for client in found["clients"]]
+    assert "expired" not in [slip["name"] for slip in found["slips"]["slips"]]
+
+
 def test_each_call_of_the_data_works_with_its_scope_and_each_endpoint_is_there(app: Flask) -> None:
     operator = Operator(app)
     found = app.test_client().get("/playground/data.json").json

@@ -26,7 +26,8 @@ ADJECTIVES = (
 
 
 def test_it_is_short_and_praises_nothing() -> None:
-    words = set(re.findall(r"[a-z]+", README.prose.lower()))
+    prose = re.sub(r'\b(?:src|srcset|media)="[^"]*"', "", README.prose)
+    words = set(re.findall(r"[a-z]+", prose.lower()))
 
     assert len(README.text.splitlines()) <= 120
     assert words & set(ADJECTIVES) == set()

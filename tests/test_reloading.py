@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from app.serving.reloading import is_news
 from tests.conftest import wait_for
 from tests.support.terminal import Project, Terminal
 
@@ -191,3 +193,14 @@ def test_a_change_of_gunicorns_worker_is_reported_to_need_a_restart(server: Term
     Source(project, "app/serving/cores.py").add("\n")
 
     server.wait_for("not reloaded: app/serving/cores.py is gunicorn's worker, which is loaded at the next start")
+
+
+@pytest.mark.parametrize(
+    ("signal_name", "is_stopping", "is_shown"),
+    [("SIGTERM", False, False), ("SIGKILL", False, True), ("SIGKILL", True, False), ("SIGSEGV", True, True)],
+)
+def test_only_a_worker_that_ended_unasked_is_news(signal_name: str, is_stopping: bool, is_shown: bool) -> None:
+    text, where = "Worker (pid:%s) was sent %s!", ("gunicorn.error", logging.ERROR, "arbiter.py", 1)
+    record = logging.LogRecord(*where, text, (7, signal_name), None)
+
+    assert is_news(record, is_stopping=is_stopping) is is_shown

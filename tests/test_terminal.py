@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import config
 from app.operations.startup import welcome
 from app.settings import read_settings
 from tests.conftest import LiveServer, responds, wait_for
@@ -63,7 +64,7 @@ def test_the_welcome_is_aligned_and_short() -> None:
     assert len({row.index("kts_") for row in rows}) == 1
     assert len({re.search(r"for-learning-only +", row).end() for row in rows}) == 1  # type: ignore[union-attr]
     assert text.count("\n") < 32
-    assert max(len(line) for line in text.splitlines() if "curl" not in line) <= COLUMNS + 12
+    assert max(len(line) for line in text.splitlines() if "curl" not in line) <= COLUMNS + 10
 
 
 def test_a_request_is_one_readable_line_that_says_what_happened_and_why(
@@ -131,8 +132,8 @@ def test_without_a_terminal_the_lines_are_json_whatever_asks_for_color(live: Cal
 
 def test_production_writes_json_in_a_terminal_too_and_records_nothing(project: Project) -> None:
     project.run("prepare")
-    for client in ("partner", "reporting", "admin", "brief", "opaque", "shipments"):
-        assert project.run("clients", "delete", f"demo-{client}").returncode == 0
+    for demo in config.DEMO_CLIENTS:
+        assert project.run("clients", "delete", demo.client_id).returncode == 0
     (project.folder / "instance/requests.jsonl").unlink(missing_ok=True)
     secret = (project.folder / "instance/secret-key").read_text()
     production = {"KEYTURN_ENV": "production", "KEYTURN_ISSUER": "https://auth.example.com"}

@@ -23,6 +23,7 @@ from app.storage.database import db
 from app.storage.failures import cause
 
 INTROSPECTS = "(an API: it introspects tokens)"
+OF_FAULTS = {"fault": "(for tests of a client: docs/faults.md)"}
 ROOT = Path(__file__).parent.parent.parent
 WITHOUT_CONFIGURATION = (
     "gunicorn runs without Keyturn's configuration: it lacks our worker and time-outs, and trusts headers "
@@ -110,7 +111,10 @@ def faults_at_start(app: Flask) -> list[str]:
 def welcome(settings: config.Settings) -> str:
     """What `make run` prints: where the playground is, the demo clients, and commands to paste."""
     issuer, demos = settings.issuer, usable_demos(settings)
-    clients = "\n".join(f"  {each.client_id:16}{each.secret:41}{each.scope or INTROSPECTS}" for each in demos)
+    clients = "\n".join(
+        f"  {each.client_id:16}{each.secret:41}{OF_FAULTS.get(each.client_id, each.scope or INTROSPECTS)}"
+        for each in demos
+    )
     shown = f"The demo clients, with their secrets and scopes:\n{clients}\n\n" if demos else ""
     return f"""
 Keyturn is running. Open the playground in a browser: {issuer}/

@@ -10,6 +10,7 @@ from flask import current_app
 import config
 from app.api import stock
 from app.checks import DECLARED, Check
+from app.clients import registry
 from app.discovery import error_pages, jwks, openapi
 from app.discovery.error_pages import METADATA
 from app.lesson.progress import progress
@@ -27,10 +28,12 @@ AN_ARTICLE = next(iter(stock.FIRST_STOCK))
 def page_data() -> dict[str, Any]:
     settings = current_settings()
     obstacle = find_obstacle()
+    # `flask clients delete` may have removed one, until the next `flask prepare`.
+    demos = [demo for demo in usable_demos(settings) if registry.find_client(demo.client_id)]
     return {
         "issuer": settings.issuer,
         "endpoints": endpoints(settings),
-        "clients": [described(demo) for demo in usable_demos(settings)],
+        "clients": [described(demo) for demo in demos],
         "checks": {name: described_check(check) for name, check in DECLARED.items()},
         "claims": {name: asdict(claim) for name, claim in CLAIMS.items()},
         "codes": {
@@ -42,9 +45,7 @@ def page_data() -> dict[str, Any]:
             for resource in settings.resources
             for scope, about in resource.scopes.items()
         },
-        "slips": slips.for_page(
-            (demo.client_id for demo in usable_demos(settings)), has_sample_api=settings.has_sample_api
-        ),
+        "slips": slips.for_page((demo.client_id for demo in demos), has_sample_api=settings.has_sample_api),
         "calls": calls(settings),
         "keys_can_change": obstacle is None,
         "keys_reason": obstacle or "",

@@ -40,7 +40,10 @@ def start(server: Any, resources_file: str, loaded: int) -> None:
         resources_file: The file of KEYTURN_FILE.
         loaded: Since when the code may have been loaded, in nanoseconds since the epoch.
     """
-    logging.getLogger("gunicorn.error").addFilter(is_news)
+    logging.getLogger("gunicorn.error").addFilter(
+        # gunicorn's master closes its listeners when it begins to stop.
+        lambda record: is_news(record, is_stopping=not server.LISTENERS)
+    )
     watcher = Watcher(server, resources_file, loaded)
     server.watcher = watcher
     threading.Thread(target=watcher.run, name="reloading", daemon=True).start()
@@ -163,9 +166,13 @@ def load_again(server: Any) -> None:
     server.watcher.changed = ""
 
 
-def is_news(record: logging.LogRecord) -> bool:
-    """Whether a line of gunicorn's is news: that a worker ended by a signal of its master is not."""
-    return "was sent" not in str(record.msg) or not {"SIGINT", "SIGQUIT", "SIGTERM"} & set(record.args or ())
+def is_news(record: logging.LogRecord, *, is_stopping: bool) -> bool:
+    """Whether a line of gunicorn's is news: that a worker ended by a signal of its master is not.
+
+    A worker that has not ended within `graceful_timeout` is killed, and gunicorn suspects that memory ran out.
+    """
+    expected = {"SIGINT", "SIGQUIT", "SIGTERM"} | ({"SIGKILL"} if is_stopping else set())
+    return "was sent" not in str(record.msg) or not expected & set(record.args or ())
 
 
 def say(sentence: str, more: str = "") -> None:

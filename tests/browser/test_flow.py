@@ -245,3 +245,16 @@ def test_a_step_can_be_opened_by_its_address_on_a_narrow_screen(
     expect(visit.page.locator(f"#step-{step} h2")).to_be_visible()
     expect(visit.page.locator("main section[id^=step-]:visible")).to_have_count(1)
     assert visit.fits()
+
+
+@pytest.mark.browser
+def test_each_button_sends_what_it_says_whatever_the_workbench_holds(visit: Visit) -> None:
+    section = visit.go("token")
+    section.get_by_role("button", name="Read the metadata").click()
+    expect(visit.page.locator("#wire-line")).to_contain_text("GET /.well-known/oauth-authorization-server")
+    expect(visit.page.locator("#travels")).to_have_attribute("data-status", "200")
+
+    section.get_by_role("button", name="Request the token").click()
+
+    expect(visit.page.locator("#wire-line")).to_contain_text("POST /oauth/token")
+    expect(section.get_by_text("You have a token for")).to_be_visible()

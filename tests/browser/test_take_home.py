@@ -154,3 +154,14 @@ def test_a_snippet_follows_what_is_typed(taking: Visit) -> None:
     taking.page.locator("#send-path").fill("/oauth/token?it's=$HOME")
 
     expect(section.locator("pre")).to_contain_text("/oauth/token?it%27s=$HOME'")
+
+
+@pytest.mark.browser
+def test_a_change_of_keys_is_not_copied_as_the_server_takes_it_from_the_page_alone(taking: Visit) -> None:
+    taking.go("keys").get_by_role("button", name="Rotate at once").click()
+    expect(taking.page.locator("#travels")).to_have_attribute("data-status", "200")
+
+    section = taking.go("takehome")
+
+    expect(section.get_by_text("flask keys rotate --now")).to_be_visible()
+    expect(section.get_by_role("button", name="Copy")).to_be_hidden()

@@ -15,7 +15,7 @@ from typing import Any
 
 import config
 from conformance.cases import CASES, FOLDERS, Case
-from tests.support import scripts
+from tests.support import fault_folder, scripts
 
 FOLDER = Path(__file__).parent.parent.parent / "postman"
 COLLECTION = FOLDER / "OAuth2_Client_Credentials_Flow.postman_collection.json"
@@ -39,7 +39,8 @@ it registers the clients and writes an environment, which overrides the variable
 
 The demo clients: `demo-partner` (a shop: inventory:read inventory:write shipments:read), `demo-reporting` \
 (reports:read), `demo-admin` (read:logs write:logs read:all_data), `demo-brief` (its tokens are valid for two \
-seconds), `demo-opaque` (opaque tokens), `demo-shipments` (an API that introspects tokens).
+seconds), `demo-opaque` (opaque tokens), `demo-shipments` (an API that introspects tokens), `fault` (it provokes \
+faults: see the last folder).
 """
 SAVERS = {case.saves: case for case in CASES if case.saves}
 
@@ -67,12 +68,14 @@ def variables(base_url: str) -> dict[str, str]:
 def collection(examples: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The collection, with the saved response to each case (`examples.py`)."""
     grouped = groupby(CASES, key=lambda case: case.folder)
-    return around([folder(name, list(cases), examples) for name, cases in grouped])
+    folders = [folder(name, list(cases), examples) for name, cases in grouped]
+    return around([*folders, fault_folder.folder(examples)])
 
 
 def around(items: list[dict[str, Any]]) -> dict[str, Any]:
     """What a collection has besides its requests: the description, the variables, and the tests of every response."""
     listed = own_variables(BASE_URL) | {"origin": BASE_URL, "path": ""} | dict.fromkeys(SAVERS, "")
+    listed |= fault_folder.OWN_VARIABLES
     return {
         "info": {"name": "OAuth2 Client Credentials Flow", "description": ABOUT, "schema": SCHEMA},
         "item": items,

@@ -1,6 +1,6 @@
 """Writes the generated files (`make docs`): for docs/, for Postman, and the examples of openapi.json.
 
-It also writes the code that the tutorial shows.
+It also writes the code that the tutorial shows, and the stubs of mocks/wiremock/.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from app.settings import read_settings
 from conformance import table
 from conformance.cases import CASES
 from conformance.clauses import CLAUSES
-from tests.support import collection, examples, excerpts, fault_page, house, openapi_examples
+from tests.support import collection, examples, excerpts, fault_page, house, mocks, openapi_examples
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
@@ -52,6 +52,7 @@ def documents() -> dict[Path, str]:
         collection.COLLECTION: collection.text(collection.collection(saved)),
         openapi.EXAMPLES: openapi_examples.text(openapi_examples.document(saved)),
         collection.ENVIRONMENT: collection.text(collection.environment()),
+        **mocks.documents(),
     }
 
 

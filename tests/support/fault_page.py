@@ -28,6 +28,7 @@ PAGE = f"""# Faults on purpose
 A development server misbehaves on request: the client id, or the issuer, says how.
 Change this one setting of your client, and see whether the client copes.
 In production none of this exists.
+The playground has a button for each fault of a response or a token: guess what a good client does, then see it happen.
 
 ```
 curl -i -u fault-429:{DEMO.secret} -d grant_type=client_credentials http://127.0.0.1:8000/oauth/token
@@ -48,6 +49,7 @@ All workers count together.
 A count is deleted {FORGOTTEN_SECONDS // 60} minutes after it began.
 There are at most {MAX_COUNTS:,} counts: a new one then replaces the oldest.
 A response with a fault has the header `{HEADER}` with the fault's name, and the log has a line with its request id.
+`flask tail` shows each such request with the client id that was sent, and with what the client received.
 A name that does not exist is refused with a `hint`: `there is no fault 42x; did you mean fault-429?`
 A slow response takes 1 to {MAX_SECONDS} seconds, as in `fault-slow-2s`.
 At most {THREADS // 2} responses of a worker are slow at once, so that it still serves other requests.

@@ -19,6 +19,8 @@ LONGEST = (
     "test_documents",
     "test_collection",
     "test_mutations",
+    "test_mocks",
+    "test_real_clients",
     "test_clocks",
     "test_sockets",
     "test_prepare",

@@ -60,7 +60,7 @@ class Page:
 
     def links(self) -> list[str]:
         """The targets of all links and pictures that lead to a file of the project."""
-        targets = re.findall(r"\]\(([^)\s]+)\)", self.prose)
+        targets = re.findall(r"\]\(([^)\s]+)\)", self.prose) + re.findall(r'\bsrc(?:set)?="([^"]+)"', self.prose)
         return [target for target in targets if not target.startswith(("http://", "https://"))]
 
     def linked(self, target: str) -> Path:
@@ -78,7 +78,7 @@ README = Page(ROOT / "README.md")
 INDEX = Page(ROOT / "docs" / "README.md")
 PAGES = [
     README,
-    *(Page(ROOT / name) for name in ("CONTRIBUTING.md", "SECURITY.md")),
+    *(Page(ROOT / name) for name in ("CONTRIBUTING.md", "SECURITY.md", "mocks/README.md")),
     *(Page(file) for file in sorted((ROOT / "docs").rglob("*.md"))),
 ]
 

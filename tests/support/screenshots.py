@@ -1,12 +1,11 @@
 """Takes the pictures of the playground that the documents show: `python -m tests.support.screenshots`.
 
-It starts a server of its own on a new database, and writes docs/pictures/. If pngquant is installed, a picture is
+It starts a server in a copy of the project, and writes docs/pictures/. If pngquant is installed, a picture is
 stored with a palette, at a third of its size.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -15,10 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cryptography.fernet import Fernet
 from playwright.sync_api import Page, sync_playwright
 
-from tests.conftest import ROOT, free_port, responds, wait_for
+from tests.conftest import ROOT, responds, wait_for
+from tests.support.terminal import Project
 
 PICTURES = ROOT / "docs" / "pictures"
 URL = "http://127.0.0.1:8000"  # what the pictures show, whatever runs there: Chromium finds our server behind it
@@ -31,24 +30,29 @@ FLAGS = (
 
 @contextmanager
 def server() -> Iterator[int]:
-    """A server on a new database, as `make run` starts it; yields its port."""
-    port = free_port()
+    """A copy of the project, with a database and a journal of its own, as `make run` starts it; yields its port."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"KEYTURN_DATABASE_URL": f"sqlite:///{folder}/pictures.db", "PORT": str(port), "KEYTURN_ISSUER": URL}
-        environment = os.environ | settings | {"KEYTURN_SECRET_KEYS": Fernet.generate_key().decode()}
-        run = [sys.executable, "-m"]
-        quiet = {"cwd": ROOT, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run([*run, "flask", "--app", "wsgi", "prepare"], check=True, **quiet)  # type: ignore[call-overload]
-        process = subprocess.Popen([*run, "gunicorn", "wsgi:app"], **quiet)  # type: ignore[call-overload]
+        project = Project(Path(folder), KEYTURN_ISSUER=URL)
+        project.run("prepare")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "wsgi:app"],
+            cwd=project.folder,
+            env=project.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
-            wait_for(lambda: process.poll() is not None or responds(f"http://127.0.0.1:{port}/"))
-            yield port
+            wait_for(lambda: process.poll() is not None or responds(f"{project.url}/"))
+            yield project.port
         finally:
             process.terminate()
             process.wait()
 
 
 def request(page: Page) -> None:
+    for button in ("Read the metadata", "Read the public keys"):
+        page.get_by_role("button", name=button).click()
+        page.locator("#status").get_by_text("200 OK.").wait_for()
     page.get_by_role("button", name="Request the token").click()
     page.get_by_text("All checks passed.").wait_for()
 

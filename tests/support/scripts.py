@@ -25,6 +25,7 @@ EVERYWHERE = {"Content-Type", "Cache-Control", "Pragma", "error_description", "t
 PHRASES = {
     200: "OK",
     201: "Created",
+    302: "Found",
     304: "Not Modified",
     400: "Bad Request",
     401: "Unauthorized",

@@ -20,7 +20,12 @@ export function startBar(root, known) {
       root.dataset.passed = String(result.status > 0 && result.status < 400 && !failed);
       const outcome = result.failure ? (result.failure === "redirected" ? "a redirect" : "no response") : `${result.status} ${result.reasonPhrase}`;
       const reason = failed ? ` · failed: ${known[failed]?.title ?? failed}` : "";
-      link.textContent = `${result.request.method} ${result.request.path} → ${outcome}${reason}`;
+      link.textContent = `${result.request.method} ${shortened(result.request.path)} → ${outcome}${reason}`;
     },
   };
+}
+
+/** A path may have a token in its query, which would cover the page. */
+function shortened(path) {
+  return path.length > 48 ? `${path.slice(0, 47)}…` : path;
 }

@@ -41,7 +41,7 @@ function show(root, steps = []) {
   root.hidden = steps.length === 0;
   const done = steps.filter((step) => step.done).length;
   const next = steps.find((step) => !step.done);
-  root.querySelector("#progress-count").textContent = `${done} of ${steps.length} done`;
+  root.querySelector("#progress-count").textContent = `${done} of ${steps.length} steps done`;
   const meter = root.querySelector("progress");
   [meter.max, meter.value] = [steps.length || 1, done];
   root.querySelector("#progress-next").replaceChildren(...(next ? coming(next) : ["All steps are done."]));
@@ -70,7 +70,7 @@ function coming({ number, title, sentence, command, note }) {
   const place = HERE[number];
   const lacked = note && ` ${note.charAt(0).toUpperCase()}${note.slice(1)}${/[.?]$/.test(note) ? "" : "."}`;
   return [
-    "Next: ",
+    `Step ${number}: `,
     place ? el("a", { href: `#step-${place}` }, title) : title,
     ". ",
     ...prose(`${sentence}${lacked}`),

@@ -59,7 +59,7 @@ export function slipPanel(slip, bench, { done, leave }) {
       if (result.failure && !isExpected(slip, result)) say(FAILURES[result.failure]);
       else await show(place, result);
     } catch (error) {
-      say(`The request was not sent: ${error.message}.`);
+      say(`The request was not sent: ${error.message.replace(/\.$/, "")}.`);
     } finally {
       panel.setAttribute("aria-busy", "false");
       for (const each of guesses) each.removeAttribute("aria-disabled");
