@@ -41,7 +41,7 @@ def test_what_make_run_prints_is_what_is_shown() -> None:
 
 def test_what_make_test_says_of_the_clauses_is_what_is_shown() -> None:
     shown = next(output for command, output in README.commands() if command == "make test")
-    found = table.summary(table.state(clause, {"passed"}) for clause in CLAUSES)
+    found = table.summary({clause: table.state(clause, {"passed"}) for clause in CLAUSES})
 
     assert found in shown.splitlines()
     (clauses, missing) = re.search(r"lists (\d+) clauses .* the (\d+) that are not", README.text).groups()  # type: ignore[union-attr]
