@@ -55,7 +55,7 @@ browser: .venv/ready-dev ## Use the playground in a real browser: every step, ev
 postman: .venv/ready-dev ## Run the Postman collection with newman, whole and each folder alone, on both databases.
 	@$(RUN) pytest --tools tests/test_collection.py
 
-tools: .venv/ready-dev ## Run all checks with tools from npm: newman and its mutation run, Bruno, Insomnia, and others.
+tools: .venv/ready-dev ## Run all checks with tools from npm: newman, Bruno, Insomnia, Prism, WireMock, real clients.
 	@$(RUN) pytest --tools
 
 bench: .venv/ready-dev ## Measure the cost of a request, and write docs/performance.md.
@@ -65,7 +65,7 @@ format: .venv/ready-dev ## Format the code, and fix what the linter can fix.
 	@$(RUN) ruff format
 	@$(RUN) ruff check --fix
 
-docs: .venv/ready-dev ## Write the generated documents: two pages and a picture in docs/, and the Postman collection.
+docs: .venv/ready-dev ## Write the generated documents: pages and a picture in docs/, the collection, the stubs.
 	@$(RUN) tests.support.documents
 
 LOCK := $(RUN) uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet

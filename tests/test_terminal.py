@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -87,6 +90,31 @@ def test_a_request_is_one_readable_line_that_says_what_happened_and_why(
     assert "{" not in after  # the log line that says the same is not printed
     assert after.count("invalid_scope") == 1
     assert f"{COLOR}33m400 invalid_scope{COLOR}0m" in server.raw()
+
+
+def close_when_closed(connection: socket.socket) -> None:
+    """As a browser does."""
+    with connection, contextlib.suppress(OSError):
+        connection.recv(1)
+
+
+def test_ctrl_c_stops_without_a_word_of_alarm_while_a_browser_holds_connections(
+    serve: Callable[..., Terminal], project: Project
+) -> None:
+    server = serve()
+    held = [socket.create_connection(("127.0.0.1", project.port)) for _ in range(4)]  # in advance: nothing is sent
+    threads = [threading.Thread(target=close_when_closed, args=(each,)) for each in held]
+    for thread in threads:
+        thread.start()
+    project.send("GET", "/tokn")
+    server.wait_for("404 not_found")
+
+    assert server.interrupt() == 0
+
+    for thread in threads:
+        thread.join()
+    assert "ERROR" not in server.text()
+    assert "memory" not in server.text()
 
 
 @pytest.mark.parametrize(
