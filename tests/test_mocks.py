@@ -46,7 +46,7 @@ def wiremock(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """The address of a WireMock with the stubs of the repository."""
     java = shutil.which("java")
     if not java:
-        missing("Java", install="it runs WireMock (apt install openjdk-17-jre-headless)")
+        missing("Java", install="it runs WireMock (apt install default-jre-headless)")
     request.getfixturevalue("npm")
     folder = tmp_path_factory.mktemp("wiremock")
     shutil.copytree(mocks.FOLDER, folder / "mappings")
