@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -49,6 +50,11 @@ ROOT = Path(__file__).parent.parent
 IN_CI = os.environ.get("CI") == "true"
 SECRET_KEY = Fernet.generate_key().decode()
 ISSUER = "http://127.0.0.1:8000"
+
+
+def pytest_configure() -> None:
+    # A shell starts what runs in the background without SIGINT, and a server of the tests would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def curl() -> None:

@@ -38,6 +38,10 @@ ADMIN = ("demo-admin", "kts_demo-admin-is-for-learning-only")
 
 # The check that fails for each case: those that are refused, and those about a token that is not active.
 FAILS = {
+    "Without a token": "bearer",
+    "With a scope that is too small": "scope",
+    "With a token that has expired": "exp",
+    "a token for the shipments API, used here": "aud",
     "introspect a token for another API": "own_audience",
     "introspect garbage": "jwt",
     "introspect half a token": "jwt",
@@ -88,7 +92,6 @@ FAILS = {
     "a token in the form": "token_in_header",
     "a token in the header and in the URL": "token_in_header",
     "a token in the header and in the form": "token_in_header",
-    "a token for another API": "aud",
     "an expired token": "exp",
     "a limit that is not a number": "route",
     "an address that does not exist": "address",
@@ -288,7 +291,7 @@ def a_secret_that_has_ended(place: Place) -> TestResponse:
     return place.token_of(machine)
 
 
-@refused_by("client_enabled")
+@refused_by("client_not_disabled")
 def a_disabled_client(place: Place) -> TestResponse:
     machine = place.operator.register("disabled", "--scope", "read:logs")
     place.operator.run("clients", "disable", "disabled")
@@ -657,8 +660,8 @@ def test_production_has_nothing_of_it(new_app: Callable[..., Flask]) -> None:
 
     assert [HEADER in response.headers for response in responses] == [False] * 3
     named = {room_of(file) for file in FILES if HEADER.lower() in file.read_text().lower().replace("_", "-")}
-    # In the docstring and the table of the second; the third marks what the page sends, and is of development too.
-    assert named == {"playground", "checks", "journal"}
+    # In the docstring and the table of the second; the others are of development too.
+    assert named == {"playground", "checks", "journal", "faults"}
 
 
 def test_the_checks_are_shown_over_a_socket(live: Callable[..., LiveServer]) -> None:

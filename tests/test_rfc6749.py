@@ -489,7 +489,9 @@ def test_R060_an_error_has_no_members_but_the_known_ones_and_its_uri_leads_to_it
     assert "invalid_scope" in admin.app.test_client().get(urlsplit(refused["error_uri"]).path).text
 
 
-@pytest.mark.parametrize("path", ["/", "/oauth", "/oauth/token/", "/static/x", "/.well-known/openid-configuration"])
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/oauth", "/oauth/token/", "/static/x", "/.well-known/openid-configuration"]
+)
 def test_R061_an_unknown_address_is_a_404_in_json(app: Flask, path: str) -> None:
     response = app.test_client().get(path)
 

@@ -44,8 +44,8 @@ def test_switched_off_its_routes_are_404_with_and_without_a_token(
 def test_switched_off_the_description_has_exactly_the_routes_that_are_there(off: Flask) -> None:
     document = off.test_client().get("/openapi.json").json
 
-    routes = {re.sub(r"<(\w+)>", r"{\1}", rule.rule) for rule in off.url_map.iter_rules()}
-    assert set(document["paths"]) == routes
+    rules = [rule for rule in off.url_map.iter_rules() if not rule.endpoint.startswith("playground.")]
+    assert set(document["paths"]) == {re.sub(r"<(\w+)>", r"{\1}", rule.rule).removesuffix("/") for rule in rules}
     assert [tag["name"] for tag in document["tags"]] == ["oauth", "descriptions"]
 
 

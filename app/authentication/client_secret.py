@@ -35,7 +35,7 @@ KNOWN = Check("client_known", "The client is registered.", "RFC 6749, section 5.
 SECRET = Check("secret", "The secret is one of the client's.", "RFC 6749, section 2.3.1")
 NOT_ENDED = Check("secret_not_ended", "The secret has not ended.", "RFC 7591, section 3.2.1")
 DEMO = Check("demo_allowed", "A demo client is used in development only.", "our own")
-ENABLED = Check("client_enabled", "The client is not disabled.", "our own")
+ENABLED = Check("client_not_disabled", "The client is not disabled.", "our own")
 METHOD = Check("method", "The client is registered for this method of authentication.", "RFC 7591, section 2")
 
 FindClient = Callable[[str], Client | None]

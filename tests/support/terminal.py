@@ -25,6 +25,7 @@ from tests.test_house import published
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 COLUMNS = 100
+OF_THE_CALLER = ("KEYTURN_", "NO_COLOR", "COLUMNS", "LINES")
 
 
 class Terminal:
@@ -99,7 +100,7 @@ class Project:
             shutil.copy2(ROOT / name, folder / name)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        outside = {name: value for name, value in os.environ.items() if not name.startswith(("KEYTURN_", "NO_COLOR"))}
+        outside = {name: value for name, value in os.environ.items() if not name.startswith(OF_THE_CALLER)}
         self.environment = outside | {"PORT": str(self.port), "TERM": "xterm", **environment}
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
