@@ -27,8 +27,8 @@ run: .venv/ready ## Set up what a server needs, start it, and print what to try.
 	@$(BIN)/python -c $(PORT_IS_FREE)
 	@exec $(RUN) gunicorn wsgi:app
 
-test: lint ## Run every check: format, lint, types, tests, collection. It takes about ten minutes.
-	@echo "pytest: about ten minutes; the first line comes after half a minute."
+test: lint ## Run every check: format, lint, types, tests, collection. A quarter of an hour.
+	@echo "pytest: about a quarter of an hour; the first line comes after half a minute."
 	@$(RUN) pytest
 
 lint: .venv/ready-dev ## Check format, lint, types and spelling, in seconds.
