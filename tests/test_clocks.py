@@ -62,6 +62,7 @@ class Machines:
         port = free_port()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYTURN_")}
         environment |= {"PORT": str(port), "KEYTURN_DATABASE_URL": url, "KEYTURN_SECRET_KEYS": SECRET_KEY}
+        environment["KEYTURN_JOURNAL"] = "off"  # it would tick the lesson of the developer
         log = folder / "server.log"
         with log.open("wb") as output:
             command = [*WRONG_CLOCK, str(self.servers_clock), "gunicorn", "wsgi:app"]

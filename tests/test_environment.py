@@ -19,6 +19,7 @@ MUST_BE_SAID = "KEYTURN_ENV must be set to production, or to development if that
 
 def environment(url: str, **more: str) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("KEYTURN_") and name != "PORT"}
+    clean |= {"KEYTURN_JOURNAL": "off"}  # a journal would tick the lesson of the developer
     return clean | {"KEYTURN_DATABASE_URL": url, "KEYTURN_SECRET_KEYS": SECRET_KEY, **more}
 
 
