@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.visit import Visit
 from tests.conftest import LiveServer, free_port, missing
@@ -21,6 +21,8 @@ FLAGS = (
     "--disable-component-update --disable-sync"
 ).split()
 WIDE, NARROW = 1440, 360
+# Each worker reads its keys every five seconds, and the page reads the JWKS once more after that.
+expect.set_options(timeout=15_000)
 
 
 # For the whole package and not the session: Playwright's event loop would be in the way of other tests.
