@@ -16,6 +16,11 @@ def now() -> int:
     return int(time.time()) + ahead
 
 
+def monotonic() -> float:
+    """Seconds since some moment, by a clock that nobody sets: for how long something has been going on."""
+    return time.monotonic()
+
+
 def move(seconds: int) -> None:
     """Move this process's clock, before it serves: for `flask throwaway --clock` alone."""
     global ahead

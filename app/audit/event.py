@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from sqlalchemy import Index, Text
+from sqlalchemy import Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.storage.database import Base
+
+
+HAS_PREFIX = text("jti_prefix IS NOT NULL")  # most rows have none
 
 
 class Budget(StrEnum):
@@ -67,7 +70,9 @@ class AuditEvent(Base):
     """Something that happened, or `count` equal things that happened within a second.
 
     `at` is in whole seconds since the epoch; `request_id` is the last request's. `budget` is None in
-    rows of releases without budgets: those share their own bound.
+    rows of releases without budgets: those share their own bound. `address` is the client's, `credential` the name
+    of the secret or the id of the key by which it authenticated, `operator` who ran the command. `jti_prefix` is
+    what the `jti` of every token that the row counts begins with. Each is None where there is none.
     """
 
     __tablename__ = "audit_events"
@@ -81,9 +86,16 @@ class AuditEvent(Base):
     reason: Mapped[str | None] = mapped_column(Text)
     request_id: Mapped[str | None] = mapped_column(Text)
     count: Mapped[int] = mapped_column(default=1)
+    address: Mapped[str | None] = mapped_column(Text)
+    credential: Mapped[str | None] = mapped_column(Text)
+    operator: Mapped[str | None] = mapped_column(Text)
+    jti_prefix: Mapped[str | None] = mapped_column(Text)
 
-    # Counting the newest rows of a budget reads this index alone.
-    __table_args__ = (Index("ix_audit_events_budget_id", "budget", "id"),)
+    __table_args__ = (
+        # Counting the newest rows of a budget reads this index alone.
+        Index("ix_audit_events_budget_id", "budget", "id"),
+        Index("ix_audit_events_jti_prefix", "jti_prefix", sqlite_where=HAS_PREFIX, postgresql_where=HAS_PREFIX),
+    )
 
     def as_dict(self) -> dict[str, str | int]:
         """The event as `GET /admin/logs` returns it, without the members that it does not have."""
