@@ -32,6 +32,7 @@ FORMS: Mapping[Form, Callable[[str], object]] = {
     Form.FERNET_KEYS: setting_forms.fernet_keys,
     Form.RATE: setting_forms.rate,
     Form.RESOURCES: declared_resources,
+    Form.ADDRESS: setting_forms.address,
 }
 
 current_settings = PerApp[Settings]("settings")
