@@ -112,4 +112,5 @@ def of_upkeep() -> Iterator[Metric]:
         return
     if lease.round_at is not None:
         yield ROUND.of(((), lease.round_at))
-    yield LEASE.of(((), lease.expires_at))
+    if lease.holder:
+        yield LEASE.of(((), lease.expires_at))
