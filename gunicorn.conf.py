@@ -81,10 +81,17 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Leave some of its threads to what needs no database, and let it count."""
+    """Leave some of its threads to what needs no database, reserve its connections, start its upkeep, and count."""
+    from flask import Flask
+
+    from app.storage import reserved
     from app.storage.waiting import serve_with
+    from app.upkeep import upkeep_thread
 
     serve_with(worker.cfg.threads)
+    if isinstance(worker.wsgi, Flask):
+        reserved.hold(worker.wsgi)
+        upkeep_thread.start(worker.wsgi)
     if has_metrics:
         from app.health import measuring
 

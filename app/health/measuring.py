@@ -27,6 +27,7 @@ from app.settings import current_settings
 from app.settings.reading import VARIABLES
 from app.storage.database import db
 from app.storage.fast_statement import current_connections
+from app.storage.reserved import current_reserved
 from app.storage.waiting import at_most, on_the_network
 
 TICK_SECONDS = 0.5
@@ -104,7 +105,9 @@ class Measuring:
         with self._app.app_context():
             pool = db.engine.pool
             size: int = pool.size() + pool._max_overflow  # type: ignore[attr-defined]
+        reserved = current_reserved.of(self._app)
         uses = {"pool_busy": pool.checkedout(), "pool_idle": pool.checkedin()}  # type: ignore[attr-defined]
+        uses["reserved"] = reserved.pool.checkedin() + reserved.pool.checkedout()  # type: ignore[attr-defined]
         uses["thread"] = len(current_connections.of(self._app))
         for use, number in uses.items():
             self.families.connections.labels(use).set(number)
