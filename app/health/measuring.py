@@ -32,6 +32,7 @@ from app.storage.waiting import at_most, on_the_network
 
 TICK_SECONDS = 0.5
 CLIENTS_SECONDS = 60
+RETRY_SECONDS = 5
 LIMITS = frozenset(variable for variable in VARIABLES if variable.startswith("KEYTURN_LIMIT_"))
 
 
@@ -48,7 +49,7 @@ class Measuring:
         self._turn = Turn(current_settings.of(app).metrics_bind, registry)
         self._dropped = 0
         self._alone_until = 0.0
-        self._clients_read_at: float | None = None
+        self._clients_due = 0.0
         self._has_failed = False
 
     def start(self) -> None:
@@ -77,16 +78,16 @@ class Measuring:
 
     def _read_clients(self) -> None:
         """Find which clients have a label: the first that were registered, so that every machine has the same."""
-        if self._clients_read_at is not None and monotonic() - self._clients_read_at < CLIENTS_SECONDS:
+        if monotonic() < self._clients_due:
             return
         most = current_settings.of(self._app).metrics_clients
         first = select(ClientRow.client_id).order_by(ClientRow.id).limit(most)
         try:
             with self._app.app_context(), at_most(STATEMENT_SECONDS):
                 self.counting.named = frozenset(db.session.scalars(first))
+            self._clients_due = monotonic() + CLIENTS_SECONDS
         except SQLAlchemyError:
-            return  # until it works, they are `other`
-        self._clients_read_at = monotonic()
+            self._clients_due = monotonic() + RETRY_SECONDS  # until then those that were found before
 
     def _sample_trail(self) -> None:
         batch = trail.current_batch.of(self._app)
@@ -125,8 +126,8 @@ def start(app: object) -> None:
     Args:
         app: What gunicorn serves.
     """
-    if not isinstance(app, Flask):
-        log.error("KEYTURN_METRICS_BIND has no effect: `app` in wsgi.py is not a Flask app; set `app.wsgi_app` instead")
+    if not isinstance(app, Flask) or "metrics_notes" not in app.extensions:
+        log.error("KEYTURN_METRICS_BIND has no effect: what gunicorn serves is not Keyturn's app, as wsgi.py makes it")
         return
     current_measuring.set(app, Measuring(app))
     current_measuring.of(app).start()
