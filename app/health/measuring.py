@@ -57,6 +57,11 @@ class Measuring:
         self.families.workers.set(1)
         threading.Thread(target=self._run, name="metrics", daemon=True).start()
 
+    def end(self) -> None:
+        """Let another worker serve the metrics, and count what the last requests have left."""
+        self._turn.end()
+        self.counting.count()
+
     def _run(self) -> None:
         while True:
             try:
@@ -134,6 +139,6 @@ def start(app: object) -> None:
 
 
 def finish(app: object) -> None:
-    """Count what this worker's last requests have left."""
+    """End the measuring of a worker that has served its last request."""
     if isinstance(app, Flask) and "measuring" in app.extensions:
-        current_measuring.of(app).counting.count()
+        current_measuring.of(app).end()
