@@ -28,7 +28,7 @@ from app import clock
 from app.audit import batch, trail
 from app.authentication import limits
 from app.health import fleet, readiness
-from app.health.measuring import Measuring
+from app.health.measuring import Measuring, current_measuring, finish
 from app.metrics import listener
 from app.metrics.families import VERSION, Families
 from app.metrics.listener import Listener, only_metrics
@@ -280,21 +280,23 @@ def test_the_last_round_of_upkeep_is_a_metric(measured: Measured) -> None:
 
 
 @on_both
+@pytest.mark.parametrize("failing", ["", "client_secrets"], ids=["all statements", "one statement"])
 def test_without_the_database_a_scrape_has_the_last_facts_and_says_how_old_they_are(
-    measured: Measured,
+    measured: Measured, failing: str
 ) -> None:
     before = measured.facts()
     with measured.app.app_context():
         engine = db.engine
 
-    def refuse(*_: object) -> None:
-        raise engine.dialect.loaded_dbapi.OperationalError("nobody responds")
+    def refuse(*arguments: object) -> None:
+        if failing in str(arguments[2]):
+            raise engine.dialect.loaded_dbapi.OperationalError("nobody responds")
 
     event.listen(engine, "before_cursor_execute", refuse)
     after = measured.facts()
     event.remove(engine, "before_cursor_execute", refuse)
 
-    assert after['keyturn_condition_met{condition="database"}'] == 0
+    assert after['keyturn_condition_met{condition="database"}'] == bool(failing)
     assert after["keyturn_fleet_read_timestamp_seconds"] == before["keyturn_fleet_read_timestamp_seconds"]
     assert after.keys() == before.keys()
 
@@ -385,7 +387,10 @@ def test_the_version_is_the_project_s() -> None:
 # The listener.
 
 
-def test_the_listener_serves_one_path_and_a_silent_client_holds_up_no_scrape(measured: Measured) -> None:
+def test_the_listener_serves_one_path_and_a_silent_client_holds_up_no_scrape(
+    measured: Measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener.ImpatientRequest, "timeout", 300)
     port = free_port()
     server = Listener(f"127.0.0.1:{port}", only_metrics(measured.fleet))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -402,6 +407,21 @@ def test_the_listener_serves_one_path_and_a_silent_client_holds_up_no_scrape(mea
         each.close()
     assert [status for status, *_ in found] == [200, 404, 405]
     assert "keyturn_condition_met" in found[0][2].decode()
+
+
+def test_a_client_that_sends_nothing_is_hung_up_on(measured: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener.ImpatientRequest, "timeout", 0.1)
+    port = free_port()
+    server = Listener(f"127.0.0.1:{port}", only_metrics(measured.fleet))
+    thread = threading.Thread(target=server.serve_forever, args=[0.05])
+    thread.start()
+
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as silent:
+        received = silent.recv(100)
+
+    server.stop()
+    thread.join()
+    assert received == b""
 
 
 def test_a_listener_that_stops_accepts_nobody_and_completes_the_scrape_that_has_begun(
@@ -432,6 +452,16 @@ def test_a_listener_that_stops_accepts_nobody_and_completes_the_scrape_that_has_
 
         assert response.result()[::2] == (200, b"whole")
         stopping.result()
+
+
+def test_what_the_last_requests_left_is_counted_as_a_worker_ends(measured: Measured) -> None:
+    current_measuring.set(measured.app, measured.measuring)
+    demo(measured.app, "demo-admin").token()
+
+    finish(measured.app)
+
+    found = read(generate_latest(measured.measuring.families.registry).decode())
+    assert found['keyturn_tokens_issued_total{client_id="other",format="jwt"}'] == 1
 
 
 # Several processes: prometheus_client decides at its import whether it is for several, so they are not of this one.
@@ -651,9 +681,14 @@ def test_scrapes_go_on_when_the_worker_that_has_the_listener_is_killed_and_throu
     before = set(children(scraped.server))
     for _ in range(20):
         token(scraped.server)
+    for pid in before:
+        os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: scraped.tokens() == 40)  # also those that the workers counted only as they ended
+
+    before = set(children(scraped.server))
     scraped.server.process.send_signal(signal.SIGHUP)
     wait_for(lambda: scraped.responds() and not before & set(children(scraped.server)), seconds=60)
-    wait_for(lambda: scraped.tokens() == 40)  # also those that the workers counted as they ended
+    assert scraped.tokens() == 40
     wait_for(lambda: scraped.responds() and scraped.now["keyturn_workers"] == 2)
 
     assert len(scraped.folders()) == 1
