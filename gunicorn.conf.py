@@ -52,6 +52,9 @@ control_socket_disable = True
 # `app/serving/reloading.py` loads it again.
 preload_app = True
 is_development = os.environ.get("KEYTURN_ENV", "") in ("", "development")
+# All lines have one form. In development a terminal shows gunicorn's own, as they are.
+if not is_development or not sys.stderr.isatty():
+    logger_class = "app.gunicorn_log.JsonLogger"
 # A terminal shows the requests, and gunicorn's warnings, but not how gunicorn starts and stops.
 if is_development:
     loglevel = "warning"

@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 from flask import Flask
 
 import config
-from app import logs, request_body
+from app import access_log, logs, request_body
 from app.api import hourly_report, routes
 from app.audit import trail
 from app.authentication import limits
@@ -77,6 +77,7 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
         app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
 
     logs.init_app(app, settings.trusted_proxies)
+    access_log.init_app(app)
     request_body.init_app(app)
     database.init_app(app, settings.database_url)
     trail.init_app(app)

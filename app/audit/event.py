@@ -66,6 +66,8 @@ class Event(StrEnum):
     REQUEST_FAILED = "request_failed", Budget.REFUSED
     # Anyone can make an API introspect garbage.
     TOKEN_INACTIVE = "token_inactive", Budget.ANONYMOUS
+    # At most one a day for each budget, and no caller can cause it.
+    TRAIL_TOO_SMALL = "trail_too_small", Budget.CHANGES
     # At most one per worker in 5 seconds, and no caller can cause it.
     LIMITS_NOT_SHARED = "limits_not_shared", Budget.REFUSED
 

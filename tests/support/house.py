@@ -18,6 +18,8 @@ FLOORS: tuple[dict[str, str], ...] = (
         "settings": "what a deployer chose",
         "trusted_proxies": "who the client is",
         "logs": "one line per event",
+        "access_log": "one line per request",
+        "gunicorn_log": "gunicorn's lines",
         "request_body": "read once, bounded",
     },
     {"storage": "where data is stored"},
