@@ -92,7 +92,8 @@ def warn(settings: config.Settings) -> list[str]:
         return []
     with transaction():
         last_day = (AuditEvent.event == Event.TRAIL_TOO_SMALL.value) & (AuditEvent.at > now() - DAY_SECONDS)
-        said = [reason.partition(":")[0] for reason in db.session.scalars(select(AuditEvent.reason).where(last_day))]
+        reasons = db.session.scalars(select(AuditEvent.reason).where(last_day))
+        said = [(reason or "").partition(":")[0] for reason in reasons]
         new = [f"{budget}: {text}" for budget, text in found.items() if budget not in said]
         for each in new:
             trail.record(Event.TRAIL_TOO_SMALL, reason=each)

@@ -1,4 +1,4 @@
-"""`flask audit …`: read the trail as JSON lines, find from where a client authenticates, and see what the trail holds."""
+"""`flask audit …`: export the trail, find from where a client authenticates, and see how many days the trail holds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ audit = CommandGroup("audit", help="Read the audit trail.", refusals=(UnknownCur
 @audit.command()
 @click.option("--since", default="0", help="After this event, by its id, or from this time on, in UTC.")
 @click.option("--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="Print the cursor as the last line: {\"next\": …}.")
+@click.option("--json", "as_json", is_flag=True, help='Print the cursor as the last line: {"next": …}.')
 def export(since: str, follow: bool, as_json: bool) -> None:
     """Print events as JSON, one a line, the oldest first; the cursor for the next export comes last, on stderr."""
     position = cursor_of(since)
