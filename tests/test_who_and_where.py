@@ -279,12 +279,14 @@ def test_uses_show_which_address_still_sends_an_old_secret(operator: Operator) -
     send(web, "192.0.2.9")
     send(web, "192.0.2.9", scope="nonsense")
     send(Machine(web.app, web.client_id, "kts_wrong"), "192.0.2.8")
+    operator.run("clients", "rotate-secret", "web", "--overlap", "0")
+    send(Machine(web.app, web.client_id, blue), "192.0.2.1")  # ended, and still sent
 
     found = operator.run("audit", "uses", "web")["uses"]
     printed = operator.app.test_cli_runner().invoke(args=["audit", "uses", "web"]).output
 
     assert {(use["credential"], use["address"]): (use["issued"], use["refused"]) for use in found} == {
-        ("blue", "192.0.2.1"): (2, 0),
+        ("blue", "192.0.2.1"): (2, 1),
         ("blue", "192.0.2.2"): (1, 0),
         ("secret-1", "192.0.2.9"): (1, 1),
         (None, "192.0.2.8"): (0, 1),
