@@ -230,6 +230,19 @@ class Settings:
         "`redis://HOST:PORT/NUMBER`: all workers count together. "
         "Without Redis, or while it is down, each worker counts separately.",
     )
+    upkeep: str = setting(
+        "KEYTURN_UPKEEP",
+        "on",
+        OneOf(("on", "off")),
+        "`on` lets the workers remove what has expired, rotate the signing key and log what ends soon: "
+        "see [upkeep](upkeep.md). With `off`, run `flask cleanup` every hour.",
+    )
+    key_rotation_days: int = setting(
+        "KEYTURN_KEY_ROTATION_DAYS",
+        90,
+        Whole(0, 3_650, "days"),
+        "How long a signing key signs before the upkeep rotates it; 0 leaves rotation to `flask keys rotate`.",
+    )
     audit_days: int = setting(
         "KEYTURN_AUDIT_DAYS",
         90,

@@ -69,10 +69,17 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Leave some of its threads to what needs no database."""
+    """Leave some of its threads to what needs no database, reserve its connections, and start its upkeep."""
+    from flask import Flask
+
+    from app.storage import reserved
     from app.storage.waiting import serve_with
+    from app.upkeep import upkeep_thread
 
     serve_with(worker.cfg.threads)
+    if isinstance(worker.wsgi, Flask):
+        reserved.hold(worker.wsgi)
+        upkeep_thread.start(worker.wsgi)
 
 
 def when_ready(server: Any) -> None:

@@ -12,10 +12,10 @@ The other files are details. Each package has one subject: `oauth` (the protocol
 sample API), `authentication` (client authentication and limits), `clients` (clients, secrets and scopes),
 `tokens` (how a token is issued, stored and checked), `keys` (signing keys), `discovery` (metadata and
 error pages), `refusals` (error codes and responses), `audit` (the audit trail), `settings` (how they are
-read), `storage` (the database), `operations` (the commands), `serving` (gunicorn's worker), and in
-development `journal` (what each request sent), `lesson` (the tutorial's steps), `faults` (what goes wrong on
-purpose) and `playground` (the page at `/`). The lines `making.now.check = …` say which check is made:
-`app/checks.py`.
+read), `storage` (the database), `upkeep` (what the workers do by themselves), `operations` (the commands),
+`serving` (gunicorn's worker), and in development `journal` (what each request sent), `lesson` (the tutorial's
+steps), `faults` (what goes wrong on purpose) and `playground` (the page at `/`). The lines `making.now.check = …`
+say which check is made: `app/checks.py`.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ from app.settings import current_settings, read_settings
 from app.storage import database
 from app.tokens import jwt_check
 from app.trusted_proxies import TrustedProxies
+from app.upkeep import removals
 
 # What only a development server has: each room with its module that has `init_app`. To remove one, delete its folder.
 DEVELOPMENT_ROOMS = {"app.faults": "fault_layer", "app.playground": "pages"}
@@ -86,6 +87,7 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
     scope.init_app(app, settings)
     keystore.init_app(app)
     jwt_check.init_app(app)
+    removals.init_app(app)
     server.init_app(app)
     introspection.init_app(app)
     revocation.init_app(app)

@@ -165,7 +165,7 @@ def test_two_at_once_remove_everything_once(new_app: Callable[..., Flask], monke
 
     def clean(app: Flask) -> int:
         with app.app_context():
-            return cleanup.remove_expired()["opaque tokens"]
+            return cleanup.clean_up()["removed"]["opaque tokens"]
 
     with ThreadPoolExecutor(2) as pool:
         assert sum(pool.map(clean, apps)) == 500

@@ -26,9 +26,7 @@ LAST = (
 )
 
 
-def rotate_secret(
-    id_or_name: str, *, name: str | None = None, overlap: int = 0, not_after: int | None = None
-) -> str:
+def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0, not_after: int | None = None) -> str:
     """Create a new secret for a client and let the old ones run out.
 
     Args:

@@ -49,7 +49,9 @@ def ending(*, within: int) -> list[Ending]:
     query = (
         select(ClientRow.client_id, ClientRow.name, ClientSecret.name, ClientSecret.not_after, ~outlives)
         .join(ClientSecret, ClientSecret.client_row == ClientRow.id)
-        .where(ClientSecret.ended_at.is_(None), ClientSecret.not_after > now(), ClientSecret.not_after <= now() + within)
+        .where(
+            ClientSecret.ended_at.is_(None), ClientSecret.not_after > now(), ClientSecret.not_after <= now() + within
+        )
         .order_by(ClientSecret.not_after, ClientSecret.id)
     )
     return [Ending(*row) for row in db.session.execute(query)]

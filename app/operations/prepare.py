@@ -22,7 +22,7 @@ from sqlalchemy import func, select
 from app.api import stock
 from app.clients import undeclared
 from app.clients.registration_rules import RegistrationError
-from app.keys import cipher, keystore, rotation
+from app.keys import cipher, keystore, resealing, rotation
 from app.operations import demo_clients, foreign_database
 from app.operations.command_group import Change, Outcome, changes, operator_command, wants_json
 from app.operations.foreign_database import ForeignDatabaseError
@@ -67,6 +67,8 @@ def make_ready() -> Iterator[str]:
     yield from advise_time_outs()
     if first := rotation.make_first():
         yield Change(f"The first signing key is {first.kid} ({first.alg}).")
+    if standby := rotation.ensure_standby():
+        yield Change(f"The standby signing key is {standby.kid} ({standby.alg}).")
     yield from look_after_keys()
     if not is_production:
         yield from demo_clients.seed_all(settings, is_new=first is not None)
@@ -77,7 +79,7 @@ def make_ready() -> Iterator[str]:
 
 def look_after_keys() -> Iterator[str]:
     """Encrypt the signing keys with the newest secret key, and yield what an operator has to do about them."""
-    resealed, closed = rotation.reseal()
+    resealed, closed = resealing.reseal()
     if resealed:
         yield Change(f"Signing keys re-encrypted with the newest of KEYTURN_SECRET_KEYS: {resealed}.")
     if closed:

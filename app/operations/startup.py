@@ -21,6 +21,7 @@ from app.operations.demo_clients import usable_demos
 from app.settings import current_settings, sign_of_production
 from app.storage.database import db
 from app.storage.failures import cause
+from app.storage.reserved import current_reserved
 
 INTROSPECTS = "(an API: it introspects tokens)"
 OF_FAULTS = {"fault": "(for tests of a client: docs/faults.md)"}
@@ -105,6 +106,7 @@ def faults_at_start(app: Flask) -> list[str]:
             # what a worker writes. The session releases its own first.
             db.session.remove()
             db.engine.dispose()
+            current_reserved().dispose()
         return faults
 
 
