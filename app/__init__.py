@@ -39,9 +39,9 @@ from app.keys import keystore
 from app.lesson import lesson_command
 from app.oauth import introspection, revocation, server, token_endpoint
 from app.operations import (
-    client_commands,
     explain_command,
     key_commands,
+    secret_commands,
     tail_command,
     throwaway_command,
     token_commands,
@@ -101,7 +101,7 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
         app.register_blueprint(routes.blueprint, url_prefix=path)
         resource_metadata.init_app(app, settings.audience)
 
-    for group in (client_commands.clients, key_commands.keys, token_commands.tokens):
+    for group in (secret_commands.clients, key_commands.keys, token_commands.tokens):
         app.cli.add_command(group)
     for command in (prepare, cleanup, explain_command.explain, tail_command.tail):
         app.cli.add_command(command)

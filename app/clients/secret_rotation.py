@@ -63,7 +63,8 @@ def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0,
         new_name = name or next(free for n in count(1) if (free := f"secret-{n}") not in taken)
         checked = registration_rules.checked_name(new_name)
         client.secrets.append(ClientSecret(name=checked, digest=digest(plaintext), not_after=not_after))
-        trail.record(Event.SECRET_ROTATED, client_id=client.client_id, reason=f"overlap {overlap} seconds")
+        reason = f"secret {checked}, overlap {overlap} seconds"
+        trail.record(Event.SECRET_ROTATED, client_id=client.client_id, reason=reason)
     return plaintext
 
 
