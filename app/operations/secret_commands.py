@@ -95,7 +95,7 @@ def revoke_secret(client: str, name: str, last: bool) -> Outcome:
     if changed:
         sentence = f"{found.secret.name} of {row.name} has ended; it {still_used(found)}."
         sentence += (
-            f"\nTokens stay valid until they expire; `flask tokens revoke --client {row.name}` revokes them now."
+            f"\nIts tokens stay valid until they expire; `flask tokens revoke --client {row.name}` revokes them."
         )
     else:
         sentence = f"{found.secret.name} of {row.name} was ended before: nothing was changed."
