@@ -40,9 +40,9 @@ from app.lesson import lesson_command
 from app.oauth import introspection, revocation, server, token_endpoint
 from app.operations import (
     audit_commands,
-    client_commands,
     explain_command,
     key_commands,
+    secret_commands,
     tail_command,
     throwaway_command,
     token_commands,
@@ -103,7 +103,7 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
         app.register_blueprint(routes.blueprint, url_prefix=path)
         resource_metadata.init_app(app, settings.audience)
 
-    for group in (client_commands.clients, key_commands.keys, token_commands.tokens, audit_commands.audit):
+    for group in (secret_commands.clients, key_commands.keys, token_commands.tokens, audit_commands.audit):
         app.cli.add_command(group)
     for command in (prepare, cleanup, explain_command.explain, tail_command.tail):
         app.cli.add_command(command)

@@ -49,6 +49,8 @@ class Event(StrEnum):
     CLIENT_ENABLED = "client_enabled", Budget.CHANGES
     CLIENT_DELETED = "client_deleted", Budget.CHANGES
     SECRET_ROTATED = "secret_rotated", Budget.CHANGES
+    SECRET_REVOKED = "secret_revoked", Budget.CHANGES
+    SECRET_UPDATED = "secret_updated", Budget.CHANGES
     TOKENS_REVOKED = "tokens_revoked", Budget.CHANGES
     KEY_CREATED = "key_created", Budget.CHANGES
     KEY_ROTATED = "key_rotated", Budget.CHANGES
