@@ -33,6 +33,7 @@ FORMS: Mapping[Form, Callable[[str], object]] = {
     Form.RATE: setting_forms.rate,
     Form.NAME: setting_forms.name,
     Form.RESOURCES: declared_resources,
+    Form.ADDRESS: setting_forms.address,
 }
 
 current_settings = PerApp[Settings]("settings")
