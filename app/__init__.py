@@ -46,6 +46,7 @@ from app.operations import (
     throwaway_command,
     token_commands,
 )
+from app.operations.apply_command import apply
 from app.operations.cleanup import cleanup
 from app.operations.prepare import prepare
 from app.refusals import rendering
@@ -101,7 +102,7 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
 
     for group in (client_commands.clients, key_commands.keys, token_commands.tokens):
         app.cli.add_command(group)
-    for command in (prepare, cleanup, explain_command.explain, tail_command.tail):
+    for command in (prepare, apply, cleanup, explain_command.explain, tail_command.tail):
         app.cli.add_command(command)
     for command in (lesson_command.lesson, throwaway_command.throwaway):
         app.cli.add_command(command)
