@@ -10,10 +10,10 @@ import click
 
 from app.clients import declaration, difference
 from app.clients.declaration import Declared
-from app.clients.difference import ChangedMeanwhileError, Kind, Step
+from app.clients.difference import Kind, Step
 from app.clients.registration_rules import RegistrationError, listed
 from app.operations import difference_report
-from app.operations.command_group import as_json, operator_command
+from app.operations.command_group import FailedError, Outcome, changes, operator_command, wants_json
 from app.operations.one_at_a_time import one_at_a_time
 from app.operations.secret_delivery import Delivery
 
@@ -29,7 +29,7 @@ secrets_to_command = click.option(
 )
 
 
-@operator_command("apply", refusals=(RegistrationError, ChangedMeanwhileError))
+@operator_command("apply", refusals=(RegistrationError,))
 @click.argument("files", nargs=-1, required=True, metavar="FILE…", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing.")
 @click.option("--prune", is_flag=True, help="Remove the clients that no file declares.")
@@ -43,7 +43,7 @@ secrets_to_command = click.option(
 )
 @secrets_to
 @secrets_to_command
-@as_json
+@changes
 def apply(
     files: tuple[str, ...],
     dry_run: bool,
@@ -52,16 +52,14 @@ def apply(
     at_most: int,
     secrets_to: str | None,
     secrets_to_command: str | None,
-    as_json: bool,
-) -> None:
+) -> Outcome:
     """Make the register of clients equal to what FILES declare."""
-    delivery = Delivery(secrets_to, secrets_to_command, as_json)
+    delivery = Delivery(secrets_to, secrets_to_command, wants_json())
     declared = declaration.read((file, read(file)) for file in files)
     if prune and not declared:
         raise RegistrationError("no file declares a client: --prune would remove all of them. Nothing was changed")
     if dry_run:
-        difference_report.show(difference.find(declared, prune=prune), {}, is_dry=True, as_json=as_json)
-        return
+        return difference_report.outcome(difference.find(declared, prune=prune), {}, is_dry=True)
     confirmed = confirmed_removals(declared, yes) if prune else set()
     with one_at_a_time("apply", number=ONE_APPLIES):
         found = difference.find(declared, prune=prune)
@@ -69,7 +67,7 @@ def apply(
         made = difference.new_secrets(found)
         with delivery.before(made):
             difference.apply(found, declared, made)
-    difference_report.show(found, {each.name: each.client_id for each in made}, is_dry=False, as_json=as_json)
+    return difference_report.outcome(found, {each.name: each.client_id for each in made}, is_dry=False)
 
 
 def read(file: str) -> bytes:
@@ -97,4 +95,4 @@ def check_removals(removed: Sequence[Step], confirmed: set[str] | None, at_most:
             f"--at-most {len(names)}, if that is meant. Nothing was changed"
         )
     if confirmed is not None and not set(names) <= confirmed:
-        raise ChangedMeanwhileError("there are other clients to remove by now; nothing was changed")
+        raise FailedError("there are other clients to remove by now; nothing was changed")

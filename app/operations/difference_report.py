@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
-
-import click
 
 from app.clients.difference import Difference, Kind, Step
 from app.clients.registration_rules import listed
 from app.clients.registration_update import Change
 from app.operations.client_report import readable
-from app.operations.command_group import print_json
+from app.operations.command_group import Outcome
 
 VERBS = {Kind.CREATE: "created", Kind.UPDATE: "changed", Kind.REMOVE: "removed"}
 MEMBERS = {Kind.CREATE: "created", Kind.UPDATE: "updated", Kind.REMOVE: "removed"}
@@ -21,25 +19,23 @@ TOKENS_STAY = (
 )
 
 
-def show(found: Difference, made: Mapping[str, str], *, is_dry: bool, as_json: bool) -> None:
-    """Print a difference.
+def outcome(found: Difference, made: Mapping[str, str], *, is_dry: bool) -> Outcome:
+    """What the command returns.
 
     Args:
         found: The difference.
         made: The ids of the clients that were created, by name.
-        is_dry: Whether nothing was done.
-        as_json: As one JSON document.
+        is_dry: Whether nothing was done; then `changed` means that something would be.
     """
-    if as_json:
-        print_json(document(found, made, is_dry=is_dry))
-        return
-    for step in found.steps:
-        client_id = step.client_id or made.get(step.name)
-        click.echo(f"{step.kind} {step.name}" + (f" ({client_id})" if client_id else ""))
-        for change in step.changes:
-            click.echo(f"    {change.what:18}{in_words(step.kind, change)}")
-    for sentence in notes(found, is_dry=is_dry):
-        click.echo(sentence)
+    text = [*(line for step in found.steps for line in lines(step, made)), *notes(found, is_dry=is_dry)]
+    return Outcome(document(found, made, is_dry=is_dry), "\n".join(text), changed=bool(found.steps))
+
+
+def lines(step: Step, made: Mapping[str, str]) -> Iterator[str]:
+    client_id = step.client_id or made.get(step.name)
+    yield f"{step.kind} {step.name}" + (f" ({client_id})" if client_id else "")
+    for change in step.changes:
+        yield f"    {change.what:18}{in_words(step.kind, change)}"
 
 
 def notes(found: Difference, *, is_dry: bool) -> list[str]:
@@ -78,7 +74,6 @@ def in_a_file(what: str, value: Any) -> Any:
 
 def document(found: Difference, made: Mapping[str, str], *, is_dry: bool) -> dict[str, Any]:
     return {
-        "changed": bool(found.steps),
         "dry_run": is_dry,
         **{MEMBERS[kind]: [described(step, made) for step in found.of(kind)] for kind in Kind},
         "unchanged": found.unchanged,

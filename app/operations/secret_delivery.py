@@ -21,6 +21,7 @@ import click
 from app.clients.difference import ChangedMeanwhileError, NewSecret
 from app.clients.registration_rules import RegistrationError
 from app.logs import one_line
+from app.operations.command_group import FailedError
 
 COMMAND_SECONDS = 60
 ALL_COMMANDS_SECONDS = 300
@@ -29,8 +30,8 @@ UNSEEN = (
     "say where they go with --secrets-to FILE or --secrets-to-command COMMAND. Nothing was changed"
 )
 NOT_KNOWN = (
-    "The secrets were delivered, and whether their clients were created is not known. Repeat the command: it creates "
-    "those that are missing, with other secrets. A secret counts if `flask clients list` shows its client_id."
+    "The secrets were delivered, and whether their clients were created is not known. Repeat the command (with another "
+    "file): it creates those that are missing. A secret counts if `flask clients list` shows its client_id."
 )
 
 
@@ -59,15 +60,16 @@ class Delivery:
         Raises:
             DeliveryError: If not all could be delivered.
             RegistrationError: If there is nowhere to deliver them.
+            FailedError: If the register was changed meanwhile.
         """
         if secrets:
             self.deliver(secrets)
         try:
             yield
-        except (RegistrationError, ChangedMeanwhileError):
+        except ChangedMeanwhileError as error:
             if secrets:
                 self.take_back()
-            raise
+            raise FailedError(str(error)) from error
         except BaseException:
             if secrets:
                 click.echo(NOT_KNOWN, err=True)
@@ -98,7 +100,7 @@ def write(file: Path, secrets: Sequence[NewSecret]) -> None:
     try:
         opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError as error:
-        raise DeliveryError(
+        raise RegistrationError(
             f"{file} exists, and is never overwritten: the secrets in it may be the only copy. Nothing was changed"
         ) from error
     except OSError as error:
