@@ -41,6 +41,7 @@ from app.oauth import introspection, revocation, server, token_endpoint
 from app.operations import (
     client_commands,
     explain_command,
+    import_command,
     key_commands,
     tail_command,
     throwaway_command,
@@ -102,6 +103,7 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
 
     for group in (client_commands.clients, key_commands.keys, token_commands.tokens):
         app.cli.add_command(group)
+    client_commands.clients.add_command(import_command.import_clients)
     for command in (prepare, apply, cleanup, explain_command.explain, tail_command.tail):
         app.cli.add_command(command)
     for command in (lesson_command.lesson, throwaway_command.throwaway):

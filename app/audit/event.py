@@ -13,7 +13,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.storage.database import Base
 
-
 HAS_PREFIX = text("jti_prefix IS NOT NULL")  # most rows have none
 
 
