@@ -7,9 +7,9 @@ secret, and a file that holds one is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.clients import registered_values, registration_rules
 from app.clients.registered_values import VALUES
@@ -62,32 +62,53 @@ def read(files: Iterable[tuple[str, bytes]]) -> list[Declared]:
     Raises:
         DeclarationError: With everything that is wrong.
     """
-    faults: list[str] = []
+    faults: list[Fault] = []
     places: dict[str, str] = {}
-    found = [client for name, content in files for client in DeclarationFile(name, faults, places).clients(content)]
-    declared = {each.name: each for each in found}
-    earlier: dict[str, str] = {}
-    for each in declared.values():
-        if each.renamed_from in declared:
-            faults.append(f"{each.place}: {each.name} was renamed from {each.renamed_from}, which is declared as well")
-        if each.renamed_from and (other := earlier.setdefault(each.renamed_from, each.name)) != each.name:
-            faults.append(f"{each.place}: {each.name} and {other} were both renamed from {each.renamed_from}")
-    if faults:
-        raise DeclarationError("\n".join(["nothing was changed, because of this:", *faults]))
-    return list(declared.values())
+    found = [
+        client
+        for number, (name, content) in enumerate(files)
+        for client in DeclarationFile(number, name, faults, places).clients(content)
+    ]
+    sentences = [fault.sentence for fault in sorted(faults)] + rename_faults(found)
+    if sentences:
+        raise DeclarationError("\n".join(["nothing was changed, because of this:", *sentences]))
+    return found
+
+
+def rename_faults(declared: Sequence[Declared]) -> list[str]:
+    """What is wrong with the earlier names of clients: one is declared, or two clients had it."""
+    owners = {each.name: each.name for each in declared}
+    faults = []
+    for each in declared:
+        if each.renamed_from is None:
+            continue
+        if (owner := owners.setdefault(each.renamed_from, each.name)) == each.renamed_from:
+            faults.append(f"{each.place}: {each.name} was renamed from {owner}, which is declared as well")
+        elif owner != each.name:
+            faults.append(f"{each.place}: {each.name} and {owner} were both renamed from {each.renamed_from}")
+    return faults
+
+
+class Fault(NamedTuple):
+    """What is wrong, in the order of files and lines."""
+
+    file: int
+    line: int
+    sentence: str
 
 
 class DeclarationFile:
     """One file, while it is read.
 
     Args:
+        number: Which file it is.
         name: Its name.
         faults: Where to add what is wrong with it.
         places: Where the clients of the files before it are declared, and where to add its own.
     """
 
-    def __init__(self, name: str, faults: list[str], places: dict[str, str]) -> None:
-        self.name, self.faults, self.places = name, faults, places
+    def __init__(self, number: int, name: str, faults: list[Fault], places: dict[str, str]) -> None:
+        self.number, self.name, self.faults, self.places = number, name, faults, places
         self.lines: dict[tuple[str, ...], int] = {}
 
     def clients(self, content: bytes) -> Iterator[Declared]:
@@ -97,7 +118,7 @@ class DeclarationFile:
                 return
             document = toml_text.parsed(text)
         except ValueError as error:
-            self.faults.append(one_line(f"{self.name}: {error}"))
+            self.faults.append(Fault(self.number, 0, one_line(f"{self.name}: {error}")))
             return
         self.lines = toml_text.lines(text)
         for key in document:
@@ -115,7 +136,7 @@ class DeclarationFile:
     def holds_secrets(self, text: str) -> bool:
         """Find secrets in the whole text: in a comment, they are in git as well."""
         found = [n for n, line in enumerate(text.splitlines(), 1) if LOOKS_SECRET.search(line)]
-        self.faults += [f"{self.name}, line {number}: {HOLDS_SECRET}" for number in found]
+        self.faults += [Fault(self.number, n, f"{self.name}, line {n}: {HOLDS_SECRET}") for n in found]
         return bool(found)
 
     def client(self, name: str, table: object) -> Declared | None:
@@ -132,7 +153,8 @@ class DeclarationFile:
         if wrong:  # then a value that seems to be left out may be misspelt
             faults = {key: sentence for key, sentence in faults.items() if key in table}
         for key, sentence in (faults | wrong).items():
-            self.fault((*path, key), f"[clients.{name}] {registered_values.in_a_file(sentence)}")
+            written = key if key in table else "scope"  # on which a default scope depends
+            self.fault((*path, written), f"[clients.{name}] {registered_values.in_a_file(sentence)}")
         if "renamed_from" in table and "renamed_from" not in wrong:
             self.check_name((*path, "renamed_from"), table["renamed_from"])
         if len(self.faults) > before:
@@ -146,13 +168,16 @@ class DeclarationFile:
             self.fault(path, str(error))
 
     def fault(self, path: tuple[str, ...], sentence: str) -> None:
-        self.faults.append(one_line(f"{self.place(path)}: {sentence}"))
+        self.faults.append(Fault(self.number, self.line(path), one_line(f"{self.place(path)}: {sentence}")))
 
     def place(self, path: tuple[str, ...]) -> str:
-        """The file, and the line of the nearest key that is written there."""
-        known = (self.lines.get(path[:length]) for length in range(len(path), 0, -1))
-        line = next((number for number in known if number is not None), None)
+        line = self.line(path)
         return f"{self.name}, line {line}" if line else self.name
+
+    def line(self, path: tuple[str, ...]) -> int:
+        """The line of the nearest key that is written in the file; 0 if there is none."""
+        known = (self.lines.get(path[:length]) for length in range(len(path), 0, -1))
+        return next((number for number in known if number is not None), 0)
 
 
 def key_fault(client: str, key: str, value: object) -> str | None:

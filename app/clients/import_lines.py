@@ -6,7 +6,6 @@ secret in plaintext. All faults are found at once, each with its line.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -16,19 +15,16 @@ from typing import Any
 import config
 from app.clients import registered_values, registration_rules
 from app.clients.declaration import LOOKS_SECRET
+from app.clients.imported_secret import ImportedSecret, checked_secrets
 from app.clients.registered_values import VALUES
 from app.clients.registration_rules import RegistrationError
-from app.clients.secret import MAX_SECRETS
-from app.clock import now
 from app.logs import one_line, shown
 from app.settings import toml_text
 
 ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")  # no client percent-encodes these (RFC 3986, section 2.3)
-DIGEST = re.compile(r"[0-9a-f]{64}")
 OTHER_KEYS = ("client_id", "name", "disabled", "secrets")
 DEMO_IDS = {demo.client_id for demo in config.DEMO_CLIENTS}
 MAX_SHOWN = 50
-MAX_TIME = 10_000_000_000  # the year 2286, in seconds: a time in milliseconds is later
 
 
 class ImportFaultsError(RegistrationError):
@@ -37,15 +33,6 @@ class ImportFaultsError(RegistrationError):
     def __init__(self, faults: list[str]) -> None:
         more = [f"and {len(faults) - MAX_SHOWN} more"] if len(faults) > MAX_SHOWN else []
         super().__init__("\n".join(["nothing was changed, because of this:", *faults[:MAX_SHOWN], *more]))
-
-
-@dataclass(frozen=True, slots=True)
-class ImportedSecret:
-    """A secret that only its digest is known of; `not_after` is its planned end, in seconds since the epoch."""
-
-    name: str
-    digest: bytes
-    not_after: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,38 +144,6 @@ def check_names(client_id: str, name: str) -> None:
     except RegistrationError as error:
         advice = "; this is the client_id, as the line has no name" if name == client_id else ""
         raise RegistrationError(f"{error}{advice}") from error
-
-
-def checked_secrets(described: list[dict[str, Any]], guessable: set[str]) -> list[ImportedSecret]:
-    """The digests of a line.
-
-    Args:
-        described: Its `secrets`.
-        guessable: Texts that are no secret.
-    """
-    if len(described) > MAX_SECRETS:
-        raise RegistrationError(f"a client has at most {MAX_SECRETS} secrets")
-    secrets = [checked_secret(number, each) for number, each in enumerate(described, 1)]
-    for several in ([each.name for each in secrets], [each.digest for each in secrets]):
-        if len(set(several)) < len(secrets):
-            raise RegistrationError("two of its secrets have the same name or the same digest")
-    known = {hashlib.sha256(text.encode()).digest() for text in ("", *guessable)}
-    if any(each.digest in known for each in secrets):
-        raise RegistrationError("the secret is empty, or the client's own id or name: anyone can guess it")
-    return secrets
-
-
-def checked_secret(number: int, described: dict[str, Any]) -> ImportedSecret:
-    for key in described:
-        if key not in ("name", "sha256", "not_after"):
-            raise RegistrationError(f"of a secret, {toml_text.unknown(shown(key), ('name', 'sha256', 'not_after'))}")
-    sha256, name, end = (described.get(key) for key in ("sha256", "name", "not_after"))
-    if not isinstance(sha256, str) or not DIGEST.fullmatch(sha256):
-        raise RegistrationError("sha256 must be the digest of the secret as 64 hexadecimal digits, in lower case")
-    if end is not None and (type(end) is not int or not now() < end < MAX_TIME):
-        raise RegistrationError("not_after must be a time in the future, in seconds since the epoch")
-    checked = registration_rules.checked_name(str(name)) if name is not None else f"secret-{number}"
-    return ImportedSecret(checked, bytes.fromhex(sha256), end)
 
 
 def repeated(clients: Iterable[ImportedClient]) -> list[str]:

@@ -19,6 +19,7 @@ from app.operations.secret_delivery import Delivery
 
 ONE_APPLIES = 7591  # PostgreSQL names advisory locks by number
 MAX_REMOVED = 10
+STDIN = "standard input"
 secrets_to = click.option(
     "--secrets-to", metavar="FILE", help="Write new secrets to this new file, as JSON lines; `-` prints them."
 )
@@ -55,7 +56,7 @@ def apply(
 ) -> Outcome:
     """Make the register of clients equal to what FILES declare."""
     delivery = Delivery(secrets_to, secrets_to_command, wants_json())
-    declared = declaration.read((file, read(file)) for file in files)
+    declared = declaration.read((STDIN if file == "-" else file, read(file)) for file in files)
     if prune and not declared:
         raise RegistrationError("no file declares a client: --prune would remove all of them. Nothing was changed")
     if dry_run:
