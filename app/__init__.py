@@ -43,12 +43,14 @@ from app.oauth import introspection, revocation, server, token_endpoint
 from app.operations import (
     audit_commands,
     explain_command,
+    import_command,
     key_commands,
     secret_commands,
     tail_command,
     throwaway_command,
     token_commands,
 )
+from app.operations.apply_command import apply
 from app.operations.cleanup import cleanup
 from app.operations.prepare import prepare
 from app.refusals import rendering
@@ -110,7 +112,8 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
 
     for group in (secret_commands.clients, key_commands.keys, token_commands.tokens, audit_commands.audit):
         app.cli.add_command(group)
-    for command in (prepare, cleanup, explain_command.explain, tail_command.tail):
+    client_commands.clients.add_command(import_command.import_clients)
+    for command in (prepare, apply, cleanup, explain_command.explain, tail_command.tail):
         app.cli.add_command(command)
     for command in (lesson_command.lesson, throwaway_command.throwaway):
         app.cli.add_command(command)
