@@ -39,12 +39,14 @@ from app.keys import keystore
 from app.lesson import lesson_command
 from app.oauth import introspection, revocation, server, token_endpoint
 from app.operations import (
+    all_tokens_command,
+    backup_command,
     client_commands,
     explain_command,
     key_commands,
+    restore_command,
     tail_command,
     throwaway_command,
-    token_commands,
 )
 from app.operations.cleanup import cleanup
 from app.operations.prepare import prepare
@@ -99,11 +101,12 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
         app.register_blueprint(routes.blueprint, url_prefix=path)
         resource_metadata.init_app(app, settings.audience)
 
-    for group in (client_commands.clients, key_commands.keys, token_commands.tokens):
+    for group in (client_commands.clients, key_commands.keys, all_tokens_command.tokens):
         app.cli.add_command(group)
     for command in (prepare, cleanup, explain_command.explain, tail_command.tail):
         app.cli.add_command(command)
-    for command in (lesson_command.lesson, throwaway_command.throwaway):
+    development = (lesson_command.lesson, throwaway_command.throwaway)
+    for command in (*development, backup_command.backup, restore_command.restore):
         app.cli.add_command(command)
     if not settings.is_production:
         add_development_rooms(app)
