@@ -241,10 +241,10 @@ class Operator:
         suite.remember(document.get("client_secret", ""))
         return document
 
-    def is_refused(self, *command: str) -> str:
-        """Run a command that must fail; return its error."""
+    def is_refused(self, *command: str, code: int = 1) -> str:
+        """Run a command that must end with this exit code; return its error."""
         done = self.app.test_cli_runner().invoke(args=command)
-        assert done.exit_code == 1, done.output
+        assert done.exit_code == code, done.output
         return done.stderr
 
     def register(self, name: str, *options: str) -> Machine:

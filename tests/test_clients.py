@@ -137,7 +137,7 @@ def test_a_sequence_that_was_not_moved_is_not_called_a_taken_name(prepared: Call
     with app.app_context(), transaction():
         db.session.execute(text("ALTER SEQUENCE clients_id_seq RESTART WITH 1"))
 
-    output = Operator(app).is_refused("clients", "create", "billing", "--scope", "read:logs")
+    output = Operator(app).is_refused("clients", "create", "billing", "--scope", "read:logs", code=3)
 
     assert "is taken" not in output
     assert "duplicate key value" in output
@@ -321,5 +321,5 @@ def test_commands_refuse_settings_at_fault_but_new_secret_runs() -> None:
 def test_commands_on_an_unprepared_database_say_what_to_do(tmp_path: Path) -> None:
     app = build_app(database_url=f"sqlite:///{tmp_path}/empty.db")
 
-    assert "flask prepare" in Operator(app).is_refused("clients", "list")
+    assert "flask prepare" in Operator(app).is_refused("clients", "list", code=3)
     close(app)

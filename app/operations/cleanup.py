@@ -17,7 +17,7 @@ from app.audit.event import AuditEvent, Event
 from app.clients.secret import ClientSecret
 from app.clock import LEEWAY_SECONDS, now
 from app.keys.signing_key import SigningKey
-from app.operations.command_group import as_json, operator_command, print_json
+from app.operations.command_group import Outcome, changes, operator_command
 from app.settings import current_settings
 from app.storage.database import db, delete_in_steps, transaction
 from app.tokens.stored_token import IssuedToken, RevokedToken
@@ -62,8 +62,8 @@ def remove_expired(*, old_events: bool = False) -> dict[str, int]:
 
 @operator_command("cleanup", refusals=(retention.ClocksDifferError,))
 @click.option("--old-events", is_flag=True, help="Also remove all audit events older than KEYTURN_AUDIT_DAYS.")
-@as_json
-def cleanup(old_events: bool, as_json: bool) -> None:
+@changes
+def cleanup(old_events: bool) -> Outcome:
     """Remove what has expired: tokens, revocations, secrets, keys, and audit events past KEYTURN_AUDIT_ROWS.
 
     The servers remove old audit events, at most a day of the trail in 24 hours; --old-events removes them
@@ -71,10 +71,6 @@ def cleanup(old_events: bool, as_json: bool) -> None:
     """
     removed = remove_expired(old_events=old_events)
     left = db.session.scalar(select(func.count()).where(retention.too_old(current_settings()))) or 0
-    if as_json:
-        print_json({"removed": removed, "old_events_left": left})
-        return
-    for what, count in removed.items():
-        click.echo(f"{what:14} {count:9} removed")
-    if left:
-        click.echo(OLD_EVENTS_LEFT.format(left))
+    lines = [f"{what:14} {count:9} removed" for what, count in removed.items()]
+    lines += [OLD_EVENTS_LEFT.format(left)] if left else []
+    return Outcome({"removed": removed, "old_events_left": left}, "\n".join(lines), changed=any(removed.values()))

@@ -24,10 +24,10 @@ from app.clients import undeclared
 from app.clients.registration_rules import RegistrationError
 from app.keys import cipher, keystore, rotation
 from app.operations import demo_clients, foreign_database
-from app.operations.command_group import operator_command
+from app.operations.command_group import Change, Outcome, changes, operator_command, wants_json
 from app.operations.foreign_database import ForeignDatabaseError
 from app.settings import current_settings
-from app.storage import sqlite
+from app.storage import schema_revision, sqlite
 from app.storage.database import WRITES, db
 from app.storage.postgresql import missing_time_outs, without_time_outs
 
@@ -41,32 +41,37 @@ RETRY_SECONDS = 0.2
 
 
 @operator_command("prepare", refusals=(cipher.SealedKeyError, RegistrationError, ForeignDatabaseError))
-def prepare() -> None:
+@changes
+def prepare() -> Outcome:
     """Create the database, the first signing key and, in development, the demo clients."""
+    sentences = []
     with one_at_a_time():
         for sentence in make_ready():
-            click.echo(sentence)
+            sentences.append(sentence)
+            if not wants_json():
+                click.echo(sentence)
+    return Outcome({"sentences": sentences}, changed=any(isinstance(each, Change) for each in sentences))
 
 
 def make_ready() -> Iterator[str]:
-    """Do what is missing, and yield sentences about it."""
+    """Do what is missing, and yield sentences about it: a `Change` for what was done."""
     settings = current_settings()
     is_production = settings.is_production
     if not is_production:
         foreign_database.refuse_foreign_clients({demo.client_id for demo in demo_clients.usable_demos(settings)})
     if make_secret_file():
-        yield "A new key for encryption at rest is in instance/secret-key."
+        yield Change("A new key for encryption at rest is in instance/secret-key.")
     if not is_production:
         foreign_database.refuse_foreign_keys()
     yield migrate()
     yield from advise_time_outs()
     if first := rotation.make_first():
-        yield f"The first signing key is {first.kid} ({first.alg})."
+        yield Change(f"The first signing key is {first.kid} ({first.alg}).")
     yield from look_after_keys()
     if not is_production:
         yield from demo_clients.seed_all(settings, is_new=first is not None)
         if settings.has_sample_api and (articles := stock.fill_if_empty()):
-            yield f"The sample warehouse has {articles} articles."
+            yield Change(f"The sample warehouse has {articles} articles.")
     yield from undeclared.sentences()
 
 
@@ -74,7 +79,7 @@ def look_after_keys() -> Iterator[str]:
     """Encrypt the signing keys with the newest secret key, and yield what an operator has to do about them."""
     resealed, closed = rotation.reseal()
     if resealed:
-        yield f"Signing keys re-encrypted with the newest of KEYTURN_SECRET_KEYS: {resealed}."
+        yield Change(f"Signing keys re-encrypted with the newest of KEYTURN_SECRET_KEYS: {resealed}.")
     if closed:
         yield LOST_KEY
     alg = current_settings().signing_alg
@@ -92,8 +97,10 @@ def migrate() -> str:
     newest = str(scripts.get_current_head())
     if newer := foreign_database.find_newer_schema({script.revision for script in scripts.walk_revisions()}, newest):
         return f"The database was created by a newer Keyturn (its schema is {newer}), which still supports this one."
+    if schema_revision.find_revision() == newest:
+        return "The database is up to date."
     flask_migrate.upgrade()
-    return "The database is up to date."
+    return Change("The database is up to date.")
 
 
 def advise_time_outs() -> Iterator[str]:
