@@ -9,13 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from secrets import randbits
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Table, delete, func, insert, select, text, update
+from psycopg import sql
+from psycopg.types.json import Json
+from sqlalchemy import (
+    JSON,
+    Connection,
+    Engine,
+    RowMapping,
+    Table,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from app.audit.event import AuditEvent
 from app.copying.moved_tables import count_rows, find_content, moved_tables
-from app.storage.database import ONE_WRITER, WRITES
+from app.storage.database import WRITES, take_turn
 from app.storage.postgresql import BoundedConnection, without_time_outs
 from app.tokens.stored_token import IssuedToken, RevokedToken
 from app.upkeep.lease import Lease
@@ -82,8 +96,7 @@ def copy(
     tables = moved_tables()
     writer = target.connect().execution_options(**WRITES)
     with writer as connection, connection.begin(), without_time_outs(connection), snapshot(source) as reader:
-        if connection.dialect.name == "postgresql":
-            connection.execute(select(func.pg_advisory_xact_lock(ONE_WRITER)))
+        take_turn(connection)
         refuse_content(connection)
         before = read_marks(reader)
         for table in reversed(tables):
@@ -107,10 +120,25 @@ def copy_table(reader: Connection, writer: Connection, table: Table, on_progress
     query = select(table).order_by(*table.primary_key.columns)
     count = 0
     for rows in reader.execute(query, execution_options={"yield_per": BATCH_ROWS}).mappings().partitions():
-        writer.execute(insert(table), [dict(row) for row in rows])
+        write_rows(writer, table, rows)
         count += len(rows)
         on_progress(table.name, count)
     return count
+
+
+def write_rows(connection: Connection, table: Table, rows: Sequence[RowMapping]) -> None:
+    """Insert rows; PostgreSQL reads them as a stream, which takes a quarter of the time of statements."""
+    driver_connection: Any = connection.connection.driver_connection
+    if not isinstance(driver_connection, BoundedConnection):
+        connection.execute(insert(table), [dict(row) for row in rows])
+        return
+    columns = [sql.Identifier(column.name) for column in table.columns]
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name), sql.SQL(", ").join(columns))
+    is_json = [isinstance(column.type, JSON) for column in table.columns]
+    with driver_connection.cursor() as cursor, cursor.copy(statement) as stream:
+        for row in rows:
+            values = zip(row.values(), is_json, strict=True)
+            stream.write_row([Json(value) if json and value is not None else value for value, json in values])
 
 
 def set_sequences(connection: Connection, tables: Sequence[Table]) -> None:

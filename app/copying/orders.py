@@ -6,6 +6,7 @@ work again: it is named, and can be carried over before the backup takes the dat
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, Row, select
 from app.clients.client_row import ClientRow
 from app.clients.secret import ClientSecret, has_ended
 from app.keys.signing_key import SigningKey
-from app.tokens.stored_token import IssuedToken, RevokedToken, jti
+from app.tokens.stored_token import IssuedToken, RevokedToken
 
 REGISTRATION = ("scope", "default_scope", "token_endpoint_auth_method", "grant_types", "claims", "resource_server")
 Secret = tuple[str, bytes]  # its client's id, and its digest
@@ -56,14 +57,16 @@ def read_contents(connection: Connection, moment: int) -> Contents:
         clients=clients,
         secrets={(owners[row.client_row], row.digest): row for row in secrets},
         keys={row.kid: row for row in keys},
-        revoked=frozenset(jwts) | {jti(token) for token, revoked_at in opaque if revoked_at is not None},
-        opaque=frozenset(jti(token) for token, revoked_at in opaque if revoked_at is None),
+        revoked=frozenset(jwts) | {shown_id(token) for token, revoked_at in opaque if revoked_at is not None},
+        opaque=frozenset(shown_id(token) for token, revoked_at in opaque if revoked_at is None),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What would work again. Tokens by their `jti`, clients by their names, secrets as `CLIENT SECRET`, keys by `kid`.
+    """What would work again: clients by their names, secrets as `CLIENT SECRET`, keys by their `kid`.
+
+    A JWT is named by its `jti`, an opaque token by what its `jti` ends with.
 
     Attributes:
         tokens: Tokens that were revoked.
@@ -129,6 +132,11 @@ def find_losses(present: Contents, backup: Contents) -> Losses:
         signing_keys=tuple(kid for kid in present.keys if kid not in backup.keys and not is_withdrawn(present, kid)),
         opaque_tokens=tuple(sorted(present.opaque - backup.opaque)),
     )
+
+
+def shown_id(digest: bytes) -> str:
+    """What the `jti` of an opaque token ends with: 96 bits of its digest, base64url."""
+    return base64.urlsafe_b64encode(digest[:12]).decode()
 
 
 def is_withdrawn(contents: Contents, kid: str) -> bool:

@@ -8,7 +8,7 @@ import click
 
 from app.copying import sqlite_file
 from app.copying.sqlite_file import BackupError
-from app.operations.command_group import as_json, operator_command, print_json
+from app.operations.command_group import Outcome, changes, operator_command
 from app.operations.other_database import shown_url, sqlite_path
 from app.settings import current_settings
 from app.storage.database import db
@@ -24,8 +24,8 @@ DONE = (
 
 @operator_command("backup", refusals=(BackupError,))
 @click.argument("file", type=click.Path(path_type=Path))
-@as_json
-def backup(file: Path, as_json: bool) -> None:
+@changes
+def backup(file: Path) -> Outcome:
     """Copy the SQLite database to FILE, which must not exist, while servers serve.
 
     For PostgreSQL it prints the command of pg_dump, and ends with exit code 1.
@@ -35,7 +35,5 @@ def backup(file: Path, as_json: bool) -> None:
         raise BackupError(WITH_POSTGRESQL.format(file=file, url=url))
     revision = sqlite_file.back_up(sqlite_path(db.engine.url), file)
     size = file.stat().st_size
-    if as_json:
-        print_json({"file": str(file), "bytes": size, "revision": revision})
-    else:
-        click.echo(DONE.format(file=file, size=size, revision=revision))
+    text = DONE.format(file=file, size=size, revision=revision)
+    return Outcome({"file": str(file), "bytes": size, "revision": revision}, text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,14 @@ from sqlalchemy import Engine, select
 
 import config
 from app.clients.client_row import ClientRow
-from app.clock import duration, now
+from app.clock import duration, monotonic, now
 from app.copying import database_copy
 from app.copying.database_copy import CopyError, Marks
 from app.copying.in_use import find_users
 from app.copying.moved_tables import count_rows, find_tables, moved_tables
 from app.keys import cipher
 from app.keys.signing_key import SigningKey
-from app.operations.command_group import as_json, operator_command, print_json
+from app.operations.command_group import Outcome, changes, operator_command, wants_json
 from app.operations.other_database import newest_revision, other_database, shown_url, upgrade
 from app.operations.prepare import register_migrations
 from app.settings import current_settings
@@ -28,7 +27,7 @@ from app.storage import schema_revision
 from app.storage.database import db
 
 ROWS_PER_SECOND = 20_000  # what a small machine copies
-BEFORE = """From {source} to {target}: {rows:,} rows, {seconds} on a small machine.
+BEFORE = """From {source} to {target}: {rows:,} rows, about {duration} on a small machine.
 No server may run on either database from now until the servers are started on the target.
 Meanwhile no token is issued, introspected or revoked; an API that checks JWTs itself accepts them."""
 AFTER = """Copied and counted in {seconds:.1f} seconds; {source} is unchanged.
@@ -48,14 +47,16 @@ IN_USE = (
     "with --while-serving."
 )
 
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
 
 @operator_command("copy", refusals=(CopyError,))
 @click.argument("target_url", required=False)
-@click.option("--target-file", type=click.Path(dir_okay=False, path_type=Path), help="A file with the target's URL.")
+@click.option("--target-file", type=FILE, help="A file with the target's URL.")
 @click.option("--while-serving", is_flag=True, help="Copy although servers run; what they write meanwhile is left out.")
 @click.option("--dry-run", is_flag=True, help="Check both databases and count the rows; change nothing.")
-@as_json
-def copy(target_url: str | None, target_file: Path | None, while_serving: bool, dry_run: bool, as_json: bool) -> None:
+@changes
+def copy(target_url: str | None, target_file: Path | None, while_serving: bool, dry_run: bool) -> Outcome:
     """Copy everything to an empty database: clients, secrets, keys, tokens, revocations, the audit trail, the stock.
 
     TARGET_URL has the form of KEYTURN_DATABASE_URL. One with a password is better in --target-file or in
@@ -66,44 +67,37 @@ def copy(target_url: str | None, target_file: Path | None, while_serving: bool, 
     with other_database(url) as target:
         refuse_same(target)
         users = None if while_serving else find_users(db.engine)
-        with db.engine.connect() as connection:
-            rows = sum(count_rows(connection, moved_tables()).values())
-        before = BEFORE.format(
-            source=shown_url(current_settings().database_url),
-            target=shown_url(url),
-            rows=rows,
-            seconds=f"about {duration(max(1, rows // ROWS_PER_SECOND))}",
-        )
+        rows, before = describe(url)
         if dry_run:
             refuse_target(target, creates=False)
-            sentences = [before, f"Now {users}."] if users else [before]
-            show({"rows": rows, "in_use": users, "copied": None}, sentences, as_json)
-            return
+            text = f"{before}\nNow {users}." if users else before
+            return Outcome({"rows": rows, "in_use": users, "copied": None}, text, changed=False)
         if users:
             raise CopyError(IN_USE.format(users[:1].upper() + users[1:]))
         refuse_target(target, creates=True)
-        if not as_json:
+        if not wants_json():
             click.echo(before)
-        copy_to(target, while_serving, as_json)
+        return copy_to(target, while_serving)
 
 
-def copy_to(target: Flask, while_serving: bool, as_json: bool) -> None:
-    source, start = db.engine, time.monotonic()
+def describe(url: str) -> tuple[int, str]:
+    """How many rows there are to copy, and what that means for the servers."""
+    with db.engine.connect() as connection:
+        rows = sum(count_rows(connection, moved_tables()).values())
+    source, seconds = shown_url(current_settings().database_url), max(1, rows // ROWS_PER_SECOND)
+    return rows, BEFORE.format(source=source, target=shown_url(url), rows=rows, duration=duration(seconds))
+
+
+def copy_to(target: Flask, while_serving: bool) -> Outcome:
+    source, start = db.engine, monotonic()
     with target.app_context():
         counts, meanwhile = database_copy.copy(source, db.engine, is_serving=while_serving)
-    seconds = time.monotonic() - start
+    seconds = monotonic() - start
     warnings = list_warnings(meanwhile)
     rows = [f"{name:16} {count:9,}" for name, count in counts.items()]
     after = AFTER.format(seconds=seconds, source=shown_url(current_settings().database_url))
     document = {"copied": counts, "seconds": round(seconds, 3), "meanwhile": meanwhile._asdict(), "warnings": warnings}
-    show(document, [*rows, after, *warnings], as_json)
-
-
-def show(document: dict[str, Any], sentences: list[str], as_json: bool) -> None:
-    if as_json:
-        print_json(document)
-    else:
-        click.echo("\n".join(sentences))
+    return Outcome(document, "\n".join([*rows, after, *warnings]))
 
 
 def read_target(target_url: str | None, target_file: Path | None) -> str:
@@ -114,7 +108,7 @@ def read_target(target_url: str | None, target_file: Path | None) -> str:
     """
     given = {
         "TARGET_URL": target_url,
-        "--target-file": target_file and target_file.read_text(encoding="utf-8").strip(),
+        "--target-file": target_file and target_file.read_text(encoding="utf-8", errors="replace").strip(),
         "KEYTURN_TARGET_URL": None if target_url or target_file else current_settings().target_url,
     }
     found = {name: text for name, text in given.items() if text}
@@ -183,7 +177,7 @@ def is_missing(engine: Engine, *, creates: bool) -> bool:
 def list_warnings(meanwhile: Marks) -> list[str]:
     sentences = [MEANWHILE.format(meanwhile)] if any(meanwhile) else []
     keys = db.session.scalars(select(SigningKey)).all()
-    closed = [key for key in keys if key.state(now()) in ("active", "next") and not cipher.opens(key.private_pem)]
+    closed = [key for key in keys if key.state(now()) not in ("retired", "gone") and not cipher.opens(key.private_pem)]
     sentences += [OTHER_SECRET.format(kid=key.kid) for key in closed]
     ids = [demo.client_id for demo in config.DEMO_CLIENTS]
     demos = db.session.scalars(select(ClientRow.client_id).where(ClientRow.client_id.in_(ids))).all()

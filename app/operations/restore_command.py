@@ -21,8 +21,9 @@ from app.clock import LEEWAY_SECONDS, now
 from app.copying import carrying_over, moved_tables, orders, sqlite_file
 from app.copying.in_use import InUseError, hold_without_log
 from app.copying.sqlite_file import BackupError
-from app.keys import cipher, rotation
-from app.operations.command_group import as_json, operator_command, print_json
+from app.keys import cipher
+from app.keys.signing_key import SigningKey
+from app.operations.command_group import Outcome, changes, operator_command
 from app.operations.other_database import known_revisions, other_database, sqlite_path, upgrade
 from app.operations.prepare import one_at_a_time
 from app.operations.restore_report import CHOOSE, Restored
@@ -51,7 +52,7 @@ CANNOT_KEEP = "--keep-orders is not possible, because the present database canno
 @click.option("--drop-orders", is_flag=True, help="Let what was revoked, ended, disabled or withdrawn work again.")
 @click.option("--revoke-tokens", is_flag=True, help="Also revoke all tokens issued to any client so far.")
 @click.option("--dry-run", is_flag=True, help="Check the backup and say what it would bring back; change nothing.")
-@as_json
+@changes
 def restore(
     file: Path,
     replace: bool,
@@ -59,8 +60,7 @@ def restore(
     drop_orders: bool,
     revoke_tokens: bool,
     dry_run: bool,
-    as_json: bool,
-) -> None:
+) -> Outcome:
     """Put a backup of `flask backup` in the place of the SQLite database. All servers must be stopped.
 
     It names what was revoked, ended, disabled, deleted or withdrawn since the backup, and would work again.
@@ -80,10 +80,7 @@ def restore(
                 adapt(restored, found, keeps=keep_orders)
         if not dry_run:
             take_place(copy, database, found)
-    if as_json:
-        print_json(found.document())
-    else:
-        click.echo("\n".join(found.sentences()))
+    return Outcome(found.document(), "\n".join(found.sentences()), changed=not dry_run)
 
 
 def compare(restored: Flask, found: Restored, database: Path) -> None:
@@ -114,8 +111,8 @@ def compare(restored: Flask, found: Restored, database: Path) -> None:
 
 def find_closed_key() -> str | None:
     """The kid of the key that signs, if none of this command's secret keys decrypts it."""
-    active = rotation.in_state("active", rotation.all_keys(), now())
-    return active.kid if active and not cipher.opens(active.private_pem) else None
+    active = [key for key in db.session.scalars(select(SigningKey)) if key.state(now()) == "active"]
+    return next((key.kid for key in active if not cipher.opens(key.private_pem)), None)
 
 
 def refuse(found: Restored, database: Path, *, replace: bool, keeps: bool, drops: bool) -> None:
