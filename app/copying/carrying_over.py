@@ -6,10 +6,10 @@ tokens signed since the backup stay valid.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, Table, bindparam, case, delete, func, insert, select, update
 
 from app.clients.client_row import ClientRow
 from app.clients.secret import ClientSecret, has_ended
@@ -38,7 +38,7 @@ def carry_over(present: Connection, restored: Connection, moment: int) -> None:
 
 def carry_revocations(present: Connection, restored: Connection) -> None:
     revoked = select(RevokedToken.jti, RevokedToken.expires_at)
-    for rows in present.execute(revoked, execution_options={"yield_per": BATCH_ROWS}).mappings().partitions():
+    for rows in in_batches(present, revoked):
         known = set(
             restored.scalars(select(RevokedToken.jti).where(RevokedToken.jti.in_([row["jti"] for row in rows])))
         )
@@ -48,8 +48,13 @@ def carry_revocations(present: Connection, restored: Connection) -> None:
     opaque = opaque.where(IssuedToken.revoked_at.is_not(None))
     revoke = update(table_of(IssuedToken)).where(IssuedToken.digest == bindparam("token"))
     revoke = revoke.values(revoked_at=bindparam("moment"))
-    for rows in present.execute(opaque, execution_options={"yield_per": BATCH_ROWS}).mappings().partitions():
+    for rows in in_batches(present, opaque):
         restored.execute(revoke, [dict(row) for row in rows])
+
+
+def in_batches(connection: Connection, query: Select[*tuple[Any, ...]]) -> Iterator[Sequence[RowMapping]]:
+    with connection.execute(query, execution_options={"yield_per": BATCH_ROWS}) as result:
+        yield from result.mappings().partitions()
 
 
 def carry_clients(present: Connection, restored: Connection) -> None:

@@ -119,10 +119,11 @@ def refuse_content(connection: Connection) -> None:
 def copy_table(reader: Connection, writer: Connection, table: Table, on_progress: Callable[[str, int], None]) -> int:
     query = select(table).order_by(*table.primary_key.columns)
     count = 0
-    for rows in reader.execute(query, execution_options={"yield_per": BATCH_ROWS}).mappings().partitions():
-        write_rows(writer, table, rows)
-        count += len(rows)
-        on_progress(table.name, count)
+    with reader.execute(query, execution_options={"yield_per": BATCH_ROWS}) as result:
+        for rows in result.mappings().partitions():
+            write_rows(writer, table, rows)
+            count += len(rows)
+            on_progress(table.name, count)
     return count
 
 
