@@ -24,7 +24,7 @@ from app.audit.event import AuditEvent, Event
 from app.copying import database_copy, moved_tables
 from app.storage.database import db, transaction
 from app.upkeep.lease import Lease
-from tests.conftest import ROOT, SECRET_KEY, LiveServer, Machine, Operator, build_app, close, demo, run_on
+from tests.conftest import ISSUER, ROOT, SECRET_KEY, LiveServer, Machine, Operator, build_app, close, demo, run_on
 
 BOTH_WAYS = pytest.mark.parametrize(("kind", "other"), [("sqlite", "postgresql"), ("postgresql", "sqlite")])
 
@@ -440,7 +440,7 @@ def test_servers_move_and_every_token_that_was_issued_before_is_accepted_afterwa
     live: Callable[..., LiveServer],
     new_database: Callable[[str], str],
 ) -> None:
-    old = live(kind)
+    old = live(kind, KEYTURN_ISSUER=ISSUER)
     machine = demo_client(old, "demo-opaque")
     tokens = [machine() for _ in range(20)]
     refused = subprocess.run(
@@ -452,7 +452,7 @@ def test_servers_move_and_every_token_that_was_issued_before_is_accepted_afterwa
     assert old.stop() == 0
 
     old.flask("db", "copy", target)
-    new = live(KEYTURN_DATABASE_URL=target)
+    new = live(KEYTURN_DATABASE_URL=target, KEYTURN_ISSUER=ISSUER)
 
     assert [status(new, token) for token in tokens] == [200] * 20
 

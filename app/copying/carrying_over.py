@@ -46,7 +46,8 @@ def carry_revocations(present: Connection, restored: Connection) -> None:
             restored.execute(insert(RevokedToken), new)
     opaque = select(IssuedToken.digest.label("token"), IssuedToken.revoked_at.label("moment"))
     opaque = opaque.where(IssuedToken.revoked_at.is_not(None))
-    revoke = update(table_of(IssuedToken)).where(IssuedToken.digest == bindparam("token"))
+    tokens = table_of(IssuedToken)
+    revoke = update(tokens).where(tokens.columns.digest == bindparam("token"))
     revoke = revoke.values(revoked_at=bindparam("moment"))
     for rows in in_batches(present, opaque):
         restored.execute(revoke, [dict(row) for row in rows])

@@ -5,7 +5,8 @@ All of it is done in a copy of the backup beside the database, which takes its p
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -77,9 +78,13 @@ def restore(
             compare(restored, found, database)
             if not dry_run:
                 refuse(found, database, replace=replace, keeps=keep_orders, drops=drop_orders)
+                with held(database, found):
+                    pass  # before an event says that it is restored
                 adapt(restored, found, keeps=keep_orders)
         if not dry_run:
-            take_place(copy, database, found)
+            with held(database, found):
+                sqlite_file.put_in_place(copy, database, found.aside)
+            found.is_in_place = True
     return Outcome(found.document(), "\n".join(found.sentences()), changed=not dry_run)
 
 
@@ -97,6 +102,9 @@ def compare(restored: Flask, found: Restored, database: Path) -> None:
         return
     try:
         with db.engine.connect() as connection:
+            if not moved_tables.find_tables(connection):
+                found.why_unknown = MISSING
+                return
             found.content = moved_tables.find_content(connection)
             present = orders.read_contents(connection, moment)
     except SQLAlchemyError as error:
@@ -152,8 +160,9 @@ def adapt(restored: Flask, found: Restored, *, keeps: bool) -> None:
         db.session.remove()
 
 
-def take_place(copy: Path, database: Path, found: Restored) -> None:
-    """Rename the copy to the database, while no process has the present one open."""
+@contextmanager
+def held(database: Path, found: Restored) -> Iterator[None]:
+    """No process has the database open meanwhile; one that is damaged cannot be used by any."""
     db.session.remove()
     db.engine.dispose()
     with ExitStack() as stack:
@@ -163,7 +172,6 @@ def take_place(copy: Path, database: Path, found: Restored) -> None:
         except InUseError as error:
             raise InUseError(IN_USE.format(str(error)[:1].upper() + str(error)[1:])) from error
         except OSError:
-            if found.orders is not None:  # otherwise it is damaged, and no process can use it
+            if found.orders is not None:
                 raise
-        sqlite_file.put_in_place(copy, database, found.aside)
-    found.is_in_place = True
+        yield
