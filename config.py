@@ -263,6 +263,13 @@ class Settings:
         Whole(1_024, 1_048_576, "bytes"),
         "The longest request body.",
     )
+    target_url: str = setting(
+        "KEYTURN_TARGET_URL",
+        "",
+        Form.DATABASE,
+        "Where [`flask db copy`](backup.md#from-sqlite-to-postgresql-and-back) copies to, unless an argument says so; "
+        "in the form of `KEYTURN_DATABASE_URL`.",
+    )
 
     journal: str = setting(
         "KEYTURN_JOURNAL",

@@ -41,14 +41,16 @@ from app.lesson import lesson_command
 from app.metrics import notes
 from app.oauth import introspection, revocation, server, token_endpoint
 from app.operations import (
+    all_tokens_command,
     audit_commands,
+    backup_command,
     explain_command,
     import_command,
     key_commands,
+    restore_command,
     secret_commands,
     tail_command,
     throwaway_command,
-    token_commands,
 )
 from app.operations.apply_command import apply
 from app.operations.cleanup import cleanup
@@ -110,12 +112,13 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
         app.register_blueprint(routes.blueprint, url_prefix=path)
         resource_metadata.init_app(app, settings.audience)
 
-    for group in (secret_commands.clients, key_commands.keys, token_commands.tokens, audit_commands.audit):
+    for group in (secret_commands.clients, key_commands.keys, all_tokens_command.tokens, audit_commands.audit):
         app.cli.add_command(group)
-    client_commands.clients.add_command(import_command.import_clients)
+    secret_commands.clients.add_command(import_command.import_clients)
     for command in (prepare, apply, cleanup, explain_command.explain, tail_command.tail):
         app.cli.add_command(command)
-    for command in (lesson_command.lesson, throwaway_command.throwaway):
+    development = (lesson_command.lesson, throwaway_command.throwaway)
+    for command in (*development, backup_command.backup, restore_command.restore):
         app.cli.add_command(command)
     if not settings.is_production:
         add_development_rooms(app)

@@ -57,6 +57,7 @@ class Event(StrEnum):
     KEY_WITHDRAWN = "key_withdrawn", Budget.CHANGES
     KEYS_RESEALED = "keys_resealed", Budget.CHANGES
     CLEANED_UP = "cleaned_up", Budget.CHANGES
+    DATABASE_RESTORED = "database_restored", Budget.CHANGES
     TOKEN_REVOKED = "token_revoked", Budget.REVOKED
     ENTRY_ADDED = "entry_added", Budget.ENTRIES
     TOKEN_ISSUED = "token_issued", Budget.ISSUED

@@ -31,7 +31,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"tokens": "what a token is"},
     {"oauth": "the protocol's endpoints", "api": "the sample API"},
     {"upkeep": "what the workers do by themselves"},
-    {"health": "whether it is well"},
+    {"health": "whether it is well", "copying": "what is moved"},
     {"journal": "what each request sent"},
     {"operations": "what an operator does"},
     {"discovery": "what the server says about itself", "faults": "what goes wrong on purpose"},
