@@ -106,6 +106,7 @@ class Form(Enum):
     FERNET_KEYS = auto()
     RATE = auto()
     RESOURCES = auto()
+    CREDENTIAL = auto()
 
 
 def setting(variable: str, default: object, check: Whole | OneOf | Form, about: str) -> Any:
@@ -150,12 +151,24 @@ class Settings:
         "A SQLite file, relative to `instance/`, or `postgresql://USER:PASSWORD@HOST/DATABASE`; "
         "see [the database URL](#the-database-url).",
     )
+    database_url_file: str = setting(
+        "KEYTURN_DATABASE_URL_FILE",
+        "",
+        Form.CREDENTIAL,
+        "Instead of `KEYTURN_DATABASE_URL`: [a file](#secrets-in-files) that contains its value.",
+    )
     secret_keys: tuple[str, ...] = setting(
         "KEYTURN_SECRET_KEYS",
         (),
         Form.FERNET_KEYS,
         "The keys that encrypt the signing keys at rest, newest first, separated by commas. "
         "Development generates one; production must be given one.",
+    )
+    secret_keys_file: str = setting(
+        "KEYTURN_SECRET_KEYS_FILE",
+        "",
+        Form.CREDENTIAL,
+        "Instead of `KEYTURN_SECRET_KEYS`: [a file](#secrets-in-files) that contains its value.",
     )
     signing_alg: str = setting(
         "KEYTURN_SIGNING_ALG",
@@ -228,6 +241,12 @@ class Settings:
         Form.REDIS,
         "`redis://HOST:PORT/NUMBER`: all workers count together. "
         "Without Redis, or while it is down, each worker counts separately.",
+    )
+    redis_url_file: str = setting(
+        "KEYTURN_REDIS_URL_FILE",
+        "",
+        Form.CREDENTIAL,
+        "Instead of `KEYTURN_REDIS_URL`: [a file](#secrets-in-files) that contains its value.",
     )
     audit_days: int = setting(
         "KEYTURN_AUDIT_DAYS",
