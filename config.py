@@ -107,6 +107,7 @@ class Form(Enum):
     RATE = auto()
     RESOURCES = auto()
     CREDENTIAL = auto()
+    ADDRESS = auto()
 
 
 def setting(variable: str, default: object, check: Whole | OneOf | Form, about: str) -> Any:
@@ -281,6 +282,19 @@ class Settings:
         OneOf(("on", "off")),
         "`off` lets every worker use every core. `on` pins each worker to one core if every core gets equally many "
         "workers: that saves a quarter of a token's CPU time, unless another busy server is on the machine.",
+    )
+    metrics_bind: str = setting(
+        "KEYTURN_METRICS_BIND",
+        "",
+        Form.ADDRESS,
+        "`HOST:PORT`, at which gunicorn also serves `/metrics` for Prometheus; empty for none. "
+        "Anyone who reaches it can read [the metrics](metrics.md#metrics).",
+    )
+    metrics_clients: int = setting(
+        "KEYTURN_METRICS_CLIENTS",
+        50,
+        Whole(0, 10_000, "clients"),
+        "How many clients the metrics count separately: those registered first; the rest are `other`.",
     )
 
     # What `app/settings/` found while it read the variables.

@@ -83,6 +83,9 @@ class Batch:
             if row_id in marks or len(marks) < MAX_MARKS:
                 marks[row_id] = moment
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def take(self) -> tuple[Rows, Marks, int]:
         """Empty the batch: its rows and marks, and how many events found no room."""
         with self._lock:

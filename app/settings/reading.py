@@ -35,6 +35,7 @@ FORMS: Mapping[Form, Callable[[str], object]] = {
     Form.RATE: setting_forms.rate,
     Form.RESOURCES: declared_resources,
     Form.CREDENTIAL: str,  # `read_files` has checked it
+    Form.ADDRESS: setting_forms.address,
 }
 
 current_settings = PerApp[Settings]("settings")
