@@ -105,6 +105,7 @@ class Form(Enum):
     REDIS = auto()
     FERNET_KEYS = auto()
     RATE = auto()
+    NAME = auto()
     RESOURCES = auto()
     CREDENTIAL = auto()
     ADDRESS = auto()
@@ -275,6 +276,19 @@ class Settings:
         OneOf(("on", "off")),
         "In development, `on` records what each request sent, without secrets, in `instance/requests.jsonl`: "
         "`flask lesson`, `flask tail` and `flask explain --last` read it. Production never records it.",
+    )
+    access_log: str = setting(
+        "KEYTURN_ACCESS_LOG",
+        "off",
+        OneOf(("on", "off")),
+        "`on` writes one more line for each request: its method, path, status and duration, "
+        "and what no other line of that request says.",
+    )
+    operator: str = setting(
+        "KEYTURN_OPERATOR",
+        "",
+        Form.NAME,
+        "Who runs a command, as the audit trail records it; `sudo -u keyturn` is recorded as `ANNA as keyturn`.",
     )
     pin_workers: str = setting(
         "KEYTURN_PIN_WORKERS",

@@ -33,6 +33,7 @@ FORMS: Mapping[Form, Callable[[str], object]] = {
     Form.REDIS: setting_forms.redis_url,
     Form.FERNET_KEYS: setting_forms.fernet_keys,
     Form.RATE: setting_forms.rate,
+    Form.NAME: setting_forms.name,
     Form.RESOURCES: declared_resources,
     Form.CREDENTIAL: str,  # `read_files` has checked it
     Form.ADDRESS: setting_forms.address,
