@@ -58,7 +58,8 @@ def conclude(name: str, faults: list[str]) -> bool:
 def work(fleet: Fleet) -> bool:
     """Do what DRILL or HOURS says; without either, what is typed."""
     if name := os.environ.get("DRILL"):
-        return all([run(fleet, each) for each in (DRILLS if name == "all" else [name])])
+        results = [run(fleet, each) for each in (DRILLS if name == "all" else [name])]
+        return all(results)
     if hours := os.environ.get("HOURS"):
         return conclude("soak", soak(fleet, float(hours) * 3_600))
     sys.stdout.write(introduction(fleet))
