@@ -107,6 +107,7 @@ class Form(Enum):
     RATE = auto()
     NAME = auto()
     RESOURCES = auto()
+    CREDENTIAL = auto()
     ADDRESS = auto()
 
 
@@ -152,12 +153,24 @@ class Settings:
         "A SQLite file, relative to `instance/`, or `postgresql://USER:PASSWORD@HOST/DATABASE`; "
         "see [the database URL](#the-database-url).",
     )
+    database_url_file: str = setting(
+        "KEYTURN_DATABASE_URL_FILE",
+        "",
+        Form.CREDENTIAL,
+        "Instead of `KEYTURN_DATABASE_URL`: [a file](#secrets-in-files) that contains its value.",
+    )
     secret_keys: tuple[str, ...] = setting(
         "KEYTURN_SECRET_KEYS",
         (),
         Form.FERNET_KEYS,
         "The keys that encrypt the signing keys at rest, newest first, separated by commas. "
         "Development generates one; production must be given one.",
+    )
+    secret_keys_file: str = setting(
+        "KEYTURN_SECRET_KEYS_FILE",
+        "",
+        Form.CREDENTIAL,
+        "Instead of `KEYTURN_SECRET_KEYS`: [a file](#secrets-in-files) that contains its value.",
     )
     signing_alg: str = setting(
         "KEYTURN_SIGNING_ALG",
@@ -230,6 +243,12 @@ class Settings:
         Form.REDIS,
         "`redis://HOST:PORT/NUMBER`: all workers count together. "
         "Without Redis, or while it is down, each worker counts separately.",
+    )
+    redis_url_file: str = setting(
+        "KEYTURN_REDIS_URL_FILE",
+        "",
+        Form.CREDENTIAL,
+        "Instead of `KEYTURN_REDIS_URL`: [a file](#secrets-in-files) that contains its value.",
     )
     upkeep: str = setting(
         "KEYTURN_UPKEEP",
