@@ -9,26 +9,34 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import flask_migrate
+import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy import text
 
 from app.clients.secret import digest
 from app.clock import now
+from app.operations.schema_upgrade import IN_USE
 from app.storage.database import db
+from app.storage.postgresql import FAST_RESPONSE_SECONDS
 from tests.conftest import (
     ISSUER,
     SECRET_KEY,
     LiveServer,
     Machine,
     Operator,
+    build_app,
+    close,
     free_port,
     responds,
     wait_for,
 )
 from tests.support import calling, forging, release
+from tests.test_prepare import start_prepare
 
 MIGRATION = "app/storage/migrations/versions/0003_facts.py"
 # What the code of schema 0002 writes; `:name` is the column of its model.
@@ -75,6 +83,33 @@ def test_what_the_previous_release_writes_counts(app: Flask) -> None:
     Operator(app).run("tokens", "revoke", "--client", "before")
     assert machine.get("/inventory", token).status_code == 401
     assert machine.get("/inventory", machine.token()).status_code == 200
+
+
+def test_a_migration_waits_for_a_long_transaction_without_holding_up_requests(
+    prepared: Callable[[str], str],
+) -> None:
+    url = prepared("postgresql")
+    app = build_app(database_url=url)
+    with app.app_context():
+        flask_migrate.downgrade(revision="0003")
+    close(app)
+    with psycopg.connect(url) as dump, psycopg.connect(url, autocommit=True) as server, ThreadPoolExecutor() as pool:
+        dump.execute("LOCK TABLE audit_events IN ACCESS SHARE MODE")  # as pg_dump does
+        # The time after which a request is a 503.
+        server.execute(f"SET statement_timeout = '{FAST_RESPONSE_SECONDS}s'")
+        process = start_prepare(url)
+        assert process.stderr is not None
+        line = pool.submit(process.stderr.readline)
+        while not line.done():
+            server.execute("SELECT count(*) FROM audit_events")
+        assert line.result() == f"{IN_USE}\n"
+        for _ in range(20):
+            server.execute("SELECT count(*) FROM audit_events")
+        assert process.poll() is None
+
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "The database is up to date." in output
 
 
 @pytest.fixture(params=["previous", pytest.param("schema-0002", marks=pytest.mark.drill)])

@@ -23,7 +23,7 @@ from app.api import stock
 from app.clients import undeclared
 from app.clients.registration_rules import RegistrationError
 from app.keys import cipher, keystore, rotation
-from app.operations import demo_clients, foreign_database
+from app.operations import demo_clients, foreign_database, schema_upgrade
 from app.operations.command_group import operator_command
 from app.operations.foreign_database import ForeignDatabaseError
 from app.settings import current_settings
@@ -92,7 +92,7 @@ def migrate() -> str:
     newest = str(scripts.get_current_head())
     if newer := foreign_database.find_newer_schema({script.revision for script in scripts.walk_revisions()}, newest):
         return f"The database was created by a newer Keyturn (its schema is {newer}), which still supports this one."
-    flask_migrate.upgrade()
+    schema_upgrade.without_blocking(flask_migrate.upgrade)
     return "The database is up to date."
 
 
