@@ -134,6 +134,14 @@ def when_ready(server: Any) -> None:
         reloading.start(server, settings.resources_file, STARTED)
 
 
+def pre_exec(server: Any) -> None:
+    """At SIGUSR2, start the second master as the first was started.
+
+    gunicorn runs its module by path, where `http` is gunicorn's own: the second master ends with a traceback.
+    """
+    server.START_CTX["args"] = sys.orig_argv
+
+
 def on_exit(_: Any) -> None:
     if has_metrics:
         from app.metrics import shared_files

@@ -19,7 +19,7 @@ from app.api import stock
 from app.clients import undeclared
 from app.clients.registration_rules import RegistrationError
 from app.keys import cipher, keystore, resealing, rotation
-from app.operations import demo_clients, foreign_database
+from app.operations import demo_clients, foreign_database, schema_upgrade
 from app.operations.command_group import Change, Outcome, changes, operator_command, wants_json
 from app.operations.foreign_database import ForeignDatabaseError
 from app.operations.one_at_a_time import one_at_a_time
@@ -97,7 +97,7 @@ def migrate() -> str:
         return f"The database was created by a newer Keyturn (its schema is {newer}), which still supports this one."
     if schema_revision.find_revision() == newest:
         return "The database is up to date."
-    flask_migrate.upgrade()
+    schema_upgrade.without_blocking(flask_migrate.upgrade)
     return Change("The database is up to date.")
 
 
