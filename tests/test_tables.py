@@ -112,7 +112,7 @@ def test_every_route_is_documented(app: Flask) -> None:
 
 
 def test_every_event_is_documented() -> None:
-    section = page("operating").section("What is recorded")
+    section = page("logs").section("What is recorded")
 
     assert set(re.findall(r"`([a-z]+_[a-z_]+)`", section)) == {event.value for event in Event}
 
