@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
-from flask import Flask
-from sqlalchemy import text
 
-from app.audit import batch as batches
-from app.audit import operator as operators
-from app.audit import reports, trail
-from app.audit.batch import Noted
-from app.audit.event import Budget, Event
+from app.audit import reports
 from app.clock import now
 from app.settings import current_settings
-from app.storage.database import db
 from tests.conftest import Machine, Operator
 from tests.test_audit import lines, rows  # noqa: F401, the first is a fixture
 
