@@ -130,6 +130,9 @@ class Batch:
             if row_id in marks or len(marks) < MAX_MARKS:
                 marks[row_id] = moment
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def take(self, *, begin_rows: bool = True) -> tuple[Rows, Marks, int]:
         """Empty the batch.
 
