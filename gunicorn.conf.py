@@ -56,6 +56,9 @@ has_metrics = bool(os.environ.get("KEYTURN_METRICS_BIND"))
 if has_metrics:
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", "")  # `on_starting` makes the folder
 is_development = os.environ.get("KEYTURN_ENV", "") in ("", "development")
+# All lines have one form. In development a terminal shows gunicorn's own, as they are.
+if not is_development or not sys.stderr.isatty():
+    logger_class = "app.gunicorn_log.JsonLogger"
 # A terminal shows the requests, and gunicorn's warnings, but not how gunicorn starts and stops.
 if is_development:
     loglevel = "warning"
@@ -129,6 +132,14 @@ def when_ready(server: Any) -> None:
         sys.stdout.write(welcome(settings))
         sys.stdout.flush()
         reloading.start(server, settings.resources_file, STARTED)
+
+
+def pre_exec(server: Any) -> None:
+    """At SIGUSR2, start the second master as the first was started.
+
+    gunicorn runs its module by path, where `http` is gunicorn's own: the second master ends with a traceback.
+    """
+    server.START_CTX["args"] = sys.orig_argv
 
 
 def on_exit(_: Any) -> None:

@@ -129,7 +129,7 @@ def access_refused(name: str, clauses: str, teaches: str, error: str | None, sta
 
 ACTIVE = {
     "active": True, "token_type": "Bearer", "scope": "shipments:read",
-    "aud": "{{shipments_audience}}", "iss": "{{base_url}}", "exp": int, "iat": int, "jti": re.compile(r"^[\w-]{22}$"),
+    "aud": "{{shipments_audience}}", "iss": "{{base_url}}", "exp": int, "iat": int, "jti": re.compile(r"^[\w-]{24}$"),
 }  # fmt: skip
 OF_PARTNER = {"client_id": "{{partner_id}}", "sub": "{{partner_id}}"}
 INACTIVE = {"active": False}

@@ -99,18 +99,16 @@ class BatchWriter:
         atexit.unregister(self.close)
 
     def _write(self) -> bool:
-        rows, marks, dropped = self._batch.take()
+        rows, marks, dropped = self._batch.take(begin_rows=not self._is_failing)
         self.dropped += dropped
         if dropped:
             log.error("the audit trail's memory was full: %d events are only in this log", dropped)
         try:
             if rows or marks:
                 self._insert(rows, marks)
-                self._batch.begin_rows()
                 self._log_change(None)
         except (DataError, IntegrityError, ValueError):
             self._insert_singly(rows)
-            self._batch.begin_rows()
         except SQLAlchemyError as error:
             self._log_change(error)
             self._batch.put_back(rows, marks)
