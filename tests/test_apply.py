@@ -422,8 +422,9 @@ def test_an_apply_that_is_killed_in_the_middle_is_made_good_by_the_next(
     first = start(url, "apply", str(file), "--secrets-to-command", slow)
     wait_for((tmp_path / "begun").exists)
     first.kill()
-    first.communicate()
+    first.wait()
     (tmp_path / "go").touch()
+    first.communicate()  # its command has the same standard error, and ends now
 
     second = start(url, "apply", str(file), "--secrets-to-command", slow, "--json")
     made = json.loads(second.communicate(timeout=60)[0])["created"][0]["client_id"]
