@@ -474,6 +474,7 @@ def until(terminal: int, text: str) -> str:
     return printed
 
 
+@pytest.mark.drill
 def test_a_registration_that_changes_while_a_secret_is_delivered_is_left_alone(
     prepared: Callable[[str], str], file: Path
 ) -> None:
