@@ -18,8 +18,8 @@ from flask import Flask, current_app
 from app.api import stock
 from app.clients import undeclared
 from app.clients.registration_rules import RegistrationError
-from app.keys import cipher, keystore, rotation
-from app.operations import demo_clients, foreign_database
+from app.keys import cipher, keystore, resealing, rotation
+from app.operations import demo_clients, foreign_database, schema_upgrade
 from app.operations.command_group import Change, Outcome, changes, operator_command, wants_json
 from app.operations.foreign_database import ForeignDatabaseError
 from app.operations.one_at_a_time import one_at_a_time
@@ -63,6 +63,8 @@ def make_ready() -> Iterator[str]:
     yield from advise_time_outs()
     if first := rotation.make_first():
         yield Change(f"The first signing key is {first.kid} ({first.alg}).")
+    if standby := rotation.ensure_standby():
+        yield Change(f"The standby signing key is {standby.kid} ({standby.alg}).")
     yield from look_after_keys()
     if not is_production:
         yield from demo_clients.seed_all(settings, is_new=first is not None)
@@ -73,7 +75,7 @@ def make_ready() -> Iterator[str]:
 
 def look_after_keys() -> Iterator[str]:
     """Encrypt the signing keys with the newest secret key, and yield what an operator has to do about them."""
-    resealed, closed = rotation.reseal()
+    resealed, closed = resealing.reseal()
     if resealed:
         yield Change(f"Signing keys re-encrypted with the newest of KEYTURN_SECRET_KEYS: {resealed}.")
     if closed:
@@ -95,7 +97,7 @@ def migrate() -> str:
         return f"The database was created by a newer Keyturn (its schema is {newer}), which still supports this one."
     if schema_revision.find_revision() == newest:
         return "The database is up to date."
-    flask_migrate.upgrade()
+    schema_upgrade.without_blocking(flask_migrate.upgrade)
     return Change("The database is up to date.")
 
 

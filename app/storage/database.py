@@ -7,7 +7,7 @@ a token, use neither: each is one `Statement`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -18,6 +18,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Connection,
     Integer,
     MetaData,
     NullPool,
@@ -30,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase
 
-from app.storage import fast_statement, postgresql, sqlite
+from app.storage import fast_statement, postgresql, reserved, sqlite
 from app.storage.waiting import writers
 
 WRITES = {"keyturn_writes": True}  # execution options: a transaction begins, with its time-outs
@@ -74,12 +75,14 @@ def init_app(app: Flask, text: str) -> None:
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options | {"pool_timeout": POOL_SECONDS}
     db.init_app(app)
     alone = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", **options)
+    held = reserved.init_app(app, url, options)
     with app.app_context():
         if url.drivername == "sqlite":
-            sqlite.configure(db.engine)
-            sqlite.configure(alone)
+            for engine in (db.engine, held, alone):
+                sqlite.configure(engine)
         else:
             postgresql.configure(db.engine)
+            postgresql.configure(held)
             postgresql.configure(alone, response_seconds=postgresql.FAST_RESPONSE_SECONDS)
     fast_statement.init_app(app, alone)
 
@@ -97,9 +100,7 @@ def transaction() -> Iterator[None]:
     db.session.rollback()
     with writers:
         try:
-            connection = db.session.connection(execution_options=WRITES)
-            if connection.dialect.name == "postgresql":
-                connection.execute(select(func.pg_advisory_xact_lock(ONE_WRITER)))
+            take_turn(db.session.connection(execution_options=WRITES))
             yield
             db.session.commit()
         except BaseException:
@@ -107,13 +108,29 @@ def transaction() -> Iterator[None]:
             raise
 
 
-def delete_in_steps(model: type[Base], condition: ColumnElement[bool], *, steps: int | None = None) -> int:
+def take_turn(connection: Connection) -> None:
+    """Begin a transaction that writes once no other one is open, until it ends.
+
+    SQLite does so by itself (`BEGIN IMMEDIATE`).
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(ONE_WRITER)))
+
+
+def delete_in_steps(
+    model: type[Base],
+    condition: ColumnElement[bool],
+    *,
+    steps: int | None = None,
+    begin_step: Callable[[], None] = lambda: None,
+) -> int:
     """Delete the rows that meet a condition, in short transactions between which others can write.
 
     Args:
         model: The table.
         condition: Which rows.
         steps: How many transactions to make at most, of STEP_ROWS rows each; None for as many as it takes.
+        begin_step: Called first in each transaction; what it raises ends the deletion.
 
     Returns:
         How many rows were deleted; not those that another process deleted meanwhile.
@@ -125,6 +142,7 @@ def delete_in_steps(model: type[Base], condition: ColumnElement[bool], *, steps:
     for _ in count() if steps is None else range(steps):
         begin = time.monotonic()
         with transaction():
+            begin_step()
             removed = db.session.execute(step).rowcount  # type: ignore[attr-defined]
         total += removed
         if removed < STEP_ROWS:
