@@ -32,6 +32,8 @@ ELSEWHERE = (
     ("docs/protect-your-api.md", "haproxy ", "test_protect_your_api.py"),
     ("docs/behind-a-proxy.md", "export ", "test_proxies.py"),
     ("docs/operating.md", "sudo ", "test_operating.py"),
+    ("docs/apply.md", "", "test_moving_in.py"),
+    ("docs/moving-in.md", "", "test_moving_in.py"),
     ("docs/upstream.md", "", "faults of other programs, to reproduce by hand"),
 )
 
