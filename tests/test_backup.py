@@ -165,7 +165,7 @@ class Ordered:
     kids: dict[str, str]
 
 
-def order_after_backup(place: Place) -> Ordered:
+def order_after_backup(place: Place, *back_up: str) -> Ordered:
     app = build_app(database_url=place.url)
     operator, opaque = Operator(app), demo(app, "demo-opaque")
     names = ("left alone", "disabled", "deleted", "rotated", "revoked")
@@ -173,7 +173,7 @@ def order_after_backup(place: Place) -> Ordered:
     tokens = {name: machine.token() for name, machine in machines.items()}
     tokens |= {"jwt": machines["left alone"].token(), "opaque": opaque.token(), "opaque left alone": opaque.token()}
     leaked = kid_of(tokens["jwt"])
-    operator.run("backup", str(place.backup))
+    operator.run(*(back_up or ("backup", str(place.backup))))
     machines["left alone"].revoke(tokens["jwt"])
     opaque.revoke(tokens["opaque"])
     operator.run("clients", "disable", "disabled")
@@ -448,6 +448,50 @@ def test_the_documents_say_what_was_done(place: Place) -> None:
     }
     assert looked["ordered_since"] == {"clients_tokens": ["demo-admin"], "disabled": ["demo-admin"]}
     assert (looked["changed"], looked["restored"], looked["secret_key_fits"]) == (False, False, True)
+
+
+# Another database that was used after the backup
+
+
+@pytest.fixture(params=[("sqlite", "postgresql"), ("postgresql", "sqlite")], ids="-".join)
+def two_places(
+    request: pytest.FixtureRequest, prepared: Callable[[str], str], tmp_path: Path
+) -> tuple[Place, Place, Ordered]:
+    """A database, a copy of it as it was, and what was ordered in the first since."""
+    used, restored = (Place(prepared(kind), tmp_path) for kind in request.param)
+    return used, restored, order_after_backup(used, "db", "copy", restored.url, "--while-serving")
+
+
+def test_what_was_ordered_in_another_database_is_named_and_carried_over(
+    two_places: tuple[Place, Place, Ordered],
+) -> None:
+    used, restored, ordered = two_places
+    before = rows_of(used.url)
+    assert works(restored, ordered) == (set(ordered.tokens), set(ordered.secrets))
+
+    named = restored.flask("db", "orders", used.url)
+    kept = restored.flask("db", "orders", used.url, "--keep", "--json")
+    again = restored.flask("db", "orders", used.url)
+
+    for line in ("tokens that were revoked: 2 (", "were deleted: 1 (deleted)", "ended: 1 (rotated secret-1)"):
+        assert line in named
+    assert '"orders_kept": true, "changed": true' in kept
+    assert works(restored, ordered) == ({"left alone", "opaque left alone", "rotated"}, {"left alone", "revoked"})
+    assert "Ordered there, and not here:\n  clients whose registration was changed: 1 (demo-partner)\n" in again
+    assert rows_of(used.url)["clients"] == before["clients"]
+
+
+def test_orders_are_not_carried_over_while_a_server_has_the_database_open(
+    two_places: tuple[Place, Place, Ordered],
+) -> None:
+    used, restored, ordered = two_places
+    server = build_app(database_url=restored.url)
+    assert demo(server, "demo-admin").request_token().status_code == 200
+
+    assert "stop all servers first" in restored.flask("db", "orders", used.url, "--keep", code=1)
+
+    close(server)
+    assert works(restored, ordered) == (set(ordered.tokens), set(ordered.secrets))
 
 
 # All tokens, on both databases

@@ -251,13 +251,14 @@ def test_another_schema_on_either_side_is_refused(
     assert app.test_cli_runner().invoke(args=["db", "downgrade", "0005"]).exit_code == 0
     close(app)
 
-    assert f"The schema of the {side} is 0005, not 00" in copy(source, target, code=1).stderr
+    which = {"source": "this database", "target": "the target"}[side]
+    assert f"The schema of {which} is 0005, not 00" in copy(source, target, code=1).stderr
 
 
 def test_a_source_that_was_never_prepared_is_refused(new_database: Callable[[str], str]) -> None:
     refused = copy(new_database("postgresql"), new_database("sqlite"), code=1)
 
-    assert "The schema of the source is missing" in refused.stderr
+    assert "The schema of this database is missing" in refused.stderr
     assert "run `flask prepare` first" in refused.stderr
 
 
@@ -267,7 +268,7 @@ def test_the_source_is_no_target_however_it_is_spelt(prepared: Callable[[str], s
     link.symlink_to(sqlite.removeprefix("sqlite:///"))
 
     for source, target in ((postgresql, f"{postgresql}&application_name=other"), (sqlite, f"sqlite:///{link}")):
-        assert "The target is the source" in copy(source, target, code=1).stderr
+        assert "It is the same database" in copy(source, target, code=1).stderr
 
 
 @BOTH_WAYS
@@ -353,8 +354,8 @@ def test_the_target_is_named_in_one_place_and_its_password_is_never_shown(
     assert "hunter" not in "".join(outputs)
     assert [output.count("the database failed") for output in outputs] == [1, 1, 1, 1, 0, 0, 0]
     assert "TARGET_URL must be" in outputs[4]
-    assert "Name one target: TARGET_URL, --target-file or KEYTURN_TARGET_URL." in outputs[5]
-    assert "Name one target" in outputs[6]
+    assert "Name one database: TARGET_URL, --target-file or KEYTURN_TARGET_URL." in outputs[5]
+    assert "Name one database" in outputs[6]
 
 
 @BOTH_WAYS
