@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shlex
 import sqlite3
 import stat
 import subprocess
@@ -24,6 +25,7 @@ from sqlalchemy import update
 from app.clients.client_row import ClientRow
 from app.storage.database import db, transaction
 from tests.conftest import ISSUER, ROOT, LiveServer, Machine, Operator, build_app, close, demo, kid_of
+from tests.support.pages import page, pattern
 from tests.test_database_copy import demo_client, rows_of, status
 
 KEPT, DROPPED = ("--replace", "--keep-orders"), ("--replace", "--drop-orders")
@@ -265,6 +267,22 @@ def test_the_replaced_database_is_beside_it_and_nothing_else_is_left(place: Plac
     assert re.fullmatch(rf"{place.database.name}\.before-restore-\d{{8}}T\d{{6}}Z", aside.name)
     assert {stat.S_IMODE(file.stat().st_mode) for file in (aside, place.database)} == {0o600}
     assert rows_of(f"sqlite:///{aside}") == before
+
+
+def test_the_database_behind_a_link_is_replaced_and_its_owner_stays(place: Place) -> None:
+    place.flask("backup", str(place.backup))
+    link = place.folder / "link.db"
+    link.symlink_to(place.database)
+    if os.geteuid() == 0:
+        os.chown(place.database, 65534, 65534)
+    owner, number = place.database.stat().st_uid, place.database.stat().st_ino
+    place.run(lambda app: Operator(app).run("clients", "delete", "demo-brief"))
+
+    Place(f"sqlite:///{link}", place.folder).restore(*DROPPED)
+
+    assert link.is_symlink()
+    assert (place.database.stat().st_uid, place.database.stat().st_ino != number) == (owner, True)
+    assert place.run(lambda app: demo(app, "demo-brief").request_token().status_code) == 200
 
 
 def test_a_withdrawn_key_stays_withdrawn_and_newer_keys_are_kept(place: Place) -> None:
@@ -641,3 +659,26 @@ def test_a_backup_to_a_full_disk_fails_and_leaves_nothing(place: Place) -> None:
         (small / "filler").write_bytes(bytes(100_000))
         assert "full" in place.flask("backup", str(small / "keyturn.backup"), code=3)
         assert [file.name for file in small.iterdir()] == ["filler"]
+
+
+# docs/backup.md
+
+
+def test_the_commands_of_the_page_print_what_it_shows(place: Place, prepared: Callable[[str], str]) -> None:
+    app = build_app(database_url=place.url)
+    target = place.folder / "target-url"
+    target.write_text(f"{prepared('postgresql')}\n")
+    files = {"/var/backups/keyturn": str(place.folder), "/etc/keyturn": str(place.folder)}
+    typed_commands = list(page("backup").commands())
+    assert len(typed_commands) == 5
+    for command, shown in typed_commands:
+        typed, wanted = command, shown
+        for path, here in files.items():
+            typed, wanted = typed.replace(path, here), wanted.replace(path, here)
+        close(app)
+        done = app.test_cli_runner().invoke(args=shlex.split(typed.removeprefix(".venv/bin/flask ")))
+        assert done.exit_code == 0, done.output
+        assert pattern(wanted).fullmatch(done.stdout.strip()), done.stdout
+        if "backup" in typed and "restore" not in typed:
+            Operator(app).run("clients", "disable", "demo-partner")
+    close(app)

@@ -120,6 +120,9 @@ def put_in_place(copy: Path, database: Path, aside: Path | None) -> None:
         database: The place.
         aside: What the database that is there now is named from then on; None if there is none.
     """
+    owner = (database if aside else database.parent).stat()
+    if os.geteuid() == 0:  # or the servers, which are not root, could not read it
+        os.chown(copy, owner.st_uid, owner.st_gid)
     sync(copy)
     if aside:
         os.link(database, aside)

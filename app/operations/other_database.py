@@ -42,8 +42,8 @@ def other_database(url: str) -> Iterator[Flask]:
 
 
 def sqlite_path(url: URL) -> Path:
-    """The file of an SQLite database; a relative one is in the app's folder."""
-    return Path(current_app.instance_path) / (url.database or "")
+    """The file of an SQLite database, behind any symbolic link; a relative one is in the app's folder."""
+    return (Path(current_app.instance_path) / (url.database or "")).resolve()
 
 
 def shown_url(url: str) -> str:
