@@ -285,14 +285,17 @@ def test_the_database_behind_a_link_is_replaced_and_its_owner_stays(place: Place
     assert place.run(lambda app: demo(app, "demo-brief").request_token().status_code) == 200
 
 
+def token_of_a_newer_key(app: Flask, ordered: Ordered) -> str:
+    """Withdraw the key that signed before the backup, and request a token of one that was created since."""
+    Operator(app).run("keys", "withdraw", ordered.kids["leaked"])
+    for _ in range(2):  # the first may sign with a key that was published before
+        Operator(app).run("keys", "rotate", "--now")
+    return Machine(app, *ordered.secrets["left alone"]).token()
+
+
 def test_a_withdrawn_key_stays_withdrawn_and_newer_keys_are_kept(place: Place) -> None:
     ordered = order_after_backup(place)
-    newer = place.run(
-        lambda app: (
-            Operator(app).run("keys", "withdraw", ordered.kids["leaked"]),
-            Machine(app, *ordered.secrets["left alone"]).token(),
-        )[1]
-    )
+    newer = place.run(lambda app: token_of_a_newer_key(app, ordered))
 
     said = place.restore(*KEPT)
 
@@ -303,16 +306,12 @@ def test_a_withdrawn_key_stays_withdrawn_and_newer_keys_are_kept(place: Place) -
 
 def test_with_the_orders_dropped_a_withdrawn_key_signs_again_and_a_newer_one_is_unknown(place: Place) -> None:
     ordered = order_after_backup(place)
-    newer = place.run(
-        lambda app: (
-            Operator(app).run("keys", "withdraw", ordered.kids["leaked"]),
-            Machine(app, *ordered.secrets["left alone"]).token(),
-        )[1]
-    )
+    newer = place.run(lambda app: token_of_a_newer_key(app, ordered))
 
     said = place.restore(*DROPPED)
 
-    assert f"signing keys, whose tokens will be refused: 1 ({kid_of(newer)})" in said
+    assert "signing keys, whose tokens will be refused: " in said
+    assert kid_of(newer) in said
     assert works(place, ordered)[0] == set(ordered.tokens)
     assert place.run(lambda app: statuses(app, {"newer": newer})) == {"newer": 401}
 
