@@ -36,6 +36,7 @@ from app.operations import database_commands
 from app.settings import read_settings
 from app.storage.database import db
 from app.storage.fast_statement import current_connections
+from app.storage.reserved import current_reserved
 from tests.support import guardian
 from tests.support.clause_outcomes import (  # noqa: F401, hooks of pytest
     pytest_addoption,
@@ -158,6 +159,7 @@ def close(app: Flask) -> None:
             suite.record_trail()
         db.engine.dispose()
         current_connections().close()
+        current_reserved().dispose()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,4 +1,4 @@
-"""`flask clients …`: register, show, change and delete clients, and rotate their secrets."""
+"""`flask clients …`: register, show, change and delete clients; `secret_commands.py` adds those about secrets."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import click
 
-from app.clients import registration, registration_update, registry, secret_rotation
+from app.clients import registration, registration_update, registry
 from app.clients.client import SECRET_METHODS, TOKEN_FORMATS
-from app.clients.registration import GRANT
+from app.clients.registered_values import GRANT
 from app.clients.registration_rules import RegistrationError
 from app.clients.registration_update import Wanted
 from app.operations import client_report
@@ -161,19 +161,6 @@ def enable(client: str) -> Outcome:
 def delete(client: str) -> Outcome:
     """Delete a client and its secrets."""
     return shown({"client_id": registry.delete(client), "deleted": True})
-
-
-@clients.command("rotate-secret")
-@which
-@click.option("--name", help="The name of the new secret.")
-@click.option(
-    "--overlap", type=int, default=0, metavar="SECONDS", help="How long the old secrets still work (default 0)."
-)
-@changes
-def rotate_secret(client: str, name: str | None, overlap: int) -> Outcome:
-    """Give a client a new secret and show it, once."""
-    plaintext = secret_rotation.rotate_secret(client, name=name, overlap=overlap)
-    return shown({**describe(registry.get_client(client)), "client_secret": plaintext})
 
 
 def shown(document: Mapping[str, Any], *, changed: bool = True) -> Outcome:

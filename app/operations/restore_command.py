@@ -25,8 +25,9 @@ from app.copying.sqlite_file import BackupError
 from app.keys import cipher
 from app.keys.signing_key import SigningKey
 from app.operations.command_group import Outcome, changes, operator_command
+from app.operations.one_at_a_time import one_at_a_time
 from app.operations.other_database import known_revisions, other_database, sqlite_path, upgrade
-from app.operations.prepare import one_at_a_time
+from app.operations.prepare import ONE_PREPARES
 from app.operations.restore_report import CHOOSE, Restored
 from app.storage.database import db, transaction
 from app.storage.failures import cause
@@ -73,7 +74,10 @@ def restore(
     found = Restored(file=file, revision=sqlite_file.check(file), revokes=revoke_tokens)
     if found.revision not in known_revisions():
         raise BackupError(NEWER.format(file=file, revision=found.revision))
-    with one_at_a_time(), sqlite_file.partial_copy(file, database := sqlite_path(db.engine.url)) as copy:
+    with (
+        one_at_a_time("prepare", number=ONE_PREPARES),
+        sqlite_file.partial_copy(file, database := sqlite_path(db.engine.url)) as copy,
+    ):
         with other_database(URL.create("sqlite", database=str(copy)).render_as_string()) as restored:
             compare(restored, found, database)
             if not dry_run:

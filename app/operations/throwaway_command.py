@@ -33,6 +33,7 @@ from app.operations.throwaway_clients import ClientOption, all_clients, as_opaqu
 from app.settings import read_settings
 from app.storage.database import db
 from app.storage.fast_statement import current_connections
+from app.storage.reserved import current_reserved
 
 # Read as soon as the command is loaded, so that the server also ends if its caller ends during the start.
 PARENT = os.getppid()
@@ -131,3 +132,4 @@ def close(app: Flask) -> None:
         db.session.remove()
         db.engine.dispose()
         current_connections().close()
+        current_reserved().dispose()
