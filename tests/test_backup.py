@@ -569,9 +569,9 @@ def test_the_commands_for_postgresql_make_a_backup_and_restore_it(
     (back,) = re.findall(r"^  (createdb .*)$", place.restore(code=1), re.MULTILINE)
     server = re.search(r"host=([^&]+)", postgresql_tools)
     assert server
-    environment = os.environ | {"PGHOST": server[1], "PGUSER": "postgres"}
+    environment = os.environ | {"PGUSER": "postgres"}
 
-    for command in (dump, back.replace("NEW", name)):
+    for command in (dump, f"export PGHOST={server[1]}; {back.replace('NEW', name)}"):
         subprocess.run(["sh", "-ec", command], env=environment, check=True, capture_output=True)
 
     restored = Place(postgresql_tools.format(name=name), tmp_path)

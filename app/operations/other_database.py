@@ -17,6 +17,7 @@ from app.settings import current_settings
 from app.storage import database
 from app.storage.database import db
 from app.storage.fast_statement import current_connections
+from app.storage.reserved import current_reserved
 
 
 @contextmanager
@@ -39,6 +40,7 @@ def other_database(url: str) -> Iterator[Flask]:
             db.session.remove()
             db.engine.dispose()
             current_connections().close()
+            current_reserved().dispose()
 
 
 def sqlite_path(url: URL) -> Path:
