@@ -383,6 +383,16 @@ def test_a_damaged_backup_is_refused(place: Place) -> None:
     assert "damaged" in place.restore(*DROPPED, code=1)
 
 
+def test_a_backup_whose_tables_can_be_read_but_do_not_fit_together_is_refused(place: Place) -> None:
+    place.flask("backup", str(place.backup))
+    connection = sqlite3.connect(place.backup, isolation_level=None)
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute("DELETE FROM sqlite_master WHERE type = 'index' AND name LIKE 'ix_%'")
+    connection.close()
+
+    assert f"{place.backup} is damaged: " in place.restore(*DROPPED, code=1)
+
+
 def test_a_backup_of_a_newer_release_is_refused(place: Place) -> None:
     place.flask("backup", str(place.backup))
     with sqlite3.connect(place.backup) as connection:

@@ -100,7 +100,6 @@ def back_up(database: Path, file: Path) -> str:
     with partial_copy(database, file) as copy:
         revision = check(copy)
         sync(copy)
-        refuse_existing(file)
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # its name is ours now
         copy.rename(file)
         sync(file.parent)
