@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import threading
 import urllib.error
@@ -36,6 +37,7 @@ from tests.support.installed import (
     needs_namespaces,
 )
 from tests.support.leaks import suite
+from tests.support.pages import page, pattern
 
 pytestmark = pytest.mark.drill
 
@@ -151,22 +153,15 @@ mkdir {folder}/work/upper {folder}/work/work
 mount -t overlay -o lowerdir=/etc,upperdir={folder}/work/upper,workdir={folder}/work/work overlay /etc
 mount --bind {folder}/opt /opt
 mount -t tmpfs -o mode=755 none /var/lib
-echo 'keyturn:x:{uid}:{uid}::/var/lib/keyturn:/usr/sbin/nologin' >>/etc/passwd
-echo 'keyturn:x:{uid}:' >>/etc/group
-mkdir -p /etc/keyturn /run/systemd/system/keyturn.service.d /run/systemd/system/keyturn.socket.d
-cp {folder}/keyturn.env /etc/keyturn/
-echo {key} >/etc/keyturn/secret-keys
-echo sqlite:////var/lib/keyturn/keyturn.db >/etc/keyturn/database-url
-chgrp keyturn /etc/keyturn/*
-chmod 640 /etc/keyturn/*
+mkdir -p /usr/local/sbin /run/systemd/system/keyturn.service.d /run/systemd/system/keyturn.socket.d
+mount -t tmpfs -o mode=755 none /usr/local/sbin
 cd /run/systemd/system
-cp {deploy}/keyturn.service {deploy}/keyturn.socket .
 # Nothing else of a machine is started: no basic.target, no network, no journal.
 printf '[Unit]\\nDefaultDependencies=no\\nWants=\\n' >keyturn.service.d/unit.conf
 printf '[Service]\\nStandardOutput=append:{log}\\nStandardError=append:{log}\\n' >keyturn.service.d/log.conf
 printf '[Unit]\\nDefaultDependencies=no\\n[Socket]\\nListenStream=\\nListenStream=127.0.0.1:{port}\\n' \\
     >keyturn.socket.d/drill.conf
-printf '[Unit]\\nDefaultDependencies=no\\nWants=keyturn.socket keyturn.service\\n' >drill.target
+printf '[Unit]\\nDefaultDependencies=no\\n' >drill.target
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
 else
@@ -194,6 +189,14 @@ class Machine:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def type(self, command: str) -> str:
+        """Type a command of the page, as root in /opt/keyturn."""
+        text = re.sub(r"\bsudo ", "", command)
+        return self.run("sh", "-c", f"cd /opt/keyturn; PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin; {text}")
+
+    def is_up(self) -> bool:
+        return Path(f"/proc/{self.systemd.pid}/root/run/systemd/private").exists()
+
     def main_process(self) -> psutil.Process:
         """Gunicorn's master, seen from outside."""
         return next(each for each in self.systemd.children() if each.username() != "root")
@@ -201,18 +204,22 @@ class Machine:
 
 @pytest.fixture
 def machine(folder: Path) -> Iterator[Machine]:
+    """A machine on which every command of the page was typed, as root, except the one that loads packages."""
     if not Path("/lib/systemd/systemd").exists():
         missing("systemd", install="apt install systemd")
+    shutil.copytree(DEPLOY, folder / "opt/keyturn/deploy")
     log, port = folder / "server.log", free_port()
     log.touch(mode=0o666)
-    lines = SETTINGS | {"KEYTURN_SECRET_KEYS_FILE": "secret-keys", "KEYTURN_DATABASE_URL_FILE": "database-url"}
-    (folder / "keyturn.env").write_text("".join(f"{name}='{value}'\n" for name, value in lines.items()))
-    script = SYSTEMD.format(folder=folder, uid=UID, key=SECRET_KEY, deploy=DEPLOY, log=log, port=port)
-    process = in_namespaces(script, folder, folder / "boot.log")
+    process = in_namespaces(SYSTEMD.format(folder=folder, log=log, port=port), folder, folder / "boot.log")
     try:
-        wait_for(lambda: process.poll() is not None or is_live(port), seconds=90)
-        assert process.poll() is None, (folder / "boot.log").read_text() + log.read_text()
-        yield Machine(first_process(process), port)
+        made = Machine(first_process(process), port)
+        wait_for(lambda: process.poll() is not None or made.is_up(), seconds=60)
+        assert process.poll() is None, (folder / "boot.log").read_text()
+        for typed, shown in page("deploy").commands():
+            if typed.startswith("sudo ") and ".venv/ready" not in typed:
+                printed = made.type(f"{typed}\n{shown}" if "<<END" in typed else typed)
+                assert "<<END" in typed or pattern(shown).fullmatch(printed.strip()), typed + log.read_text()
+        yield made
     finally:
         end(process)
         suite.record(log.read_text())
@@ -238,8 +245,7 @@ def load(url: str, credentials: str) -> Iterator[list[int]]:
 
 
 def test_systemd_runs_the_units_hardened_and_a_restart_of_the_only_server_fails_no_request(machine: Machine) -> None:
-    wrapper = DEPLOY / "keyturn"
-    made = json.loads(machine.run("sh", wrapper, "clients", "create", "web", "--scope", "read:logs", "--json"))
+    made = json.loads(machine.type("sudo keyturn clients create web --scope read:logs --json"))
     suite.remember(made["client_secret"])
     said = mode_of(machine.main_process())
     cores = [mode_of(each)["Cpus_allowed_list"] for each in machine.main_process().children()]
@@ -260,12 +266,11 @@ def test_systemd_runs_the_units_hardened_and_a_restart_of_the_only_server_fails_
     assert set(failed) <= {0}
     assert len(failed) <= 3
     assert 0 not in seen[: counted - 3]
-    assert (said["Uid"].split()[0], said["NoNewPrivs"], said["Seccomp"], said["CapBnd"]) == (
-        str(UID), "1", "2", "0" * 16,
-    )  # fmt: skip
+    assert "0" not in said["Uid"].split()
+    assert (said["NoNewPrivs"], said["Seccomp"], said["CapBnd"]) == ("1", "2", "0" * 16)
     if len(os.sched_getaffinity(0)) in (1, 2):  # the filter of system calls lets workers be pinned
         assert len(set(cores)) == len(cores)
-    assert json.loads(machine.run("sh", wrapper, "clients", "list", "--json"))["clients"][0]["name"] == "web"
+    assert json.loads(machine.type("sudo keyturn clients list --json"))["clients"][0]["name"] == "web"
 
 
 def test_the_service_starts_without_its_database_and_stops_at_a_fault_in_its_settings(machine: Machine) -> None:
