@@ -16,6 +16,7 @@ import sysconfig
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.conftest import ROOT, missing, wait_for
 
@@ -38,8 +39,11 @@ def command(name: str) -> list[str]:
 
 def needs_namespaces() -> None:
     """Skip a test where no namespaces can be made."""
-    if os.geteuid() or not shutil.which("unshare"):
-        missing("root", install="as root this test makes namespaces, in which it installs Keyturn")
+    if os.geteuid():
+        pytest.skip("as root this test makes namespaces, in which it installs Keyturn")
+    for name in ("unshare", "nsenter", "setpriv"):
+        if not shutil.which(name):
+            missing(name, install="apt install util-linux")
     if not Path(SYSTEM_PYTHON).exists():
         missing(SYSTEM_PYTHON, install="this test needs a Python outside of the users' folders")
 
