@@ -51,6 +51,10 @@ control_socket_disable = True
 # fault in the settings is reported once. New code needs a restart, as new settings do; in development
 # `app/serving/reloading.py` loads it again.
 preload_app = True
+# prometheus_client stores values where workers share them if this variable is set before it is imported.
+has_metrics = bool(os.environ.get("KEYTURN_METRICS_BIND"))
+if has_metrics:
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", "")  # `on_starting` makes the folder
 is_development = os.environ.get("KEYTURN_ENV", "") in ("", "development")
 # A terminal shows the requests, and gunicorn's warnings, but not how gunicorn starts and stops.
 if is_development:
@@ -58,6 +62,14 @@ if is_development:
     # Somebody waits there for it to stop, or for the next code, while a browser holds connections open.
     if sys.stderr.isatty():
         graceful_timeout = 2
+
+
+def on_starting(server: Any) -> None:
+    """Make the folder in which the workers count, empty and for this server alone."""
+    if has_metrics:
+        from app.metrics import shared_files
+
+        shared_files.make(server.cfg.worker_tmp_dir, uid=server.cfg.uid, gid=server.cfg.gid)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
@@ -69,10 +81,30 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Leave some of its threads to what needs no database."""
+    """Leave some of its threads to what needs no database, and let it count."""
     from app.storage.waiting import serve_with
 
     serve_with(worker.cfg.threads)
+    if has_metrics:
+        from app.health import measuring
+
+        measuring.start(worker.wsgi)
+
+
+def worker_exit(_: Any, worker: Any) -> None:
+    """Count a worker's last requests."""
+    if has_metrics:
+        from app.health import measuring
+
+        measuring.finish(worker.wsgi)
+
+
+def child_exit(_: Any, worker: Any) -> None:
+    """In the master: keep what a worker has counted, however it ended."""
+    if has_metrics:
+        from app.metrics import shared_files
+
+        shared_files.bury(worker.pid)
 
 
 def when_ready(server: Any) -> None:
@@ -101,6 +133,10 @@ def pre_exec(server: Any) -> None:
 
 
 def on_exit(_: Any) -> None:
+    if has_metrics:
+        from app.metrics import shared_files
+
+        shared_files.remove()
     if is_development:
         sys.stderr.write("Stopped.\n")
 

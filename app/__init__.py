@@ -12,10 +12,10 @@ The other files are details. Each package has one subject: `oauth` (the protocol
 sample API), `authentication` (client authentication and limits), `clients` (clients, secrets and scopes),
 `tokens` (how a token is issued, stored and checked), `keys` (signing keys), `discovery` (metadata and
 error pages), `refusals` (error codes and responses), `audit` (the audit trail), `settings` (how they are
-read), `storage` (the database), `operations` (the commands), `serving` (gunicorn's worker), and in
-development `journal` (what each request sent), `lesson` (the tutorial's steps), `faults` (what goes wrong on
-purpose) and `playground` (the page at `/`). The lines `making.now.check = …` say which check is made:
-`app/checks.py`.
+read), `storage` (the database), `health` (probes), `metrics` (what is counted), `operations` (the
+commands), `serving` (gunicorn's worker), and in development `journal` (what each request sent), `lesson` (the
+tutorial's steps), `faults` (what goes wrong on purpose) and `playground` (the page at `/`). The lines
+`making.now.check = …` say which check is made: `app/checks.py`.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ from app.audit import trail
 from app.authentication import limits
 from app.clients import scope
 from app.discovery import error_pages, jwks, openapi, resource_metadata, server_metadata
+from app.health import probes, readiness
 from app.journal import recording
 from app.keys import keystore
 from app.lesson import lesson_command
+from app.metrics import notes
 from app.oauth import introspection, revocation, server, token_endpoint
 from app.operations import (
     client_commands,
@@ -77,6 +79,7 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
         app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
 
     logs.init_app(app, settings.trusted_proxies)
+    notes.init_app(app)
     request_body.init_app(app)
     database.init_app(app, settings.database_url)
     trail.init_app(app)
@@ -89,12 +92,14 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
     server.init_app(app)
     introspection.init_app(app)
     revocation.init_app(app)
+    readiness.init_app(app)
 
     # Every endpoint that the metadata names is below the issuer's path.
     path = urlsplit(settings.issuer).path
     for room in (token_endpoint, jwks, error_pages, openapi):
         app.register_blueprint(room.blueprint, url_prefix=path)
     server_metadata.init_app(app, settings.issuer)
+    app.register_blueprint(probes.blueprint)  # a probe is sent to this process, whatever the issuer
     if settings.has_sample_api:
         app.register_blueprint(routes.blueprint, url_prefix=path)
         resource_metadata.init_app(app, settings.audience)

@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import sys
+import time
 from typing import Any, TextIO
 
 import click
@@ -22,10 +23,12 @@ from flask import Flask, Response, g, has_request_context, request
 
 import config
 from app.settings import current_settings
+from app.trusted_proxies import plain_address
 
 log = logging.getLogger("keyturn")
 MAX_CHARACTERS = 1_000
 REDACTED = "[redacted]"
+ENCODE = json.JSONEncoder().encode
 
 SECRET = re.compile(r"(kts_|kta_|eyJ)[A-Za-z0-9_.~%-]+", re.IGNORECASE)
 # Scopes, grant types, media types and path segments look like this. Half a secret, in Base64 or not, has a run of
@@ -59,17 +62,23 @@ def one_line(text: str) -> str:
 
 
 class JsonLine(logging.Formatter):
+    """One JSON object: `time` (RFC 3339, UTC, with milliseconds), `level`, `message`, and what else is known."""
+
     def format(self, record: logging.LogRecord) -> str:
+        seconds, milliseconds = divmod(int(record.created * 1_000), 1_000)
         line: dict[str, Any] = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{milliseconds:03}Z",
             "level": record.levelname,
-            "message": redact(record.getMessage()),
-            "request_id": request_id(),
+            "message": record.getMessage(),
         }
-        line |= {k: redact(v) if isinstance(v, str) else v for k, v in getattr(record, "fields", {}).items()}
+        if has_request_context():
+            here = g._get_current_object().__dict__
+            line["request_id"], line["trace_id"] = here.get("request_id"), here.get("trace_id")
+        line |= getattr(record, "fields", {})
         if record.exc_info:
-            line["traceback"] = redact(self.formatException(record.exc_info))
-        return json.dumps({name: value for name, value in line.items() if value is not None})
+            line["traceback"] = self.formatException(record.exc_info)
+        # As a whole: no name and no escape of JSON looks like the beginning of a secret.
+        return redact(ENCODE({name: value for name, value in line.items() if value is not None}))
 
 
 class ReadableLine(logging.Formatter):
@@ -129,8 +138,11 @@ def init_app(app: Flask, trusted_proxies: int) -> None:
 
     @app.before_request
     def name_request() -> None:
-        sent = request.headers.get("X-Request-Id", "")
-        g.request_id = sent if trusted_proxies and is_request_id(sent) else secrets.token_hex(8)
+        # Once each: every look at `request` or `g` calls four functions.
+        here, environ = g._get_current_object(), request.environ
+        here.address = plain_address(environ.get("REMOTE_ADDR") or "") or None
+        sent = environ.get("HTTP_X_REQUEST_ID", "") if trusted_proxies else ""
+        here.request_id = sent if sent and is_request_id(sent) else secrets.token_hex(8)
 
     @app.after_request
     def show_request_id(response: Response) -> Response:

@@ -44,7 +44,9 @@ def test_a_thing_is_in_one_table_of_one_page(first: str, home: Page) -> None:
 
 def test_every_setting_is_documented_as_config_py_describes_it() -> None:
     spoken = {"audience": "the issuer", "secret_keys": "instance/secret-key", "resources": "keyturn.toml"}
-    spoken |= dict.fromkeys(("limit_requests", "limit_introspection", "limit_api", "redis_url"), "none")
+    spoken |= dict.fromkeys(("limit_requests", "limit_introspection", "limit_api", "redis_url", "metrics_bind"), "none")
+    spoken |= dict.fromkeys(("database_url_file", "secret_keys_file", "redis_url_file"), "none")
+    spoken |= {"operator": "the system user"}
     settings = [each for each in fields(config.Settings) if "variable" in each.metadata]
 
     assert [[cell.strip("`") for cell in row[:2]] + row[2:] for row in SETTINGS.table("variable")] == [

@@ -13,7 +13,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.storage.database import Base
 
-
+# Of an event as it is returned and exported, in this order.
+MEMBERS = (
+    *("id", "at", "event", "client_id", "credential", "address", "operator"),
+    *("scope", "reason", "jti_prefix", "request_id", "count"),
+)
 HAS_PREFIX = text("jti_prefix IS NOT NULL")  # most rows have none
 
 
@@ -99,5 +103,4 @@ class AuditEvent(Base):
 
     def as_dict(self) -> dict[str, str | int]:
         """The event as `GET /admin/logs` returns it, without the members that it does not have."""
-        names = ("id", "at", "event", "client_id", "scope", "reason", "request_id", "count")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        return {name: value for name in MEMBERS if (value := getattr(self, name)) is not None}

@@ -6,15 +6,17 @@ Each query first writes this worker's batch; another worker's events appear with
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 
-from app.audit.batch import HOUR
-from app.audit.event import AuditEvent, Event
+from app.audit.batch import HOUR, PREFIX_CHARACTERS
+from app.audit.event import AuditEvent, Budget, Event
 from app.audit.trail import current_batch
 from app.clock import now
 from app.storage.database import db
 
+REFUSALS = [each.value for each in Event if each.budget is Budget.REFUSED]
 COUNTED = {Event.TOKEN_ISSUED.value: "issued", Event.TOKEN_REFUSED.value: "refused"}
 
 
@@ -34,6 +36,53 @@ def of_request(request_id: str) -> Sequence[AuditEvent]:
     current_batch().write_before_reading()
     query = select(AuditEvent).where(AuditEvent.request_id == request_id).order_by(AuditEvent.id)
     return db.session.scalars(query).all() if request_id.isprintable() else []
+
+
+def of_jti(jti: str) -> Sequence[AuditEvent]:
+    """The rows that count the token with this `jti`, the oldest first; more than one only if they are equal."""
+    current_batch().write_before_reading()
+    prefix = jti[:PREFIX_CHARACTERS]
+    query = select(AuditEvent).where(AuditEvent.jti_prefix == prefix).order_by(AuditEvent.id)
+    return db.session.scalars(query).all() if len(jti) > len(prefix) and jti.isprintable() else []
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What one client sent from one address with one secret: how many tokens it was issued, and refused."""
+
+    credential: str | None
+    address: str | None
+    issued: int
+    refused: int
+    first_at: int
+    last_at: int
+
+
+def uses(client_id: str, *, since: int) -> list[Use]:
+    """From where and by which secrets a client has authenticated, the last use first.
+
+    Args:
+        client_id: The client.
+        since: The moment from which events count, in seconds since the epoch.
+
+    Returns:
+        One `Use` for each secret and address. `credential` is None for a failed authentication and for an access
+        token, `address` is `other` where a batch had too many of them.
+    """
+    current_batch().write_before_reading()
+    issued = func.sum(case((AuditEvent.event == Event.TOKEN_ISSUED.value, AuditEvent.count), else_=0))
+    refused = func.sum(case((AuditEvent.event.in_(REFUSALS), AuditEvent.count), else_=0))
+    query = (
+        select(
+            *(AuditEvent.credential, AuditEvent.address),
+            *(issued, refused, func.min(AuditEvent.at), func.max(AuditEvent.at)),
+        )
+        .where(AuditEvent.client_id == client_id, AuditEvent.at >= since)
+        .where(AuditEvent.event.in_((Event.TOKEN_ISSUED.value, *REFUSALS)))
+        .group_by(AuditEvent.credential, AuditEvent.address)
+    )
+    found = [Use(row[0], row[1], *map(int, row[2:])) for row in db.session.execute(query)]
+    return sorted(found, key=lambda use: (-use.last_at, use.credential or "", use.address or ""))
 
 
 def tokens_per_hour(*, hours: int) -> list[dict[str, str | int | None]]:

@@ -58,6 +58,9 @@ class Places:
             self._since.pop(threading.get_ident(), None)
             self._left.notify()
 
+    def __len__(self) -> int:
+        return len(self._since)
+
     def __enter__(self) -> None:
         self.enter()
 

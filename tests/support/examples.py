@@ -41,7 +41,7 @@ SHOWN = (
 )
 DIFFERS = (
     (r"eyJ[\w-]+(\.[\w-]*)*", "eyJ…"),
-    (r"kta_[\w-]{43}", "kta_…"),
+    (r"kta_[\w-]{51}", "kta_…"),
     (r'("(?:jti|kid|n|request_id|ETag)": )"[^"]*"', r'\1"…"'),
     (r'("reason": "(?:jti|kid) )[\w-]+', r"\1…"),
     (r'("(?:at|hour)": )\d+', rf"\g<1>{MOMENT}"),
