@@ -250,6 +250,19 @@ class Settings:
         Form.CREDENTIAL,
         "Instead of `KEYTURN_REDIS_URL`: [a file](#secrets-in-files) that contains its value.",
     )
+    upkeep: str = setting(
+        "KEYTURN_UPKEEP",
+        "on",
+        OneOf(("on", "off")),
+        "`on` lets the workers remove what has expired, rotate the signing key and log what ends soon: "
+        "see [upkeep](upkeep.md). With `off`, run `flask cleanup` every hour.",
+    )
+    key_rotation_days: int = setting(
+        "KEYTURN_KEY_ROTATION_DAYS",
+        90,
+        Whole(0, 3_650, "days"),
+        "How long a signing key signs before the upkeep rotates it; 0 leaves rotation to `flask keys rotate`.",
+    )
     audit_days: int = setting(
         "KEYTURN_AUDIT_DAYS",
         90,
@@ -268,6 +281,13 @@ class Settings:
         16_384,
         Whole(1_024, 1_048_576, "bytes"),
         "The longest request body.",
+    )
+    target_url: str = setting(
+        "KEYTURN_TARGET_URL",
+        "",
+        Form.DATABASE,
+        "Where [`flask db copy`](backup.md#from-sqlite-to-postgresql-and-back) copies to, unless an argument says so; "
+        "in the form of `KEYTURN_DATABASE_URL`.",
     )
 
     journal: str = setting(

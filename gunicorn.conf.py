@@ -56,6 +56,9 @@ has_metrics = bool(os.environ.get("KEYTURN_METRICS_BIND"))
 if has_metrics:
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", "")  # `on_starting` makes the folder
 is_development = os.environ.get("KEYTURN_ENV", "") in ("", "development")
+# All lines have one form. In development a terminal shows gunicorn's own, as they are.
+if not is_development or not sys.stderr.isatty():
+    logger_class = "app.gunicorn_log.JsonLogger"
 # A terminal shows the requests, and gunicorn's warnings, but not how gunicorn starts and stops.
 if is_development:
     loglevel = "warning"
@@ -81,10 +84,17 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Leave some of its threads to what needs no database, and let it count."""
+    """Leave some of its threads to what needs no database, reserve its connections, start its upkeep, and count."""
+    from flask import Flask
+
+    from app.storage import reserved
     from app.storage.waiting import serve_with
+    from app.upkeep import upkeep_thread
 
     serve_with(worker.cfg.threads)
+    if isinstance(worker.wsgi, Flask):
+        reserved.hold(worker.wsgi)
+        upkeep_thread.start(worker.wsgi)
     if has_metrics:
         from app.health import measuring
 

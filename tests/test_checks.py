@@ -293,7 +293,7 @@ def a_demo_client_in_production(place: Place) -> TestResponse:
 @refused_by("secret_not_ended")
 def a_secret_that_has_ended(place: Place) -> TestResponse:
     machine = place.operator.register("rotated", "--scope", "read:logs")
-    place.operator.run("clients", "rotate-secret", "rotated")
+    place.operator.run("clients", "rotate-secret", "rotated", "--overlap", "0")
     return place.token_of(machine)
 
 

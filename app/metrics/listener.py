@@ -73,13 +73,21 @@ def only_metrics(registry: CollectorRegistry) -> WSGIApplication:
     metrics = make_wsgi_app(registry)
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["PATH_INFO"] == PATH:
-            found: Iterable[bytes] = metrics(environ, start_response)
-            return found
-        start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
-        return [f"The metrics are at {PATH}.\n".encode()]
+        if environ["PATH_INFO"] != PATH:
+            return respond(start_response, "404 Not Found", f"The metrics are at {PATH}.")
+        try:
+            found: Iterable[bytes] = metrics(environ | {"QUERY_STRING": ""}, start_response)
+        except Exception as error:  # the library's server would print it, and nothing else would be in the log
+            log.error("the metrics cannot be collected", exc_info=error)
+            return respond(start_response, "500 Internal Server Error", "The log has the cause.")
+        return found
 
     return application
+
+
+def respond(start_response: StartResponse, status: str, text: str) -> list[bytes]:
+    start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
+    return [f"{text}\n".encode()]
 
 
 class Turn:
