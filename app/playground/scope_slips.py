@@ -57,7 +57,7 @@ SCOPE_SLIPS = (
     ),
     Slip(
         name="resource-with-slash", group="scope", title="A slash at the end of the resource",
-        question="The client sends the address of the shipments API, with a slash at the end, as `resource`. What comes back?",
+        question="The client sends the shipments API as `resource`, with a slash at the end. What comes back?",
         guesses=("A token: it is the same address", "400 invalid_target", "A token without an audience"),
         right=1, client="demo-partner", request=to_server(GRANT, ("resource", SHIPMENTS + "/")),
         status=400, error="invalid_target", check="resource",
