@@ -390,7 +390,7 @@ def test_the_version_is_the_project_s() -> None:
 def test_the_listener_serves_one_path_and_a_silent_client_holds_up_no_scrape(
     measured: Measured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener.ImpatientRequest, "timeout", 300)
+    monkeypatch.setattr(listener.ImpatientRequest, "timeout", 60)
     port = free_port()
     server = Listener(f"127.0.0.1:{port}", only_metrics(measured.fleet))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
