@@ -202,7 +202,7 @@ class Settings:
         "on",
         OneOf(("on", "off")),
         "`off` removes the sample API, including `/admin/logs`, and `/.well-known/oauth-protected-resource`: "
-        "each is 404. Nothing else changes; read the audit trail with `flask explain` and in the log.",
+        "each is 404. Nothing else changes; read the audit trail with `flask explain` and `flask audit`.",
     )
     limit_failures: str = setting(
         "KEYTURN_LIMIT_FAILURES",
@@ -250,6 +250,19 @@ class Settings:
         Form.CREDENTIAL,
         "Instead of `KEYTURN_REDIS_URL`: [a file](#secrets-in-files) that contains its value.",
     )
+    upkeep: str = setting(
+        "KEYTURN_UPKEEP",
+        "on",
+        OneOf(("on", "off")),
+        "`on` lets the workers remove what has expired, rotate the signing key and log what ends soon: "
+        "see [upkeep](upkeep.md). With `off`, run `flask cleanup` every hour.",
+    )
+    key_rotation_days: int = setting(
+        "KEYTURN_KEY_ROTATION_DAYS",
+        90,
+        Whole(0, 3_650, "days"),
+        "How long a signing key signs before the upkeep rotates it; 0 leaves rotation to `flask keys rotate`.",
+    )
     audit_days: int = setting(
         "KEYTURN_AUDIT_DAYS",
         90,
@@ -260,14 +273,20 @@ class Settings:
         "KEYTURN_AUDIT_ROWS",
         1_000_000,
         Whole(1_000, 100_000_000, "rows"),
-        "The most rows the audit trail has of each of six kinds: "
-        "see [what is recorded](operating.md#what-is-recorded).",
+        "The most rows the audit trail has of each of six kinds: see [what is recorded](logs.md#what-is-recorded).",
     )
     max_body_bytes: int = setting(
         "KEYTURN_MAX_BODY_BYTES",
         16_384,
         Whole(1_024, 1_048_576, "bytes"),
         "The longest request body.",
+    )
+    target_url: str = setting(
+        "KEYTURN_TARGET_URL",
+        "",
+        Form.DATABASE,
+        "Where [`flask db copy`](backup.md#from-sqlite-to-postgresql-and-back) copies to, unless an argument says so; "
+        "in the form of `KEYTURN_DATABASE_URL`.",
     )
 
     journal: str = setting(

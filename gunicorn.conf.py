@@ -56,6 +56,9 @@ has_metrics = bool(os.environ.get("KEYTURN_METRICS_BIND"))
 if has_metrics:
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", "")  # `on_starting` makes the folder
 is_development = os.environ.get("KEYTURN_ENV", "") in ("", "development")
+# All lines have one form. In development a terminal shows gunicorn's own, as they are.
+if not is_development or not sys.stderr.isatty():
+    logger_class = "app.gunicorn_log.JsonLogger"
 # A terminal shows the requests, and gunicorn's warnings, but not how gunicorn starts and stops.
 if is_development:
     loglevel = "warning"
@@ -81,10 +84,17 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Leave some of its threads to what needs no database, and let it count."""
+    """Leave some of its threads to what needs no database, reserve its connections, start its upkeep, and count."""
+    from flask import Flask
+
+    from app.storage import reserved
     from app.storage.waiting import serve_with
+    from app.upkeep import upkeep_thread
 
     serve_with(worker.cfg.threads)
+    if isinstance(worker.wsgi, Flask):
+        reserved.hold(worker.wsgi)
+        upkeep_thread.start(worker.wsgi)
     if has_metrics:
         from app.health import measuring
 
@@ -92,7 +102,7 @@ def post_worker_init(worker: Any) -> None:
 
 
 def worker_exit(_: Any, worker: Any) -> None:
-    """Count a worker's last requests."""
+    """Count a worker's last requests, and let another worker serve the metrics."""
     if has_metrics:
         from app.health import measuring
 
@@ -122,6 +132,14 @@ def when_ready(server: Any) -> None:
         sys.stdout.write(welcome(settings))
         sys.stdout.flush()
         reloading.start(server, settings.resources_file, STARTED)
+
+
+def pre_exec(server: Any) -> None:
+    """At SIGUSR2, start the second master as the first was started.
+
+    gunicorn runs its module by path, where `http` is gunicorn's own: the second master ends with a traceback.
+    """
+    server.START_CTX["args"] = sys.orig_argv
 
 
 def on_exit(_: Any) -> None:

@@ -12,10 +12,10 @@ The other files are details. Each package has one subject: `oauth` (the protocol
 sample API), `authentication` (client authentication and limits), `clients` (clients, secrets and scopes),
 `tokens` (how a token is issued, stored and checked), `keys` (signing keys), `discovery` (metadata and
 error pages), `refusals` (error codes and responses), `audit` (the audit trail), `settings` (how they are
-read), `storage` (the database), `health` (probes), `metrics` (what is counted), `operations` (the
-commands), `serving` (gunicorn's worker), and in development `journal` (what each request sent), `lesson` (the
-tutorial's steps), `faults` (what goes wrong on purpose) and `playground` (the page at `/`). The lines
-`making.now.check = …` say which check is made: `app/checks.py`.
+read), `storage` (the database), `upkeep` (what the workers do by themselves), `health` (probes), `metrics` (what
+is counted), `operations` (the commands), `serving` (gunicorn's worker), and in development `journal` (what each
+request sent), `lesson` (the tutorial's steps), `faults` (what goes wrong on purpose) and `playground` (the page at
+`/`). The lines `making.now.check = …` say which check is made: `app/checks.py`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 from flask import Flask
 
 import config
-from app import logs, request_body
+from app import access_log, logs, request_body
 from app.api import hourly_report, routes
 from app.audit import trail
 from app.authentication import limits
@@ -41,13 +41,18 @@ from app.lesson import lesson_command
 from app.metrics import notes
 from app.oauth import introspection, revocation, server, token_endpoint
 from app.operations import (
-    client_commands,
+    all_tokens_command,
+    audit_commands,
+    backup_command,
     explain_command,
+    import_command,
     key_commands,
+    restore_command,
+    secret_commands,
     tail_command,
     throwaway_command,
-    token_commands,
 )
+from app.operations.apply_command import apply
 from app.operations.cleanup import cleanup
 from app.operations.prepare import prepare
 from app.refusals import rendering
@@ -55,6 +60,7 @@ from app.settings import current_settings, read_settings
 from app.storage import database
 from app.tokens import jwt_check
 from app.trusted_proxies import TrustedProxies
+from app.upkeep import removals
 
 # What only a development server has: each room with its module that has `init_app`. To remove one, delete its folder.
 DEVELOPMENT_ROOMS = {"app.faults": "fault_layer", "app.playground": "pages"}
@@ -79,6 +85,7 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
         app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
 
     logs.init_app(app, settings.trusted_proxies)
+    access_log.init_app(app)
     notes.init_app(app)
     request_body.init_app(app)
     database.init_app(app, settings.database_url)
@@ -89,6 +96,7 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
     scope.init_app(app, settings)
     keystore.init_app(app)
     jwt_check.init_app(app)
+    removals.init_app(app)
     server.init_app(app)
     introspection.init_app(app)
     revocation.init_app(app)
@@ -104,11 +112,13 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
         app.register_blueprint(routes.blueprint, url_prefix=path)
         resource_metadata.init_app(app, settings.audience)
 
-    for group in (client_commands.clients, key_commands.keys, token_commands.tokens):
+    for group in (secret_commands.clients, key_commands.keys, all_tokens_command.tokens, audit_commands.audit):
         app.cli.add_command(group)
-    for command in (prepare, cleanup, explain_command.explain, tail_command.tail):
+    secret_commands.clients.add_command(import_command.import_clients)
+    for command in (prepare, apply, cleanup, explain_command.explain, tail_command.tail):
         app.cli.add_command(command)
-    for command in (lesson_command.lesson, throwaway_command.throwaway):
+    development = (lesson_command.lesson, throwaway_command.throwaway)
+    for command in (*development, backup_command.backup, restore_command.restore):
         app.cli.add_command(command)
     if not settings.is_production:
         add_development_rooms(app)

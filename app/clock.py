@@ -8,6 +8,7 @@ import time
 
 LEEWAY_SECONDS = 60
 ahead = 0  # seconds by which this process's clock was moved
+passed = 0  # seconds that did not pass, and that both clocks count
 UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
@@ -18,13 +19,20 @@ def now() -> int:
 
 def monotonic() -> float:
     """Seconds since some moment, by a clock that nobody sets: for how long something has been going on."""
-    return time.monotonic()
+    return time.monotonic() + passed
 
 
 def move(seconds: int) -> None:
     """Move this process's clock, before it serves: for `flask throwaway --clock` alone."""
     global ahead
     ahead = seconds
+
+
+def let_pass(seconds: int) -> None:
+    """Move both clocks of this process: for tests of what happens over days."""
+    global ahead, passed
+    ahead += seconds
+    passed += seconds
 
 
 def duration(seconds: int) -> str:

@@ -81,6 +81,12 @@ FAILS = {
     "two spaces in a scope": "scope_form",
     "a quote in a scope": "scope_form",
     "scopes of two APIs": "one_resource",
+    "a resource that is not a URI": "resource",
+    "a resource with a fragment": "resource",
+    "an unknown resource": "resource",
+    "a resource of which the client has no scope": "resource",
+    "a resource to which the scope does not belong": "resource",
+    "two resources": "resource",
     "no token": "bearer",
     "Basic instead of Bearer": "bearer",
     "garbage": "jwt",
@@ -287,7 +293,7 @@ def a_demo_client_in_production(place: Place) -> TestResponse:
 @refused_by("secret_not_ended")
 def a_secret_that_has_ended(place: Place) -> TestResponse:
     machine = place.operator.register("rotated", "--scope", "read:logs")
-    place.operator.run("clients", "rotate-secret", "rotated")
+    place.operator.run("clients", "rotate-secret", "rotated", "--overlap", "0")
     return place.token_of(machine)
 
 

@@ -20,15 +20,14 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from app.audit.batch import Batch, Marks, Noted, Rows
 from app.audit.event import AuditEvent
-from app.audit.retention import Trimmer
+from app.clock import monotonic
 from app.logs import log
-from app.settings import current_settings
-from app.storage.database import WRITES, db, take_turn
+from app.storage.database import WRITES, take_turn
+from app.storage.reserved import current_reserved
 
 WRITE_SECONDS = 0.5
 READER_SECONDS = 1
 CLOSE_SECONDS = 8  # with one more attempt still less than `graceful_timeout` in gunicorn.conf.py
-TRIM_SECONDS = 60
 
 
 class BatchWriter:
@@ -87,31 +86,29 @@ class BatchWriter:
 
     def close(self) -> None:
         """Stop the thread, and write the rest."""
-        end = time.monotonic() + CLOSE_SECONDS
+        end = monotonic() + CLOSE_SECONDS
         self._closed.set()
         self._filled.set()
         if self._thread:
             self._thread.join(CLOSE_SECONDS)
-        while not self.write(wait=max(0, end - time.monotonic())):
-            if time.monotonic() >= end:
+        while not self.write(wait=max(0, end - monotonic())):
+            if monotonic() >= end:
                 log.error("the audit trail could not be written to the end: its last events are only in this log")
                 break
             time.sleep(WRITE_SECONDS)
         atexit.unregister(self.close)
 
     def _write(self) -> bool:
-        rows, marks, dropped = self._batch.take()
+        rows, marks, dropped = self._batch.take(begin_rows=not self._is_failing)
         self.dropped += dropped
         if dropped:
             log.error("the audit trail's memory was full: %d events are only in this log", dropped)
         try:
             if rows or marks:
                 self._insert(rows, marks)
-                self._batch.begin_rows()
                 self._log_change(None)
         except (DataError, IntegrityError, ValueError):
             self._insert_singly(rows)
-            self._batch.begin_rows()
         except SQLAlchemyError as error:
             self._log_change(error)
             self._batch.put_back(rows, marks)
@@ -119,7 +116,8 @@ class BatchWriter:
         return True
 
     def _insert(self, rows: Rows, marks: Marks) -> None:
-        with self._app.app_context(), db.engine.connect().execution_options(**WRITES) as connection:
+        engine = current_reserved.of(self._app)
+        with engine.connect().execution_options(**WRITES) as connection:
             take_turn(connection)  # so that ids are committed in their order, as `audit/cursor.py` needs it
             for column, moments in marks.items():
                 model: Any = column.class_
@@ -159,18 +157,12 @@ class BatchWriter:
             self._filled.set()
 
     def _run(self) -> None:
-        trimmer, trimmed = Trimmer(current_settings.of(self._app)), time.monotonic()
         while not self._closed.is_set():
-            self._filled.wait(TRIM_SECONDS)
+            self._filled.wait()
             self._closed.wait(WRITE_SECONDS)
             self._filled.clear()
             try:
                 if not self.write():
                     self._filled.set()
-                elif time.monotonic() >= trimmed + TRIM_SECONDS:
-                    with self._app.app_context():
-                        # One step at a time, so that no event waits for it; the next comes soon if there is more.
-                        if not trimmer.step():
-                            trimmed = time.monotonic()
             except Exception as error:  # whatever failed, the next batch is written
                 log.error("the audit trail's thread failed", exc_info=error)

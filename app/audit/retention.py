@@ -7,19 +7,21 @@ The newest row is never deleted: SQLite would reuse its id.
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 
-from sqlalchemy import ColumnElement, extract, func, select
+from sqlalchemy import ColumnElement, func, select
 
 import config
 from app.audit.event import AuditEvent, Budget
-from app.clock import now
-from app.logs import log
+from app.clock import monotonic, now
+from app.storage import database_clock
 from app.storage.database import db, delete_in_steps
 
 DAY_SECONDS = 86_400
 HOUR_SECONDS = 3_600
 MAX_CLOCK_SECONDS = 60  # by how much two clocks that agree may differ
+
+BeginStep = Callable[[], None]
 
 
 class ClocksDifferError(Exception):
@@ -32,9 +34,7 @@ def check_clock() -> None:
     Raises:
         ClocksDifferError: If they differ by more than MAX_CLOCK_SECONDS.
     """
-    if db.engine.dialect.name != "postgresql":
-        return
-    ahead = now() - int(db.session.scalar(select(extract("epoch", func.clock_timestamp()))) or 0)
+    ahead = database_clock.seconds_ahead()
     if abs(ahead) > MAX_CLOCK_SECONDS:
         direction = "ahead of" if ahead > 0 else "behind"
         sentence = f"this machine's clock is {abs(ahead)} seconds {direction} the database's"
@@ -47,12 +47,12 @@ def too_old(settings: config.Settings) -> ColumnElement[bool]:
     return (AuditEvent.at < now() - settings.audit_days * DAY_SECONDS) & (AuditEvent.id < newest)
 
 
-def trim_rows(settings: config.Settings, *, steps: int | None = None) -> int:
+def trim_rows(settings: config.Settings, *, begin_step: BeginStep = lambda: None) -> int:
     """Remove the rows past KEYTURN_AUDIT_ROWS of each budget; the newest of each stay.
 
     Args:
         settings: Has the bound.
-        steps: How many steps to take in each budget at most, of `database.STEP_ROWS` rows; None for no limit.
+        begin_step: Called first in each transaction, of `database.STEP_ROWS` rows; what it raises ends the removal.
 
     Returns:
         How many rows were removed.
@@ -64,37 +64,44 @@ def trim_rows(settings: config.Settings, *, steps: int | None = None) -> int:
         newest_first = select(AuditEvent.id).where(of_budget).order_by(AuditEvent.id.desc())
         last = db.session.scalar(newest_first.offset(settings.audit_rows).limit(1))
         if last is not None:
-            removed += delete_in_steps(AuditEvent, of_budget & (AuditEvent.id <= last), steps=steps)
+            removed += delete_in_steps(AuditEvent, of_budget & (AuditEvent.id <= last), begin_step=begin_step)
     return removed
 
 
 class Trimmer:
-    """Trims the trail of a server in small steps; one per process, as it measures how long the process runs."""
+    """Trims the trail by age; one per process, as it measures how long the process runs."""
 
-    def __init__(self, settings: config.Settings) -> None:
-        self._settings = settings
-        self._started = time.monotonic()
+    def __init__(self) -> None:
         self._oldest: int | None = None
-        self._clock_is_right = True
+        self._since = monotonic()
 
-    def step(self) -> int:
-        """Remove some of the rows past the bounds.
+    def look(self) -> None:
+        """Begin to measure, when the process starts; a second call changes nothing.
+
+        Raises:
+            SQLAlchemyError: If the database does not respond.
+        """
+        if self._oldest is None:
+            self._oldest, self._since = db.session.scalar(select(func.min(AuditEvent.at))), monotonic()
+
+    def trim(self, settings: config.Settings, *, begin_step: BeginStep = lambda: None) -> int:
+        """Remove the rows past KEYTURN_AUDIT_DAYS that may be deleted by now.
+
+        Args:
+            settings: Has the bound.
+            begin_step: As for `trim_rows`.
 
         Returns:
-            How many rows; 0 if nothing is left to do now.
-        """
-        return trim_rows(self._settings, steps=1) + self._trim_by_age()
+            How many rows were removed.
 
-    def _trim_by_age(self) -> int:
-        try:
-            check_clock()
-        except ClocksDifferError as error:
-            if self._clock_is_right:
-                log.error("%s", error)
-            self._clock_is_right = False
-            return 0
-        self._clock_is_right = True
-        return delete_in_steps(AuditEvent, too_old(self._settings) & (AuditEvent.at < self._reach()), steps=1)
+        Raises:
+            ClocksDifferError: If this machine's clock and the database's differ; then nothing is removed.
+        """
+        check_clock()
+        self.look()
+        return delete_in_steps(
+            AuditEvent, too_old(settings) & (AuditEvent.at < self._reach()), begin_step=begin_step
+        )  # fmt: skip
 
     def _reach(self) -> int:
         """The end of what may be deleted: a day past the oldest row after an hour, and a day more every 24 hours.
@@ -102,7 +109,5 @@ class Trimmer:
         The monotonic clock measures these. All workers of a server start with the same oldest row, so they
         share the days; a server that restarts again and again gets none.
         """
-        if self._oldest is None:
-            self._oldest = db.session.scalar(select(func.min(AuditEvent.at)))
-        days = int(time.monotonic() - self._started + DAY_SECONDS - HOUR_SECONDS) // DAY_SECONDS
+        days = int(monotonic() - self._since + DAY_SECONDS - HOUR_SECONDS) // DAY_SECONDS
         return (self._oldest or 0) + days * DAY_SECONDS

@@ -5,7 +5,7 @@ A count is deleted ten minutes after it began, and there are at most MAX_COUNTS.
 
 from __future__ import annotations
 
-from sqlalchemy import Text, delete, func, or_, select
+from sqlalchemy import ColumnElement, Text, delete, func, or_, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.clock import now
@@ -23,6 +23,11 @@ class FaultCount(Base):
     fault_id: Mapped[str] = mapped_column(Text, primary_key=True)
     count: Mapped[int]
     begun_at: Mapped[int] = mapped_column(index=True)
+
+    @classmethod
+    def is_of_no_use(cls, moment: int) -> ColumnElement[bool]:
+        """Which rows may be removed: also one that began in the future, as a clock was set back."""
+        return or_(cls.begun_at <= moment - FORGOTTEN_SECONDS, cls.begun_at > moment)
 
 
 def count_one(fault_id: str) -> int:
@@ -44,10 +49,7 @@ def count_one(fault_id: str) -> int:
 
 def forget() -> None:
     """Delete the counts that have expired, and the oldest one if there are MAX_COUNTS."""
-    moment = now()
-    # Also one that began in the future: a clock was set back.
-    is_over = or_(FaultCount.begun_at <= moment - FORGOTTEN_SECONDS, FaultCount.begun_at > moment)
-    db.session.execute(delete(FaultCount).where(is_over))
+    db.session.execute(delete(FaultCount).where(FaultCount.is_of_no_use(now())))
     if (db.session.scalar(select(func.count()).select_from(FaultCount)) or 0) >= MAX_COUNTS:
         oldest = select(FaultCount.fault_id).order_by(FaultCount.begun_at).limit(1)
         db.session.execute(delete(FaultCount).where(FaultCount.fault_id.in_(oldest)))

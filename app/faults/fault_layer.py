@@ -19,7 +19,7 @@ from werkzeug import Response
 from app.checks import Check, making
 from app.faults import bad_issuers, bad_responses, bad_tokens
 from app.faults.bad_issuers import FOLDER, TOKEN, Place
-from app.faults.fault_count import count_one
+from app.faults.fault_count import FaultCount, count_one
 from app.faults.fault_id import PREFIX, FaultId, UnknownFaultError, read_id
 from app.faults.renaming import rename
 from app.faults.table import Kind
@@ -27,6 +27,7 @@ from app.journal.recording import FACTS
 from app.logs import log, one_line
 from app.refusals.errors import RefusedError
 from app.settings import current_settings
+from app.upkeep.removals import Removal, current_removals
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -43,6 +44,7 @@ UNCOUNTED = "the database does not count how often a fault was applied"
 def init_app(app: Flask) -> None:
     """Put the layer in front of an app, in development only."""
     app.wsgi_app = FaultLayer(app)  # type: ignore[method-assign]
+    current_removals.of(app)["fault counts"] = Removal(FaultCount, FaultCount.is_of_no_use)
 
 
 class FaultLayer:

@@ -7,16 +7,14 @@ anyone. Those after `schema` read tables, and are not evaluated without it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-
-from sqlalchemy import extract, func, select
 
 from app import storage
 from app.clock import LEEWAY_SECONDS, now
 from app.keys.cipher import SealedKeyError
 from app.keys.keystore import current_keystore
-from app.storage import schema_revision
-from app.storage.database import db
+from app.storage import database_clock, schema_revision
 
 VERSIONS = Path(storage.__file__).parent / "migrations" / "versions"
 
@@ -46,6 +44,7 @@ def schema() -> str | None:
     return None
 
 
+@cache
 def needed_revision() -> str:
     """The newest revision that this code has: revisions are four digits, in order, and begin the names of files."""
     return max(file.name[:4] for file in VERSIONS.glob("[0-9][0-9][0-9][0-9]_*.py"))
@@ -66,18 +65,10 @@ def signing_key() -> str | None:
 
 def clock() -> str | None:
     """This machine's clock and the database's agree; a larger difference would make tokens invalid elsewhere."""
-    ahead = seconds_ahead()
+    ahead = database_clock.seconds_ahead()
     if abs(ahead) <= LEEWAY_SECONDS:
         return None
     return WRONG_CLOCK.format(seconds=abs(ahead), direction="ahead of" if ahead > 0 else "behind")
-
-
-def seconds_ahead() -> int:
-    """By how many seconds this machine's clock is ahead of the database's; 0 for SQLite, which has none of its own."""
-    if db.engine.dialect.name != "postgresql":
-        return 0
-    with db.engine.connect() as connection:
-        return now() - int(connection.scalar(select(extract("epoch", func.clock_timestamp()))) or 0)
 
 
 CONDITIONS: dict[str, Callable[[], str | None]] = {"clock": clock, "schema": schema, "signing_key": signing_key}

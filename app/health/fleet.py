@@ -6,29 +6,30 @@ values are served, and their age is a metric too.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from flask import Flask
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.clients.client_row import ClientRow
-from app.clients.secret import ClientSecret
 from app.clock import monotonic, now
 from app.health import conditions
 from app.health.readiness import STATEMENT_SECONDS, current_readiness
 from app.keys.keystore import current_keystore
+from app.storage import database_clock
 from app.storage.database import db
 from app.storage.waiting import at_most
-from app.upkeep.lease import Lease
+from app.upkeep.lease import ONLY, Lease, last_round
+from app.upkeep.warnings import ending
 
 FACTS_SECONDS = 10
 SOON_SECONDS = 14 * 86_400
-MOST_SECRETS = 50
-STATES = ("next", "active", "retired")
+MOST = 50
+KINDS = ("secret", "key")
+STATES = ("standby", "next", "active", "retired")
 
 
 class Gauge(NamedTuple):
@@ -51,12 +52,15 @@ AHEAD = Gauge("keyturn_clock_ahead_seconds", "How far this machine's clock is ah
 KEYS = Gauge("keyturn_signing_keys", "Published signing keys, by their state.", ("state",))
 SIGNS = Gauge("keyturn_signing_key_signs_since_timestamp_seconds", "Since when the active key signs.", ("kid",))
 ENDS = Gauge(
-    "keyturn_secret_end_timestamp_seconds", "When a secret ends that ends within 14 days.", ("client_id", "name")
+    "keyturn_end_timestamp_seconds",
+    "When what ends within 14 days does so: the planned end of a secret, or of the active key.",
+    ("kind", "client_id", "name"),
 )
-ENDING = Gauge("keyturn_secrets_ending", "How many secrets end within 14 days.")
+ENDING = Gauge("keyturn_ending", "How many end within 14 days.", ("kind",))
 ROUND = Gauge("keyturn_upkeep_last_round_timestamp_seconds", "The end of the last round of upkeep.")
-LEASE = Gauge("keyturn_upkeep_lease_end_timestamp_seconds", "Until when a worker has the lease of the upkeep.")
-GAUGES = (CONDITION, READ, AHEAD, KEYS, SIGNS, ENDS, ENDING, ROUND, LEASE)
+REMOVED = Gauge("keyturn_upkeep_removed_rows", "What the last round of upkeep has removed.", ("what",))
+HELD = Gauge("keyturn_upkeep_lease_held", "1 while a worker does a round of upkeep, else 0.")
+GAUGES = (CONDITION, READ, AHEAD, KEYS, SIGNS, ENDS, ENDING, ROUND, REMOVED, HELD)
 
 
 class Fleet(Collector):
@@ -76,13 +80,17 @@ class Fleet(Collector):
         yield CONDITION.of(*(((name,), float(name not in reasons)) for name in names))
         yield from self._facts
 
+    def forget(self) -> None:
+        """Read the database again for the next scrape, however soon it comes."""
+        self._read_at = None
+
     def _read(self) -> None:
         if self._read_at is not None and monotonic() - self._read_at < FACTS_SECONDS:
             return
         try:
             with at_most(STATEMENT_SECONDS):
-                self._facts = [READ.of(((), now())), AHEAD.of(((), conditions.seconds_ahead())), *of_keys()]
-                self._facts += [*of_secrets(), *of_upkeep()]
+                ahead = AHEAD.of(((), database_clock.seconds_ahead()))
+                self._facts = [READ.of(((), now())), ahead, *of_keys(), *of_endings(), *of_upkeep()]
         except SQLAlchemyError:
             return  # the next probe or scrape says so
         self._read_at = monotonic()
@@ -93,23 +101,22 @@ def of_keys() -> Iterator[Metric]:
     states = [(row.state(moment), row) for row in current_keystore().rows()]
     found = [state for state, _ in states]
     yield KEYS.of(*(((state,), found.count(state)) for state in STATES))
-    yield SIGNS.of(*(((row.kid,), row.signs_from or row.published_at) for state, row in states if state == "active"))
+    yield SIGNS.of(*(((row.kid,), row.signs_since() or row.published_at) for state, row in states if state == "active"))
 
 
-def of_secrets() -> Iterator[Metric]:
-    """The secrets that end soon, the earliest first; those that have ended refuse nobody anew."""
-    ends_soon = ClientSecret.not_after.between(now() + 1, now() + SOON_SECONDS) & ClientSecret.ended_at.is_(None)
-    columns = select(ClientRow.client_id, ClientSecret.name, ClientSecret.not_after)
-    joined = columns.join(ClientRow, ClientRow.id == ClientSecret.client_row).where(ends_soon)
-    rows = db.session.execute(joined.order_by(ClientSecret.not_after)).all()
-    yield ENDS.of(*(((client_id, name), end or 0) for client_id, name, end in rows[:MOST_SECRETS]))
-    yield ENDING.of(((), len(rows)))
+def of_endings() -> Iterator[Metric]:
+    """What ends soon, the earliest first."""
+    found = [(each["kind"].removesuffix("_ends"), each) for each in ending(SOON_SECONDS)]
+    yield ENDS.of(*(((kind, each["client_id"] or "", each["name"]), each["at"]) for kind, each in found[:MOST]))
+    kinds = Counter(kind for kind, _ in found)
+    yield ENDING.of(*(((kind,), kinds[kind]) for kind in KINDS))
 
 
 def of_upkeep() -> Iterator[Metric]:
-    lease = db.session.scalar(select(Lease))
-    if lease is None:
-        return
-    if lease.round_at is not None:
-        yield ROUND.of(((), lease.round_at))
-    yield LEASE.of(((), lease.expires_at))
+    """The last round that a worker of any server has completed; of one that has not been, nothing."""
+    at, report, _ = last_round()
+    if at is not None:
+        yield ROUND.of(((), at))
+        yield REMOVED.of(*(((what,), number) for what, number in report.get("removed", {}).items()))
+    lease = db.session.get(Lease, ONLY)
+    yield HELD.of(((), lease is not None and lease.is_held(database_clock.read())))

@@ -27,10 +27,12 @@ from app.settings import current_settings
 from app.settings.reading import VARIABLES
 from app.storage.database import db
 from app.storage.fast_statement import current_connections
+from app.storage.reserved import current_reserved
 from app.storage.waiting import at_most, on_the_network
 
 TICK_SECONDS = 0.5
 CLIENTS_SECONDS = 60
+RETRY_SECONDS = 5
 LIMITS = frozenset(variable for variable in VARIABLES if variable.startswith("KEYTURN_LIMIT_"))
 
 
@@ -39,34 +41,40 @@ class Measuring:
 
     def __init__(self, app: Flask) -> None:
         self._app = app
-        self._families = Families()
-        self.counting = Counting(self._families, current_notes.of(app), LIMITS)
+        self.families = Families()
+        self.counting = Counting(self.families, current_notes.of(app), LIMITS)
         registry = CollectorRegistry()
         registry.register(Shared())
         registry.register(Fleet(app))
         self._turn = Turn(current_settings.of(app).metrics_bind, registry)
         self._dropped = 0
         self._alone_until = 0.0
-        self._clients_read_at: float | None = None
+        self._clients_due = 0.0
         self._has_failed = False
 
     def start(self) -> None:
-        self._families.info.labels(VERSION).set(1)
-        self._families.workers.set(1)
+        self.families.info.labels(VERSION).set(1)
+        self.families.workers.set(1)
         threading.Thread(target=self._run, name="metrics", daemon=True).start()
+
+    def end(self) -> None:
+        """Let another worker serve the metrics, and count what the last requests have left."""
+        self._turn.end()
+        self.counting.count()
 
     def _run(self) -> None:
         while True:
             try:
-                self.tick()
-            except Exception as error:  # whatever failed, the next tick counts
+                self._turn.take()
+                self.sample()
+            except Exception as error:  # whatever failed, the next one counts
                 if not self._has_failed:
                     log.error("the metrics' thread failed", exc_info=error)
                 self._has_failed = True
             time.sleep(TICK_SECONDS)
 
-    def tick(self) -> None:
-        self._turn.take()
+    def sample(self) -> None:
+        """Count the notes, and set the gauges."""
         self._read_clients()
         self.counting.count()
         self._sample_trail()
@@ -75,41 +83,43 @@ class Measuring:
 
     def _read_clients(self) -> None:
         """Find which clients have a label: the first that were registered, so that every machine has the same."""
-        if self._clients_read_at is not None and monotonic() - self._clients_read_at < CLIENTS_SECONDS:
+        if monotonic() < self._clients_due:
             return
         most = current_settings.of(self._app).metrics_clients
         first = select(ClientRow.client_id).order_by(ClientRow.id).limit(most)
         try:
             with self._app.app_context(), at_most(STATEMENT_SECONDS):
                 self.counting.named = frozenset(db.session.scalars(first))
+            self._clients_due = monotonic() + CLIENTS_SECONDS
         except SQLAlchemyError:
-            return  # until the next tick all others are `other`
-        self._clients_read_at = monotonic()
+            self._clients_due = monotonic() + RETRY_SECONDS  # until then those that were found before
 
     def _sample_trail(self) -> None:
         batch = trail.current_batch.of(self._app)
-        self._families.audit_waiting.set(batch.waiting())
+        self.families.audit_waiting.set(batch.waiting())
         dropped = batch.dropped
-        self._families.dropped.inc(dropped - self._dropped)
+        self.families.dropped.inc(dropped - self._dropped)
         self._dropped = dropped
 
     def _sample_limits(self) -> None:
         until = current_limits.of(self._app).alone_until
-        self._families.alone.set(until > monotonic())
-        self._families.redis_lost.inc(until > self._alone_until)
+        self.families.alone.set(until > monotonic())
+        self.families.redis_lost.inc(until > self._alone_until)
         self._alone_until = until
 
     def _sample_database(self) -> None:
         with self._app.app_context():
             pool = db.engine.pool
             size: int = pool.size() + pool._max_overflow  # type: ignore[attr-defined]
-        uses = {"pool, busy": pool.checkedout(), "pool, idle": pool.checkedin()}  # type: ignore[attr-defined]
+        reserved = current_reserved.of(self._app)
+        uses = {"pool_busy": pool.checkedout(), "pool_idle": pool.checkedin()}  # type: ignore[attr-defined]
+        uses["reserved"] = reserved.pool.checkedin() + reserved.pool.checkedout()  # type: ignore[attr-defined]
         uses["thread"] = len(current_connections.of(self._app))
         for use, number in uses.items():
-            self._families.connections.labels(use).set(number)
-        self._families.pool_limit.set(size)
-        self._families.threads_waiting.set(len(on_the_network))
-        self._families.threads_limit.set(on_the_network.count)
+            self.families.connections.labels(use).set(number)
+        self.families.pool_limit.set(size)
+        self.families.threads_waiting.set(len(on_the_network))
+        self.families.threads_limit.set(on_the_network.count)
 
 
 current_measuring = PerApp[Measuring]("measuring")
@@ -121,14 +131,14 @@ def start(app: object) -> None:
     Args:
         app: What gunicorn serves.
     """
-    if not isinstance(app, Flask):
-        log.error("KEYTURN_METRICS_BIND has no effect: `app` in wsgi.py is not a Flask app; set `app.wsgi_app` instead")
+    if not isinstance(app, Flask) or "metrics_notes" not in app.extensions:
+        log.error("KEYTURN_METRICS_BIND has no effect: what gunicorn serves is not Keyturn's app, as wsgi.py makes it")
         return
     current_measuring.set(app, Measuring(app))
     current_measuring.of(app).start()
 
 
 def finish(app: object) -> None:
-    """Count what this worker's last requests have left."""
+    """End the measuring of a worker that has served its last request."""
     if isinstance(app, Flask) and "measuring" in app.extensions:
-        current_measuring.of(app).counting.count()
+        current_measuring.of(app).end()

@@ -23,13 +23,20 @@ def secret_file() -> Path:
     return Path(current_app.instance_path) / "secret-key"
 
 
-def encrypt(plaintext: bytes) -> str:
+def encrypt(plaintext: bytes, *, beside: str | None = None) -> str:
     """A Fernet token of the plaintext, in base64url.
+
+    Args:
+        plaintext: What is encrypted.
+        beside: What was encrypted before: the secret key that decrypts it encrypts this too, so that every server
+            that can decrypt the one can decrypt the other. None for the newest secret key.
 
     Raises:
         SealedKeyError: If there is no secret key.
     """
-    return fernets()[0].encrypt(plaintext).decode()
+    known = fernets()
+    chosen = next((fernet for fernet in known if beside and decrypts(fernet, beside)), known[0])
+    return chosen.encrypt(plaintext).decode()
 
 
 def decrypt(sealed: str) -> bytes:
@@ -54,8 +61,12 @@ def opens(sealed: str) -> bool:
 
 def is_newest(sealed: str) -> bool:
     """Whether the newest of the secret keys encrypted this."""
+    return decrypts(fernets()[0], sealed)
+
+
+def decrypts(fernet: Fernet, sealed: str) -> bool:
     try:
-        return bool(fernets()[0].decrypt(sealed))
+        return bool(fernet.decrypt(sealed))
     except InvalidToken:
         return False
 

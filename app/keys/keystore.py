@@ -23,7 +23,7 @@ from app.keys.signer import Signer
 from app.keys.signing_key import READ_SECONDS, KeyGeneration, SigningKey
 from app.logs import log
 from app.per_app import PerApp
-from app.storage.database import db
+from app.storage.reserved import current_reserved
 from app.storage.waiting import at_most
 
 SIGNING_KEY = Check("signing_key", "There is a key that signs.", "RFC 9068, section 2.1")
@@ -100,7 +100,7 @@ class Keystore:
         noticed = self._newest
         try:
             # A bounded wait if there are keys: the JWKS shows them while the database is frozen.
-            with at_most(REREAD_SECONDS) if self._rows else nullcontext(), Session(db.engine) as session:
+            with at_most(REREAD_SECONDS) if self._rows else nullcontext(), Session(current_reserved()) as session:
                 # The number first: a change between the two reads makes it too low, and the keys are read again.
                 generation = session.scalar(select(KeyGeneration.number)) or 0
                 self._rows = session.scalars(query).all()
@@ -142,9 +142,9 @@ def signer() -> Signer:
 
 
 def published() -> list[SigningKey]:
-    """The keys in the JWKS: first the one that signs, then the next one and the retired ones."""
+    """The keys in the JWKS: first the one that signs, then the next one, the standby and the retired ones."""
     moment = now()
-    order = ("active", "next", "retired")
+    order = ("active", "next", "standby", "retired")
     shown = [row for row in current_keystore().rows() if row.state(moment) in order]
     return sorted(shown, key=lambda row: order.index(row.state(moment)))
 

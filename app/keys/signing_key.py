@@ -1,9 +1,10 @@
-"""A signing key and its states: next, active, retired, gone.
+"""A signing key and its states: standby, next, active, retired, gone.
 
-What is planned is derived from stored times, so every worker on every machine sees a key begin and end
-in the same second, without a message. What is ordered is a stored fact that no clock can undo: a key
-that was withdrawn is gone (`withdrawn_at`), and a key that must sign at once does (`AT_ONCE`), also on a
-machine whose clock is behind the operator's.
+A standby key is published and signs only when it has to: every cache of the JWKS has it by then. What is planned
+is derived from stored times, so every worker on every machine sees a key begin and end in the same second, without
+a message. What is ordered is a stored fact that no clock can undo: a key that was withdrawn is gone
+(`withdrawn_at`), and a key that must sign at once does (`signs_from` below 0), also on a machine whose clock is
+behind the operator's.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ LEAD_SECONDS = JWKS_MAX_AGE_SECONDS + READ_SECONDS
 # And this long after it last signed: by then its last token has expired.
 LINGER_SECONDS = config.MAX_ACCESS_TOKEN_SECONDS + LEEWAY_SECONDS + READ_SECONDS
 AT_ONCE = 0  # a time that is past on every clock
+NEVER = 253_402_300_799  # the end of the year 9999: when a standby key signs. The previous release takes it for `next`
 
 
 class SigningKey(Base):
     """A key pair. Times are in whole seconds since the epoch; None is not decided yet.
 
     `kid` is the thumbprint of RFC 7638, section 3; `public_jwk` is the key in the JWKS; `private_pem` is
-    encrypted with Fernet. A key with a `withdrawn_at` is withdrawn; the value is for people.
+    encrypted with Fernet. A key with a `withdrawn_at` is withdrawn; the value is for people. A `signs_from` that is
+    not above 0 is an order, past on every clock; without its sign it is the time of the order, 0 if unknown.
     """
 
     __tablename__ = "signing_keys"
@@ -47,7 +50,7 @@ class SigningKey(Base):
     withdrawn_at: Mapped[int | None]
 
     def state(self, moment: int) -> str:
-        """`next`, `active`, `retired` or `gone`.
+        """`standby`, `next`, `active`, `retired` or `gone`.
 
         To compare keys, pass the same moment for all of them: the clock may tick in between.
         """
@@ -55,7 +58,20 @@ class SigningKey(Base):
             return "gone"
         if self.retired_at is not None and self.retired_at <= moment:
             return "retired"
-        return "active" if self.signs_from <= moment else "next"
+        if self.signs_from <= moment:
+            return "active"
+        return "standby" if self.signs_from == NEVER else "next"
+
+    def sign_at_once(self, moment: int) -> None:
+        """Sign from now on, whatever the clock of a machine says; a key that signs already has since when it does."""
+        if self.signs_from > 0:
+            self.signs_from = -min(self.signs_from, moment)
+
+    def signs_since(self) -> int | None:
+        """When it began to sign, or will; None for a standby key."""
+        if self.signs_from == NEVER:
+            return None
+        return abs(self.signs_from) or self.published_at
 
     def retire(self, moment: int) -> None:
         """Sign until that moment, and stay published until the last token has expired."""

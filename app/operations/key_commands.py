@@ -1,4 +1,4 @@
-"""`flask keys …`: list, rotate and withdraw the signing keys."""
+"""`flask keys …`: list, plan, rotate and withdraw the signing keys."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import click
 from cryptography.fernet import Fernet
 
 from app.clock import now
-from app.keys import rotation
+from app.keys import plan, rotation
 from app.keys.cipher import SealedKeyError
+from app.keys.key_rows import all_keys
 from app.keys.signing_key import JWKS_MAX_AGE_SECONDS, READ_SECONDS, SigningKey
-from app.operations.command_group import CommandGroup, as_json, print_json
+from app.operations.command_group import CommandGroup, OperatorCommand, Outcome, as_json, changes, moment, print_json
+from app.settings import current_settings
 
 PUBLISHED = (
     f"\nIt is in the JWKS within {READ_SECONDS} seconds. An API that caches the JWKS may not have it for up to "
@@ -20,7 +22,7 @@ PUBLISHED = (
 
 keys = CommandGroup(
     "keys",
-    help="List, rotate and withdraw the signing keys.",
+    help="List, plan, rotate and withdraw the signing keys.",
     refusals=(rotation.RotationError, SealedKeyError),
 )
 
@@ -28,13 +30,35 @@ keys = CommandGroup(
 @keys.command("list")
 @as_json
 def list_all(as_json: bool) -> None:
-    """List the keys: next, active, retired, gone."""
-    found = [describe(key) for key in rotation.all_keys()]
+    """List the keys: standby, next, active, retired, gone."""
+    found = [describe(key) for key in all_keys()]
     if as_json:
         print_json({"keys": found})
         return
     for key in found:
         click.echo(f"{key['kid']}  {key['alg']}  {'withdrawn' if key['withdrawn_at'] else key['state']}")
+
+
+@keys.command("plan")
+@as_json
+def show_plan(as_json: bool) -> None:
+    """Show the coming dates: which key signs when, when it retires, and when the next rotation is."""
+    days = current_settings().key_rotation_days
+    known, current = all_keys(), now()
+    planned = plan.coming(known, current, days)
+    if as_json:
+        rotation_at = plan.next_rotation(known, current, days)
+        dates = [each._asdict() for each in planned]
+        print_json(
+            {"rotation_days": days, "upkeep": current_settings().upkeep, "next_rotation": rotation_at, "dates": dates}
+        )
+        return
+    for each in planned:
+        click.echo(f"{moment(each.at)}  {each.kid or 'a new key':43}  {each.what}")
+    if not days:
+        click.echo("KEYTURN_KEY_ROTATION_DAYS is 0: `flask keys rotate` rotates.")
+    elif current_settings().upkeep == "off":
+        click.echo("KEYTURN_UPKEEP is off: `flask cleanup` rotates a key that is old enough, and removes rows.")
 
 
 lost_secret_key = click.option(
@@ -47,38 +71,33 @@ lost_secret_key = click.option(
 @keys.command()
 @click.option("--now", "at_once", is_flag=True, help="Sign with the new key at once: for an emergency.")
 @lost_secret_key
-@as_json
-def rotate(at_once: bool, lost_secret_key: bool, as_json: bool) -> None:
-    """Publish the next key; it signs after one max-age of the JWKS."""
+@changes
+def rotate(at_once: bool, lost_secret_key: bool) -> Outcome:
+    """Let the standby key sign after one max-age of the JWKS, and publish another standby."""
     if lost_secret_key and not at_once:
         raise rotation.RotationError("--lost-secret-key requires --now: until then no server could sign")
     key = rotation.rotate(at_once=at_once, lost_secret_key=lost_secret_key)
-    show(key, f"{key.kid} ({key.alg}) signs {when(key)}; tokens of the old key stay valid.{PUBLISHED}", as_json)
+    sentence = f"{key.kid} ({key.alg}) signs {when(key)}; tokens of the old key stay valid."
+    return Outcome(describe(key), sentence + PUBLISHED)
 
 
 @keys.command(context_settings={"ignore_unknown_options": True})  # a kid may begin with a dash
 @click.argument("kid")
 @lost_secret_key
-@as_json
-def withdraw(kid: str, lost_secret_key: bool, as_json: bool) -> None:
+@changes
+def withdraw(kid: str, lost_secret_key: bool) -> Outcome:
     """Withdraw a leaked key for good: its tokens are refused."""
     key = rotation.withdraw(kid, lost_secret_key=lost_secret_key)
     sentence = (
         f"{kid} is withdrawn: each server refuses its tokens from its next request on. {key.kid} ({key.alg}) signs."
     )
-    show(key, sentence + PUBLISHED, as_json)
+    return Outcome(describe(key), sentence + PUBLISHED)
 
 
 def describe(key: SigningKey) -> dict[str, Any]:
-    names = ("kid", "alg", "published_at", "signs_from", "retired_at", "gone_at", "withdrawn_at")
-    return {"state": key.state(now()), **{name: getattr(key, name) for name in names}}
-
-
-def show(key: SigningKey, sentence: str, as_json: bool) -> None:
-    if as_json:
-        print_json(describe(key))
-    else:
-        click.echo(sentence)
+    names = ("kid", "alg", "published_at", "retired_at", "gone_at", "withdrawn_at")
+    found = {"state": key.state(now()), **{name: getattr(key, name) for name in names}}
+    return found | {"signs_from": key.signs_since()}
 
 
 def when(key: SigningKey) -> str:
@@ -86,7 +105,7 @@ def when(key: SigningKey) -> str:
     return f"in {seconds} seconds" if seconds > 0 else "from the next request on"
 
 
-@click.command("new-secret")
+@click.command("new-secret", cls=OperatorCommand)
 @as_json
 def new_secret(as_json: bool) -> None:
     """Print a new key for KEYTURN_SECRET_KEYS, which encrypts the signing keys at rest."""

@@ -21,6 +21,7 @@ from app.operations.demo_clients import usable_demos
 from app.settings import current_settings, sign_of_production
 from app.storage.database import db
 from app.storage.failures import cause
+from app.storage.reserved import current_reserved
 
 INTROSPECTS = "(an API: it introspects tokens)"
 OF_FAULTS = {"fault": "(for tests of a client: docs/faults.md)"}
@@ -40,11 +41,14 @@ def refuse_to_start(app: Flask) -> None:
         else:
             log.warning(WITHOUT_CONFIGURATION)
     if faults:
-        refuse(faults)
+        refuse(faults, is_production=current_settings.of(app).is_production)
 
 
-def refuse(faults: Iterable[str]) -> None:
-    click.echo("\n  ".join(["Keyturn does not start:", *faults]), err=True)
+def refuse(faults: Iterable[str], *, is_production: bool = False) -> None:
+    if is_production and not sys.stderr.isatty():
+        log.critical("Keyturn does not start", extra={"fields": {"faults": list(faults)}})
+    else:
+        click.echo("\n  ".join(["Keyturn does not start:", *faults]), err=True)
     sys.exit(3)  # gunicorn reads it as "failed to boot": after any other code it would retry forever
 
 
@@ -105,6 +109,7 @@ def faults_at_start(app: Flask) -> list[str]:
             # what a worker writes. The session releases its own first.
             db.session.remove()
             db.engine.dispose()
+            current_reserved().dispose()
         return faults
 
 

@@ -7,7 +7,7 @@ a token, use neither: each is one `Statement`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase
 
-from app.storage import fast_statement, postgresql, sqlite
+from app.storage import fast_statement, postgresql, reserved, sqlite
 from app.storage.waiting import writers
 
 WRITES = {"keyturn_writes": True}  # execution options: a transaction begins, with its time-outs
@@ -75,12 +75,14 @@ def init_app(app: Flask, text: str) -> None:
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options | {"pool_timeout": POOL_SECONDS}
     db.init_app(app)
     alone = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", **options)
+    held = reserved.init_app(app, url, options)
     with app.app_context():
         if url.drivername == "sqlite":
-            sqlite.configure(db.engine)
-            sqlite.configure(alone)
+            for engine in (db.engine, held, alone):
+                sqlite.configure(engine)
         else:
             postgresql.configure(db.engine)
+            postgresql.configure(held)
             postgresql.configure(alone, response_seconds=postgresql.FAST_RESPONSE_SECONDS)
     fast_statement.init_app(app, alone)
 
@@ -115,13 +117,20 @@ def take_turn(connection: Connection) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(ONE_WRITER)))
 
 
-def delete_in_steps(model: type[Base], condition: ColumnElement[bool], *, steps: int | None = None) -> int:
+def delete_in_steps(
+    model: type[Base],
+    condition: ColumnElement[bool],
+    *,
+    steps: int | None = None,
+    begin_step: Callable[[], None] = lambda: None,
+) -> int:
     """Delete the rows that meet a condition, in short transactions between which others can write.
 
     Args:
         model: The table.
         condition: Which rows.
         steps: How many transactions to make at most, of STEP_ROWS rows each; None for as many as it takes.
+        begin_step: Called first in each transaction; what it raises ends the deletion.
 
     Returns:
         How many rows were deleted; not those that another process deleted meanwhile.
@@ -133,6 +142,7 @@ def delete_in_steps(model: type[Base], condition: ColumnElement[bool], *, steps:
     for _ in count() if steps is None else range(steps):
         begin = time.monotonic()
         with transaction():
+            begin_step()
             removed = db.session.execute(step).rowcount  # type: ignore[attr-defined]
         total += removed
         if removed < STEP_ROWS:

@@ -1,21 +1,35 @@
-"""Which worker of the fleet does the upkeep."""
+"""Which worker of the fleet does the upkeep: a lease in the database, by the database's clock.
+
+A worker takes it for one round, and gives it back. Each step of the round renews it in the step's own transaction,
+by its number: a worker that was frozen finds there that another has taken over, and stops. A worker that dies loses
+the lease after LEASE_SECONDS.
+"""
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, Text
+from sqlalchemy import JSON, Text, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.storage.database import Base
+from app.storage import database_clock
+from app.storage.database import Base, db, transaction
+
+LEASE_SECONDS = 30  # longer than a step may take: its time-outs are in `app/storage/postgresql.py`
+ONLY = 1  # the id of the one row
+BOOT = secrets.token_hex(3)  # two containers may have one host name, and the same process ids
 
 
 class Lease(Base):
     """One row: who does the upkeep until when, and what the last round did.
 
-    `holder` names a worker; `number` grows by one each time another worker takes over. Times are in whole seconds
-    since the epoch, `expires_at` by the database's clock; `round_at` is the end of the last round, and `report`
-    what it did.
+    `holder` names a worker; `number` grows by one each time the lease is taken. Times are in whole seconds
+    since the epoch by the database's clock; `expires_at` is 0 after the lease was given back. `round_at` is the end
+    of the last round, and `report` what it did.
     """
 
     __tablename__ = "upkeep_lease"
@@ -26,3 +40,106 @@ class Lease(Base):
     expires_at: Mapped[int]
     round_at: Mapped[int | None]
     report: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+
+    def is_held(self, moment: int) -> bool:
+        """Whether a worker has it; one that expires later than any lease can is of a clock that was set back."""
+        return moment < self.expires_at <= moment + LEASE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lease that this process has taken: its number, and the report of the round before."""
+
+    number: int
+    last_report: dict[str, Any]
+
+
+class BusyError(Exception):
+    """Another worker does the upkeep; the text names it."""
+
+
+class LostError(Exception):
+    """This worker no longer holds the lease: it was stopped for too long, and another has taken over."""
+
+
+def name() -> str:
+    """This process, as people find it: its machine and its process id."""
+    return f"{socket.gethostname()}:{os.getpid()}:{BOOT}"
+
+
+def take() -> Held:
+    """Take the lease.
+
+    Raises:
+        BusyError: If another worker has it.
+        SQLAlchemyError: If the database does not respond.
+    """
+    with transaction():
+        moment = database_clock.read()
+        lease = db.session.get(Lease, ONLY) or new_lease()
+        if lease.is_held(moment):
+            raise BusyError(f"{lease.holder} does the upkeep at this moment")
+        lease.holder, lease.number, lease.expires_at = name(), lease.number + 1, moment + LEASE_SECONDS
+        return Held(lease.number, lease.report or {})
+
+
+def new_lease() -> Lease:
+    """The row, which a migration creates: only someone who emptied the table comes here."""
+    lease = Lease(id=ONLY, number=0, expires_at=0)
+    db.session.add(lease)
+    return lease
+
+
+def renew(held: Held) -> None:
+    """Hold the lease for LEASE_SECONDS more; called inside the transaction of a step.
+
+    Raises:
+        LostError: If another worker has taken it meanwhile; the transaction must not be committed.
+    """
+    change_own(held, expires_at=database_clock.current_moment() + LEASE_SECONDS)
+
+
+def give_back(held: Held, report: dict[str, Any]) -> None:
+    """End a round that was done: the next one is due after `round.ROUND_SECONDS`.
+
+    Raises:
+        LostError: If another worker has taken the lease meanwhile.
+    """
+    with transaction():
+        change_own(held, expires_at=0, round_at=database_clock.current_moment(), report=report)
+
+
+def let_go(held: Held) -> None:
+    """End a round that was not done, so that another worker can try.
+
+    Raises:
+        LostError: If another worker has taken the lease meanwhile.
+    """
+    with transaction():
+        change_own(held, expires_at=0)
+
+
+def change_own(held: Held, **values: Any) -> None:
+    own = (Lease.id == ONLY) & (Lease.number == held.number)
+    change = update(Lease).where(own).values(**values).execution_options(synchronize_session=False)
+    if not db.session.execute(change).rowcount:  # type: ignore[attr-defined]
+        raise LostError("another worker has taken over the upkeep")
+
+
+def last_round() -> tuple[int | None, dict[str, Any], str | None]:
+    """When the last round ended, what it did, and which worker did it; None, empty and None if there was none."""
+    lease = db.session.get(Lease, ONLY, populate_existing=True)
+    if lease is None or lease.round_at is None:
+        return None, {}, None
+    report = lease.report or {}
+    return lease.round_at, report, report.get("holder")
+
+
+def is_free_and_due(seconds: int) -> bool:
+    """Whether no worker holds the lease, and the last round ended at least that many seconds ago."""
+    lease = db.session.get(Lease, ONLY, populate_existing=True)
+    if lease is None:
+        return True
+    moment = database_clock.read()
+    is_due = lease.round_at is None or not 0 <= moment - lease.round_at < seconds
+    return is_due and not lease.is_held(moment)

@@ -25,7 +25,7 @@ def encoded(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value, separators=(",", ":")).encode()).rstrip(b"=").decode()
 
 
-KID, JTI = "example-kid-" + "0" * 31, "example-jti-" + "0" * 10
+KID, JTI = "example-kid-" + "0" * 31, "example-jti-" + "0" * 12
 CLAIMS = {
     "iss": ISSUER, "aud": ISSUER, "sub": "demo-reporting", "client_id": "demo-reporting", "scope": "reports:read",
     "iat": MOMENT, "exp": MOMENT + 3600, "jti": JTI,
@@ -34,8 +34,10 @@ CLAIMS = {
 JWT = ".".join([encoded({"alg": "RS256", "typ": "at+jwt", "kid": KID}), encoded(CLAIMS), "A" * 342])
 FILLED = (
     ("eyJ…", JWT),
-    ("kta_…", "kta_" + "A" * 43),
+    ("kta_…", "kta_" + "A" * 51),
     ('"jti": "…"', f'"jti": "{JTI}"'),
+    ('"jti_prefix": "…"', f'"jti_prefix": "{JTI[:8]}"'),
+    ('"operator": "…"', '"operator": "anna as keyturn"'),
     ('"kid": "…"', f'"kid": "{KID}"'),
     ('"n": "…"', f'"n": "{"A" * 342}"'),
     ('"request_id": "…"', '"request_id": "0123456789abcdef"'),
