@@ -107,6 +107,8 @@ class Form(Enum):
     RATE = auto()
     NAME = auto()
     RESOURCES = auto()
+    CREDENTIAL = auto()
+    ADDRESS = auto()
 
 
 def setting(variable: str, default: object, check: Whole | OneOf | Form, about: str) -> Any:
@@ -151,12 +153,24 @@ class Settings:
         "A SQLite file, relative to `instance/`, or `postgresql://USER:PASSWORD@HOST/DATABASE`; "
         "see [the database URL](#the-database-url).",
     )
+    database_url_file: str = setting(
+        "KEYTURN_DATABASE_URL_FILE",
+        "",
+        Form.CREDENTIAL,
+        "Instead of `KEYTURN_DATABASE_URL`: [a file](#secrets-in-files) that contains its value.",
+    )
     secret_keys: tuple[str, ...] = setting(
         "KEYTURN_SECRET_KEYS",
         (),
         Form.FERNET_KEYS,
         "The keys that encrypt the signing keys at rest, newest first, separated by commas. "
         "Development generates one; production must be given one.",
+    )
+    secret_keys_file: str = setting(
+        "KEYTURN_SECRET_KEYS_FILE",
+        "",
+        Form.CREDENTIAL,
+        "Instead of `KEYTURN_SECRET_KEYS`: [a file](#secrets-in-files) that contains its value.",
     )
     signing_alg: str = setting(
         "KEYTURN_SIGNING_ALG",
@@ -188,7 +202,7 @@ class Settings:
         "on",
         OneOf(("on", "off")),
         "`off` removes the sample API, including `/admin/logs`, and `/.well-known/oauth-protected-resource`: "
-        "each is 404. Nothing else changes; read the audit trail with `flask explain` and in the log.",
+        "each is 404. Nothing else changes; read the audit trail with `flask explain` and `flask audit`.",
     )
     limit_failures: str = setting(
         "KEYTURN_LIMIT_FAILURES",
@@ -230,6 +244,12 @@ class Settings:
         "`redis://HOST:PORT/NUMBER`: all workers count together. "
         "Without Redis, or while it is down, each worker counts separately.",
     )
+    redis_url_file: str = setting(
+        "KEYTURN_REDIS_URL_FILE",
+        "",
+        Form.CREDENTIAL,
+        "Instead of `KEYTURN_REDIS_URL`: [a file](#secrets-in-files) that contains its value.",
+    )
     upkeep: str = setting(
         "KEYTURN_UPKEEP",
         "on",
@@ -253,14 +273,20 @@ class Settings:
         "KEYTURN_AUDIT_ROWS",
         1_000_000,
         Whole(1_000, 100_000_000, "rows"),
-        "The most rows the audit trail has of each of six kinds: "
-        "see [what is recorded](operating.md#what-is-recorded).",
+        "The most rows the audit trail has of each of six kinds: see [what is recorded](logs.md#what-is-recorded).",
     )
     max_body_bytes: int = setting(
         "KEYTURN_MAX_BODY_BYTES",
         16_384,
         Whole(1_024, 1_048_576, "bytes"),
         "The longest request body.",
+    )
+    target_url: str = setting(
+        "KEYTURN_TARGET_URL",
+        "",
+        Form.DATABASE,
+        "Where [`flask db copy`](backup.md#from-sqlite-to-postgresql-and-back) copies to, unless an argument says so; "
+        "in the form of `KEYTURN_DATABASE_URL`.",
     )
 
     journal: str = setting(
@@ -289,6 +315,19 @@ class Settings:
         OneOf(("on", "off")),
         "`off` lets every worker use every core. `on` pins each worker to one core if every core gets equally many "
         "workers: that saves a quarter of a token's CPU time, unless another busy server is on the machine.",
+    )
+    metrics_bind: str = setting(
+        "KEYTURN_METRICS_BIND",
+        "",
+        Form.ADDRESS,
+        "`HOST:PORT`, at which gunicorn also serves `/metrics` for Prometheus; empty for none. "
+        "Anyone who reaches it can read [the metrics](metrics.md#metrics).",
+    )
+    metrics_clients: int = setting(
+        "KEYTURN_METRICS_CLIENTS",
+        50,
+        Whole(0, 10_000, "clients"),
+        "How many clients the metrics count separately: those registered first; the rest are `other`.",
     )
 
     # What `app/settings/` found while it read the variables.

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select, text
 
 from app.clock import now
-from app.keys import keystore, rotation
+from app.keys import key_rows, keystore, rotation
 from app.keys.keystore import current_keystore
 from app.keys.signing_key import JWKS_MAX_AGE_SECONDS, LEAD_SECONDS, LINGER_SECONDS, READ_SECONDS, SigningKey
 from app.storage.database import db, transaction
@@ -31,6 +31,11 @@ DAY = 86_400
 
 def jwks(app: Flask) -> list[dict[str, str]]:
     return list(app.test_client().get("/.well-known/jwks.json").json["keys"])
+
+
+def key_in_state(operator: Operator, state: str) -> str:
+    (kid,) = [key["kid"] for key in operator.run("keys", "list")["keys"] if key["state"] == state]
+    return str(kid)
 
 
 @pytest.fixture(params=["RS256", "ES256"])
@@ -85,9 +90,10 @@ def test_R076_R077_a_rotation_takes_effect_on_every_worker_in_the_same_second(
         old_token = admin.token(scope="read:logs")
         old = kid_of(old_token)
         new = Operator(admin.app).run("keys", "rotate")["kid"]
+        standby = key_in_state(Operator(admin.app), "standby")
         clock.shift(READ_SECONDS)  # by now every worker has published it
         for worker in workers:
-            assert {key["kid"] for key in jwks(worker.app)} == {old, new}
+            assert [key["kid"] for key in jwks(worker.app)] == [old, new, standby]
         clock.shift(LEAD_SECONDS - READ_SECONDS - 1)
         assert [kid_of(worker.token()) for worker in workers] == [old, old]
         clock.shift(1)
@@ -99,7 +105,7 @@ def test_R076_R077_a_rotation_takes_effect_on_every_worker_in_the_same_second(
         clock.move_to(last_old_second + LINGER_SECONDS - 1)
         assert old in {key["kid"] for key in jwks(admin.app)}
         clock.shift(1)
-        assert [key["kid"] for key in jwks(admin.app)] == [new]
+        assert [key["kid"] for key in jwks(admin.app)] == [new, standby]
 
 
 def test_R076_a_token_of_the_longest_life_outlives_its_keys_retirement(operator: Operator) -> None:
@@ -211,13 +217,13 @@ def test_a_key_that_is_gone_by_its_plan_can_be_withdrawn_so_that_no_clock_revive
 
 
 def test_the_list_shows_which_key_was_withdrawn(operator: Operator) -> None:
-    (kid,) = [key["kid"] for key in operator.run("keys", "list")["keys"]]
+    kid = key_in_state(operator, "active")
     operator.run("keys", "withdraw", kid)
 
     lines = operator.app.test_cli_runner().invoke(args=["keys", "list"]).stdout.splitlines()
 
-    assert [line.split()[2] for line in lines] == ["active", "withdrawn"]
-    assert lines[1].startswith(kid)
+    assert [line.split()[2] for line in lines] == ["standby", "active", "withdrawn"]
+    assert lines[2].startswith(kid)
 
 
 def test_keys_that_cannot_be_read_are_tried_again_once_in_a_while_and_not_for_every_request(
@@ -279,7 +285,7 @@ def test_keys_rotated_at_once_by_several_operators_leave_one_next_key(new_app: C
         assert sorted(pool.map(rotate, apps)) == [False, False, False, True]
 
     states = [key["state"] for key in Operator(apps[0]).run("keys", "list")["keys"]]
-    assert sorted(states) == ["active", "next"]
+    assert sorted(states) == ["active", "gone", "next", "standby"]  # gone: the standby of the algorithm before
 
 
 def test_a_lost_secret_key_does_not_block_prepare_for_ever(new_app: Callable[..., Flask]) -> None:
@@ -287,7 +293,7 @@ def test_a_lost_secret_key_does_not_block_prepare_for_ever(new_app: Callable[...
     operator = Operator(app)
 
     assert "KEYTURN_SECRET_KEYS" in operator.is_refused("keys", "rotate")
-    lost = operator.run("keys", "list")["keys"][0]["kid"]
+    lost = key_in_state(operator, "active")
     assert "--lost-secret-key" in app.test_cli_runner().invoke(args=["prepare"]).stdout
     operator.run("keys", "rotate", "--now", "--lost-secret-key")
 
@@ -302,7 +308,7 @@ def test_a_lost_secret_key_does_not_block_prepare_for_ever(new_app: Callable[...
 def test_with_another_secret_key_than_the_servers_no_command_takes_their_signing_key_away(
     admin: Machine, new_app: Callable[..., Flask], command: list[str]
 ) -> None:
-    active = kid_of(admin.token())
+    active, before = kid_of(admin.token()), Operator(admin.app).run("keys", "list")
     stranger = Operator(new_app(secret_keys=Fernet.generate_key().decode()))
 
     output = stranger.is_refused("keys", *[active if word == "KID" else word for word in command])
@@ -310,7 +316,7 @@ def test_with_another_secret_key_than_the_servers_no_command_takes_their_signing
     assert "the servers use another" in output
     assert ("--lost-secret-key" in output) == (command != ["rotate"])
     assert "Traceback" not in output
-    assert [key["kid"] for key in stranger.run("keys", "list")["keys"]] == [active]
+    assert stranger.run("keys", "list") == before
     assert kid_of(admin.token()) == active
 
 
@@ -319,7 +325,7 @@ def test_a_leaked_key_that_nothing_opens_is_withdrawn_if_the_operator_says_that_
 ) -> None:
     app = new_app(secret_keys=Fernet.generate_key().decode())
     operator = Operator(app)
-    leaked = operator.run("keys", "list")["keys"][0]["kid"]
+    leaked = key_in_state(operator, "active")
 
     operator.run("keys", "withdraw", leaked, "--lost-secret-key")
 
@@ -332,12 +338,12 @@ def test_a_waiting_key_that_nothing_opens_is_not_chosen_to_sign(
 ) -> None:
     waiting = Operator(new_app()).run("keys", "rotate")["kid"]
     app = new_app(secret_keys=Fernet.generate_key().decode())
-    (active,) = [key["kid"] for key in Operator(app).run("keys", "list")["keys"] if key["kid"] != waiting]
+    active, standby = key_in_state(Operator(app), "active"), key_in_state(Operator(app), "standby")
 
     words = [active if word == "KID" else word for word in command]
     Operator(app).run("keys", *words, "--lost-secret-key")
 
-    assert kid_of(demo(app, "demo-admin").token()) not in (active, waiting)
+    assert kid_of(demo(app, "demo-admin").token()) not in (active, waiting, standby)
 
 
 def test_a_retired_key_is_withdrawn_without_any_secret_key(admin: Machine, new_app: Callable[..., Flask]) -> None:
@@ -359,7 +365,7 @@ def test_while_one_thread_reads_the_keys_the_others_use_the_ones_they_have(admin
 
 def test_withdrawing_a_key_that_is_not_there_is_refused(operator: Operator) -> None:
     assert "no key has this kid" in operator.is_refused("keys", "withdraw", "nonsense")
-    kid = operator.run("keys", "list")["keys"][0]["kid"]
+    kid = key_in_state(operator, "active")
     operator.run("keys", "withdraw", kid)
     assert "already withdrawn" in operator.is_refused("keys", "withdraw", kid)
 
@@ -379,7 +385,7 @@ def test_exactly_one_key_signs_whatever_the_operator_does(
         for step, which, seconds in steps:
             try:
                 if step == "withdraw":
-                    kids = [key.kid for key in rotation.all_keys() if key.state(now()) != "gone"]
+                    kids = [key.kid for key in key_rows.all_keys() if key.state(now()) != "gone"]
                     rotation.withdraw(kids[which % len(kids)])
                 else:
                     rotation.rotate(at_once=step == "now")
@@ -388,17 +394,20 @@ def test_exactly_one_key_signs_whatever_the_operator_does(
             begin = now()
             for later in (-DAY // 2, -60, 0, 1, LEAD_SECONDS - 1, LEAD_SECONDS, LINGER_SECONDS, 3 * LINGER_SECONDS):
                 clock.move_to(begin + later)
-                assert [key.state(now()) for key in rotation.all_keys()].count("active") == 1
+                states = [key.state(now()) for key in key_rows.all_keys()]
+                assert (states.count("active"), states.count("standby")) == (1, 1)
             clock.move_to(begin + seconds)
     close(app)
 
 
 def test_private_keys_are_encrypted_at_rest(app: Flask) -> None:
     with app.app_context():
-        sealed = db.session.scalars(select(SigningKey.private_pem)).one()
+        both = db.session.scalars(select(SigningKey.private_pem)).all()
 
-    assert "PRIVATE" not in sealed
-    assert b"PRIVATE KEY" in Fernet(SECRET_KEY).decrypt(sealed)
+    assert len(both) == 2  # the active one and the standby
+    for sealed in both:
+        assert "PRIVATE" not in sealed
+        assert b"PRIVATE KEY" in Fernet(SECRET_KEY).decrypt(sealed)
 
 
 def test_the_secret_keys_can_be_changed_without_losing_the_signing_key(new_app: Callable[..., Flask]) -> None:
@@ -435,5 +444,7 @@ def test_a_change_of_algorithm_takes_effect_at_the_next_rotation(new_app: Callab
     after = Operator(app).run("keys", "rotate")
 
     assert "it takes effect at `flask keys rotate`" in prepared
-    assert [key["alg"] for key in before] == ["RS256"]
+    assert [key["alg"] for key in before] == ["RS256", "RS256"]
     assert after["alg"] == "ES256"
+    published = {key["state"]: key["alg"] for key in Operator(app).run("keys", "list")["keys"]}
+    assert published == {"active": "RS256", "next": "ES256", "gone": "RS256", "standby": "ES256"}

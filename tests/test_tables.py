@@ -44,8 +44,9 @@ def test_a_thing_is_in_one_table_of_one_page(first: str, home: Page) -> None:
 
 def test_every_setting_is_documented_as_config_py_describes_it() -> None:
     spoken = {"audience": "the issuer", "secret_keys": "instance/secret-key", "resources": "keyturn.toml"}
-    spoken |= {"operator": "the system user"}
-    spoken |= dict.fromkeys(("limit_requests", "limit_introspection", "limit_api", "redis_url"), "none")
+    spoken |= {"operator": "the system user", "target_url": "none"}
+    spoken |= dict.fromkeys(("limit_requests", "limit_introspection", "limit_api", "redis_url", "metrics_bind"), "none")
+    spoken |= dict.fromkeys(("database_url_file", "secret_keys_file", "redis_url_file"), "none")
     settings = [each for each in fields(config.Settings) if "variable" in each.metadata]
 
     assert [[cell.strip("`") for cell in row[:2]] + row[2:] for row in SETTINGS.table("variable")] == [
@@ -82,7 +83,7 @@ def test_every_command_and_option_is_documented(app: Flask) -> None:
     options = {o for leaf in commands.values() for p in leaf.params for o in p.opts if o.startswith("--")}
     rows = [re.findall(r"^[a-z -]+", row[0].strip("`"))[0] for row in COMMANDS.table("command")]
 
-    assert {row.split(" --")[0].strip() for row in rows} == {*commands, "flask db upgrade"}
+    assert {row.split(" --")[0].strip() for row in rows} == {*commands, "flask db upgrade", "flask db downgrade"}
     assert [each for each in options if not re.search(rf"[` ]{each}[` ]", COMMANDS.text)] == []
 
 
@@ -111,7 +112,7 @@ def test_every_route_is_documented(app: Flask) -> None:
 
 
 def test_every_event_is_documented() -> None:
-    section = page("operating").section("What is recorded")
+    section = page("logs").section("What is recorded")
 
     assert set(re.findall(r"`([a-z]+_[a-z_]+)`", section)) == {event.value for event in Event}
 

@@ -74,7 +74,8 @@ class Batch:
         self._marks: Marks = defaultdict(dict)
         self._sizes: Counter[Budget] = Counter()
         self._singles: Counter[Budget] = Counter()
-        self._addresses: dict[str | None, set[str]] = {}
+        self._addresses: set[tuple[str | None, str]] = set()
+        self._addresses_of: Counter[str | None] = Counter()
         self._prefixed: dict[Noted, Noted] = {}
         self._dropped = 0
 
@@ -92,14 +93,6 @@ class Batch:
                 if len(self._prefixed) < MAX_ROWS:  # there is no room for a row of any other
                     self._prefixed[noted] = found
         return found
-
-    def begin_rows(self) -> None:
-        """Forget prefixes and addresses, once the rows of the last batch are in the table.
-
-        Not earlier: while nothing can be written, equal events must share a row in memory.
-        """
-        with self._lock:
-            self._addresses, self._prefixed = {}, {}
 
     def add(self, noted: Noted, request_id: str | None) -> None:
         """Add an event: counted with equal ones or, if it has a reason, in a row of its own.
@@ -120,10 +113,15 @@ class Batch:
     def _with_bounded_address(self, noted: Noted) -> Noted:
         if noted.address is None:
             return noted
-        seen = self._addresses.setdefault(noted.client_id, set())
-        if len(seen) < MAX_ADDRESSES:
-            seen.add(noted.address)
-        return noted if noted.address in seen else noted._replace(address=OTHER_ADDRESS)
+        pair = noted.client_id, noted.address
+        if pair in self._addresses:
+            return noted
+        # Each makes a row at least, so no more of them than rows are of any use.
+        if self._addresses_of[noted.client_id] >= MAX_ADDRESSES or len(self._addresses) >= MAX_ROWS:
+            return noted._replace(address=OTHER_ADDRESS)
+        self._addresses.add(pair)
+        self._addresses_of[noted.client_id] += 1
+        return noted
 
     def touch(self, column: InstrumentedAttribute[Any], row_id: int, moment: int) -> None:
         """Set a column of one row to a time, in seconds since the epoch; the newest wins."""
@@ -132,9 +130,22 @@ class Batch:
             if row_id in marks or len(marks) < MAX_MARKS:
                 marks[row_id] = moment
 
-    def take(self) -> tuple[Rows, Marks, int]:
-        """Empty the batch: its rows and marks, and how many events found no room."""
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def take(self, *, begin_rows: bool = True) -> tuple[Rows, Marks, int]:
+        """Empty the batch.
+
+        Args:
+            begin_rows: Whether what comes next gets new prefixes; not while nothing can be written, so that equal
+                tokens share a row in memory.
+
+        Returns:
+            Its rows and marks, and how many events found no room.
+        """
         with self._lock:
+            if begin_rows:
+                self._prefixed, self._addresses, self._addresses_of = {}, set(), Counter()
             taken = self._rows, self._marks, self._dropped
             self._rows, self._marks, self._dropped = {}, defaultdict(dict), 0
             self._sizes, self._singles = Counter(), Counter()

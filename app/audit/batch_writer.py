@@ -43,6 +43,11 @@ class BatchWriter:
         self._pid = 0
         self._thread: threading.Thread | None = None
         self._is_failing = False
+        self.dropped = 0  # events that are in the log alone, since this process began
+
+    def waiting(self) -> int:
+        """How many rows are not written yet."""
+        return len(self._batch)
 
     def add(self, noted: Noted, request_id: str | None) -> None:
         """Add an event; it is in the table at most a second later."""
@@ -94,17 +99,16 @@ class BatchWriter:
         atexit.unregister(self.close)
 
     def _write(self) -> bool:
-        rows, marks, dropped = self._batch.take()
+        rows, marks, dropped = self._batch.take(begin_rows=not self._is_failing)
+        self.dropped += dropped
         if dropped:
             log.error("the audit trail's memory was full: %d events are only in this log", dropped)
         try:
             if rows or marks:
                 self._insert(rows, marks)
-                self._batch.begin_rows()
                 self._log_change(None)
         except (DataError, IntegrityError, ValueError):
             self._insert_singly(rows)
-            self._batch.begin_rows()
         except SQLAlchemyError as error:
             self._log_change(error)
             self._batch.put_back(rows, marks)
@@ -129,6 +133,7 @@ class BatchWriter:
             try:
                 self._insert({key: row}, {})
             except (SQLAlchemyError, ValueError) as error:
+                self.dropped += row["count"]
                 log.error("the audit trail cannot store %d events: %s", row["count"], type(error).__name__)
 
     def _log_change(self, error: Exception | None) -> None:

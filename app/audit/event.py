@@ -57,6 +57,7 @@ class Event(StrEnum):
     KEY_WITHDRAWN = "key_withdrawn", Budget.CHANGES
     KEYS_RESEALED = "keys_resealed", Budget.CHANGES
     CLEANED_UP = "cleaned_up", Budget.CHANGES
+    DATABASE_RESTORED = "database_restored", Budget.CHANGES
     TOKEN_REVOKED = "token_revoked", Budget.REVOKED
     ENTRY_ADDED = "entry_added", Budget.ENTRIES
     TOKEN_ISSUED = "token_issued", Budget.ISSUED
@@ -68,6 +69,8 @@ class Event(StrEnum):
     REQUEST_FAILED = "request_failed", Budget.REFUSED
     # Anyone can make an API introspect garbage.
     TOKEN_INACTIVE = "token_inactive", Budget.ANONYMOUS
+    # At most one a day for each budget, and no caller can cause it.
+    TRAIL_TOO_SMALL = "trail_too_small", Budget.CHANGES
     # At most one per worker in 5 seconds, and no caller can cause it.
     LIMITS_NOT_SHARED = "limits_not_shared", Budget.REFUSED
 

@@ -1,14 +1,14 @@
-"""Queries of the audit trail.
+"""Queries of the audit trail: what happened, to whom, and from where.
 
 Each query first writes this worker's batch; another worker's events appear within a second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import case, func, select
+from sqlalchemy import ColumnElement, case, func, select
 
 from app.audit.batch import HOUR, PREFIX_CHARACTERS
 from app.audit.event import AuditEvent, Budget, Event
@@ -16,34 +16,60 @@ from app.audit.trail import current_batch
 from app.clock import now
 from app.storage.database import db
 
+MAX_ID = 2**63 - 1
+COLUMNS = ("client_id", "event", "credential", "address", "operator", "request_id")
 REFUSALS = [each.value for each in Event if each.budget is Budget.REFUSED]
 COUNTED = {Event.TOKEN_ISSUED.value: "issued", Event.TOKEN_REFUSED.value: "refused"}
 
 
-def recent(*, limit: int, before: int, client_id: str | None = None, event: str | None = None) -> Sequence[AuditEvent]:
-    """The newest events first, at most `limit`, with an id below `before`, of one client and one event if given."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which events: those whose columns have these values; None for any. `jti` is the `jti` of a token, whole.
+
+    `since` and `before` are ids that the events are between.
+    """
+
+    since: int = 0
+    before: int = MAX_ID
+    client_id: str | None = None
+    event: str | None = None
+    credential: str | None = None
+    address: str | None = None
+    operator: str | None = None
+    request_id: str | None = None
+    jti: str | None = None
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        yield AuditEvent.id > self.since
+        yield AuditEvent.id < self.before
+        for name in COLUMNS:
+            value = getattr(self, name)
+            if value is not None:
+                yield getattr(AuditEvent, name) == value
+        if self.jti is not None:
+            yield AuditEvent.jti_prefix == self.jti[:PREFIX_CHARACTERS]
+
+
+def recent(only: Filter, *, limit: int) -> Sequence[AuditEvent]:
+    """The newest events first, at most `limit`."""
     current_batch().write_before_reading()
-    query = select(AuditEvent).where(AuditEvent.id < before).order_by(AuditEvent.id.desc()).limit(limit)
-    if client_id is not None:
-        query = query.where(AuditEvent.client_id == client_id)
-    if event is not None:
-        query = query.where(AuditEvent.event == event)
-    return db.session.scalars(query).all()
+    query = select(AuditEvent).where(*only.conditions())
+    return db.session.scalars(query.order_by(AuditEvent.id.desc()).limit(limit)).all()
 
 
 def of_request(request_id: str) -> Sequence[AuditEvent]:
     """The events with this `X-Request-Id`, in order."""
-    current_batch().write_before_reading()
-    query = select(AuditEvent).where(AuditEvent.request_id == request_id).order_by(AuditEvent.id)
-    return db.session.scalars(query).all() if request_id.isprintable() else []
+    return all_of(Filter(request_id=request_id)) if request_id.isprintable() else []
 
 
 def of_jti(jti: str) -> Sequence[AuditEvent]:
-    """The rows that count the token with this `jti`, the oldest first; more than one only if they are equal."""
+    """The rows that count the token with this `jti`, in order: more than one only if they differ in their time."""
+    return all_of(Filter(jti=jti)) if jti.isprintable() and len(jti) > PREFIX_CHARACTERS else []
+
+
+def all_of(only: Filter) -> Sequence[AuditEvent]:
     current_batch().write_before_reading()
-    prefix = jti[:PREFIX_CHARACTERS]
-    query = select(AuditEvent).where(AuditEvent.jti_prefix == prefix).order_by(AuditEvent.id)
-    return db.session.scalars(query).all() if len(jti) > len(prefix) and jti.isprintable() else []
+    return db.session.scalars(select(AuditEvent).where(*only.conditions()).order_by(AuditEvent.id)).all()
 
 
 @dataclass(frozen=True, slots=True)

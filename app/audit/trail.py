@@ -8,6 +8,7 @@ and who runs a command from its process: no caller passes them.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ from app.logs import log, one_line, request_id
 from app.per_app import PerApp
 from app.storage.database import db
 
+LEVELS = {Event.TRAIL_TOO_SMALL: logging.WARNING}
 current_batch = PerApp[BatchWriter]("audit_batch")
 
 
@@ -89,7 +91,8 @@ def record_soon(
     client_id = one_line(client_id) if client_id else None
     address, credential = sender()
     noted = Noted(event, budget or event.budget, client_id, scope, reason, address, credential)
-    log_noted(noted, **(where or {}))
+    token = g.get("token")
+    log_noted(noted, **(where or {}), **({"jti": token.jti, "kid": token.kid} if token else {}))
     current_batch().add(noted, request_id())
 
 
@@ -146,4 +149,6 @@ def log_noted(noted: Noted, **more: str | None) -> None:
 
 def log_line(event: Event, **fields: str | None) -> None:
     """Log an event at once, without a row; fields that are None are left out."""
-    log.info("%s", event, extra={"fields": fields})
+    if has_request_context():
+        g._get_current_object().said = fields  # so that the access log does not repeat it
+    log.log(LEVELS.get(event, logging.INFO), "%s", event, extra={"fields": fields})

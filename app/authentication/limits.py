@@ -59,7 +59,7 @@ class Limits:
         )
         self._own = FixedWindowRateLimiter(Counters())
         self._shared = shared(settings.redis_url) if settings.redis_url else None
-        self._alone_until = 0.0
+        self.alone_until = 0.0
         self._has_logged_missing_address = False
 
     def hit(self, key: Key) -> bool:
@@ -84,7 +84,7 @@ class Limits:
 
         This is the only place where that is decided.
         """
-        if self._shared and time.monotonic() >= self._alone_until:
+        if self._shared and time.monotonic() >= self.alone_until:
             try:
                 return count(self._shared)
             except StorageError as error:
@@ -92,9 +92,9 @@ class Limits:
         return count(self._own)
 
     def _count_alone(self, cause: str) -> None:
-        if time.monotonic() < self._alone_until:
+        if time.monotonic() < self.alone_until:
             return  # another thread waited for it too, and has logged it
-        self._alone_until = time.monotonic() + ALONE_SECONDS
+        self.alone_until = time.monotonic() + ALONE_SECONDS
         log.error("Redis does not respond: for %d seconds this worker counts separately: %s", ALONE_SECONDS, cause)
         trail.record_soon(Event.LIMITS_NOT_SHARED, client_id=None, reason=f"limits_not_shared: {cause}")
 

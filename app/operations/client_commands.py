@@ -10,7 +10,7 @@ import click
 
 from app.clients import registration, registration_update, registry
 from app.clients.client import SECRET_METHODS, TOKEN_FORMATS
-from app.clients.registration import GRANT
+from app.clients.registered_values import GRANT
 from app.clients.registration_rules import RegistrationError
 from app.clients.registration_update import Wanted
 from app.operations import client_report

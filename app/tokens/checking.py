@@ -46,6 +46,7 @@ FIND_OPAQUE = Statement(
     select(
         *CLIENT,
         IssuedToken.revoked_at.is_not(None).label("is_revoked"),
+        IssuedToken.digest,
         IssuedToken.client_id,
         IssuedToken.scope,
         IssuedToken.audience,
@@ -142,7 +143,7 @@ def as_claims(text: str, row: Any) -> dict[str, Any]:
         "client_id": row.client_id,
         "iat": row.issued_at,
         "exp": row.expires_at,
-        "jti": stored_token.jti(text),
+        "jti": stored_token.jti(text, row.digest),
         "scope": row.scope,
     }
     return with_generation(claims, row.generation)

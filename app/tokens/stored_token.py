@@ -74,9 +74,10 @@ def issue(granted: Granted) -> str:
     """
     issue = trail.begin_issue(client_id=granted.client.client_id, scope=granted.scope)
     token = PREFIX + issue.prefix + secrets.token_urlsafe(32)
-    issue.jti = jti(token)
+    found = digest(token)
+    issue.jti = jti(token, found)
     STORE.run(
-        digest=digest(token),
+        digest=found,
         client_id=granted.client.client_id,
         scope=granted.scope,
         audience=granted.audience,
@@ -89,11 +90,11 @@ def issue(granted: Granted) -> str:
     return token
 
 
-def jti(token: str) -> str:
+def jti(token: str, token_digest: bytes) -> str:
     """The token's id, which grants nothing: its public beginning, and 96 bits of its digest, base64url.
 
     A token of an earlier release is all secret: its id is 128 bits of its digest.
     """
     public = token[len(PREFIX) : -RANDOM_CHARACTERS]
-    bits = base64.urlsafe_b64encode(digest(token)[: 12 if public else 16])
+    bits = base64.urlsafe_b64encode(token_digest[: 12 if public else 16])
     return public + bits.rstrip(b"=").decode()
