@@ -14,6 +14,8 @@ from app.clock import monotonic
 from app.logs import log, shown, shown_path
 from app.settings import current_settings
 
+PROBES = "health"  # the blueprint of `app/health/probes.py`
+
 
 def init_app(app: Flask) -> None:
     """Log every request; without the setting nothing is called."""
@@ -27,6 +29,8 @@ def begin() -> None:
 
 
 def write(response: Response) -> Response:
+    if request.blueprint == PROBES:
+        return response  # several a second; the log has a line when what they say changes
     here = g._get_current_object()
     said: dict[str, Any] = here.get("said", {})
     token = here.get("token")

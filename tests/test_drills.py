@@ -76,7 +76,7 @@ def test_eight_servers_started_at_once_on_an_empty_database_accept_each_others_t
             for each in tokens:
                 assert call(server, "GET", "/inventory", Authorization=f"Bearer {each}")[0] == 200
         assert len(json.loads(fleet[0].flask("clients", "list", "--json"))["clients"]) == len(config.DEMO_CLIENTS)
-        assert len(json.loads(fleet[0].flask("keys", "list", "--json"))["keys"]) == 1
+        assert len(json.loads(fleet[0].flask("keys", "list", "--json"))["keys"]) == 2
     finally:
         for server in fleet:
             server.stop()

@@ -157,6 +157,16 @@ def test_no_probe_leaves_an_event_or_a_line_of_its_own(
     assert caplog.messages[-1] == "ready again" or "ready again" in caplog.messages
 
 
+def test_a_probe_has_no_line_in_the_access_log(new_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture) -> None:
+    client = new_app(access_log="on").test_client()
+
+    for path in (READY, LIVE, "/.well-known/jwks.json", "/health/other"):
+        client.get(path)
+
+    lines = [getattr(record, "fields", {}) for record in caplog.records if record.message == "request"]
+    assert [line.get("status") for line in lines] == [200, 404]
+
+
 def test_a_probe_that_comes_within_a_second_costs_no_statement_and_live_never_costs_one(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:

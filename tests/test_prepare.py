@@ -50,14 +50,14 @@ def start_prepare(url: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, env=known, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_eight_at_once_end_with_one_schema_one_key_and_one_set_of_demo_clients(empty_database: str) -> None:
+def test_eight_at_once_end_with_one_schema_one_active_key_and_one_set_of_demo_clients(empty_database: str) -> None:
     fleet = [start_prepare(empty_database) for _ in range(8)]
     outputs = [process.communicate(timeout=120) for process in fleet]
 
     assert [process.returncode for process in fleet] == [0] * 8, outputs
     app = build_app(database_url=empty_database)
     with app.app_context():
-        assert db.session.scalar(select(func.count()).select_from(SigningKey)) == 1
+        assert db.session.scalar(select(func.count()).select_from(SigningKey)) == 2  # and the standby
         assert db.session.scalar(select(func.count()).select_from(ClientRow)) == len(config.DEMO_CLIENTS)
     assert sum("The first signing key" in output for output, _ in outputs) == 1
     close(app)

@@ -212,10 +212,10 @@ def of_keys(_: Case, response: Recorded) -> Changes:
     members = response.members()
     if "keys" not in members:
         return
-    (key,) = members["keys"]
+    key, *others = members["keys"]
 
     def publish(*keys: dict[str, Any]) -> Recorded:
-        return response.with_members({"keys": list(keys)})
+        return response.with_members({"keys": [*keys, *others]})
 
     for name in PRIVATE:
         yield f"{name} published", publish(key | {name: "AQAB"})

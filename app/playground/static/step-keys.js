@@ -31,7 +31,8 @@ export function startKeys(bench, data, root) {
     el(
       "p",
       { class: "note" },
-      "Each worker of the server reads its keys every five seconds, so the list may be five seconds old.",
+      "Each worker of the server reads its keys every five seconds, so the list may be five seconds old. ",
+      "One of them is the standby: it signs nothing until the key that signs is rotated or withdrawn.",
     ),
     el("p", { class: "row" }, button("Read the JWKS in the workbench", readJwks, "quiet")),
   );
@@ -58,7 +59,7 @@ export function startKeys(bench, data, root) {
   async function rotate() {
     if (await send({ action: "rotate" }))
       say.textContent =
-        "A new key signs. The old one stays in the JWKS, so your token is still valid: call a route with it.";
+        "The standby key signs. The old one stays in the JWKS, so your token is still valid: call a route with it.";
   }
 
   async function withdraw(kid) {
