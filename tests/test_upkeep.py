@@ -1,4 +1,4 @@
-"""`flask cleanup`, a round of the upkeep by hand: it removes what has expired and nothing that is in use, whatever else runs at the same time."""
+"""`flask cleanup`, a round of the upkeep by hand: it removes what has expired and nothing that is in use."""
 
 from __future__ import annotations
 
