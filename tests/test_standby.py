@@ -21,6 +21,12 @@ from tests.conftest import SECRET_KEY, Machine, Operator, demo, kid_of
 DAY = 86_400
 
 
+@pytest.fixture
+def database_url(prepared: Callable[[str], str]) -> str:
+    """SQLite: on both databases `test_keys.py` has the life of a key, and `test_upkeep_rounds.py` thirty days."""
+    return prepared("sqlite")
+
+
 def states(app: Flask) -> dict[str, str]:
     """The kid of the key in each state; there must be one of each."""
     keys = Operator(app).run("keys", "list")["keys"]

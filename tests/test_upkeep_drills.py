@@ -164,7 +164,9 @@ def test_a_rotation_by_age_on_two_servers_under_load_fails_no_request_of_an_api_
 ) -> None:
     with opened(url):
         make_old(8)
-        servers = [live(KEYTURN_DATABASE_URL=url, KEYTURN_KEY_ROTATION_DAYS="7") for _ in range(2)]
+        issuer = "http://127.0.0.1:8000"  # both are one server to their clients
+        settings = {"KEYTURN_DATABASE_URL": url, "KEYTURN_ISSUER": issuer, "KEYTURN_KEY_ROTATION_DAYS": "7"}
+        servers = [live(**settings) for _ in range(2)]
         with Load(servers) as load:
             wait_for(lambda: '"next"' in servers[0].flask("keys", "list", "--json"), seconds=60)
             old = set(load.kids)
