@@ -105,7 +105,10 @@ class Form(Enum):
     REDIS = auto()
     FERNET_KEYS = auto()
     RATE = auto()
+    NAME = auto()
     RESOURCES = auto()
+    CREDENTIAL = auto()
+    ADDRESS = auto()
 
 
 def setting(variable: str, default: object, check: Whole | OneOf | Form, about: str) -> Any:
@@ -150,12 +153,24 @@ class Settings:
         "A SQLite file, relative to `instance/`, or `postgresql://USER:PASSWORD@HOST/DATABASE`; "
         "see [the database URL](#the-database-url).",
     )
+    database_url_file: str = setting(
+        "KEYTURN_DATABASE_URL_FILE",
+        "",
+        Form.CREDENTIAL,
+        "Instead of `KEYTURN_DATABASE_URL`: [a file](#secrets-in-files) that contains its value.",
+    )
     secret_keys: tuple[str, ...] = setting(
         "KEYTURN_SECRET_KEYS",
         (),
         Form.FERNET_KEYS,
         "The keys that encrypt the signing keys at rest, newest first, separated by commas. "
         "Development generates one; production must be given one.",
+    )
+    secret_keys_file: str = setting(
+        "KEYTURN_SECRET_KEYS_FILE",
+        "",
+        Form.CREDENTIAL,
+        "Instead of `KEYTURN_SECRET_KEYS`: [a file](#secrets-in-files) that contains its value.",
     )
     signing_alg: str = setting(
         "KEYTURN_SIGNING_ALG",
@@ -229,6 +244,12 @@ class Settings:
         "`redis://HOST:PORT/NUMBER`: all workers count together. "
         "Without Redis, or while it is down, each worker counts separately.",
     )
+    redis_url_file: str = setting(
+        "KEYTURN_REDIS_URL_FILE",
+        "",
+        Form.CREDENTIAL,
+        "Instead of `KEYTURN_REDIS_URL`: [a file](#secrets-in-files) that contains its value.",
+    )
     upkeep: str = setting(
         "KEYTURN_UPKEEP",
         "on",
@@ -261,6 +282,13 @@ class Settings:
         Whole(1_024, 1_048_576, "bytes"),
         "The longest request body.",
     )
+    target_url: str = setting(
+        "KEYTURN_TARGET_URL",
+        "",
+        Form.DATABASE,
+        "Where [`flask db copy`](backup.md#from-sqlite-to-postgresql-and-back) copies to, unless an argument says so; "
+        "in the form of `KEYTURN_DATABASE_URL`.",
+    )
 
     journal: str = setting(
         "KEYTURN_JOURNAL",
@@ -269,12 +297,38 @@ class Settings:
         "In development, `on` records what each request sent, without secrets, in `instance/requests.jsonl`: "
         "`flask lesson`, `flask tail` and `flask explain --last` read it. Production never records it.",
     )
+    access_log: str = setting(
+        "KEYTURN_ACCESS_LOG",
+        "off",
+        OneOf(("on", "off")),
+        "`on` writes one more line for each request: its method, path, status and duration, "
+        "and what no other line of that request says.",
+    )
+    operator: str = setting(
+        "KEYTURN_OPERATOR",
+        "",
+        Form.NAME,
+        "Who runs a command, as the audit trail records it; `sudo -u keyturn` is recorded as `ANNA as keyturn`.",
+    )
     pin_workers: str = setting(
         "KEYTURN_PIN_WORKERS",
         "on",
         OneOf(("on", "off")),
         "`off` lets every worker use every core. `on` pins each worker to one core if every core gets equally many "
         "workers: that saves a quarter of a token's CPU time, unless another busy server is on the machine.",
+    )
+    metrics_bind: str = setting(
+        "KEYTURN_METRICS_BIND",
+        "",
+        Form.ADDRESS,
+        "`HOST:PORT`, at which gunicorn also serves `/metrics` for Prometheus; empty for none. "
+        "Anyone who reaches it can read [the metrics](metrics.md#metrics).",
+    )
+    metrics_clients: int = setting(
+        "KEYTURN_METRICS_CLIENTS",
+        50,
+        Whole(0, 10_000, "clients"),
+        "How many clients the metrics count separately: those registered first; the rest are `other`.",
     )
 
     # What `app/settings/` found while it read the variables.

@@ -51,13 +51,28 @@ control_socket_disable = True
 # fault in the settings is reported once. New code needs a restart, as new settings do; in development
 # `app/serving/reloading.py` loads it again.
 preload_app = True
+# prometheus_client stores values where workers share them if this variable is set before it is imported.
+has_metrics = bool(os.environ.get("KEYTURN_METRICS_BIND"))
+if has_metrics:
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", "")  # `on_starting` makes the folder
 is_development = os.environ.get("KEYTURN_ENV", "") in ("", "development")
+# All lines have one form. In development a terminal shows gunicorn's own, as they are.
+if not is_development or not sys.stderr.isatty():
+    logger_class = "app.gunicorn_log.JsonLogger"
 # A terminal shows the requests, and gunicorn's warnings, but not how gunicorn starts and stops.
 if is_development:
     loglevel = "warning"
     # Somebody waits there for it to stop, or for the next code, while a browser holds connections open.
     if sys.stderr.isatty():
         graceful_timeout = 2
+
+
+def on_starting(server: Any) -> None:
+    """Make the folder in which the workers count, empty and for this server alone."""
+    if has_metrics:
+        from app.metrics import shared_files
+
+        shared_files.make(server.cfg.worker_tmp_dir, uid=server.cfg.uid, gid=server.cfg.gid)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
@@ -69,7 +84,7 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Leave some of its threads to what needs no database, reserve its connections, and start its upkeep."""
+    """Leave some of its threads to what needs no database, reserve its connections, start its upkeep, and count."""
     from flask import Flask
 
     from app.storage import reserved
@@ -80,6 +95,26 @@ def post_worker_init(worker: Any) -> None:
     if isinstance(worker.wsgi, Flask):
         reserved.hold(worker.wsgi)
         upkeep_thread.start(worker.wsgi)
+    if has_metrics:
+        from app.health import measuring
+
+        measuring.start(worker.wsgi)
+
+
+def worker_exit(_: Any, worker: Any) -> None:
+    """Count a worker's last requests."""
+    if has_metrics:
+        from app.health import measuring
+
+        measuring.finish(worker.wsgi)
+
+
+def child_exit(_: Any, worker: Any) -> None:
+    """In the master: keep what a worker has counted, however it ended."""
+    if has_metrics:
+        from app.metrics import shared_files
+
+        shared_files.bury(worker.pid)
 
 
 def when_ready(server: Any) -> None:
@@ -99,7 +134,19 @@ def when_ready(server: Any) -> None:
         reloading.start(server, settings.resources_file, STARTED)
 
 
+def pre_exec(server: Any) -> None:
+    """At SIGUSR2, start the second master as the first was started.
+
+    gunicorn runs its module by path, where `http` is gunicorn's own: the second master ends with a traceback.
+    """
+    server.START_CTX["args"] = sys.orig_argv
+
+
 def on_exit(_: Any) -> None:
+    if has_metrics:
+        from app.metrics import shared_files
+
+        shared_files.remove()
     if is_development:
         sys.stderr.write("Stopped.\n")
 

@@ -6,7 +6,7 @@ import click
 from flask.cli import FlaskGroup
 
 from app import create_app
-from app.operations.prepare import register_migrations
+from app.operations import database_commands
 from app.operations.startup import check_hosts, refuse_to_start
 from app.settings import current_settings
 
@@ -19,7 +19,7 @@ is_command = context and isinstance(context.find_root().command, FlaskGroup) and
 
 # A server refuses to start on a fault. The commands do not: they fix it.
 if is_command:
-    register_migrations(app)
+    database_commands.register(app)
 else:
     refuse_to_start(app)
     if context and "host" in context.params:  # `flask run --host`; gunicorn.conf.py checks gunicorn's addresses

@@ -12,10 +12,10 @@ The other files are details. Each package has one subject: `oauth` (the protocol
 sample API), `authentication` (client authentication and limits), `clients` (clients, secrets and scopes),
 `tokens` (how a token is issued, stored and checked), `keys` (signing keys), `discovery` (metadata and
 error pages), `refusals` (error codes and responses), `audit` (the audit trail), `settings` (how they are
-read), `storage` (the database), `upkeep` (what the workers do by themselves), `operations` (the commands),
-`serving` (gunicorn's worker), and in development `journal` (what each request sent), `lesson` (the tutorial's
-steps), `faults` (what goes wrong on purpose) and `playground` (the page at `/`). The lines `making.now.check = …`
-say which check is made: `app/checks.py`.
+read), `storage` (the database), `upkeep` (what the workers do by themselves), `health` (probes), `metrics` (what
+is counted), `operations` (the commands), `serving` (gunicorn's worker), and in development `journal` (what each
+request sent), `lesson` (the tutorial's steps), `faults` (what goes wrong on purpose) and `playground` (the page at
+`/`). The lines `making.now.check = …` say which check is made: `app/checks.py`.
 """
 
 from __future__ import annotations
@@ -28,24 +28,31 @@ from urllib.parse import urlsplit
 from flask import Flask
 
 import config
-from app import logs, request_body
+from app import access_log, logs, request_body
 from app.api import hourly_report, routes
 from app.audit import trail
 from app.authentication import limits
 from app.clients import scope
 from app.discovery import error_pages, jwks, openapi, resource_metadata, server_metadata
+from app.health import probes, readiness
 from app.journal import recording
 from app.keys import keystore
 from app.lesson import lesson_command
+from app.metrics import notes
 from app.oauth import introspection, revocation, server, token_endpoint
 from app.operations import (
-    client_commands,
+    all_tokens_command,
+    audit_commands,
+    backup_command,
     explain_command,
+    import_command,
     key_commands,
+    restore_command,
+    secret_commands,
     tail_command,
     throwaway_command,
-    token_commands,
 )
+from app.operations.apply_command import apply
 from app.operations.cleanup import cleanup
 from app.operations.prepare import prepare
 from app.refusals import rendering
@@ -78,6 +85,8 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
         app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
 
     logs.init_app(app, settings.trusted_proxies)
+    access_log.init_app(app)
+    notes.init_app(app)
     request_body.init_app(app)
     database.init_app(app, settings.database_url)
     trail.init_app(app)
@@ -91,21 +100,25 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
     server.init_app(app)
     introspection.init_app(app)
     revocation.init_app(app)
+    readiness.init_app(app)
 
     # Every endpoint that the metadata names is below the issuer's path.
     path = urlsplit(settings.issuer).path
     for room in (token_endpoint, jwks, error_pages, openapi):
         app.register_blueprint(room.blueprint, url_prefix=path)
     server_metadata.init_app(app, settings.issuer)
+    app.register_blueprint(probes.blueprint)  # a probe is sent to this process, whatever the issuer
     if settings.has_sample_api:
         app.register_blueprint(routes.blueprint, url_prefix=path)
         resource_metadata.init_app(app, settings.audience)
 
-    for group in (client_commands.clients, key_commands.keys, token_commands.tokens):
+    for group in (secret_commands.clients, key_commands.keys, all_tokens_command.tokens, audit_commands.audit):
         app.cli.add_command(group)
-    for command in (prepare, cleanup, explain_command.explain, tail_command.tail):
+    secret_commands.clients.add_command(import_command.import_clients)
+    for command in (prepare, apply, cleanup, explain_command.explain, tail_command.tail):
         app.cli.add_command(command)
-    for command in (lesson_command.lesson, throwaway_command.throwaway):
+    development = (lesson_command.lesson, throwaway_command.throwaway)
+    for command in (*development, backup_command.backup, restore_command.restore):
         app.cli.add_command(command)
     if not settings.is_production:
         add_development_rooms(app)

@@ -1,9 +1,10 @@
 """The checks that a request must pass, each declared in the file that makes it.
 
-`making.now.check = MEDIA_TYPE`, immediately before a check, says which one is made next. Usually nothing reads it:
-the assignment calls no function, and the next one replaces it. For a request whose checks are recorded
-(`app/playground/checks_header.py`), `making.now` is a `Record`, in that request's thread and until its response, and it
-lists them in order. A check is passed when another one follows, and the last one fails if the request is refused.
+`making.now.check = MEDIA_TYPE`, immediately before a check, says which one is made next. The assignment calls no
+function, and the next one replaces it; after a refusal it is the check that refused. For a request whose checks are
+recorded (`app/playground/checks_header.py`), `making.now` is a `Record`, in that request's thread and until its
+response, and it lists them in order. A check is passed when another one follows, and the last one fails if the
+request is refused.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Check:
 
 
 class Unrecorded:
-    """The check that is made now, which nothing reads: all threads share one object.
+    """The check that is made now; the metrics read it after a refusal. Each thread has one object.
 
     `has_failed` says that this check has failed, although the request is refused for another reason, or not at all.
     """
@@ -86,13 +87,14 @@ class Record(Unrecorded):
 
 
 class Making(threading.local):
-    """`now`, in each thread."""
+    """`now`, in each thread: its `unrecorded`, unless the checks of its request are recorded."""
 
-    now: Unrecorded = Unrecorded()
+    def __init__(self) -> None:
+        self.unrecorded = Unrecorded()
+        self.now = self.unrecorded
 
 
 making = Making()
-UNRECORDED = Making.now
 
 # The functions to call before the first check, each for a request with a header of this name in its WSGI environment.
 current_recorders = PerApp[dict[str, Callable[[], None]]]("recorders")

@@ -1,10 +1,10 @@
 """Log lines and request ids, and what is never logged.
 
-A line is one JSON object on standard error; on the terminal of a development server it is a readable line, and
-what the request line or a command's own output says already is left out. It contains nothing that looks like a
-secret or a token: our own begin with `kts_` and `kta_`, and a JWT with `eyJ`. In any other encoding only its length
-tells a secret from a name, so a word that a caller sent passes `shown` before it becomes part of a log line or a
-reason.
+A line is one JSON object on standard error, gunicorn's too (`gunicorn_log.py`); on the terminal of a development
+server it is a readable line, and what the request line or a command's own output says already is left out. It
+contains nothing that looks like a secret or a token: our own begin with `kts_` and `kta_`, and a JWT with `eyJ`. In
+any other encoding only its length tells a secret from a name, so a word that a caller sent passes `shown` before it
+becomes part of a log line or a reason.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import sys
+import time
 from typing import Any, TextIO
 
 import click
@@ -22,10 +23,12 @@ from flask import Flask, Response, g, has_request_context, request
 
 import config
 from app.settings import current_settings
+from app.trusted_proxies import plain_address
 
 log = logging.getLogger("keyturn")
 MAX_CHARACTERS = 1_000
 REDACTED = "[redacted]"
+ENCODE = json.JSONEncoder().encode
 
 SECRET = re.compile(r"(kts_|kta_|eyJ)[A-Za-z0-9_.~%-]+", re.IGNORECASE)
 # Scopes, grant types, media types and path segments look like this. Half a secret, in Base64 or not, has a run of
@@ -33,6 +36,8 @@ SECRET = re.compile(r"(kts_|kta_|eyJ)[A-Za-z0-9_.~%-]+", re.IGNORECASE)
 NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9:._/+-]{0,47}")
 RUN = re.compile(r"(?=[a-z+/=_-]*[A-Z0-9])[A-Za-z0-9+/=_-]{20,}")
 PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+# W3C Trace Context, section 3.2.2; an id of zeros alone is none.
+TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 # A UUID or another hexadecimal number, or a ULID. A secret in Base64 looks like neither.
 NUMBER = re.compile(r"[0-9a-f-]+|[0-9A-F-]+|[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
@@ -59,17 +64,23 @@ def one_line(text: str) -> str:
 
 
 class JsonLine(logging.Formatter):
+    """One JSON object: `time` (RFC 3339, UTC, with milliseconds), `level`, `message`, and what else is known."""
+
     def format(self, record: logging.LogRecord) -> str:
+        seconds, milliseconds = divmod(int(record.created * 1_000), 1_000)
         line: dict[str, Any] = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{milliseconds:03}Z",
             "level": record.levelname,
-            "message": redact(record.getMessage()),
-            "request_id": request_id(),
+            "message": record.getMessage(),
         }
-        line |= {k: redact(v) if isinstance(v, str) else v for k, v in getattr(record, "fields", {}).items()}
+        if has_request_context():
+            here = g._get_current_object().__dict__
+            line["request_id"], line["trace_id"] = here.get("request_id"), here.get("trace_id")
+        line |= getattr(record, "fields", {})
         if record.exc_info:
-            line["traceback"] = redact(self.formatException(record.exc_info))
-        return json.dumps({name: value for name, value in line.items() if value is not None})
+            line["traceback"] = self.formatException(record.exc_info)
+        # As a whole: no name and no escape of JSON looks like the beginning of a secret.
+        return redact(ENCODE({name: value for name, value in line.items() if value is not None}))
 
 
 class ReadableLine(logging.Formatter):
@@ -114,23 +125,38 @@ def is_request_id(sent: str) -> bool:
     return bool(PLAIN_ID.fullmatch(sent) and is_harmless)
 
 
+def in_json(level: int = logging.NOTSET) -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(level)
+    handler.setFormatter(JsonLine())
+    return handler
+
+
+def readable() -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(ReadableLine())
+    handler.addFilter(ReadableLine.is_news)
+    return handler
+
+
 def init_app(app: Flask, trusted_proxies: int) -> None:
     if not log.handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        if is_for_people(current_settings.of(app)):
-            handler.setFormatter(ReadableLine())
-            handler.addFilter(ReadableLine.is_news)
-        else:
-            handler.setFormatter(JsonLine())
-        log.addHandler(handler)
+        log.addHandler(readable() if is_for_people(current_settings.of(app)) else in_json())
         log.setLevel(logging.INFO)
+        # The warnings of libraries, for which nothing else is configured.
+        logging.lastResort = in_json(logging.WARNING)
     # Authlib logs the whole bearer token at DEBUG ("Issue token %r to %r").
     logging.getLogger("authlib.oauth2.rfc6749.grants.client_credentials").disabled = True
 
     @app.before_request
     def name_request() -> None:
-        sent = request.headers.get("X-Request-Id", "")
-        g.request_id = sent if trusted_proxies and is_request_id(sent) else secrets.token_hex(8)
+        # Once each: every look at `request` or `g` calls four functions.
+        here, environ = g._get_current_object(), request.environ
+        here.address = plain_address(environ.get("REMOTE_ADDR") or "") or None
+        sent = environ.get("HTTP_X_REQUEST_ID", "") if trusted_proxies else ""
+        here.request_id = sent if sent and is_request_id(sent) else secrets.token_hex(8)
+        if trusted_proxies and (trace := TRACE_PARENT.fullmatch(environ.get("HTTP_TRACEPARENT", ""))):
+            here.trace_id = trace[1]
 
     @app.after_request
     def show_request_id(response: Response) -> Response:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from flask import Flask, request
 from werkzeug.exceptions import BadRequest, NotFound, RequestEntityTooLarge
 
-from app.checks import UNRECORDED, Check, current_recorders, making
+from app.checks import Check, current_recorders, making
 from app.settings import current_settings
 
 BODY_COMPLETE = Check("body_complete", "The body is complete.", "RFC 9112, section 8")
@@ -37,7 +37,7 @@ def init_app(app: Flask) -> None:
     def begin() -> None:
         """Record the checks of this request if it has a header for that; refuse a path that begins with two slashes."""
         environ = request.environ
-        making.now = UNRECORDED  # however this thread's last request ended
+        making.now = making.unrecorded  # however this thread's last request ended
         for header in recorders:
             if header in environ:
                 recorders[header]()

@@ -93,7 +93,7 @@ NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache", "Content-Type": "
 METHODS = ["client_secret_basic", "client_secret_post"]
 QUOTED = re.compile('^"')
 NAME = re.compile(r"^[\w.:-]+$")
-OPAQUE = re.compile(r"^kta_[\w-]{43}$")
+OPAQUE = re.compile(r"^kta_[\w-]{51}$")
 BASIC_CHALLENGE = re.compile(r'^Basic realm="[^"]+"')
 TOO_SMALL = re.compile(r'^Bearer realm="[^"]+", error="insufficient_scope", .*scope="read:logs"$')
 ISSUED: dict[str, Any] = {

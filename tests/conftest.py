@@ -32,7 +32,7 @@ from werkzeug.test import TestResponse
 import config
 from app import create_app
 from app.audit import trail
-from app.operations.prepare import register_migrations
+from app.operations import database_commands
 from app.settings import read_settings
 from app.storage.database import db
 from app.storage.fast_statement import current_connections
@@ -147,7 +147,7 @@ def build_app(**settings: object) -> Flask:
     assert not loaded.faults
     suite.remember(str(given["secret_keys"]))
     app = create_app(loaded)
-    register_migrations(app)
+    database_commands.register(app)
     suite.watch(app)
     return app
 
@@ -243,10 +243,10 @@ class Operator:
         suite.remember(document.get("client_secret", ""))
         return document
 
-    def is_refused(self, *command: str) -> str:
-        """Run a command that must fail; return its error."""
+    def is_refused(self, *command: str, code: int = 1) -> str:
+        """Run a command that must end with this exit code; return its error."""
         done = self.app.test_cli_runner().invoke(args=command)
-        assert done.exit_code == 1, done.output
+        assert done.exit_code == code, done.output
         return done.stderr
 
     def register(self, name: str, *options: str) -> Machine:

@@ -79,8 +79,12 @@ def test_R108_tokens_and_refusals_are_in_the_trail_newest_first(admin: Machine, 
 
 def test_R108_every_change_of_state_is_an_event(operator: Operator, admin: Machine) -> None:
     operator.register("billing", "--scope", "read:logs")
-    for command in ("disable", "enable", "rotate-secret", "delete"):
+    for command in ("disable", "enable"):
         operator.run("clients", command, "billing")
+    operator.run("clients", "rotate-secret", "billing", "--overlap", "60")
+    operator.run("clients", "update-secret", "billing", "secret-1", "--not-after", "30")
+    operator.run("clients", "revoke-secret", "billing", "secret-1")
+    operator.run("clients", "delete", "billing")
     kid = operator.run("keys", "rotate")["kid"]
     operator.run("keys", "withdraw", kid)
     admin.send("POST", "/admin/logs", admin.token(), json={"message": "nightly export done"})
@@ -92,6 +96,8 @@ def test_R108_every_change_of_state_is_an_event(operator: Operator, admin: Machi
         "key_withdrawn",
         "key_rotated",
         "client_deleted",
+        "secret_revoked",
+        "secret_updated",
         "secret_rotated",
         "client_enabled",
         "client_disabled",

@@ -21,7 +21,7 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from app.api.guard import require_oauth
-from app.checks import DECLARED, UNRECORDED, Check, Record, making
+from app.checks import DECLARED, Check, Record, making
 from app.clock import now
 from app.playground import checks_header
 from app.playground.checks_header import HEADER
@@ -287,7 +287,7 @@ def a_demo_client_in_production(place: Place) -> TestResponse:
 @refused_by("secret_not_ended")
 def a_secret_that_has_ended(place: Place) -> TestResponse:
     machine = place.operator.register("rotated", "--scope", "read:logs")
-    place.operator.run("clients", "rotate-secret", "rotated")
+    place.operator.run("clients", "rotate-secret", "rotated", "--overlap", "0")
     return place.token_of(machine)
 
 
@@ -531,7 +531,8 @@ def test_a_check_that_is_made_again_becomes_the_last_one() -> None:
 
 def test_every_mark_is_a_plain_assignment() -> None:
     plain = re.compile(
-        r"making\.now\.(check = [A-Z0-9_]+(\[name\])?|has_failed = True)(  # .+)?|making\.now = UNRECORDED  # .+"
+        r"making\.now\.(check = [A-Z0-9_]+(\[name\])?|has_failed = True)(  # .+)?"
+        r"|making\.now = making\.unrecorded  # .+"
     )
     marks = [
         line.strip()
@@ -549,7 +550,7 @@ def test_a_mark_calls_no_function() -> None:
     called: list[str] = []
 
     sys.setprofile(lambda frame, event, _: called.append(frame.f_code.co_name) if event == "call" else None)
-    making.now = UNRECORDED
+    making.now = making.unrecorded
     making.now.check = DECLARED["https"]
     making.now.has_failed = True
     sys.setprofile(None)
@@ -610,7 +611,7 @@ def test_a_view_that_fails_ends_its_record(app: Flask, page: FlaskClient, admin:
 
     assert response.status_code == 500
     assert checks_of(response)[-1] == ("route", True)  # it was refused by no check
-    assert making.now is UNRECORDED
+    assert making.now is making.unrecorded
     assert HEADER not in admin.request_token().headers
 
 
@@ -627,7 +628,7 @@ def test_a_record_that_never_ended_has_no_effect_on_the_next_request(app: Flask,
 
     assert isinstance(left, Record)
     assert HEADER not in response.headers
-    assert making.now is UNRECORDED
+    assert making.now is making.unrecorded
     assert [check.name for check in left.passed] == ["url_parameters", "address"]  # of its own request only
 
 

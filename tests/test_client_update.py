@@ -98,7 +98,8 @@ def test_only_what_is_named_changes_with_one_event(
 
     updated = operator.run("clients", "update", billing.client_id, *options)
 
-    assert updated.pop("changed") == {what: {"old": old, "new": new} for what, (old, new) in changed.items()}
+    assert updated.pop("changed") is True
+    assert updated.pop("changes") == {what: {"old": old, "new": new} for what, (old, new) in changed.items()}
     after = operator.run("clients", "show", billing.client_id)
     assert updated == after
     assert {what for what in after if after[what] != before[what]} == set(changed)
@@ -146,7 +147,7 @@ def test_an_update_that_changes_nothing_says_so_and_writes_no_event(operator: Op
     output = operator.app.test_cli_runner().invoke(args=["clients", "update", "billing", *options])
 
     assert (output.exit_code, output.stdout) == (0, "Nothing to change: the client is already registered like that.\n")
-    assert operator.run("clients", "update", "billing", *options)["changed"] == {}
+    assert operator.run("clients", "update", "billing", *options)["changes"] == {}
     assert updates(operator.app) == []
 
 

@@ -137,7 +137,7 @@ def test_a_sequence_that_was_not_moved_is_not_called_a_taken_name(prepared: Call
     with app.app_context(), transaction():
         db.session.execute(text("ALTER SEQUENCE clients_id_seq RESTART WITH 1"))
 
-    output = Operator(app).is_refused("clients", "create", "billing", "--scope", "read:logs")
+    output = Operator(app).is_refused("clients", "create", "billing", "--scope", "read:logs", code=3)
 
     assert "is taken" not in output
     assert "duplicate key value" in output
@@ -186,8 +186,13 @@ def test_every_command_takes_the_name_or_the_id(operator: Operator) -> None:
     machine = operator.register("billing", "--scope", "read:logs")
 
     for which in ("billing", machine.client_id):
-        for command in ("show", "disable", "enable", "rotate-secret"):
+        for command in ("show", "disable", "enable", "secrets"):
             assert operator.run("clients", command, which)["client_id"] == machine.client_id
+        rotated = operator.run("clients", "rotate-secret", which, "--overlap", "60")
+        newest = rotated["secrets"][-1]["name"]
+        assert rotated["client_id"] == machine.client_id
+        for command in (("update-secret", "--not-after", "60"), ("revoke-secret", "--last")):
+            assert operator.run("clients", command[0], which, newest, *command[1:])["client_id"] == machine.client_id
     assert operator.run("clients", "delete", machine.client_id)["client_id"] == machine.client_id
 
 
@@ -203,7 +208,7 @@ def test_for_a_name_that_is_nearly_right_the_right_one_is_suggested(operator: Op
     )
 
 
-@pytest.mark.parametrize("command", ["show", "disable", "enable", "delete", "rotate-secret", "update"])
+@pytest.mark.parametrize("command", ["show", "disable", "enable", "delete", "rotate-secret", "secrets", "update"])
 def test_an_unknown_client_is_refused(operator: Operator, command: str) -> None:
     assert "no client has the id or the name nobody" in operator.is_refused("clients", command, "nobody")
 
@@ -233,13 +238,13 @@ def test_the_output_for_people_has_the_secret_and_times_that_can_be_read(operato
     assert "shown only once" in output.stdout
 
 
-@pytest.mark.parametrize("overlap", ["-1", "604801"])
-def test_an_overlap_out_of_bounds_is_refused(operator: Operator, overlap: str) -> None:
+@pytest.mark.parametrize(("overlap", "code", "sentence"), [("-1", 2, "a duration is"), ("604801", 1, "0 to 604800")])
+def test_an_overlap_out_of_bounds_is_refused(operator: Operator, overlap: str, code: int, sentence: str) -> None:
     machine = operator.register("billing", "--scope", "read:logs")
 
-    output = operator.is_refused("clients", "rotate-secret", "billing", "--overlap", overlap)
+    output = operator.is_refused("clients", "rotate-secret", "billing", "--overlap", overlap, code=code)
 
-    assert "0 to 604800" in output
+    assert sentence in output
     assert machine.request_token().status_code == 200
 
 
@@ -272,7 +277,7 @@ def test_live_secrets_are_bounded_and_ended_ones_make_room(operator: Operator) -
     assert machine.request_token().status_code == 200
 
     for _ in range(3):
-        rotated = operator.run("clients", "rotate-secret", "billing")
+        rotated = operator.run("clients", "rotate-secret", "billing", "--overlap", "0")
         assert len(rotated["secrets"]) <= MAX_SECRETS
         assert Machine(operator.app, machine.client_id, rotated["client_secret"]).request_token().status_code == 200
 
@@ -321,5 +326,5 @@ def test_commands_refuse_settings_at_fault_but_new_secret_runs() -> None:
 def test_commands_on_an_unprepared_database_say_what_to_do(tmp_path: Path) -> None:
     app = build_app(database_url=f"sqlite:///{tmp_path}/empty.db")
 
-    assert "flask prepare" in Operator(app).is_refused("clients", "list")
+    assert "flask prepare" in Operator(app).is_refused("clients", "list", code=3)
     close(app)

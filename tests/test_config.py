@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -360,6 +361,111 @@ def test_white_space_around_a_good_value_is_a_fault(name: str, value: str, aroun
     (sentence,) = faults(**{name: around.format(value)})
 
     assert sentence.startswith(f"KEYTURN_{name} must be ")
+
+
+PRODUCTION = {"KEYTURN_ENV": "production", "KEYTURN_ISSUER": "https://auth.example.com"}
+IN_FILES = {
+    "KEYTURN_DATABASE_URL": f"postgresql://me:{SECRET}@host/keyturn",
+    "KEYTURN_SECRET_KEYS": GOOD_KEY,
+    "KEYTURN_REDIS_URL": f"redis://:{SECRET}@host/0",
+}
+
+
+@pytest.fixture
+def credentials(tmp_path: Path) -> dict[str, str]:
+    """The settings of production, with every secret in a file, as an editor writes it."""
+    for variable, value in IN_FILES.items():
+        (tmp_path / variable).write_text(f"{value}\n", encoding="utf-8")
+    return PRODUCTION | {f"{variable}_FILE": str(tmp_path / variable) for variable in IN_FILES}
+
+
+def test_a_secret_can_be_in_a_file_and_a_newline_at_its_end_does_no_harm(credentials: dict[str, str]) -> None:
+    settings = read_settings(credentials)
+
+    assert settings.faults == ()
+    assert (settings.database_url, settings.secret_keys, settings.redis_url) == (
+        IN_FILES["KEYTURN_DATABASE_URL"],
+        (GOOD_KEY,),
+        IN_FILES["KEYTURN_REDIS_URL"],
+    )
+
+
+def test_a_bare_name_is_a_credential_of_systemd(tmp_path: Path, credentials: dict[str, str]) -> None:
+    by_name = PRODUCTION | {f"{variable}_FILE": variable for variable in IN_FILES}
+    folder = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+
+    assert read_settings(by_name | folder) == replace(
+        read_settings(credentials), **{f"{name.lower()[8:]}_file": name for name in IN_FILES}
+    )
+    found = [*read_settings(by_name).faults, *read_settings(folder | {"KEYTURN_REDIS_URL_FILE": "../x"}).faults]
+    assert [sentence.rpartition(": ")[2] for sentence in found] == [
+        *["CREDENTIALS_DIRECTORY is not set, as systemd sets it for LoadCredential=."] * 3,
+        "a relative path depends on the working directory.",
+    ]
+
+
+@pytest.mark.parametrize("variable", IN_FILES)
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [
+        pytest.param(None, "there is no such file", id="missing"),
+        pytest.param(b"", "the file is empty", id="empty"),
+        pytest.param(b" \n\n", "the file is empty", id="blank"),
+        pytest.param(SECRET.encode("utf-16"), "the file is not text in UTF-8", id="binary"),
+        pytest.param(SECRET.encode() * 10_000, "the file is larger than 65,536 bytes", id="large"),
+    ],
+)
+def test_of_a_bad_file_the_variable_is_named_and_never_what_it_contains(
+    credentials: dict[str, str], variable: str, content: bytes | None, wrong: str
+) -> None:
+    file = Path(credentials[f"{variable}_FILE"])
+    file.unlink() if content is None else file.write_bytes(content)
+
+    (sentence,) = read_settings(credentials).faults
+
+    assert sentence == (
+        f"{variable}_FILE must be the absolute path of a file, or the name of a systemd credential: {wrong}."
+    )
+
+
+def test_a_file_that_this_user_cannot_read_is_named(credentials: dict[str, str]) -> None:
+    Path(credentials["KEYTURN_SECRET_KEYS_FILE"]).chmod(0)
+    user = os.geteuid()
+
+    try:
+        os.seteuid(65_534 if user == 0 else user)  # root reads everything
+        (sentence,) = faults(SECRET_KEYS_FILE=credentials["KEYTURN_SECRET_KEYS_FILE"])
+    finally:
+        os.seteuid(user)
+
+    assert sentence.endswith(": this user cannot read it.")
+
+
+def test_a_folder_and_a_pipe_are_no_files(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    for path in (tmp_path, tmp_path / "pipe"):
+        (sentence,) = faults(REDIS_URL_FILE=str(path))
+        assert sentence.endswith(": it is not a file.")
+
+
+@pytest.mark.parametrize("variable", IN_FILES)
+def test_a_value_and_a_file_for_it_are_a_fault_together(credentials: dict[str, str], variable: str) -> None:
+    (sentence,) = read_settings(credentials | {variable: IN_FILES[variable]}).faults
+
+    assert sentence == f"{variable}_FILE must be unset, because {variable} is set: it is one or the other."
+
+
+@pytest.mark.parametrize("variable", IN_FILES)
+def test_a_bad_value_in_a_file_is_named_after_the_file_and_is_not_repeated(
+    credentials: dict[str, str], variable: str
+) -> None:
+    Path(credentials[f"{variable}_FILE"]).write_text(f"nonsense {SECRET}", encoding="utf-8")
+
+    (sentence,) = read_settings(credentials).faults
+
+    assert sentence.startswith(f"What {variable}_FILE contains must be ")
+    assert SECRET not in sentence
 
 
 def test_R079_production_needs_https_and_secret_keys() -> None:

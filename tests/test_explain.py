@@ -55,7 +55,7 @@ def a_secret_encoded_twice(app: Flask) -> TestResponse:
 def an_old_secret(app: Flask) -> TestResponse:
     operator = Operator(app)
     operator.register("billing", "--scope", "read:logs")
-    blue = operator.run("clients", "rotate-secret", "billing", "--name", "blue")
+    blue = operator.run("clients", "rotate-secret", "billing", "--name", "blue", "--overlap", "0")
     operator.run("clients", "rotate-secret", "billing", "--overlap", "60")
     with time_machine.travel(now() + 60 + 3 * DAY, tick=False):
         return Machine(app, blue["client_id"], blue["client_secret"]).request_token()

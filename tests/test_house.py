@@ -32,6 +32,8 @@ PUBLIC = {
     "GET /errors/",
     "GET /errors/<code>",
     "GET /openapi.json",
+    "GET /health/live",
+    "GET /health/ready",
     "GET /",
     "GET /playground/<file>",
     "GET /playground/style.css",

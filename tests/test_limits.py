@@ -142,7 +142,9 @@ def test_R025_a_forgotten_old_secret_refuses_no_new_one_before_and_after_cleanup
     app = counting(limit_failures="3/minute", limit_address="4/minute")
     operator = Operator(app)
     old = operator.register("fleet", "--scope", "read:logs")
-    new = Machine(app, old.client_id, operator.run("clients", "rotate-secret", "fleet")["client_secret"])
+    new = Machine(
+        app, old.client_id, operator.run("clients", "rotate-secret", "fleet", "--overlap", "0")["client_secret"]
+    )
     assert [old.request_token().status_code for _ in range(5)] == [401, 401, 401, 429, 429]
     assert new.request_token().status_code == 200
 
@@ -172,7 +174,7 @@ def test_R024_R025_attack_failures_cannot_be_told_apart_within_the_limit_and_pas
 def failing(app: Flask) -> list[tuple[str, str]]:
     operator = Operator(app)
     rotated = operator.register("rotated", "--scope", "read:logs")
-    operator.run("clients", "rotate-secret", "rotated")
+    operator.run("clients", "rotate-secret", "rotated", "--overlap", "0")
     disabled = operator.register("disabled", "--scope", "read:logs")
     operator.run("clients", "disable", "disabled")
     deleted = operator.register("deleted", "--scope", "read:logs")

@@ -223,3 +223,32 @@ def test_when_the_master_is_killed_its_port_is_free_and_its_workers_close_their_
         wait_for(connection_is_closed, seconds=20)  # it keeps requesting: an idle connection is closed anyway
     wait_for(lambda: not responds(killed.url))
     assert token(live(PORT=str(place.port)))
+
+
+# gunicorn's settings, with a second between the fork of a worker and its own handlers of signals.
+SLOW_TO_BOOT = """
+import pathlib, time
+exec(pathlib.Path("gunicorn.conf.py").read_text())
+loglevel, workers, graceful_timeout = "info", 1, 3
+folder = pathlib.Path({folder!r})
+
+def post_fork(_, worker):
+    (folder / f"forked-{{worker.pid}}").touch()
+    time.sleep(1)
+
+def worker_exit(_, worker):
+    (folder / f"ended-{{worker.pid}}").touch()
+"""
+
+
+def test_a_stop_is_obeyed_by_a_worker_that_is_still_booting(live: Callable[..., LiveServer], tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW_TO_BOOT.format(folder=str(tmp_path)))
+    server = live(GUNICORN_CMD_ARGS=f"--config {tmp_path}/slow.py")
+    (first,) = psutil.Process(server.process.pid).children()
+
+    first.kill()
+    wait_for(lambda: len(list(tmp_path.glob("forked-*"))) == 2)
+
+    assert server.stop() == 0
+    (second,) = {each.name for each in tmp_path.glob("forked-*")} - {f"forked-{first.pid}"}
+    assert [each.name for each in tmp_path.glob("ended-*")] == [second.replace("forked", "ended")]

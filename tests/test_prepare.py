@@ -133,7 +133,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
     _, errors = (process := start_prepare(f"sqlite:///{tmp_path}/file/keyturn.db")).communicate(timeout=60)
 
-    assert process.returncode == 1
+    assert process.returncode == 3
     assert f"{tmp_path}/file" in errors
     assert "Traceback" not in errors
 

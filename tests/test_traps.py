@@ -232,7 +232,7 @@ def test_R002_trap_plain_http_on_a_host_that_is_not_loopback_is_a_500(admin: Mac
 
 
 def test_trap_a_secret_past_its_end_still_authenticates(operator: Operator, admin: Machine) -> None:
-    operator.run("clients", "rotate-secret", "demo-admin")
+    operator.run("clients", "rotate-secret", "demo-admin", "--overlap", "0")
 
     assert admin.request_token().status_code == 401
 
@@ -264,7 +264,9 @@ def test_trap_a_sqlite_transaction_that_reads_and_then_writes_fails_at_once(
     app = build_app(database_url=prepared("sqlite"))
 
     def rotate(n: int) -> int:
-        return int(app.test_cli_runner().invoke(args=["clients", "rotate-secret", f"demo-{n}"]).exit_code)
+        return int(
+            app.test_cli_runner().invoke(args=["clients", "rotate-secret", f"demo-{n}", "--overlap", "0"]).exit_code
+        )
 
     names = ["partner", "reporting", "admin", "brief"]
     with ThreadPoolExecutor(4) as pool:

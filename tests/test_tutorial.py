@@ -112,7 +112,7 @@ class Learner:
 
     def close(self) -> None:
         self.reader.close()
-        for secret in re.findall(r"kt[as]_[\w-]{43}|eyJ[\w-]+\.[\w-]+\.[\w-]+", self.reader.seen):
+        for secret in re.findall(r"kt[as]_[\w-]{43,51}|eyJ[\w-]+\.[\w-]+\.[\w-]+", self.reader.seen):
             suite.remember(secret)
         for log in self.folder.glob("*.log"):
             suite.record(log.read_text(encoding="utf-8", errors="replace"))

@@ -6,37 +6,37 @@ database that this release prepared.
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import secrets
-import shutil
-import subprocess
-import sys
-import tarfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import flask_migrate
+import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy import text
 
 from app.clients.secret import digest
 from app.clock import now
+from app.operations.schema_upgrade import IN_USE
 from app.storage.database import db
+from app.storage.postgresql import FAST_RESPONSE_SECONDS
 from tests.conftest import (
     ISSUER,
-    ROOT,
     SECRET_KEY,
     LiveServer,
     Machine,
     Operator,
+    build_app,
+    close,
     free_port,
-    missing,
     responds,
     wait_for,
 )
-from tests.support import calling, forging
+from tests.support import calling, forging, release
+from tests.test_prepare import start_prepare
 
 MIGRATION = "app/storage/migrations/versions/0003_facts.py"
 # What the code of schema 0002 writes; `:name` is the column of its model.
@@ -85,35 +85,53 @@ def test_what_the_previous_release_writes_counts(app: Flask) -> None:
     assert machine.get("/inventory", machine.token()).status_code == 200
 
 
-def git(*command: str) -> bytes:
-    return subprocess.run(["git", *command], cwd=ROOT, check=True, capture_output=True).stdout
+def test_a_migration_waits_for_a_long_transaction_without_holding_up_requests(
+    prepared: Callable[[str], str],
+) -> None:
+    url = prepared("postgresql")
+    app = build_app(database_url=url)
+    with app.app_context():
+        flask_migrate.downgrade(revision="0003")
+    close(app)
+    with psycopg.connect(url) as dump, psycopg.connect(url, autocommit=True) as server, ThreadPoolExecutor() as pool:
+        dump.execute("LOCK TABLE audit_events IN ACCESS SHARE MODE")  # as pg_dump does
+        # The time after which a request is a 503.
+        server.execute(f"SET statement_timeout = '{FAST_RESPONSE_SECONDS}s'")
+        process = start_prepare(url)
+        assert process.stderr is not None
+        line = pool.submit(process.stderr.readline)
+        while not line.done():
+            server.execute("SELECT count(*) FROM audit_events")
+        assert line.result() == f"{IN_USE}\n"
+        for _ in range(20):
+            server.execute("SELECT count(*) FROM audit_events")
+        assert process.poll() is None
+
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "The database is up to date." in output
 
 
-@pytest.fixture
-def release_before(tmp_path: Path) -> Path:
-    """The code of the last commit before schema 0003."""
-    if not shutil.which("git") or not (ROOT / ".git").exists():
-        missing("git", install="this drill runs in a clone of the repository (apt install git)")
-    added = git("log", "--diff-filter=A", "--format=%H", "--", MIGRATION).split()
-    if not added:
-        pytest.skip("this clone is shallow: it does not have the commit that added schema 0003")
-    archive = git("archive", f"{added[-1].decode()}~1")
-    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
-        opened.extractall(tmp_path / "before", filter="data")
-    return tmp_path / "before"
+@pytest.fixture(params=["previous", pytest.param("schema-0002", marks=pytest.mark.drill)])
+def old_release(
+    request: pytest.FixtureRequest, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> release.Release:
+    """The previous release, or the code of the oldest schema that this one says it serves."""
+    commit = release.previous() if request.param == "previous" else release.before(MIGRATION)
+    found = release.checked_out(commit, tmp_path / "before")
+    record_property("release", f"{commit}, in {found.environment}")
+    return found
 
 
 def test_a_server_of_the_previous_release_serves_on_this_releases_schema(
-    release_before: Path, prepared: Callable[[str], str], live: Callable[..., LiveServer], tmp_path: Path
+    old_release: release.Release, prepared: Callable[[str], str], live: Callable[..., LiveServer], tmp_path: Path
 ) -> None:
     kind = "postgresql" if os.environ.get("DRILLS") else "sqlite"
     url, port = prepared(kind), free_port()
     new = live(KEYTURN_DATABASE_URL=url, KEYTURN_ISSUER="http://127.0.0.1:8000")
     environment = new.environment | {"PORT": str(port), "KEYTURN_SECRET_KEYS": SECRET_KEY}
     del environment["KEYTURN_JOURNAL"]  # a setting of this release
-    with (tmp_path / "before.log").open("wb") as log:
-        command = [sys.executable, "-m", "gunicorn", "wsgi:app"]
-        process = subprocess.Popen(command, cwd=release_before, env=environment, stdout=log, stderr=log)
+    process = old_release.start(environment, tmp_path / "before.log")
     old = LiveServer(process, f"http://127.0.0.1:{port}", environment, tmp_path / "before.log")
     try:
         wait_for(lambda: process.poll() is not None or responds(old.url))
@@ -131,9 +149,8 @@ def test_a_server_of_the_previous_release_serves_on_this_releases_schema(
         # And an order by a command of the previous release, on a token that has a generation.
         token, moment = calling.send_form(new, "demo-opaque"), now()
         wait_for(lambda: now() > moment)  # that release's times are whole seconds
-        run = [sys.executable, "-m", "flask", "tokens", "revoke", "--client", "demo-opaque", "--json"]
-        output = subprocess.run(run, cwd=release_before, env=environment, check=True, capture_output=True)
-        assert json.loads(output.stdout)["tokens_not_before"] > 0
+        revoked = old_release.read(environment, "tokens", "revoke", "--client", "demo-opaque")
+        assert int(str(revoked["tokens_not_before"])) > 0
         assert statuses(new, [token]) == [401]
     finally:
         old.stop()

@@ -1,4 +1,4 @@
-"""`flask cleanup`, a round of the upkeep by hand: it removes what has expired and nothing that is in use."""
+"""The upkeep, and `flask cleanup`, which is a round of it by hand: nothing that is in use is removed."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class AccessTokenValidator(BearerTokenValidator):
             token = checking.check(token_string)
         except InvalidTokenError as error:
             raise AccessRefusedError("invalid_token", reason=str(error)) from error
-        g.client_id = token.client_id
+        g.client_id, g.token = token.client_id, token
         limits.count_call(token.client_id)
         after_this_request(forbid_storing)
         return token

@@ -6,18 +6,27 @@ A value that is wrong is refused as `invalid_request`, with its name.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from flask import request
 
 from app.refusals.errors import RefusedError
 
 
-def whole_number(name: str, *, default: int, high: int) -> int:
-    """A parameter of the URL, 1 to `high`."""
+def whole_number(name: str, *, default: int, low: int = 1, high: int) -> int:
+    """A parameter of the URL, `low` to `high`."""
     given = request.args.get(name, str(default))
-    if not re.fullmatch("[0-9]{1,19}", given) or not 1 <= int(given) <= high:
-        raise bad_request(f"The parameter {name} must be a whole number from 1 to {high}.")
+    if not re.fullmatch("[0-9]{1,19}", given) or not low <= int(given) <= high:
+        raise bad_request(f"The parameter {name} must be a whole number from {low} to {high}.")
     return int(given)
+
+
+def one_of(name: str, values: Sequence[str]) -> str | None:
+    """A parameter of the URL that has one of some values; None if it is absent."""
+    given = request.args.get(name)
+    if given is not None and given not in values:
+        raise bad_request(f"The parameter {name} must be {' or '.join(values)}.")
+    return given
 
 
 def text(name: str) -> str | None:

@@ -12,15 +12,14 @@ from typing import Any
 from authlib.integrations.flask_oauth2 import current_token
 from flask import Blueprint
 
-from app.api import request_values, stock
+from app.api import log_page, request_values, stock
 from app.api.guard import require_oauth
 from app.api.hourly_report import MAX_HOURS, current_report
-from app.audit import reports, trail
+from app.audit import trail
 from app.audit.event import Event
 from app.storage.database import transaction
 
 SKU = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-MAX_ID = 2**63 - 1
 
 blueprint = Blueprint("samples", __name__)
 
@@ -28,16 +27,8 @@ blueprint = Blueprint("samples", __name__)
 @blueprint.get("/admin/logs")
 @require_oauth(["read:logs", "read:all_data"])
 def read_logs() -> dict[str, Any]:
-    """The newest events first; `next_before` is the `before` of the next page."""
-    limit = request_values.whole_number("limit", default=50, high=200)
-    found = reports.recent(
-        limit=limit,
-        before=request_values.whole_number("before", default=MAX_ID, high=MAX_ID),
-        client_id=request_values.text("client_id"),
-        event=request_values.text("event"),
-    )
-    events = [event.as_dict() for event in found]
-    return {"events": events, "next_before": events[-1]["id"] if len(events) == limit else None}
+    """The newest events first, or with `order=asc` those after the cursor `since`."""
+    return log_page.requested()
 
 
 @blueprint.post("/admin/logs")

@@ -22,7 +22,7 @@ from app.audit.batch import Batch, Marks, Noted, Rows
 from app.audit.event import AuditEvent
 from app.clock import monotonic
 from app.logs import log
-from app.storage.database import WRITES
+from app.storage.database import WRITES, take_turn
 from app.storage.reserved import current_reserved
 
 WRITE_SECONDS = 0.5
@@ -43,11 +43,20 @@ class BatchWriter:
         self._pid = 0
         self._thread: threading.Thread | None = None
         self._is_failing = False
+        self.dropped = 0  # events that are in the log alone, since this process began
+
+    def waiting(self) -> int:
+        """How many rows are not written yet."""
+        return len(self._batch)
 
     def add(self, noted: Noted, request_id: str | None) -> None:
         """Add an event; it is in the table at most a second later."""
         self._batch.add(noted, request_id)
         self._wake()
+
+    def with_prefix(self, noted: Noted) -> Noted:
+        """An issued token as it must be added, with what its `jti` must begin with."""
+        return self._batch.with_prefix(noted)
 
     def touch(self, column: InstrumentedAttribute[Any], row_id: int, moment: int) -> None:
         """Set a column of one row with the next batch: for times such as a secret's last use."""
@@ -90,7 +99,8 @@ class BatchWriter:
         atexit.unregister(self.close)
 
     def _write(self) -> bool:
-        rows, marks, dropped = self._batch.take()
+        rows, marks, dropped = self._batch.take(begin_rows=not self._is_failing)
+        self.dropped += dropped
         if dropped:
             log.error("the audit trail's memory was full: %d events are only in this log", dropped)
         try:
@@ -108,6 +118,7 @@ class BatchWriter:
     def _insert(self, rows: Rows, marks: Marks) -> None:
         engine = current_reserved.of(self._app)
         with engine.connect().execution_options(**WRITES) as connection:
+            take_turn(connection)  # so that ids are committed in their order, as `audit/cursor.py` needs it
             for column, moments in marks.items():
                 model: Any = column.class_
                 change = update(model).where(model.id == bindparam("row")).values({column: bindparam("moment")})
@@ -122,6 +133,7 @@ class BatchWriter:
             try:
                 self._insert({key: row}, {})
             except (SQLAlchemyError, ValueError) as error:
+                self.dropped += row["count"]
                 log.error("the audit trail cannot store %d events: %s", row["count"], type(error).__name__)
 
     def _log_change(self, error: Exception | None) -> None:

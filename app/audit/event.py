@@ -13,6 +13,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.storage.database import Base
 
+# Of an event as it is returned and exported, in this order.
+MEMBERS = (
+    *("id", "at", "event", "client_id", "credential", "address", "operator"),
+    *("scope", "reason", "jti_prefix", "request_id", "count"),
+)
 HAS_PREFIX = text("jti_prefix IS NOT NULL")  # most rows have none
 
 
@@ -44,12 +49,15 @@ class Event(StrEnum):
     CLIENT_ENABLED = "client_enabled", Budget.CHANGES
     CLIENT_DELETED = "client_deleted", Budget.CHANGES
     SECRET_ROTATED = "secret_rotated", Budget.CHANGES
+    SECRET_REVOKED = "secret_revoked", Budget.CHANGES
+    SECRET_UPDATED = "secret_updated", Budget.CHANGES
     TOKENS_REVOKED = "tokens_revoked", Budget.CHANGES
     KEY_CREATED = "key_created", Budget.CHANGES
     KEY_ROTATED = "key_rotated", Budget.CHANGES
     KEY_WITHDRAWN = "key_withdrawn", Budget.CHANGES
     KEYS_RESEALED = "keys_resealed", Budget.CHANGES
     CLEANED_UP = "cleaned_up", Budget.CHANGES
+    DATABASE_RESTORED = "database_restored", Budget.CHANGES
     TOKEN_REVOKED = "token_revoked", Budget.REVOKED
     ENTRY_ADDED = "entry_added", Budget.ENTRIES
     TOKEN_ISSUED = "token_issued", Budget.ISSUED
@@ -61,6 +69,8 @@ class Event(StrEnum):
     REQUEST_FAILED = "request_failed", Budget.REFUSED
     # Anyone can make an API introspect garbage.
     TOKEN_INACTIVE = "token_inactive", Budget.ANONYMOUS
+    # At most one a day for each budget, and no caller can cause it.
+    TRAIL_TOO_SMALL = "trail_too_small", Budget.CHANGES
     # At most one per worker in 5 seconds, and no caller can cause it.
     LIMITS_NOT_SHARED = "limits_not_shared", Budget.REFUSED
 
@@ -98,5 +108,4 @@ class AuditEvent(Base):
 
     def as_dict(self) -> dict[str, str | int]:
         """The event as `GET /admin/logs` returns it, without the members that it does not have."""
-        names = ("id", "at", "event", "client_id", "scope", "reason", "request_id", "count")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        return {name: value for name in MEMBERS if (value := getattr(self, name)) is not None}

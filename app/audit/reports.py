@@ -1,39 +1,108 @@
-"""Queries of the audit trail.
+"""Queries of the audit trail: what happened, to whom, and from where.
 
 Each query first writes this worker's batch; another worker's events appear within a second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, case, func, select
 
-from app.audit.batch import HOUR
-from app.audit.event import AuditEvent, Event
+from app.audit.batch import HOUR, PREFIX_CHARACTERS
+from app.audit.event import AuditEvent, Budget, Event
 from app.audit.trail import current_batch
 from app.clock import now
 from app.storage.database import db
 
+REFUSALS = [each.value for each in Event if each.budget is Budget.REFUSED]
 COUNTED = {Event.TOKEN_ISSUED.value: "issued", Event.TOKEN_REFUSED.value: "refused"}
 
 
-def recent(*, limit: int, before: int, client_id: str | None = None, event: str | None = None) -> Sequence[AuditEvent]:
-    """The newest events first, at most `limit`, with an id below `before`, of one client and one event if given."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which events: those whose columns have these values; None for any. `jti` is the `jti` of a token, whole."""
+
+    client_id: str | None = None
+    event: str | None = None
+    credential: str | None = None
+    address: str | None = None
+    operator: str | None = None
+    request_id: str | None = None
+    jti: str | None = None
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        for name in (field.name for field in fields(self) if field.name != "jti"):
+            value = getattr(self, name)
+            if value is not None:
+                yield getattr(AuditEvent, name) == value
+        if self.jti is not None:
+            yield AuditEvent.jti_prefix == self.jti[:PREFIX_CHARACTERS]
+
+
+ANY = Filter()
+
+
+def recent(*, limit: int, before: int, only: Filter = ANY) -> Sequence[AuditEvent]:
+    """The newest events first, at most `limit`, with an id below `before`."""
     current_batch().write_before_reading()
-    query = select(AuditEvent).where(AuditEvent.id < before).order_by(AuditEvent.id.desc()).limit(limit)
-    if client_id is not None:
-        query = query.where(AuditEvent.client_id == client_id)
-    if event is not None:
-        query = query.where(AuditEvent.event == event)
-    return db.session.scalars(query).all()
+    query = select(AuditEvent).where(AuditEvent.id < before, *only.conditions())
+    return db.session.scalars(query.order_by(AuditEvent.id.desc()).limit(limit)).all()
 
 
 def of_request(request_id: str) -> Sequence[AuditEvent]:
     """The events with this `X-Request-Id`, in order."""
+    return all_of(Filter(request_id=request_id)) if request_id.isprintable() else []
+
+
+def of_jti(jti: str) -> Sequence[AuditEvent]:
+    """The rows that count the token with this `jti`, in order: more than one only if they differ in their time."""
+    return all_of(Filter(jti=jti)) if jti.isprintable() and len(jti) > PREFIX_CHARACTERS else []
+
+
+def all_of(only: Filter) -> Sequence[AuditEvent]:
     current_batch().write_before_reading()
-    query = select(AuditEvent).where(AuditEvent.request_id == request_id).order_by(AuditEvent.id)
-    return db.session.scalars(query).all() if request_id.isprintable() else []
+    return db.session.scalars(select(AuditEvent).where(*only.conditions()).order_by(AuditEvent.id)).all()
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What one client sent from one address with one secret: how many tokens it was issued, and refused."""
+
+    credential: str | None
+    address: str | None
+    issued: int
+    refused: int
+    first_at: int
+    last_at: int
+
+
+def uses(client_id: str, *, since: int) -> list[Use]:
+    """From where and by which secrets a client has authenticated, the last use first.
+
+    Args:
+        client_id: The client.
+        since: The moment from which events count, in seconds since the epoch.
+
+    Returns:
+        One `Use` for each secret and address. `credential` is None for a failed authentication and for an access
+        token, `address` is `other` where a batch had too many of them.
+    """
+    current_batch().write_before_reading()
+    issued = func.sum(case((AuditEvent.event == Event.TOKEN_ISSUED.value, AuditEvent.count), else_=0))
+    refused = func.sum(case((AuditEvent.event.in_(REFUSALS), AuditEvent.count), else_=0))
+    query = (
+        select(
+            *(AuditEvent.credential, AuditEvent.address),
+            *(issued, refused, func.min(AuditEvent.at), func.max(AuditEvent.at)),
+        )
+        .where(AuditEvent.client_id == client_id, AuditEvent.at >= since)
+        .where(AuditEvent.event.in_((Event.TOKEN_ISSUED.value, *REFUSALS)))
+        .group_by(AuditEvent.credential, AuditEvent.address)
+    )
+    found = [Use(row[0], row[1], *map(int, row[2:])) for row in db.session.execute(query)]
+    return sorted(found, key=lambda use: (-use.last_at, use.credential or "", use.address or ""))
 
 
 def tokens_per_hour(*, hours: int) -> list[dict[str, str | int | None]]:

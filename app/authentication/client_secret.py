@@ -133,7 +133,8 @@ def authenticate(find_client: FindClient, client_id: str, plaintext: str, *, met
     secret = find_matching(known, plaintext)
     fault = find_fault(client, secret, method)
     if client and secret:
-        g.client_id = client.client_id
+        here = g._get_current_object()  # once: each look at `g` calls four functions
+        here.client_id, here.credential = client.client_id, secret.name
     elif client:
         g.claimed_client_id = client.client_id
     if client and secret and not fault:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import math
-import re
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -31,15 +30,14 @@ from app.checks import Check, making
 from app.logs import log
 from app.per_app import PerApp
 from app.refusals.errors import RefusedError
+from app.trusted_proxies import plain_address
 
 FAILURES = Check("failures", "Authentication has not failed too often.", "RFC 6749, section 2.3.1")
 LIMIT = Check("limit", "The client has not sent too many requests.", "RFC 6585, section 4")
 
 REDIS_SECONDS = 0.5  # a limit is not worth a longer wait
 ALONE_SECONDS = 5
-MAX_ADDRESS_CHARACTERS = 64
 TOO_MANY = "Too many requests. Try again after the number of seconds in Retry-After."
-WITH_PORT = re.compile(r"\[(.+)\](?::[0-9]+)?|([0-9.]+):[0-9]+")  # as some proxies write it
 
 Result = TypeVar("Result")
 Key = tuple[RateLimitItem, str]
@@ -61,7 +59,7 @@ class Limits:
         )
         self._own = FixedWindowRateLimiter(Counters())
         self._shared = shared(settings.redis_url) if settings.redis_url else None
-        self._alone_until = 0.0
+        self.alone_until = 0.0
         self._has_logged_missing_address = False
 
     def hit(self, key: Key) -> bool:
@@ -86,7 +84,7 @@ class Limits:
 
         This is the only place where that is decided.
         """
-        if self._shared and time.monotonic() >= self._alone_until:
+        if self._shared and time.monotonic() >= self.alone_until:
             try:
                 return count(self._shared)
             except StorageError as error:
@@ -94,9 +92,9 @@ class Limits:
         return count(self._own)
 
     def _count_alone(self, cause: str) -> None:
-        if time.monotonic() < self._alone_until:
+        if time.monotonic() < self.alone_until:
             return  # another thread waited for it too, and has logged it
-        self._alone_until = time.monotonic() + ALONE_SECONDS
+        self.alone_until = time.monotonic() + ALONE_SECONDS
         log.error("Redis does not respond: for %d seconds this worker counts separately: %s", ALONE_SECONDS, cause)
         trail.record_soon(Event.LIMITS_NOT_SHARED, client_id=None, reason=f"limits_not_shared: {cause}")
 
@@ -125,7 +123,7 @@ def count_failure(client_id: str, reason: str) -> None:
         RefusedError: `temporarily_unavailable`, with status 429, if it is over a limit.
     """
     limits = current_limits()
-    address = known_address((request.remote_addr or "")[:MAX_ADDRESS_CHARACTERS])
+    address = known_address(request.remote_addr or "")
     if not address:
         limits.log_missing_address(request.remote_addr or "")
     # A digest: what was sent as an id may be a secret, and may be long.
@@ -189,12 +187,5 @@ def known_address(text: str) -> str:
     Returns:
         The address or network; empty if the text has neither form.
     """
-    if found := WITH_PORT.fullmatch(text):
-        text = found[1] or found[2]
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])  # the zone of an IPv6 address is this machine's
-    except ValueError:
-        return ""
-    if isinstance(address, ipaddress.IPv6Address) and not address.ipv4_mapped:
-        return str(ipaddress.IPv6Network((address, 64), strict=False))
-    return str(getattr(address, "ipv4_mapped", None) or address)
+    address = plain_address(text)
+    return str(ipaddress.IPv6Network((address, 64), strict=False)) if ":" in address else address

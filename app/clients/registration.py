@@ -11,11 +11,10 @@ from app.audit import trail
 from app.audit.event import Event
 from app.clients import registration_rules as rules
 from app.clients.client_row import ClientRow
+from app.clients.registered_values import GRANT, checked, new_client
 from app.clients.registration_rules import RegistrationError
 from app.clients.secret import ClientSecret, digest, generate
 from app.storage.database import db, transaction
-
-GRANT = "client_credentials"
 
 
 def register(
@@ -51,20 +50,27 @@ def register(
 
     See RFC 7591, section 2, for the names.
     """
-    scope = rules.checked_scope(scope) if scope or grant_types else ""
-    client = ClientRow(
-        client_id=f"ktc_{secrets.token_urlsafe(16)}",  # made here: never a user's sub (RFC 9700, section 4.15.1)
-        name=rules.checked_client_name(name),
-        scope=scope,
-        default_scope=rules.checked_default(default_scope, scope) if scope else "",
-        access_token_seconds=rules.checked_lifetime(access_token_seconds),
-        token_endpoint_auth_method=rules.checked_method(auth_method),
-        grant_types=grant_types,
-        token_format=rules.checked_format(token_format),
-        resource_server=rules.checked_resource_server(resource_server),
-        claims=rules.checked_claims(claims or {}),
-    )
+    given = {
+        "scope": scope,
+        "default_scope": default_scope,
+        "lifetime": access_token_seconds,
+        "auth_method": auth_method,
+        "grant": bool(grant_types),
+        "format": token_format,
+        "resource_server": resource_server,
+        "claims": claims or {},
+    }
+    rules.checked_client_name(name)
+    values, faults = checked(given)
+    if faults:
+        raise RegistrationError("; ".join(faults.values()))
+    client = new_client(new_id(), name, values)
     return client, add(client, generate())
+
+
+def new_id() -> str:
+    """A client id, made here: never a user's `sub` (RFC 9700, section 4.15.1)."""
+    return f"ktc_{secrets.token_urlsafe(16)}"
 
 
 def add(client: ClientRow, plaintext: str) -> str:

@@ -10,7 +10,8 @@ from app.audit import trail
 from app.audit.event import Event
 from app.clients import registration_rules as rules
 from app.clients.client_row import ClientRow
-from app.clients.registration import GRANT, refuse_taken
+from app.clients.registered_values import GRANT
+from app.clients.registration import refuse_taken
 from app.clients.registry import get_client
 from app.storage.database import transaction
 

@@ -136,9 +136,7 @@ def disable(id_or_name: str) -> bool:
         client = get_client(id_or_name)
         if client.disabled_at is not None:
             return False
-        client.disabled_at = now()
-        end_tokens(client)
-        trail.record(Event.CLIENT_DISABLED, client_id=client.client_id)
+        set_disabled(client, True)
     return True
 
 
@@ -152,10 +150,15 @@ def enable(id_or_name: str) -> bool:
         client = get_client(id_or_name)
         if client.disabled_at is None:
             return False
-        client.disabled_at = None
-        end_tokens(client)
-        trail.record(Event.CLIENT_ENABLED, client_id=client.client_id)
+        set_disabled(client, False)
     return True
+
+
+def set_disabled(client: ClientRow, is_disabled: bool) -> None:
+    """Disable or enable a client, in the caller's transaction."""
+    client.disabled_at = now() if is_disabled else None
+    end_tokens(client)
+    trail.record(Event.CLIENT_DISABLED if is_disabled else Event.CLIENT_ENABLED, client_id=client.client_id)
 
 
 def end_tokens(client: ClientRow) -> None:
@@ -177,6 +180,11 @@ def delete(id_or_name: str) -> str:
     with transaction():
         client = get_client(id_or_name)
         client_id = client.client_id
-        db.session.delete(client)
-        trail.record(Event.CLIENT_DELETED, client_id=client_id)
+        remove(client)
     return client_id
+
+
+def remove(client: ClientRow) -> None:
+    """Remove a client and its secrets, in the caller's transaction."""
+    trail.record(Event.CLIENT_DELETED, client_id=client.client_id)
+    db.session.delete(client)

@@ -1,7 +1,11 @@
-"""How a client gets a new secret while the old ones run out."""
+"""How a client gets a new secret while the old ones run out, and how one of them is ended.
+
+Each change is one transaction with its audit event; a change that is refused writes nothing.
+"""
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from itertools import count
 
 from app.audit import trail
@@ -12,12 +16,17 @@ from app.clients.registration_rules import RegistrationError
 from app.clients.registry import get_client
 from app.clients.secret import MAX_SECRETS, ClientSecret, digest, generate, has_ended
 from app.clock import now
+from app.logs import one_line
 from app.storage.database import transaction
 
 MAX_OVERLAP_SECONDS = 604_800
+LAST = (
+    "{name} is the only secret of {client} that works: without it the client gets no token. "
+    "`flask clients rotate-secret {client}` gives it another one; --last ends this one all the same"
+)
 
 
-def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0) -> str:
+def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0, not_after: int | None = None) -> str:
     """Create a new secret for a client and let the old ones run out.
 
     Args:
@@ -25,18 +34,20 @@ def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0)
         name: The name of the new secret; None for `secret-N`.
         overlap: Seconds for which the old secrets still work, 0 to 604800; 0 ends them now, whatever the clock
             of a server says.
+        not_after: The planned end of the new secret, in seconds since the epoch; None for no end.
 
     Returns:
         The new secret in plaintext: shown once, stored only as a digest.
 
     Raises:
-        RegistrationError: If there is no such client, the overlap or the name is not valid, or MAX_SECRETS of its
-            secrets still work.
+        RegistrationError: If there is no such client, the overlap, the end or the name is not valid, or MAX_SECRETS
+            of its secrets still work.
 
     See RFC 7591, section 3.2.1 (`client_secret_expires_at`). The overlap is our own.
     """
     if not 0 <= overlap <= MAX_OVERLAP_SECONDS:
         raise RegistrationError(f"the overlap is 0 to {MAX_OVERLAP_SECONDS} seconds")
+    refuse_past(not_after)
     plaintext = generate()
     with transaction():
         client = get_client(id_or_name)
@@ -50,9 +61,91 @@ def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0)
         if name in taken:
             raise RegistrationError(f"the client has a secret named {name}")
         new_name = name or next(free for n in count(1) if (free := f"secret-{n}") not in taken)
-        client.secrets.append(ClientSecret(name=registration_rules.checked_name(new_name), digest=digest(plaintext)))
-        trail.record(Event.SECRET_ROTATED, client_id=client.client_id, reason=f"overlap {overlap} seconds")
+        checked = registration_rules.checked_name(new_name)
+        client.secrets.append(ClientSecret(name=checked, digest=digest(plaintext), not_after=not_after))
+        reason = f"secret {checked}, overlap {overlap} seconds"
+        trail.record(Event.SECRET_ROTATED, client_id=client.client_id, reason=reason)
     return plaintext
+
+
+def revoke_secret(id_or_name: str, name: str, *, last: bool = False) -> bool:
+    """End one secret now, for good, whatever the clock of a server says. Tokens that it got stay valid.
+
+    Args:
+        id_or_name: The client.
+        name: The name of the secret.
+        last: Also if no other secret of the client works.
+
+    Returns:
+        False if it was ended before: then nothing is changed.
+
+    Raises:
+        RegistrationError: If there is no such client or secret, or it is the last one that works.
+    """
+    with transaction():
+        client = get_client(id_or_name)
+        secret = get_secret(client, name)
+        if secret.ended_at is not None:
+            return False
+        if not last and usable(client) == [secret]:
+            raise RegistrationError(LAST.format(name=secret.name, client=client.name))
+        secret.end(now())
+        trail.record(Event.SECRET_REVOKED, client_id=client.client_id, reason=f"secret {secret.name}")
+    return True
+
+
+def plan_end(id_or_name: str, name: str, *, not_after: int | None) -> bool:
+    """Set when one secret ends: earlier or later than planned, or never.
+
+    Args:
+        id_or_name: The client.
+        name: The name of the secret.
+        not_after: Its new planned end, in seconds since the epoch; None for no end.
+
+    Returns:
+        False if that is its planned end already.
+
+    Raises:
+        RegistrationError: If there is no such client or secret, the secret was ended by an operator, or the end is
+            in the past.
+    """
+    refuse_past(not_after)
+    with transaction():
+        client = get_client(id_or_name)
+        secret = get_secret(client, name)
+        if secret.ended_at is not None:
+            raise RegistrationError(f"{secret.name} was ended for good: rotate-secret creates another one")
+        if secret.not_after == not_after:
+            return False
+        secret.not_after = not_after
+        end = "no end" if not_after is None else f"ends at {not_after}"
+        trail.record(Event.SECRET_UPDATED, client_id=client.client_id, reason=f"secret {secret.name}: {end}")
+    return True
+
+
+def usable(client: ClientRow) -> list[ClientSecret]:
+    """The secrets of a client that still work."""
+    return [each for each in client.secrets if not has_ended(each)]
+
+
+def get_secret(client: ClientRow, name: str) -> ClientSecret:
+    """The secret of a client with this name.
+
+    Raises:
+        RegistrationError: If there is none; the text names those that there are, or a similar one.
+    """
+    found = next((each for each in client.secrets if each.name == name), None)
+    if found is None:
+        names = [each.name for each in client.secrets]
+        near = get_close_matches(name[:64], names, n=1, cutoff=0.6)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names) or 'none'}"
+        raise RegistrationError(f"{client.name} has no secret named {one_line(name)[:64]}; {hint}")
+    return found
+
+
+def refuse_past(not_after: int | None) -> None:
+    if not_after is not None and not_after <= now():
+        raise RegistrationError("the end of a secret is in the future; `flask clients revoke-secret` ends one now")
 
 
 def make_room(client: ClientRow) -> None:
@@ -62,5 +155,5 @@ def make_room(client: ClientRow) -> None:
             client.secrets.remove(old)
     if len(client.secrets) >= MAX_SECRETS:
         raise RegistrationError(
-            f"the client has {MAX_SECRETS} secrets that still work; rotate with an overlap of 0 to end them"
+            f"the client has {MAX_SECRETS} secrets that still work; `flask clients revoke-secret` ends one"
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from flask import Blueprint, Response, current_app
 
@@ -17,6 +17,7 @@ import config
 from app.discovery import resource_metadata, server_metadata
 from app.discovery.error_pages import METADATA
 from app.discovery.public_document import public
+from app.health.probes import LIVE, READY
 from app.refusals.codes import CODES
 from app.refusals.errors import RESOURCE_METADATA
 from app.settings import current_settings
@@ -51,6 +52,8 @@ def description(settings: config.Settings) -> dict[str, Any]:
         remove(described, "samples")
     move(described["paths"], server_metadata.WELL_KNOWN, current_app.config[METADATA])
     move(described["paths"], resource_metadata.WELL_KNOWN, current_app.config.get(RESOURCE_METADATA))
+    for path in (LIVE, READY):
+        move(described["paths"], path, urljoin(settings.issuer, path))
     return described
 
 

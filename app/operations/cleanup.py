@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from app.audit import retention, trail
 from app.audit.event import Event
 from app.clock import monotonic
-from app.operations.command_group import as_json, operator_command, print_json
+from app.operations.command_group import Outcome, changes, operator_command
 from app.settings import current_settings
 from app.storage.database import db, transaction
 from app.upkeep import lease, round  # noqa: A004, the name that people say
@@ -56,8 +56,8 @@ def clean_up(*, old_events: bool = False) -> dict[str, Any]:
 
 @operator_command("cleanup", refusals=(retention.ClocksDifferError, lease.BusyError, lease.LostError))
 @click.option("--old-events", is_flag=True, help="Also remove all audit events older than KEYTURN_AUDIT_DAYS.")
-@as_json
-def cleanup(old_events: bool, as_json: bool) -> None:
+@changes
+def cleanup(old_events: bool) -> Outcome:
     """Do one round of the upkeep: remove what has expired, rotate a key that is old enough.
 
     It removes tokens, revocations, secrets, keys, and audit events past KEYTURN_AUDIT_ROWS. The servers remove
@@ -66,12 +66,9 @@ def cleanup(old_events: bool, as_json: bool) -> None:
     """
     report = clean_up(old_events=old_events)
     left = db.session.scalar(select(func.count()).where(retention.too_old(current_settings()))) or 0
-    if as_json:
-        print_json({name: report[name] for name in ("removed", "rotated", "standby")} | {"old_events_left": left})
-        return
-    for what, count in report["removed"].items():
-        click.echo(f"{what:14} {count:9} removed")
-    if report["rotated"]:
-        click.echo(f"The signing key was old enough: {report['rotated']} signs next.")
-    if left:
-        click.echo(OLD_EVENTS_LEFT.format(left))
+    lines = [f"{what:14} {count:9} removed" for what, count in report["removed"].items()]
+    lines += [f"The signing key was old enough: {report['rotated']} signs next."] if report["rotated"] else []
+    lines += [OLD_EVENTS_LEFT.format(left)] if left else []
+    document = {name: report[name] for name in ("removed", "rotated", "standby")} | {"old_events_left": left}
+    changed = bool(any(report["removed"].values()) or report["rotated"] or report["standby"])
+    return Outcome(document, "\n".join(lines), changed)

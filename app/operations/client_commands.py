@@ -1,19 +1,21 @@
-"""`flask clients …`: register, show, change and delete clients, and rotate their secrets."""
+"""`flask clients …`: register, show, change and delete clients; `secret_commands.py` adds those about secrets."""
 
 from __future__ import annotations
 
 import re
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import click
 
-from app.clients import registration, registration_update, registry, secret_rotation
+from app.clients import registration, registration_update, registry
 from app.clients.client import SECRET_METHODS, TOKEN_FORMATS
-from app.clients.registration import GRANT
+from app.clients.registered_values import GRANT
 from app.clients.registration_rules import RegistrationError
 from app.clients.registration_update import Wanted
-from app.operations.client_report import describe, describe_changes, show, show_changes
-from app.operations.command_group import CommandGroup, as_json, print_json
+from app.operations import client_report
+from app.operations.client_report import changes_as_text, describe, describe_changes
+from app.operations.command_group import CommandGroup, Outcome, as_json, changes, print_json
 
 clients = CommandGroup("clients", help="Register clients, and rotate their secrets.", refusals=(RegistrationError,))
 which = click.argument("client")
@@ -31,7 +33,7 @@ which = click.argument("client")
 @click.option("--resource-server", metavar="URL", help="Make it the API of this audience, which may introspect tokens.")
 @click.option("--claim", "claims", multiple=True, metavar="KEY=VALUE", help="A claim for its tokens; may be repeated.")
 @click.option("--no-grant", is_flag=True, help="Register it without a grant: it gets no tokens.")
-@as_json
+@changes
 def create(
     name: str,
     scope: str,
@@ -42,8 +44,7 @@ def create(
     resource_server: str | None,
     claims: tuple[str, ...],
     no_grant: bool,
-    as_json: bool,
-) -> None:
+) -> Outcome:
     """Register a client and show its secret, once."""
     client, plaintext = registration.register(
         name,
@@ -56,7 +57,7 @@ def create(
         resource_server=resource_server,
         claims=parse_claims(claims),
     )
-    show({**describe(client), "client_secret": plaintext}, as_json)
+    return shown({**describe(client), "client_secret": plaintext})
 
 
 @clients.command()
@@ -75,7 +76,7 @@ def create(
 @click.option("--claim", "claims", multiple=True, metavar="KEY=VALUE", help="Add or replace a claim; may be repeated.")
 @click.option("--no-claims", is_flag=True, help="Remove its claims, before any --claim is added.")
 @click.option("--grant/--no-grant", "has_grant", default=None, help="Whether it may request tokens.")
-@as_json
+@changes
 def update(
     client: str,
     name: str | None,
@@ -88,8 +89,7 @@ def update(
     claims: tuple[str, ...],
     no_claims: bool,
     has_grant: bool | None,
-    as_json: bool,
-) -> None:
+) -> Outcome:
     """Change the registration of a client; options that are not given change nothing."""
     wanted = Wanted(
         name=name,
@@ -103,11 +103,9 @@ def update(
         claims=parse_claims(claims),
         drops_claims=no_claims,
     )
-    updated, changes = registration_update.update(client, wanted)
-    if as_json:
-        print_json({**describe(updated), "changed": describe_changes(changes)})
-    else:
-        show_changes(updated, changes)
+    updated, made = registration_update.update(client, wanted)
+    document = {**describe(updated), "changes": describe_changes(made)}
+    return Outcome(document, changes_as_text(updated, made), changed=bool(made))
 
 
 @clients.command("list")
@@ -128,48 +126,45 @@ def list_all(as_json: bool) -> None:
 @as_json
 def show_one(client: str, as_json: bool) -> None:
     """Show a client and its secrets' names and times."""
-    show(describe(registry.get_client(client)), as_json)
+    found = describe(registry.get_client(client))
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(client_report.as_text(found))
 
 
 @clients.command()
 @which
-@as_json
-def disable(client: str, as_json: bool) -> None:
+@changes
+def disable(client: str) -> Outcome:
     """Disable a client: it and all its tokens are refused."""
-    if not registry.disable(client):
+    changed = registry.disable(client)
+    if not changed:
         click.echo("It is already disabled: nothing was changed.", err=True)
-    show(describe(registry.get_client(client)), as_json)
+    return shown(describe(registry.get_client(client)), changed=changed)
 
 
 @clients.command()
 @which
-@as_json
-def enable(client: str, as_json: bool) -> None:
+@changes
+def enable(client: str) -> Outcome:
     """Enable a disabled client; its old tokens stay revoked."""
-    if not registry.enable(client):
+    changed = registry.enable(client)
+    if not changed:
         click.echo("It is already enabled: nothing was changed, and its tokens stay valid.", err=True)
-    show(describe(registry.get_client(client)), as_json)
+    return shown(describe(registry.get_client(client)), changed=changed)
 
 
 @clients.command()
 @which
-@as_json
-def delete(client: str, as_json: bool) -> None:
+@changes
+def delete(client: str) -> Outcome:
     """Delete a client and its secrets."""
-    show({"client_id": registry.delete(client), "deleted": True}, as_json)
+    return shown({"client_id": registry.delete(client), "deleted": True})
 
 
-@clients.command("rotate-secret")
-@which
-@click.option("--name", help="The name of the new secret.")
-@click.option(
-    "--overlap", type=int, default=0, metavar="SECONDS", help="How long the old secrets still work (default 0)."
-)
-@as_json
-def rotate_secret(client: str, name: str | None, overlap: int, as_json: bool) -> None:
-    """Give a client a new secret and show it, once."""
-    plaintext = secret_rotation.rotate_secret(client, name=name, overlap=overlap)
-    show({**describe(registry.get_client(client)), "client_secret": plaintext}, as_json)
+def shown(document: Mapping[str, Any], *, changed: bool = True) -> Outcome:
+    return Outcome(document, client_report.as_text(document), changed)
 
 
 def parse_lifetime(text: str | None) -> int | Literal["default"] | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
-
-import click
 
 from app.clients.client_row import ClientRow
 from app.clients.registration_update import Change
 from app.clients.secret import ClientSecret
-from app.operations.command_group import moment, print_json
+from app.operations.command_group import moment
 from app.settings import current_settings
 
 SHOWN = (
@@ -55,43 +54,46 @@ def describe_changes(changes: list[Change]) -> dict[str, Any]:
     return found
 
 
-def show(shown: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(shown)
-        return
+def as_text(shown: Mapping[str, Any]) -> str:
+    """What `describe` returns, a line for each value, with `client_secret` if the client has a new one."""
+    lines: list[str] = []
     for name, value in shown.items():
         if name == "secrets":
             for secret in value:
                 times = [f"{what} {moment(at)}" for what, at in secret.items() if what != "name" and at]
-                click.echo(f"{'secret':28}{secret['name']}: {', '.join(times)}")
+                lines.append(f"{'secret':28}{secret['name']}: {', '.join(times)}")
         elif value not in (None, [], {}, 0):
-            click.echo(f"{name:28}{moment(value) if name.endswith(('_at', '_before')) else readable(value)}")
+            is_time = name.endswith(("_at", "_before"))
+            lines.append(f"{name:28}{moment(value) if is_time else readable(value)}")
     if "client_secret" in shown:
-        click.echo("The secret is shown only once: store it with your other secrets.")
+        lines.append("The secret is shown only once: store it with your other secrets.")
+    return "\n".join(lines)
 
 
-def show_changes(client: ClientRow, changes: list[Change]) -> None:
-    """Print what changed, and what that means for the tokens that were issued before."""
+def changes_as_text(client: ClientRow, changes: list[Change]) -> str:
+    """What changed, and what that means for the tokens that were issued before."""
     if not changes:
-        click.echo("Nothing to change: the client is already registered like that.")
-        return
-    for change in changes:
-        click.echo(f"{change.what}: {readable(change.old) or 'none'} -> {readable(change.new) or 'none'}")
-    changed = {each.what: each.old for each in changes}
+        return "Nothing to change: the client is already registered like that."
+    lines = [f"{each.what}: {readable(each.old) or 'none'} -> {readable(each.new) or 'none'}" for each in changes]
+    return "\n".join([*lines, *meaning_for_tokens(client, {each.what: each.old for each in changes})])
+
+
+def meaning_for_tokens(client: ClientRow, changed: Mapping[str, Any]) -> Iterator[str]:
+    """Sentences about the tokens of a client, of which these values were changed; each with its old value."""
     if stays := [word for what, word in IN_A_TOKEN.items() if what in changed]:
         seconds = changed.get("access_token_seconds", client.access_token_seconds)
         seconds = seconds or current_settings().access_token_seconds
-        click.echo(
+        yield (
             f"Tokens issued before keep their {' and '.join(stays)} until they expire"
             f" (their lifetime: {seconds} seconds); `flask tokens revoke --client {client.name}` revokes them now."
         )
     if changed.get("grant_types"):
-        click.echo(
+        yield (
             "It gets no more tokens. Those issued before are valid until they expire;"
             f" `flask tokens revoke --client {client.name}` revokes them now."
         )
     elif client.scope and not client.grant_types:
-        click.echo("It gets no tokens, as it is registered without a grant: --grant gives it one.")
+        yield "It gets no tokens, as it is registered without a grant: --grant gives it one."
 
 
 def readable(value: object) -> str:

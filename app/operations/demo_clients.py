@@ -16,6 +16,7 @@ from app.clients.client import Client
 from app.clients.client_row import ClientRow
 from app.clients.registration_rules import RegistrationError
 from app.clients.secret import digest
+from app.operations.command_group import Change
 
 
 def usable_demos(settings: config.Settings) -> list[config.DemoClient]:
@@ -38,13 +39,15 @@ def seed_all(settings: config.Settings, *, is_new: bool) -> Iterator[str]:
         RegistrationError: If config.py describes a client that is not valid.
     """
     file = Path(settings.resources_file).name
+    usable = usable_demos(settings)
+    is_added = any(registry.find_client(demo.client_id) is None for demo in usable)
     for demo in config.DEMO_CLIENTS:
         if missing := undeclared(demo, settings):
             yield f"The demo client {demo.client_id} is left out: {file} does not declare {' '.join(missing)}."
         elif changed := seed(demo, is_new=is_new):
-            yield f"The demo client {demo.client_id} was changed to what config.py says: {', '.join(changed)}."
-    ids = ", ".join(demo.client_id for demo in usable_demos(settings))
-    yield f"The demo clients are registered: {ids or 'none'}."
+            yield Change(f"The demo client {demo.client_id} was changed to what config.py says: {', '.join(changed)}.")
+    sentence = f"The demo clients are registered: {', '.join(demo.client_id for demo in usable) or 'none'}."
+    yield Change(sentence) if is_added else sentence
 
 
 def seed(demo: config.DemoClient, *, is_new: bool) -> list[str]:

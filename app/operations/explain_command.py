@@ -27,7 +27,11 @@ UNKNOWN = (
     "The audit trail has no event with this request id. Events appear within a second. A 404 is only in the\n"
     "log, with its path. For issued tokens, and for refusals in a flood, only the last request id is stored."
 )
-NO_ID = "Give the X-Request-Id of a response, or --last for the last request."
+NO_TOKEN_FOUND = (
+    "The audit trail has no token with this jti. Tokens appear within a second; those of earlier releases, and those\n"
+    "past KEYTURN_AUDIT_ROWS or KEYTURN_AUDIT_DAYS, cannot be found."
+)
+NO_ID = "Give one of: the X-Request-Id of a response, --jti with the jti of a token, --last for the last request."
 NO_REQUEST = "There are no requests yet: start the server with `make run`, and send one."
 IN_PRODUCTION = "--last is for development only: in production give the X-Request-Id of the response."
 REFUSALS = {event.value for event in Event if event.budget is Budget.REFUSED}
@@ -39,12 +43,13 @@ WIDTH, INDENT = 100, 10
 @click.option(
     "--last", type=click.IntRange(1), is_flag=False, flag_value=1, metavar="[N]", help="Explain the last N requests."
 )
+@click.option("--jti", help="Show to whom a token was issued, by its jti: a claim of a JWT, or from introspection.")
 @as_json
-def explain(request_id: str | None, last: int | None, as_json: bool) -> None:
+def explain(request_id: str | None, last: int | None, jti: str | None, as_json: bool) -> None:
     """Show what happened to a request, by the X-Request-Id of its response."""
-    if (request_id is None) == (last is None):
+    if [request_id, last, jti].count(None) != 2:
         raise click.UsageError(NO_ID)
-    found = explained_last(last) if last else explained(str(request_id))
+    found = explained_token(jti) if jti else explained_last(last) if last else explained(str(request_id))
     note("explain --last" if last else "explain", str(request_id or ""), found)
     if as_json:
         print_json({"events": found})
@@ -62,6 +67,13 @@ def explained(request_id: str) -> list[dict[str, Any]]:
     if sent:
         found = [of_journal(sent) | event for event in found or [{}]]
     return found
+
+
+def explained_token(jti: str) -> list[dict[str, Any]]:
+    """The rows that count a token: its client, secret, address, scope and, to the second, its time."""
+    if not (found := reports.of_jti(jti)):
+        raise click.ClickException(NO_TOKEN_FOUND)
+    return [event.as_dict() for event in found]
 
 
 def explained_last(count: int) -> list[dict[str, Any]]:
@@ -151,6 +163,9 @@ def readable(found: dict[str, Any]) -> list[tuple[str, Any]]:
         ("what", found.get("event")),
         ("status", found.get("status")),
         ("client", found.get("client_id")),
+        ("secret", found.get("credential")),
+        ("address", found.get("address")),
+        ("operator", found.get("operator")),
         ("granted", found.get("granted")),
         ("error", found.get("error")),
         ("because", found.get("reason")),

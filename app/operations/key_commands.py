@@ -12,7 +12,7 @@ from app.keys import plan, rotation
 from app.keys.cipher import SealedKeyError
 from app.keys.key_rows import all_keys
 from app.keys.signing_key import JWKS_MAX_AGE_SECONDS, READ_SECONDS, SigningKey
-from app.operations.command_group import CommandGroup, as_json, moment, print_json
+from app.operations.command_group import CommandGroup, OperatorCommand, Outcome, as_json, changes, moment, print_json
 from app.settings import current_settings
 
 PUBLISHED = (
@@ -71,26 +71,27 @@ lost_secret_key = click.option(
 @keys.command()
 @click.option("--now", "at_once", is_flag=True, help="Sign with the new key at once: for an emergency.")
 @lost_secret_key
-@as_json
-def rotate(at_once: bool, lost_secret_key: bool, as_json: bool) -> None:
+@changes
+def rotate(at_once: bool, lost_secret_key: bool) -> Outcome:
     """Let the standby key sign after one max-age of the JWKS, and publish another standby."""
     if lost_secret_key and not at_once:
         raise rotation.RotationError("--lost-secret-key requires --now: until then no server could sign")
     key = rotation.rotate(at_once=at_once, lost_secret_key=lost_secret_key)
-    show(key, f"{key.kid} ({key.alg}) signs {when(key)}; tokens of the old key stay valid.{PUBLISHED}", as_json)
+    sentence = f"{key.kid} ({key.alg}) signs {when(key)}; tokens of the old key stay valid."
+    return Outcome(describe(key), sentence + PUBLISHED)
 
 
 @keys.command(context_settings={"ignore_unknown_options": True})  # a kid may begin with a dash
 @click.argument("kid")
 @lost_secret_key
-@as_json
-def withdraw(kid: str, lost_secret_key: bool, as_json: bool) -> None:
+@changes
+def withdraw(kid: str, lost_secret_key: bool) -> Outcome:
     """Withdraw a leaked key for good: its tokens are refused."""
     key = rotation.withdraw(kid, lost_secret_key=lost_secret_key)
     sentence = (
         f"{kid} is withdrawn: each server refuses its tokens from its next request on. {key.kid} ({key.alg}) signs."
     )
-    show(key, sentence + PUBLISHED, as_json)
+    return Outcome(describe(key), sentence + PUBLISHED)
 
 
 def describe(key: SigningKey) -> dict[str, Any]:
@@ -99,19 +100,12 @@ def describe(key: SigningKey) -> dict[str, Any]:
     return found | {"signs_from": key.signs_since()}
 
 
-def show(key: SigningKey, sentence: str, as_json: bool) -> None:
-    if as_json:
-        print_json(describe(key))
-    else:
-        click.echo(sentence)
-
-
 def when(key: SigningKey) -> str:
     seconds = key.signs_from - now()
     return f"in {seconds} seconds" if seconds > 0 else "from the next request on"
 
 
-@click.command("new-secret")
+@click.command("new-secret", cls=OperatorCommand)
 @as_json
 def new_secret(as_json: bool) -> None:
     """Print a new key for KEYTURN_SECRET_KEYS, which encrypts the signing keys at rest."""

@@ -6,30 +6,27 @@ looks like another server's, before it changes anything there.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 from cryptography.fernet import Fernet
 from flask import Flask, current_app
-from sqlalchemy import func, select
 
 from app.api import stock
 from app.clients import undeclared
 from app.clients.registration_rules import RegistrationError
 from app.keys import cipher, keystore, resealing, rotation
-from app.operations import demo_clients, foreign_database
-from app.operations.command_group import operator_command
+from app.operations import demo_clients, foreign_database, schema_upgrade
+from app.operations.command_group import Change, Outcome, changes, operator_command, wants_json
 from app.operations.foreign_database import ForeignDatabaseError
+from app.operations.one_at_a_time import one_at_a_time
 from app.settings import current_settings
-from app.storage import sqlite
-from app.storage.database import WRITES, db
-from app.storage.postgresql import missing_time_outs, without_time_outs
+from app.storage import schema_revision
+from app.storage.database import db
+from app.storage.postgresql import missing_time_outs
 
 MIGRATIONS = Path(__file__).parent.parent / "storage" / "migrations"
 ONE_PREPARES = 9068  # PostgreSQL names advisory locks by number
@@ -37,38 +34,42 @@ LOST_KEY = (
     "No key in KEYTURN_SECRET_KEYS decrypts the active signing key, or the next one: set the one that encrypted it. "
     "If that is lost, `flask keys rotate --now --lost-secret-key` creates a new signing key."
 )
-RETRY_SECONDS = 0.2
 
 
 @operator_command("prepare", refusals=(cipher.SealedKeyError, RegistrationError, ForeignDatabaseError))
-def prepare() -> None:
+@changes
+def prepare() -> Outcome:
     """Create the database, the first signing key and, in development, the demo clients."""
-    with one_at_a_time():
+    sentences = []
+    with one_at_a_time("prepare", number=ONE_PREPARES):
         for sentence in make_ready():
-            click.echo(sentence)
+            sentences.append(sentence)
+            if not wants_json():
+                click.echo(sentence)
+    return Outcome({"sentences": sentences}, changed=any(isinstance(each, Change) for each in sentences))
 
 
 def make_ready() -> Iterator[str]:
-    """Do what is missing, and yield sentences about it."""
+    """Do what is missing, and yield sentences about it: a `Change` for what was done."""
     settings = current_settings()
     is_production = settings.is_production
     if not is_production:
         foreign_database.refuse_foreign_clients({demo.client_id for demo in demo_clients.usable_demos(settings)})
     if make_secret_file():
-        yield "A new key for encryption at rest is in instance/secret-key."
+        yield Change("A new key for encryption at rest is in instance/secret-key.")
     if not is_production:
         foreign_database.refuse_foreign_keys()
     yield migrate()
     yield from advise_time_outs()
     if first := rotation.make_first():
-        yield f"The first signing key is {first.kid} ({first.alg})."
+        yield Change(f"The first signing key is {first.kid} ({first.alg}).")
     if standby := rotation.ensure_standby():
-        yield f"The standby signing key is {standby.kid} ({standby.alg})."
+        yield Change(f"The standby signing key is {standby.kid} ({standby.alg}).")
     yield from look_after_keys()
     if not is_production:
         yield from demo_clients.seed_all(settings, is_new=first is not None)
         if settings.has_sample_api and (articles := stock.fill_if_empty()):
-            yield f"The sample warehouse has {articles} articles."
+            yield Change(f"The sample warehouse has {articles} articles.")
     yield from undeclared.sentences()
 
 
@@ -76,7 +77,7 @@ def look_after_keys() -> Iterator[str]:
     """Encrypt the signing keys with the newest secret key, and yield what an operator has to do about them."""
     resealed, closed = resealing.reseal()
     if resealed:
-        yield f"Signing keys re-encrypted with the newest of KEYTURN_SECRET_KEYS: {resealed}."
+        yield Change(f"Signing keys re-encrypted with the newest of KEYTURN_SECRET_KEYS: {resealed}.")
     if closed:
         yield LOST_KEY
     alg = current_settings().signing_alg
@@ -94,8 +95,10 @@ def migrate() -> str:
     newest = str(scripts.get_current_head())
     if newer := foreign_database.find_newer_schema({script.revision for script in scripts.walk_revisions()}, newest):
         return f"The database was created by a newer Keyturn (its schema is {newer}), which still supports this one."
-    flask_migrate.upgrade()
-    return "The database is up to date."
+    if schema_revision.find_revision() == newest:
+        return "The database is up to date."
+    schema_upgrade.without_blocking(flask_migrate.upgrade)
+    return Change("The database is up to date.")
 
 
 def advise_time_outs() -> Iterator[str]:
@@ -135,43 +138,3 @@ def make_secret_file() -> bool:
     finally:
         os.unlink(temporary)
     return True
-
-
-@contextmanager
-def one_at_a_time() -> Iterator[None]:
-    """Wait until no other process prepares this database: by a lock in PostgreSQL, or by a file beside SQLite's."""
-    waiting = "Another `flask prepare` is running: waiting for it."
-    if db.engine.dialect.name == "postgresql":
-        with lock_in_transaction(lambda: click.echo(waiting, err=True)):
-            yield
-        return
-    file = Path(f"{db.engine.url.database}.lock")
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Anyone who may write into the folder may put a link there: it is not followed, and nothing is truncated.
-    with os.fdopen(sqlite.open_private(file, os.O_NOFOLLOW)) as opened:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            click.echo(waiting, err=True)
-            fcntl.flock(opened, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def lock_in_transaction(print_waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold PostgreSQL's lock in a separate transaction: PgBouncer may give every transaction another session.
-
-    It holds nothing else, so only another `flask prepare` waits for it; the migration has its own lock.
-    """
-    with db.engine.connect().execution_options(**WRITES) as connection:
-        is_printed = False
-        # Tried again and again: a session that waits in the server would stay there if this process ended.
-        while not connection.scalar(select(func.pg_try_advisory_xact_lock(ONE_PREPARES))):
-            connection.rollback()
-            if not is_printed:
-                print_waiting()
-                is_printed = True
-            time.sleep(RETRY_SECONDS)
-        with without_time_outs(connection):
-            yield
-        connection.rollback()

@@ -41,11 +41,14 @@ def refuse_to_start(app: Flask) -> None:
         else:
             log.warning(WITHOUT_CONFIGURATION)
     if faults:
-        refuse(faults)
+        refuse(faults, is_production=current_settings.of(app).is_production)
 
 
-def refuse(faults: Iterable[str]) -> None:
-    click.echo("\n  ".join(["Keyturn does not start:", *faults]), err=True)
+def refuse(faults: Iterable[str], *, is_production: bool = False) -> None:
+    if is_production and not sys.stderr.isatty():
+        log.critical("Keyturn does not start", extra={"fields": {"faults": list(faults)}})
+    else:
+        click.echo("\n  ".join(["Keyturn does not start:", *faults]), err=True)
     sys.exit(3)  # gunicorn reads it as "failed to boot": after any other code it would retry forever
 
 

@@ -28,6 +28,7 @@ from app.audit import trail
 from app.clients.registration_rules import RegistrationError
 from app.keys import rotation
 from app.operations import demo_clients, prepare
+from app.operations.command_group import exit_codes
 from app.operations.throwaway_clients import ClientOption, all_clients, as_opaque, shown, with_scopes
 from app.settings import read_settings
 from app.storage.database import db
@@ -59,7 +60,10 @@ def throwaway(clients: tuple[config.DemoClient, ...], port: int, ahead: int, opa
     clock.move(ahead)
     # Before the folder is created, so that the folder is removed whenever the signal arrives.
     signal.signal(signal.SIGTERM, end)
-    with tempfile.TemporaryDirectory(prefix="keyturn-throwaway-", ignore_cleanup_errors=True) as folder:
+    with (
+        exit_codes(()),
+        tempfile.TemporaryDirectory(prefix="keyturn-throwaway-", ignore_cleanup_errors=True) as folder,
+    ):
         serve(Path(folder), port, clients, opaque=opaque, https=https)
 
 

@@ -10,13 +10,14 @@ import ssl
 import sys
 from pathlib import Path
 
-import click
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from flask import Flask
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+
+from app.operations.command_group import FailedError
 
 HOST = "127.0.0.1"
 DAYS = 7
@@ -57,7 +58,7 @@ def listen(port: int) -> socket.socket:
         listener.bind((HOST, port))
     except OSError as error:
         listener.close()
-        raise click.ClickException(f"the port {port} cannot be used: {error.strerror}") from error
+        raise FailedError(f"the port {port} cannot be used: {error.strerror}") from error
     listener.listen(128)
     return listener
 

@@ -6,7 +6,7 @@ import json
 
 from flask import Flask, Response, after_this_request, request
 
-from app.checks import UNRECORDED, Record, current_recorders, making
+from app.checks import Record, current_recorders, making
 from app.request_body import ADDRESS
 
 HEADER = "X-Keyturn-Checks"
@@ -30,8 +30,9 @@ def show(response: Response) -> Response:
 
     The last check is false if the request was refused, or if it was about a token that is not active.
     """
-    record, making.now = making.now, UNRECORDED
+    record, making.now = making.now, making.unrecorded
     if isinstance(record, Record):
+        making.unrecorded.check = record.check  # for the metrics
         if is_refused(response) and not is_rule_of_a_view(record, response):
             record.has_failed = True
         response.headers[HEADER] = json.dumps([[check.name, passed] for check, passed in record.passed.items()])

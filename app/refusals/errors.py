@@ -13,6 +13,8 @@ Other packages do not depend on HTTP and raise their own errors:
     ScopeError                      clients/scope: a scope that cannot be granted
     └── UndeclaredScopeError        no resource declares a word of it
     RegistrationError               clients: a registration that is not valid
+    ├── DeclarationError            clients/declaration: files of `flask apply` with faults
+    └── ImportFaultsError           clients/import_lines: lines of `flask clients import` with faults
     NoSigningKeyError               keys/keystore: no key can sign
     SealedKeyError, RotationError   keys: a key that cannot be decrypted, or not be rotated
     InvalidTokenError               tokens: a token that is not ours, or no longer valid

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 from concurrent.futures import Future
 from typing import Any
 
@@ -37,6 +38,19 @@ class DeadlineWorker(WaitingRoom):
                 os.sched_setaffinity(0, {self.core})
         self.cfg.__dict__.update((name, setting.get()) for name, setting in self.cfg.settings.items())
         super().init_process()
+
+    def init_signals(self) -> None:
+        """Obey a signal to stop that came while this worker booted.
+
+        Until here it has the handlers of its master, which only queue a signal: gunicorn's worker forgets it, and
+        its master waits for `graceful_timeout` and kills it.
+        """
+        master = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+        super().init_signals()
+        queued = getattr(master, "SIG_QUEUE", None)  # this process's copy
+        while queued and not queued.empty():
+            if (sig := queued.get_nowait()) in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+                self.handle_exit(sig, None)
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         """End as for SIGTERM.

@@ -14,12 +14,14 @@ from typing import Any
 
 from app.per_app import PerApp
 from app.settings import setting_forms
+from app.settings.credential_file import read_credential
 from app.settings.database_url import checked_database_url
 from app.settings.keyturn_file import declared_resources
 from config import Form, OneOf, Settings, Whole
 
 ROOT = Path(__file__).parent.parent.parent
 VARIABLES = {each.metadata["variable"]: each for each in fields(Settings) if each.metadata}
+FILES = [variable for variable, each in VARIABLES.items() if each.metadata["check"] is Form.CREDENTIAL]
 # Kubernetes sets these in every container beside a service whose name begins with `keyturn`: no misspelt settings.
 OF_KUBERNETES = re.compile(
     r"KEYTURN_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)=|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=|PORT=[a-z]+://)"
@@ -31,7 +33,10 @@ FORMS: Mapping[Form, Callable[[str], object]] = {
     Form.REDIS: setting_forms.redis_url,
     Form.FERNET_KEYS: setting_forms.fernet_keys,
     Form.RATE: setting_forms.rate,
+    Form.NAME: setting_forms.name,
     Form.RESOURCES: declared_resources,
+    Form.CREDENTIAL: str,  # `read_files` has checked it
+    Form.ADDRESS: setting_forms.address,
 }
 
 current_settings = PerApp[Settings]("settings")
@@ -44,7 +49,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     `flask keys new-secret` runs whatever is wrong. The server and the other commands refuse faults.
     """
     given = {name: text for name, text in environ.items() if text or "_LIMIT_" in name}
-    values, faults = read_each(given)
+    contents, faults = read_files(given)
+    values, others = read_each(given | contents)
     settings = Settings(**values, env_is_set="KEYTURN_ENV" in given)
     if "issuer" not in values:
         settings = replace(settings, issuer=f"http://127.0.0.1:{settings.port}")
@@ -52,9 +58,25 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     resources = tuple(replace(each, audience=each.audience or audience) for each in settings.resources)
     file = environ.get("KEYTURN_FILE") or str(ROOT / "keyturn.toml")
     settings = replace(settings, audience=audience, resources=resources, resources_file=file)
-    faults = contradictions(settings) | faults  # of two faults of one variable, its own is reported
-    sentences = [f"{variable} must be {wanted}." for variable, wanted in faults.items()]
+    faults = contradictions(settings) | others | faults  # of two faults of one variable, its own is reported
+    names = {direct: f"What {direct}_FILE contains" for direct in contents}
+    sentences = [f"{names.get(variable, variable)} must be {wanted}." for variable, wanted in faults.items()]
     return replace(settings, faults=(*sentences, *unknown_variables(given)))
+
+
+def read_files(given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The values that are in files, by the variables that they stand for, and what each `…_FILE` must be."""
+    contents: dict[str, str] = {}
+    faults: dict[str, str] = {}
+    for variable in [each for each in FILES if each in given]:
+        direct = variable.removesuffix("_FILE")
+        try:
+            if direct in given:
+                raise ValueError(f"unset, because {direct} is set: it is one or the other")
+            contents[direct] = read_credential(given[variable], given)
+        except ValueError as error:
+            faults[variable] = str(error)
+    return contents, faults
 
 
 def read_each(given: dict[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -78,7 +100,7 @@ def contradictions(settings: Settings) -> dict[str, str]:
         faults["KEYTURN_ENV"] = f"set to production, or to development if that is meant, because {sign}"
     if settings.is_production and not settings.issuer.startswith("https://"):
         faults["KEYTURN_ISSUER"] = "an https URL in production"
-    if settings.is_production and not settings.secret_keys:
+    if settings.is_production and not (settings.secret_keys or settings.secret_keys_file):
         faults["KEYTURN_SECRET_KEYS"] = "set in production: `flask keys new-secret` prints one"
     if len({each.audience for each in settings.resources}) < len(settings.resources):
         faults["KEYTURN_FILE"] = "a file in which no two resources have one audience (samples: KEYTURN_AUDIENCE)"

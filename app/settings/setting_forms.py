@@ -23,6 +23,9 @@ ISSUER = rf"(https://{LABEL}(\.{LABEL})*|http://{LOOPBACK})(:{PORT})?({SEGMENT})
 ISSUER_FORM = "https://HOST[:PORT][/PATH] without a trailing slash, or http:// on loopback"
 REDIS = rf"rediss?://([^\s/?#@]*@)?([A-Za-z0-9._-]+|\[[0-9a-f:]+\])(:{PORT})?(/[0-9]{{1,3}})?"
 REDIS_FORM = "redis://[:PASSWORD@]HOST[:PORT][/NUMBER], with the password percent-encoded"
+ADDRESS = rf"(\[[0-9a-f:]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?):{PORT}"
+ADDRESS_FORM = "HOST:PORT, such as 127.0.0.1:9100, or [::1]:9100"
+NAME = r"[!-~\u00a1-\uffff]([ -~\u00a1-\uffff]{0,62}[!-~\u00a1-\uffff])?"
 RATE = "|[1-9][0-9]{0,8}/(second|minute|hour|day)"
 MAX_URI_CHARACTERS = 200  # in every token, which must stay short enough for a header
 
@@ -77,8 +80,16 @@ def absolute_uri(text: str) -> str:
     return whole(ABSOLUTE_URI, "an absolute URI without a fragment")(text)
 
 
+def address(text: str) -> str:
+    return whole(ADDRESS, ADDRESS_FORM)(text)
+
+
 def rate(text: str) -> str:
     return whole(RATE, "a number and a time, as in 60/minute; empty for none")(text)
+
+
+def name(text: str) -> str:
+    return whole(NAME, "at most 64 printable characters, the first and the last no space")(text)
 
 
 def fernet_keys(text: str) -> tuple[str, ...]:

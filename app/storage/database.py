@@ -18,6 +18,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Connection,
     Integer,
     MetaData,
     NullPool,
@@ -99,14 +100,21 @@ def transaction() -> Iterator[None]:
     db.session.rollback()
     with writers:
         try:
-            connection = db.session.connection(execution_options=WRITES)
-            if connection.dialect.name == "postgresql":
-                connection.execute(select(func.pg_advisory_xact_lock(ONE_WRITER)))
+            take_turn(db.session.connection(execution_options=WRITES))
             yield
             db.session.commit()
         except BaseException:
             db.session.rollback()
             raise
+
+
+def take_turn(connection: Connection) -> None:
+    """Begin a transaction that writes once no other one is open, until it ends.
+
+    SQLite does so by itself (`BEGIN IMMEDIATE`).
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(ONE_WRITER)))
 
 
 def delete_in_steps(

@@ -96,6 +96,9 @@ class Connections:
         # SQLite has one writer: not all threads may wait for it.
         self._place: AbstractContextManager[None] = nullcontext() if self._has_sessions else writers
 
+    def __len__(self) -> int:
+        return len(self._all)
+
     def execute(self, statement: Statement, values: dict[str, Any]) -> Sequence[Sequence[Any]]:
         driver: Any = self._engine.dialect.loaded_dbapi
         text = statement.text(self._engine)

@@ -58,6 +58,9 @@ class Places:
             self._since.pop(threading.get_ident(), None)
             self._left.notify()
 
+    def __len__(self) -> int:
+        return len(self._since)
+
     def __enter__(self) -> None:
         self.enter()
 
@@ -82,11 +85,12 @@ _patience = threading.local()
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
     """Let no statement of this thread wait for PostgreSQL longer than `seconds`."""
-    _patience.seconds = seconds
+    before = getattr(_patience, "seconds", None)
+    _patience.seconds = patience(seconds)
     try:
         yield
     finally:
-        del _patience.seconds
+        _patience.seconds = before
 
 
 def patience(seconds: float | None) -> float | None:

@@ -81,7 +81,7 @@ def identify(text: str) -> AccessToken:
         InvalidTokenError: If it is not ours.
     """
     if text.startswith(stored_token.PREFIX):
-        return AccessToken.from_claims(as_claims(find_opaque(text)))
+        return AccessToken.from_claims(as_claims(text, find_opaque(text)))
     return current_verified_jwts().verify(text)
 
 
@@ -102,7 +102,7 @@ def check_jwt(text: str) -> AccessToken:
 
 def check_opaque(text: str) -> AccessToken:
     row = find_opaque(text)
-    token = AccessToken.from_claims(as_claims(row))
+    token = AccessToken.from_claims(as_claims(text, row))
     making.now.check = EXPIRY
     if token.expires_at <= now():
         raise InvalidTokenError(f"the token expired {duration(now() - token.expires_at)} ago")
@@ -133,8 +133,8 @@ def refuse_revoked(row: Any, token: AccessToken) -> None:
         raise InvalidTokenError("all tokens issued to the client until then were revoked")
 
 
-def as_claims(row: Any) -> dict[str, Any]:
-    """The row as the claims of a JWT (RFC 9068, section 2.2)."""
+def as_claims(text: str, row: Any) -> dict[str, Any]:
+    """The token and its row as the claims of a JWT (RFC 9068, section 2.2)."""
     claims = {
         **json.loads(row.claims),
         "iss": current_settings().issuer,
@@ -143,7 +143,7 @@ def as_claims(row: Any) -> dict[str, Any]:
         "client_id": row.client_id,
         "iat": row.issued_at,
         "exp": row.expires_at,
-        "jti": stored_token.jti(row.digest),
+        "jti": stored_token.jti(text, row.digest),
         "scope": row.scope,
     }
     return with_generation(claims, row.generation)

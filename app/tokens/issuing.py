@@ -8,12 +8,15 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from app.audit import trail
 from app.clients.client import Client
 from app.keys import keystore
 from app.settings import current_settings
 from app.tokens import stored_token
 from app.tokens.access_token import with_generation
 from app.tokens.granted import Granted
+
+JTI_BYTES = 12  # 96 random bits, behind the prefix that the row of the audit trail has too
 
 
 def generate(*, client: Client, scope: str | None, **_: Any) -> dict[str, str | int]:
@@ -41,7 +44,9 @@ def generate(*, client: Client, scope: str | None, **_: Any) -> dict[str, str | 
 
 def sign(granted: Granted) -> str:
     """A JWT with the claims of RFC 9068, section 2.2."""
-    client = granted.client
+    client, signer = granted.client, keystore.signer()
+    issue = trail.begin_issue(client_id=client.client_id, scope=granted.scope)
+    issue.kid, issue.jti = signer.kid, issue.prefix + secrets.token_urlsafe(JTI_BYTES)
     claims = {
         **client.claims,
         "iss": current_settings().issuer,
@@ -50,7 +55,7 @@ def sign(granted: Granted) -> str:
         "client_id": client.client_id,
         "iat": granted.issued_at,
         "exp": granted.issued_at + granted.lifetime,
-        "jti": secrets.token_urlsafe(16),
+        "jti": issue.jti,
         "scope": granted.scope,
     }
-    return keystore.signer().sign(with_generation(claims, client.generation))
+    return signer.sign(with_generation(claims, client.generation))

@@ -13,12 +13,14 @@ from sqlalchemy import JSON, ColumnElement, LargeBinary, Text, insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 import config
+from app.audit import trail
 from app.clients.secret import digest
 from app.storage.database import Base
 from app.storage.fast_statement import Statement
 from app.tokens.granted import Granted
 
 PREFIX = "kta_"
+RANDOM_CHARACTERS = 43  # of 32 bytes
 # A revocation outlives its token by this, so that no clock that is wrong by less than a day revives the token.
 REVOKED_SECONDS = config.MAX_ACCESS_TOKEN_SECONDS
 
@@ -63,15 +65,19 @@ def issue(granted: Granted) -> str:
     """Create an opaque token and store its row, in a single autocommitted statement.
 
     Returns:
-        32 random bytes, base64url, with a prefix by which we and secret scanners recognize it.
+        32 random bytes, base64url, with a prefix by which we and secret scanners recognize it, and behind it
+        what its `jti` begins with.
 
     Raises:
         DBAPIError: If the database does not store it.
         TooManyWaitError: If too many threads wait for the database already.
     """
-    token = PREFIX + secrets.token_urlsafe(32)
+    issue = trail.begin_issue(client_id=granted.client.client_id, scope=granted.scope)
+    token = PREFIX + issue.prefix + secrets.token_urlsafe(32)
+    found = digest(token)
+    issue.jti = jti(token, found)
     STORE.run(
-        digest=digest(token),
+        digest=found,
         client_id=granted.client.client_id,
         scope=granted.scope,
         audience=granted.audience,
@@ -84,6 +90,11 @@ def issue(granted: Granted) -> str:
     return token
 
 
-def jti(token_digest: bytes) -> str:
-    """The token's id, which grants nothing: 128 bits of its digest, base64url."""
-    return base64.urlsafe_b64encode(token_digest[:16]).rstrip(b"=").decode()
+def jti(token: str, token_digest: bytes) -> str:
+    """The token's id, which grants nothing: its public beginning, and 96 bits of its digest, base64url.
+
+    A token of an earlier release is all secret: its id is 128 bits of its digest.
+    """
+    public = token[len(PREFIX) : -RANDOM_CHARACTERS]
+    bits = base64.urlsafe_b64encode(token_digest[: 12 if public else 16])
+    return public + bits.rstrip(b"=").decode()

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.audit import retention
+from app.audit import holding, retention
 from app.audit.event import AuditEvent
 from app.clock import now
 from app.keys import plan, rotation
@@ -79,6 +79,7 @@ def steps(begin_step: BeginStep, trim: Callable[[BeginStep], int], logged: dict[
     renew(begin_step)
     rotated = rotate_by_age()
     removed = removals.remove_expired(begin_step, trim)
+    holding.warn(current_settings())
     found = warnings.collect()
     return {
         "holder": lease.name(),

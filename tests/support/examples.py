@@ -41,8 +41,8 @@ SHOWN = (
 )
 DIFFERS = (
     (r"eyJ[\w-]+(\.[\w-]*)*", "eyJ…"),
-    (r"kta_[\w-]{43}", "kta_…"),
-    (r'("(?:jti|kid|n|request_id|ETag)": )"[^"]*"', r'\1"…"'),
+    (r"kta_[\w-]{51}", "kta_…"),
+    (r'("(?:jti|jti_prefix|kid|n|request_id|operator|ETag)": )"[^"]*"', r'\1"…"'),
     (r'("reason": "(?:jti|kid) )[\w-]+', r"\1…"),
     (r'("(?:at|hour)": )\d+', rf"\g<1>{MOMENT}"),
 )

@@ -31,23 +31,33 @@ def folder() -> Path:
     return Path(os.environ[MARK])
 
 
+def start() -> subprocess.Popen[str]:
+    """Make the folder of this run, mark what it starts from now on, and start the guardian."""
+    made = tempfile.mkdtemp(prefix="keyturn-")
+    os.chmod(made, 0o755)  # PostgreSQL refuses to run as root, and runs as another user
+    unmarked = {name: value for name, value in os.environ.items() if name != MARK}
+    os.environ[MARK] = made
+    command = [sys.executable, "-m", "tests.support.guardian", made]
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=unmarked, text=True, start_new_session=True
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    """Tell the guardian that the run has ended, and print what it then had to end itself."""
+    ended, _ = process.communicate()
+    if ended:
+        sys.stderr.write(f"The tests left behind, and their guardian ended:\n{ended}")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # the process that the user started, not one of pytest-xdist
-        made = tempfile.mkdtemp(prefix="keyturn-")
-        os.chmod(made, 0o755)  # PostgreSQL refuses to run as root, and runs as another user
-        unmarked = {name: value for name, value in os.environ.items() if name != MARK}
-        command = [sys.executable, "-m", "tests.support.guardian", made]
-        config.stash[guardian] = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=unmarked, text=True, start_new_session=True
-        )
-        os.environ[MARK] = made
+        config.stash[guardian] = start()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if process := config.stash.get(guardian, None):
-        ended, _ = process.communicate()
-        if ended:
-            sys.stderr.write(f"The tests left behind, and their guardian ended:\n{ended}")
+        finish(process)
 
 
 def marked(mark: str) -> set[psutil.Process]:

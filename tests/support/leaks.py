@@ -86,7 +86,7 @@ class Watch:
     def record_trail(self) -> None:
         """Copy the audit trail of the current app, if there is one, into the file."""
         with db.engine.connect() as connection:
-            for row in connection.execute(text("SELECT reason, client_id, scope, request_id FROM audit_events")):
+            for row in connection.execute(text("SELECT * FROM audit_events")):
                 self.record(str(tuple(row)))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from werkzeug.test import TestResponse
 
 from app.discovery.openapi import FILE
+from app.health.readiness import current_readiness
 from conformance.cases import CASES
 from tests.conftest import ISSUER, build_app, close
 from tests.support.examples import MOMENT, as_saved
@@ -24,7 +25,7 @@ def encoded(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value, separators=(",", ":")).encode()).rstrip(b"=").decode()
 
 
-KID, JTI = "example-kid-" + "0" * 31, "example-jti-" + "0" * 10
+KID, JTI = "example-kid-" + "0" * 31, "example-jti-" + "0" * 12
 CLAIMS = {
     "iss": ISSUER, "aud": ISSUER, "sub": "demo-reporting", "client_id": "demo-reporting", "scope": "reports:read",
     "iat": MOMENT, "exp": MOMENT + 3600, "jti": JTI,
@@ -33,8 +34,10 @@ CLAIMS = {
 JWT = ".".join([encoded({"alg": "RS256", "typ": "at+jwt", "kid": KID}), encoded(CLAIMS), "A" * 342])
 FILLED = (
     ("eyJ…", JWT),
-    ("kta_…", "kta_" + "A" * 43),
+    ("kta_…", "kta_" + "A" * 51),
     ('"jti": "…"', f'"jti": "{JTI}"'),
+    ('"jti_prefix": "…"', f'"jti_prefix": "{JTI[:8]}"'),
+    ('"operator": "…"', '"operator": "anna as keyturn"'),
     ('"kid": "…"', f'"kid": "{KID}"'),
     ('"n": "…"', f'"n": "{"A" * 342}"'),
     ('"request_id": "…"', '"request_id": "0123456789abcdef"'),
@@ -106,7 +109,7 @@ def fill_in(paths: dict[str, Any], found: dict[str, dict[str, Any]], shared: dic
 
 
 def others() -> list[tuple[str, str, str, Saved]]:
-    """Real responses that no case has: a limit that was passed, a database that is missing, the pages for people."""
+    """Real responses that no case has: a passed limit, a missing database, the probes, the pages for people."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
         app = build_app(database_url=f"sqlite:///{Path(folder)}/examples.db", limit_requests="1/minute")
@@ -114,12 +117,17 @@ def others() -> list[tuple[str, str, str, Saved]]:
         pair = ("demo-admin", "kts_demo-admin-is-for-learning-only")
         unready = client.post("/oauth/token", data=form, auth=pair)
         found.append(("POST", "/oauth/token", "the database is not ready", unready))
+        found.append(("GET", "/health/ready", "the database is not prepared", client.get("/health/ready")))
+        current_readiness.of(app).forget()
         assert app.test_cli_runner().invoke(args=["prepare"]).exit_code == 0
         responses = [client.post("/oauth/token", data=form, auth=pair) for _ in range(3)]
         found.append(("POST", "/oauth/token", "too many requests", responses[-1]))
         found += [("GET", path, "a page", client.get(path)) for path in ("/errors", "/errors/invalid_scope")]
+        found += [
+            ("GET", path, path.rpartition("/")[2], client.get(path)) for path in ("/health/live", "/health/ready")
+        ]
         close(app)
-    assert [response.status_code for *_, response in found] == [503, 429, 200, 200]
+    assert [response.status_code for *_, response in found] == [503, 503, 429, 200, 200, 200, 200]
     return [(*where, saved_as_text(response)) for *where, response in found]
 
 

@@ -25,6 +25,8 @@ MODELS = (event, client_row, stored_token, secret, signing_key, stock, schema_re
 if find_spec("app.faults"):  # the room can be deleted with its folder
     import_module("app.faults.fault_count")
 ONE_MIGRATES = 9069  # PostgreSQL names advisory locks by number
+# While a migration waits for a table, every request for that table waits behind it: `flask prepare` tries again.
+LOCK_SECONDS = 1
 
 refuse_faults()
 arguments = current_app.extensions["migrate"].configure_args
@@ -36,6 +38,7 @@ with (
 ):
     if connection.dialect.name == "postgresql":  # `flask db upgrade` may run beside `flask prepare`
         connection.execute(select(func.pg_advisory_xact_lock(ONE_MIGRATES)))
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
     # One transaction, on SQLite too: a migration that fails leaves nothing behind.
     context.configure(connection=connection, target_metadata=Base.metadata, transactional_ddl=True, **arguments)
     with context.begin_transaction():

@@ -1,0 +1,142 @@
+"""What a registration says, as one table: each value with its word, its rule, and how a client has it.
+
+`flask clients create`, `flask apply` and `flask clients import` use the same words and rules. A new value, of a
+column or of rows of its own, is one more row of the table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.clients import registration_rules as rules
+from app.clients.client_row import ClientRow
+from app.clients.registration_rules import RegistrationError
+
+GRANT = "client_credentials"
+OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
+Given = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a value must be in a file: in words, and as a check."""
+
+    words: str
+    fits: Callable[[object], bool]
+
+
+WORDS = Form("words in quotes, or a list of words", lambda v: isinstance(v, str) or is_list_of_words(v))
+WORD = Form("a word in quotes", lambda v: isinstance(v, str))
+SECONDS = Form("a whole number of seconds", lambda v: type(v) is int or v == "default")
+CHOICE = Form("true or false", lambda v: isinstance(v, bool))
+TEXTS = Form("a table of texts", lambda v: isinstance(v, dict) and all(isinstance(each, str) for each in v.values()))
+
+
+def is_list_of_words(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) and each and " " not in each for each in value)
+
+
+def joined(value: object) -> str:
+    return " ".join(value) if isinstance(value, list) else str(value or "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """One value of a registration.
+
+    Attributes:
+        column: What it is called in the audit trail, and where it is stored unless `put` says otherwise.
+        form: What it must be in a file.
+        checked: The value to store, from all that is given; it raises RegistrationError.
+        of: The value that a client has.
+        put: Gives a client the value.
+    """
+
+    column: str
+    form: Form
+    checked: Callable[[Given], Any]
+    of: Callable[[ClientRow], Any]
+    put: Callable[[ClientRow, Any], None]
+
+
+def in_column(column: str, form: Form, checked: Callable[[Given], Any]) -> Value:
+    def put(client: ClientRow, value: object) -> None:
+        setattr(client, column, value)
+
+    return Value(column=column, form=form, checked=checked, of=lambda client: getattr(client, column), put=put)
+
+
+def grant_types(given: Given) -> str:
+    """An API that requests no scope has no grant, unless one is given."""
+    has_grant = given.get("grant")
+    if has_grant is None:
+        has_grant = bool(given.get("scope")) or given.get("resource_server") in (None, "none")
+    return GRANT if has_grant else ""
+
+
+def scope(given: Given) -> str:
+    text = joined(given.get("scope"))
+    return rules.checked_scope(text) if text or grant_types(given) else ""
+
+
+def default_scope(given: Given) -> str:
+    try:
+        whole = scope(given)
+    except RegistrationError:
+        return ""  # it is reported once, as the scope's
+    default = given.get("default_scope")
+    return rules.checked_default(None if default is None else joined(default), whole) if whole or default else ""
+
+
+VALUES = {
+    "scope": in_column("scope", WORDS, scope),
+    "default_scope": in_column("default_scope", WORDS, default_scope),
+    "lifetime": in_column("access_token_seconds", SECONDS, lambda given: rules.checked_lifetime(given.get("lifetime"))),
+    "auth_method": in_column(
+        "token_endpoint_auth_method", WORD, lambda given: rules.checked_method(given.get("auth_method"))
+    ),
+    "grant": in_column("grant_types", CHOICE, grant_types),
+    "format": in_column("token_format", WORD, lambda given: rules.checked_format(given.get("format", "jwt"))),
+    "resource_server": in_column(
+        "resource_server", WORD, lambda given: rules.checked_resource_server(given.get("resource_server"))
+    ),
+    "claims": in_column("claims", TEXTS, lambda given: rules.checked_claims(given.get("claims", {}))),
+}
+
+
+def checked(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values to store, and what is wrong with the others, each by its word.
+
+    Args:
+        given: The values by their words, in their forms; those that are left out have their defaults.
+    """
+    values: dict[str, Any] = {}
+    faults: dict[str, str] = {}
+    for word, each in VALUES.items():
+        try:
+            values[word] = each.checked(given)
+        except RegistrationError as error:
+            faults[word] = str(error)
+    return values, faults
+
+
+def in_a_file(sentence: str) -> str:
+    """A sentence of the rules, with the words of a file in place of the options of a command."""
+    return OPTION.sub(lambda found: found[1].replace("-", "_"), sentence)
+
+
+def form_fault(word: str, value: object) -> str | None:
+    """What is wrong with the form of a value in a file; None if it has its form."""
+    form = VALUES[word].form
+    return None if form.fits(value) else f"{word} must be {form.words}"
+
+
+def new_client(client_id: str, name: str, values: Mapping[str, Any]) -> ClientRow:
+    """A row that is not stored yet, of checked values."""
+    client = ClientRow(client_id=client_id, name=name)
+    for word, value in values.items():
+        VALUES[word].put(client, value)
+    return client

@@ -1,0 +1,48 @@
+"""`flask clients import`: registers the clients of another server with their own ids (docs/moving-in.md)."""
+
+from __future__ import annotations
+
+import click
+
+from app.clients import bulk_import, import_lines
+from app.clients.registration_rules import RegistrationError
+from app.operations.apply_command import ONE_APPLIES, read, secrets_to, secrets_to_command
+from app.operations.command_group import Outcome, changes, operator_command, wants_json
+from app.operations.one_at_a_time import one_at_a_time
+from app.operations.secret_delivery import Delivery
+
+
+@operator_command("import", refusals=(RegistrationError,))
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@click.option(
+    "--random-secrets", is_flag=True, help="State that each secret was generated with 128 random bits or more."
+)
+@click.option("--dry-run", is_flag=True, help="Check every line, and change nothing.")
+@secrets_to
+@secrets_to_command
+@changes
+def import_clients(
+    file: str, random_secrets: bool, dry_run: bool, secrets_to: str | None, secrets_to_command: str | None
+) -> Outcome:
+    """Register the clients of FILE, JSON lines, with their own ids; `-` is standard input."""
+    delivery = Delivery(secrets_to, secrets_to_command, wants_json())
+    imported = import_lines.read(import_lines.decoded(read(file)))
+    with one_at_a_time("apply", number=ONE_APPLIES):
+        plan = bulk_import.find(imported, has_random_secrets=random_secrets)
+        made = bulk_import.new_secrets(plan) if secrets_to or secrets_to_command else []
+        if plan.new and not dry_run:
+            with delivery.before(made):
+                bulk_import.register(plan, made)
+    without = [] if made else [each.client_id for each in plan.without_secret()]
+    document = {"dry_run": dry_run, "imported": len(plan.new), "unchanged": plan.unchanged, "without_secret": without}
+    return Outcome(document, summary(plan, len(without), dry_run), changed=bool(plan.new))
+
+
+def summary(plan: bulk_import.Plan, without: int, dry_run: bool) -> str:
+    if not plan.new:
+        return f"Nothing to do: {plan.unchanged} clients are registered like that."
+    start = "Dry run, nothing was changed. It would be: " if dry_run else ""
+    said = [f"{start}{len(plan.new)} clients imported, {plan.unchanged} registered before."]
+    if without:
+        said.append(f"{without} have no secret yet: `flask clients rotate-secret CLIENT` gives a client one.")
+    return "\n".join(said)

@@ -1,0 +1,72 @@
+"""Another database than the one of KEYTURN_DATABASE_URL, for the commands that work on two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from flask import Flask, current_app
+from sqlalchemy import URL, make_url
+
+from app.audit import trail
+from app.keys import keystore
+from app.operations.prepare import MIGRATIONS, register_migrations
+from app.settings import current_settings
+from app.storage import database
+from app.storage.database import db
+from app.storage.fast_statement import current_connections
+
+
+@contextmanager
+def other_database(url: str) -> Iterator[Flask]:
+    """An app on another database, with the settings of this one; it has no routes.
+
+    Args:
+        url: Of the form of KEYTURN_DATABASE_URL, and checked.
+    """
+    app = Flask("app", static_folder=None, instance_path=current_app.instance_path)
+    current_settings.set(app, replace(current_settings(), database_url=url))
+    database.init_app(app, url)
+    trail.init_app(app)
+    keystore.init_app(app)
+    register_migrations(app)
+    try:
+        yield app
+    finally:
+        with app.app_context():
+            db.session.remove()
+            db.engine.dispose()
+            current_connections().close()
+
+
+def sqlite_path(url: URL) -> Path:
+    """The file of an SQLite database; a relative one is in the app's folder."""
+    return Path(current_app.instance_path) / (url.database or "")
+
+
+def shown_url(url: str) -> str:
+    """A database for people: without its password, and without what is behind the `?`."""
+    made = make_url(url)
+    return made.set(query={}).render_as_string(hide_password=True)
+
+
+def newest_revision() -> str:
+    """The schema of this release."""
+    from alembic.script import ScriptDirectory  # here, as in `prepare`: no server needs it
+
+    return str(ScriptDirectory(str(MIGRATIONS)).get_current_head())
+
+
+def known_revisions() -> set[str]:
+    from alembic.script import ScriptDirectory
+
+    return {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+
+
+def upgrade() -> None:
+    """Bring the schema of the current app's database up to date."""
+    import flask_migrate
+
+    flask_migrate.upgrade()
