@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,8 @@ from app.storage.database import db, transaction
 from app.tokens.stored_token import IssuedToken
 from app.upkeep.lease import Lease
 from tests.conftest import LiveServer, build_app, close, kid_of, wait_for
-from tests.support.calling import call, events, token
+from tests.support.calling import BASIC, FORM, call, events, token
+from tests.support.leaks import suite
 
 TAKEN_OVER_SECONDS = 60  # as docs/upkeep.md says: within a minute
 KINDS = ["sqlite", "postgresql"]
@@ -35,6 +38,11 @@ KINDS = ["sqlite", "postgresql"]
 @pytest.fixture(params=KINDS)
 def url(request: pytest.FixtureRequest, prepared: Callable[[str], str]) -> str:
     return prepared(request.param)
+
+
+def children(server: LiveServer) -> list[int]:
+    found = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text(encoding="utf-8")
+    return [int(pid) for pid in found.split()]
 
 
 @contextmanager
@@ -197,44 +205,62 @@ def test_after_a_withdrawal_an_api_with_an_old_jwks_accepts_the_next_token(live:
         assert jwt.decode(each, keys, algorithms=["RS256"]).claims["client_id"] == "demo-admin"
 
 
+@contextmanager
+def small_disk(folder: Path) -> Iterator[bool]:
+    """A disk of 24 MB at the folder; False where this user may not mount one."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
+    is_mounted = subprocess.run(mount, check=False, capture_output=True).returncode == 0
+    try:
+        yield is_mounted
+    finally:
+        if is_mounted:
+            subprocess.run(["umount", "-l", folder], check=True)
+
+
+@contextmanager
+def full(folder: Path, server: LiveServer, *, is_mounted: bool) -> Iterator[None]:
+    """Fill the disk; without a disk of its own no file of the server's workers may grow."""
+    if is_mounted:
+        with (folder / "ballast").open("wb") as ballast, suppress(OSError):
+            while True:
+                ballast.write(bytes(65_536))
+                ballast.flush()
+        yield
+        (folder / "ballast").unlink()
+        return
+    workers = children(server)
+    for pid in workers:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+    yield
+    for pid in workers:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
 @pytest.mark.drill
 def test_a_full_disk_during_the_upkeep_loses_nothing_and_the_upkeep_recovers(
     live: Callable[..., LiveServer], prepared: Callable[[str], str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], check=False).returncode:
-        pytest.skip("only root can mount a small disk")
-    try:
-        fill_the_disk(live, Path(prepared("sqlite").removeprefix("sqlite:///")), folder)
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
+    with small_disk(folder) as is_mounted:
+        shutil.copy(prepared("sqlite").removeprefix("sqlite:///"), folder / "keyturn.db")
+        url = f"sqlite:///{folder}/keyturn.db"
+        with opened(url):
+            fill(20_000)
+            server = live(KEYTURN_DATABASE_URL=url)
+            wait_for(lambda: left() < 20_000, seconds=60)
+            with full(folder, server, is_mounted=is_mounted):
+                wait_for(lambda: "the upkeep cannot be done" in server.log.read_text(), seconds=60)
+                rest, issued = left(), token(server)
 
-
-def fill_the_disk(live: Callable[..., LiveServer], template: Path, folder: Path) -> None:
-    shutil.copy(template, folder / "keyturn.db")
-    url = f"sqlite:///{folder}/keyturn.db"
-    with opened(url):
-        fill(20_000)
-        server = live(KEYTURN_DATABASE_URL=url)
-        wait_for(lambda: left() < 20_000, seconds=60)
-        with (folder / "ballast").open("wb") as ballast, suppress(OSError):
-            while True:
-                ballast.write(bytes(65_536))
-                ballast.flush()
-
-        wait_for(lambda: "the upkeep cannot be done" in server.log.read_text(), seconds=60)
-        rest = left()
-        assert 0 < rest < 20_000
-        issued = token(server)
-        (folder / "ballast").unlink()
-
-        wait_for(lambda: left() == 0, seconds=120)
-        assert call(server, "GET", "/admin/logs", Authorization=f"Bearer {issued}")[0] == 200
-        wait_for(lambda: bool(events(server, "event=token_issued")))
-        assert server.log.read_text().count("the upkeep cannot be done") <= 2
-        checked = db.session.scalar(text("PRAGMA integrity_check"))
-        db.session.rollback()
+            wait_for(lambda: left() == 0, seconds=120)
+            assert 0 < rest < 20_000
+            assert call(server, "GET", "/admin/logs", Authorization=f"Bearer {issued}")[0] == 200
+            wait_for(lambda: bool(events(server, "event=token_issued")))
+            assert server.log.read_text().count("the upkeep cannot be done") <= 2  # once by each worker
+            checked = db.session.scalar(text("PRAGMA integrity_check"))
+            db.session.rollback()
+            server.stop()
         assert checked == "ok"
 
 
@@ -251,36 +277,73 @@ def limited(url: str, connections: int) -> str:
     return parsed.set(username=role).render_as_string(hide_password=False)
 
 
+@contextmanager
+def no_connection_left(url: str, table: str) -> Iterator[None]:
+    """Take every connection that the role of this URL may still have, also each that is given back meanwhile.
+
+    The table is locked: a request that reads it holds its connection from the pool of the requests.
+    """
+    hogs: list[psycopg.Connection[Any]] = [psycopg.connect(url)]
+    hogs[0].execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+    stopped, all_taken = threading.Event(), threading.Event()
+
+    def take() -> None:
+        while not stopped.is_set():
+            try:
+                hogs.append(psycopg.connect(url))
+            except psycopg.OperationalError:
+                all_taken.set()
+                stopped.wait(0.05)
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    try:
+        assert all_taken.wait(30)
+        yield
+    finally:
+        stopped.set()
+        thread.join(30)
+        for hog in hogs:
+            hog.close()
+
+
+def successful_kids(server: LiveServer, count: int) -> list[str]:
+    """The key of each token that is issued; a thread without a connection of its own responds with 503."""
+    found = []
+    for _ in range(count):
+        headers = {"Authorization": f"Basic {BASIC}", **FORM}
+        status, _, body = call(server, "POST", "/oauth/token", "grant_type=client_credentials", **headers)
+        if status == 200:
+            suite.remember(json.loads(body)["access_token"])
+            found.append(kid_of(json.loads(body)["access_token"]))
+    return found
+
+
 @pytest.mark.drill
 def test_without_a_free_connection_keys_are_read_and_the_trail_is_written(
     live: Callable[..., LiveServer], prepared: Callable[[str], str]
 ) -> None:
     owner = prepared("postgresql")
-    url = limited(owner, 12)
-    server = live(KEYTURN_DATABASE_URL=url, WEB_CONCURRENCY="1")
-    for _ in range(8):
-        token(server)  # each of its threads has a connection for its tokens
-    wait_for(lambda: bool(events(server, "event=token_issued")))
-    hogs: list[psycopg.Connection[Any]] = []
-    try:
-        with suppress(psycopg.OperationalError):
-            while True:
-                hogs.append(psycopg.connect(url))
-        operator = server.environment | {"KEYTURN_DATABASE_URL": owner}
-        server.environment = operator
+    url = limited(owner, 14)
+    server = live(KEYTURN_DATABASE_URL=url, WEB_CONCURRENCY="1", KEYTURN_UPKEEP="off")
+    with ThreadPoolExecutor(8) as pool:  # each thread of the server gets its connection for tokens
+        issued = list(pool.map(lambda _: token(server), range(64)))
+    wait_for(lambda: issued_in_trail(owner) == 64)
+    server.environment = server.environment | {"KEYTURN_DATABASE_URL": owner}
+
+    with no_connection_left(url, "stock_items"), ThreadPoolExecutor(4) as pool:
+        headers = {"Authorization": f"Bearer {issued[0]}"}
+        waiting = [pool.submit(call, server, "GET", "/inventory", **headers) for _ in range(4)]
         new = json.loads(server.flask("keys", "rotate", "--now", "--json"))["kid"]
-        before = issued_in_trail(owner)
+        found = successful_kids(server, 16)
+        wait_for(lambda: issued_in_trail(owner) == 64 + len(found))
+        log = server.log.read_text()
 
-        succeeded = [kid_of(token(server)) for _ in range(8)]
-
-        assert set(succeeded) == {new}
-        wait_for(lambda: issued_in_trail(owner) == before + 8)
-        assert "cannot be read" not in server.log.read_text()
-        assert "cannot be written" not in server.log.read_text()
-    finally:
-        for hog in hogs:
-            hog.close()
-    assert len(hogs) > 0
+    assert len(found) > 0
+    assert set(found) == {new}
+    assert "cannot be read" not in log
+    assert "cannot be written" not in log
+    assert {each.result()[0] for each in waiting} == {503}
 
 
 def issued_in_trail(url: str) -> int:
