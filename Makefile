@@ -16,7 +16,7 @@ MADE_FOR := v=$$(.venv/bin/python -V 2>&1); echo "$$(cd .venv && pwd -P), $${v%.
 STALE := $(shell [ -s .venv/ready ] && [ "$$(cat .venv/ready)" != "$$($(MADE_FOR))" ] && echo stale)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint coverage conformance fuzz drills browser postman tools bench format docs lock clean
+.PHONY: help run test lint coverage conformance fuzz drills fleet browser postman tools bench format docs lock clean
 .PHONY: stale
 
 help: ## List the targets.
@@ -48,6 +48,9 @@ fuzz: .venv/ready-dev ## Send 100,000 inputs to every route, and 5,000 requests 
 
 drills: .venv/ready-dev ## Start fleets, stop servers under load, let databases fail, move clocks, run the previous release.
 	@DRILLS=1 $(RUN) pytest --drills
+
+fleet: .venv/ready-dev ## Start two servers on PostgreSQL and Redis behind nginx, and break them: DRILL=all, or HOURS=1 of load.
+	@DRILL='$(DRILL)' HOURS='$(HOURS)' $(RUN) tests.fleet
 
 browser: .venv/ready-dev ## Use the playground in a real browser: every step, every slip, every case; `make test` does a part.
 	@$(RUN) pytest --browser

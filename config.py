@@ -202,7 +202,7 @@ class Settings:
         "on",
         OneOf(("on", "off")),
         "`off` removes the sample API, including `/admin/logs`, and `/.well-known/oauth-protected-resource`: "
-        "each is 404. Nothing else changes; read the audit trail with `flask explain` and in the log.",
+        "each is 404. Nothing else changes; read the audit trail with `flask explain` and `flask audit`.",
     )
     limit_failures: str = setting(
         "KEYTURN_LIMIT_FAILURES",
@@ -273,8 +273,7 @@ class Settings:
         "KEYTURN_AUDIT_ROWS",
         1_000_000,
         Whole(1_000, 100_000_000, "rows"),
-        "The most rows the audit trail has of each of six kinds: "
-        "see [what is recorded](operating.md#what-is-recorded).",
+        "The most rows the audit trail has of each of six kinds: see [what is recorded](logs.md#what-is-recorded).",
     )
     max_body_bytes: int = setting(
         "KEYTURN_MAX_BODY_BYTES",

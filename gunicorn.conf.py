@@ -102,7 +102,7 @@ def post_worker_init(worker: Any) -> None:
 
 
 def worker_exit(_: Any, worker: Any) -> None:
-    """Count a worker's last requests."""
+    """Count a worker's last requests, and let another worker serve the metrics."""
     if has_metrics:
         from app.health import measuring
 

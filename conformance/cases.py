@@ -129,7 +129,7 @@ def access_refused(name: str, clauses: str, teaches: str, error: str | None, sta
 
 ACTIVE = {
     "active": True, "token_type": "Bearer", "scope": "shipments:read",
-    "aud": "{{shipments_audience}}", "iss": "{{base_url}}", "exp": int, "iat": int, "jti": re.compile(r"^[\w-]{22}$"),
+    "aud": "{{shipments_audience}}", "iss": "{{base_url}}", "exp": int, "iat": int, "jti": re.compile(r"^[\w-]{24}$"),
 }  # fmt: skip
 OF_PARTNER = {"client_id": "{{partner_id}}", "sub": "{{partner_id}}"}
 INACTIVE = {"active": False}
@@ -224,6 +224,22 @@ CASES = (
         teaches="The scope decides which API a token opens: this one is for the shipments API, and its aud says so.",
         basic="partner", form=granted(("scope", "shipments:read")), body=ISSUED | {"scope": "shipments:read"},
         saves="shipments_token", claims={"client_id": "{{partner_id}}", "aud": "{{shipments_audience}}"},
+    ),
+    Case(
+        name="a token for the API that resource names", clauses="R047 R048 R049", folder=REQUEST,
+        teaches="The client may name the API instead of a scope: it gets the scope that it has there, and no other.",
+        basic="partner", form=granted(("resource", "{{shipments_audience}}")),
+        body=ISSUED | {"scope": "shipments:read"},
+        claims={"client_id": "{{partner_id}}", "aud": "{{shipments_audience}}"},
+    ),
+    Case(
+        name="a scope of two APIs, narrowed by resource", clauses="R048", folder=REQUEST,
+        teaches="Of the scope, what belongs to the resource remains; the response and the token say what that is. "
+        "The same resource may be sent twice.",
+        basic="partner", body=ISSUED | {"scope": "inventory:read"}, claims={"aud": "{{base_url}}"},
+        form=granted(
+            ("scope", "inventory:read shipments:read"), ("resource", "{{base_url}}"), ("resource", "{{base_url}}")
+        ),
     ),
     Case(
         name="a token of two seconds", clauses="R052", folder=REQUEST,
@@ -527,6 +543,30 @@ CASES = (
     token_refused(
         "scopes of two APIs", "R050", "A token is for one API: request one token for each.",
         "invalid_scope", basic="partner", form=granted(("scope", "inventory:read shipments:read")),
+    ),
+    token_refused(
+        "a resource that is not a URI", "R045", "A resource is an absolute URI without a fragment.",
+        "invalid_target", basic="partner", form=granted(("resource", "shipments")),
+    ),
+    token_refused(
+        "a resource with a fragment", "R045", "What is behind a # is never sent to an API.",
+        "invalid_target", basic="partner", form=granted(("resource", "{{base_url}}#inventory")),
+    ),
+    token_refused(
+        "an unknown resource", "R046", "Addresses are compared as they are: a slash more names another API.",
+        "invalid_target", basic="partner", form=granted(("resource", "{{shipments_audience}}/")),
+    ),
+    token_refused(
+        "a resource of which the client has no scope", "R046", "The client is registered for another API.",
+        "invalid_target", basic="reporting", form=granted(("resource", "{{shipments_audience}}")),
+    ),
+    token_refused(
+        "a resource to which the scope does not belong", "R046", "Nothing of the scope remains.", "invalid_target",
+        basic="partner", form=granted(("scope", "inventory:read"), ("resource", "{{shipments_audience}}")),
+    ),
+    token_refused(
+        "two resources", "R046 R049", "A token is for one API: request one token for each.", "invalid_target",
+        basic="partner", form=granted(("resource", "{{base_url}}"), ("resource", "{{shipments_audience}}")),
     ),
     access_refused(
         "no token", "R022 R100 R101", "Without a token there is no error code: the request is incomplete.",

@@ -143,11 +143,7 @@ R108 D | our own | Every token, refusal and change is one event, with the reques
 """
 
 ASSERTIONS = "Clients authenticate with secrets; signed assertions are not built yet."
-RESOURCE = "The parameter resource is ignored: the scope decides the API. It is not built yet."
 NOT_SUPPORTED = {f"R{number:03}": ASSERTIONS for number in range(30, 41)} | {
-    "R045": RESOURCE,
-    "R046": RESOURCE,
-    "R048": RESOURCE,
     "R105": "Tokens are bearer tokens. Keep their lives short, revoke what may have leaked, and use TLS throughout.",
 }
 

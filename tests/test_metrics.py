@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -11,7 +12,8 @@ import sys
 import tempfile
 import threading
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -27,6 +29,7 @@ from app.audit import batch, trail
 from app.authentication import limits
 from app.health import fleet, readiness
 from app.health.measuring import Measuring
+from app.metrics import listener
 from app.metrics.families import VERSION, Families
 from app.metrics.listener import Listener, only_metrics
 from app.settings import read_settings
@@ -73,6 +76,15 @@ class Measured:
         readiness.current_readiness.of(self.app).forget()
         self.collector.forget()
         return read(generate_latest(self.fleet).decode())
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, prepared: Callable[[str], str]) -> str:
+    """SQLite's is enough for what is counted in memory; what is read from the database is tested on both."""
+    return prepared(getattr(request, "param", "sqlite"))
+
+
+on_both = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture
@@ -130,6 +142,7 @@ def test_refusals_are_counted_by_error_status_and_the_check_that_refused(measure
     }
 
 
+@on_both
 def test_a_database_that_fails_and_a_view_that_fails_are_counted_apart(measured: Measured) -> None:
     def fails() -> None:
         raise ArithmeticError
@@ -211,6 +224,7 @@ def test_rows_that_wait_and_events_that_were_dropped_are_counted(
     assert measured.counted()["keyturn_audit_events_dropped_total"] == 2
 
 
+@on_both
 def test_connections_and_threads_of_the_database_are_gauges(measured: Measured) -> None:
     demo(measured.app, "demo-admin").token()
     with measured.app.app_context(), db.engine.connect():
@@ -218,11 +232,13 @@ def test_connections_and_threads_of_the_database_are_gauges(measured: Measured) 
 
     assert found['keyturn_database_connections{use="pool_busy"}'] == 1
     assert found['keyturn_database_connections{use="thread"}'] >= 1
+    assert found['keyturn_database_connections{use="reserved"}'] >= 1
     assert found["keyturn_database_pool_limit"] == 15
     assert found["keyturn_database_threads_waiting"] == 0
     assert found["keyturn_database_threads_limit"] == 6
 
 
+@on_both
 def test_the_fleet_s_keys_secrets_and_conditions_are_read_from_the_database(measured: Measured) -> None:
     operator = Operator(measured.app)
     client = operator.register("shop", "--scope", "inventory:read")
@@ -244,6 +260,7 @@ def test_the_fleet_s_keys_secrets_and_conditions_are_read_from_the_database(meas
     assert abs(found["keyturn_clock_ahead_seconds"]) <= 2
 
 
+@on_both
 def test_the_last_round_of_upkeep_is_a_metric(measured: Measured) -> None:
     assert "keyturn_upkeep_last_round_timestamp_seconds" not in measured.facts()
     with measured.app.app_context():
@@ -262,6 +279,7 @@ def test_the_last_round_of_upkeep_is_a_metric(measured: Measured) -> None:
     assert measured.facts()["keyturn_upkeep_lease_held"] == 1
 
 
+@on_both
 def test_without_the_database_a_scrape_has_the_last_facts_and_says_how_old_they_are(
     measured: Measured,
 ) -> None:
@@ -386,17 +404,44 @@ def test_the_listener_serves_one_path_and_a_silent_client_holds_up_no_scrape(mea
     assert "keyturn_condition_met" in found[0][2].decode()
 
 
-# Several processes: prometheus_client decides at its import whether it is for several, so each script is one.
+def test_a_listener_that_stops_accepts_nobody_and_completes_the_scrape_that_has_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listener, "LAST_SECONDS", 60)
+    port, began, may_end = free_port(), threading.Event(), threading.Event()
 
-SCRIPT = """
-import os, sys
-from pathlib import Path
+    def slow(_: object, start_response: Callable[..., object]) -> list[bytes]:
+        began.set()
+        assert may_end.wait(30)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"whole"]
+
+    server = Listener(f"127.0.0.1:{port}", slow)
+    serving = threading.Thread(target=server.serve_forever, args=[0.05])
+    serving.start()
+    live = LiveServer(None, f"http://127.0.0.1:{port}", {}, Path())  # type: ignore[arg-type]
+    with ThreadPoolExecutor(2) as pool:
+        response = pool.submit(call, live, "GET", "/metrics")
+        assert began.wait(30)
+        stopping = pool.submit(server.stop)
+        serving.join(30)
+        with pytest.raises(ConnectionRefusedError):
+            wait_for(lambda: not socket.create_connection(("127.0.0.1", port)).close() and False)
+        assert not stopping.done()
+        may_end.set()
+
+        assert response.result()[::2] == (200, b"whole")
+        stopping.result()
+
+
+# Several processes: prometheus_client decides at its import whether it is for several, so they are not of this one.
+
+FORKS = """
+import json, os, sys, traceback
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = ""  # before the import, as gunicorn.conf.py does
 from app.metrics import shared_files
 from app.metrics.families import Families
 from prometheus_client import CollectorRegistry, generate_latest
-where = sys.argv[1]
-shared_files.make(where, uid=os.geteuid(), gid=os.getegid())
 registry = CollectorRegistry()
 registry.register(shared_files.Shared())
 
@@ -412,17 +457,54 @@ def show(*names):
     for line in generate_latest(registry).decode().splitlines():
         if line.startswith(names):
             print(line)
+
+def make():
+    shared_files.make(where, uid=os.geteuid(), gid=os.getegid())
+
+for line in sys.stdin:
+    where, script = json.loads(line)
+    reading, writing = os.pipe()
+    if not os.fork():
+        os.dup2(writing, 1)
+        os.dup2(writing, 2)
+        try:
+            make()
+            exec(script)
+        except BaseException:
+            traceback.print_exc(file=sys.stdout)
+        sys.stdout.flush()
+        os._exit(0)
+    os.close(writing)
+    print(json.dumps(os.fdopen(reading).read().splitlines()), flush=True)
+    os.wait()
 """
+Run = Callable[[str], list[str]]
 
 
-def run(folder: Path, script: str) -> list[str]:
-    command = [sys.executable, "-c", SCRIPT + script, str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+@pytest.fixture(scope="module")
+def forks() -> Iterator[subprocess.Popen[str]]:
+    """A master that runs each script in a child of its own: to import the app takes longer than a script."""
+    command = [sys.executable, "-c", FORKS]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        assert process.stdin
+        process.stdin.close()
 
 
-def test_what_dead_workers_have_counted_stays_in_one_file_and_their_gauges_go(tmp_path: Path) -> None:
+@pytest.fixture
+def run(forks: subprocess.Popen[str], tmp_path: Path) -> Run:
+    """Runs a script with a folder of its own, and returns the lines that it prints."""
+
+    def run_script(script: str) -> list[str]:
+        assert forks.stdin
+        assert forks.stdout
+        print(json.dumps([str(tmp_path), script]), file=forks.stdin, flush=True)
+        return list(json.loads(forks.stdout.readline()))
+
+    return run_script
+
+
+def test_what_dead_workers_have_counted_stays_in_one_file_and_their_gauges_go(run: Run) -> None:
     script = """
 def work():
     families = Families()
@@ -439,13 +521,13 @@ print(*sorted(file.name for file in shared_files.path().glob("*.db")))
     label = '{method="GET",route="/",status="2xx"}'
     counted = [f"keyturn_request_seconds_count{label} 3.0", "keyturn_audit_events_dropped_total 6.0"]
 
-    *lines, files = run(tmp_path, script)
+    *lines, files = run(script)
 
     assert sorted(lines) == sorted([*counted, "keyturn_workers 3.0", *counted])
     assert files == "counter_0.db histogram_0.db"
 
 
-def test_a_master_waits_for_no_scrape_and_merges_later(tmp_path: Path) -> None:
+def test_a_master_waits_for_no_scrape_and_merges_later(run: Run) -> None:
     script = """
 work = lambda: Families().dropped.inc()
 first = in_a_child(work)
@@ -456,20 +538,20 @@ shared_files.bury(in_a_child(work))
 print(*sorted(file.name for file in shared_files.path().glob("counter*.db")), shared_files.dead)
 show("keyturn_audit_events_dropped_total")
 """
-    assert run(tmp_path, script) == ["True True", "counter_0.db []", "keyturn_audit_events_dropped_total 2.0"]
+    assert run(script) == ["True True", "counter_0.db []", "keyturn_audit_events_dropped_total 2.0"]
 
 
-def test_values_of_the_master_are_not_counted_again_by_its_workers(tmp_path: Path) -> None:
+def test_values_of_the_master_are_not_counted_again_by_its_workers(run: Run) -> None:
     script = """
 families = Families()
 families.dropped.inc(5)
 shared_files.bury(in_a_child(lambda: families.dropped.inc()))
 show("keyturn_audit_events_dropped_total")
 """
-    assert run(tmp_path, script) == ["keyturn_audit_events_dropped_total 6.0"]
+    assert run(script) == ["keyturn_audit_events_dropped_total 6.0"]
 
 
-def test_a_file_that_was_just_created_delays_a_scrape_and_does_not_fail_it(tmp_path: Path) -> None:
+def test_a_file_that_was_just_created_delays_a_scrape_and_does_not_fail_it(run: Run) -> None:
     script = """
 import threading
 file = shared_files.path() / "counter_1.db"
@@ -485,20 +567,20 @@ Families().dropped.inc()
 show("keyturn_audit_events_dropped_total")
 print(len(tries))
 """
-    assert run(tmp_path, script) == ["keyturn_audit_events_dropped_total 1.0", "3"]
+    assert run(script) == ["keyturn_audit_events_dropped_total 1.0", "3"]
 
 
-def test_a_start_removes_the_folders_of_killed_servers_and_of_no_other(tmp_path: Path) -> None:
+def test_a_start_removes_the_folders_of_killed_servers_and_of_no_other(run: Run, tmp_path: Path) -> None:
     forgotten = tmp_path / "keyturn-metrics-1-killed"
     forgotten.mkdir()
     (forgotten / "in-use").touch()
     (tmp_path / "something else").mkdir()
     script = """
 first = shared_files.path()
-shared_files.make(where, uid=os.geteuid(), gid=os.getegid())  # as another server does
+make()  # as another server does
 print(first.exists(), shared_files.path() != first, oct(first.stat().st_mode))
 """
-    assert run(tmp_path, script) == ["True True 0o40700"]
+    assert run(script) == ["True True 0o40700"]
     assert not forgotten.exists()
     assert (tmp_path / "something else").exists()
 

@@ -25,14 +25,14 @@ from tests.support.calling import BASIC, FORM
 from tests.support.leaks import suite
 from tests.support.noon import HTTPS, Caller, load
 
-UNIT = ROOT / "deploy" / "keyturn.service"
+UNIT = (ROOT / "deploy" / "keyturn.service").read_text(encoding="utf-8")
 DEMO = "demo-admin:kts_demo-admin-is-for-learning-only"
 
 
-def unit_command(name: str, otherwise: str) -> list[str]:
+def unit_command(name: str) -> list[str]:
     """A command of the systemd unit, with this Python."""
-    found = re.search(rf"^{name}=(.+)$", UNIT.read_text(encoding="utf-8"), re.MULTILINE) if UNIT.exists() else None
-    _, *arguments = shlex.split(found[1] if found else otherwise)
+    (found,) = re.findall(rf"^{name}=(.+)$", UNIT, re.MULTILINE)
+    _, *arguments = shlex.split(found)
     return [sys.executable, *arguments]
 
 
@@ -53,11 +53,11 @@ class Service:
 
     def start(self) -> None:
         """Start the server with its present settings; systemd does not wait until it accepts connections."""
-        prepare = unit_command("ExecStartPre", "python -m flask --app wsgi prepare")
+        prepare = unit_command("ExecStartPre")
         subprocess.run(prepare, cwd=ROOT, env=self.environment, check=True, capture_output=True)
         descriptor = self.socket.fileno()
         command = [sys.executable, activated.__file__, str(descriptor)]
-        command += unit_command("ExecStart", "python -m gunicorn wsgi:app")
+        command += unit_command("ExecStart")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env=self.environment, pass_fds=[descriptor], stdout=log, stderr=log
@@ -148,9 +148,7 @@ def test_what_was_started_by_systemds_own_tool_serves_on_the_socket_that_it_pass
     # It passes no environment on, except what it is told.
     command += [f"--setenv={name}={text}" for name, text in service.environment.items()]
     with service.log.open("ab") as log:
-        process = subprocess.Popen(
-            [*command, *unit_command("ExecStart", "python -m gunicorn wsgi:app")], cwd=ROOT, stdout=log, stderr=log
-        )
+        process = subprocess.Popen([*command, *unit_command("ExecStart")], cwd=ROOT, stdout=log, stderr=log)
     server = LiveServer(process, f"http://127.0.0.1:{port}", service.environment, service.log)
     try:
         wait_for(lambda: process.poll() is not None or responds(server.url))

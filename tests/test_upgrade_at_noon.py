@@ -15,7 +15,6 @@ from tests.conftest import run_on
 from tests.support import release
 from tests.support.leaks import suite
 from tests.support.noon import Caller, Site, load
-from tests.support.pages import page
 from tests.support.release import THIS, Release
 
 pytestmark = pytest.mark.drill
@@ -36,8 +35,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
         address, name = request.getfixturevalue("postgresql"), f"noon_{os.getpid()}"
         run_on(address, f"CREATE DATABASE {name}")
         url = address.format(name=name)
-    (retry,) = page("upgrading").blocks("nginx")
-    return Site(tmp_path, url, retry)
+    return Site(tmp_path, url)
 
 
 def create(site: Site, by: Release, name: str, *options: str) -> str:

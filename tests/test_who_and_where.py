@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Callable
 
+import click
 import pytest
 from flask import Flask
 
@@ -244,7 +245,8 @@ def test_a_command_records_who_ran_it(
 
 
 def test_what_a_service_does_has_no_operator(admin: Machine) -> None:
-    entry = admin.send("POST", "/admin/logs", admin.token(), json={"message": "done"}).json
+    with click.Context(click.Command("run")).scope():  # a development server is a command too
+        entry = admin.send("POST", "/admin/logs", admin.token(), json={"message": "done"}).json
 
     assert "operator" not in entry
     assert entry["address"] == "127.0.0.1"
@@ -274,18 +276,20 @@ def test_explain_shows_where_a_token_went(operator: Operator, api: Machine) -> N
 def test_uses_show_which_address_still_sends_an_old_secret(operator: Operator) -> None:
     web = operator.register("web", "--scope", "read:logs")
     blue = operator.run("clients", "rotate-secret", "web", "--overlap", "60", "--name", "blue")["client_secret"]
-    for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2"):
+    for address in ("192.0.2.1", "192.0.2.1", "192.0.2.9"):
         send(Machine(web.app, web.client_id, blue), address)
     send(web, "192.0.2.9")
     send(web, "192.0.2.9", scope="nonsense")
     send(Machine(web.app, web.client_id, "kts_wrong"), "192.0.2.8")
+    operator.run("clients", "rotate-secret", "web", "--overlap", "0")
+    send(Machine(web.app, web.client_id, blue), "192.0.2.1")  # ended, and still sent
 
     found = operator.run("audit", "uses", "web")["uses"]
     printed = operator.app.test_cli_runner().invoke(args=["audit", "uses", "web"]).output
 
     assert {(use["credential"], use["address"]): (use["issued"], use["refused"]) for use in found} == {
-        ("blue", "192.0.2.1"): (2, 0),
-        ("blue", "192.0.2.2"): (1, 0),
+        ("blue", "192.0.2.1"): (2, 1),
+        ("blue", "192.0.2.9"): (1, 0),
         ("secret-1", "192.0.2.9"): (1, 1),
         (None, "192.0.2.8"): (0, 1),
     }

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 from app.api import request_values
 from app.audit import cursor, reports
-from app.audit.reports import Filter
+from app.audit.reports import COLUMNS, MAX_ID, Filter
 from app.refusals.errors import RefusedError
 
-MAX_ID = 2**63 - 1
 MAX_EVENTS = 200
 ORDERS = ("asc", "desc")
 PAST_NEWEST = "The parameter since is past the newest event."
@@ -27,26 +25,29 @@ def requested() -> dict[str, Any]:
         RefusedError: `invalid_request`, for a parameter that is wrong.
     """
     limit = request_values.whole_number("limit", default=50, high=MAX_EVENTS)
-    only = Filter(**{field.name: request_values.text(field.name) for field in fields(Filter)})
-    since, before = request_values.text("since"), request_values.text("before")
-    order = request_values.one_of("order", ORDERS) or ("desc" if since is None else "asc")
-    if since is not None and order == "desc":
-        raise request_values.bad_request("The parameter since needs order=asc.")
-    if before is not None and order == "asc":
-        raise request_values.bad_request("The parameter before is for order=desc only.")
-    return onwards(limit, only) if order == "asc" else backwards(limit, only)
+    order = request_values.one_of("order", ORDERS)
+    only = Filter(
+        since=request_values.whole_number("since", default=0, low=0, high=MAX_ID),
+        before=request_values.whole_number("before", default=MAX_ID, high=MAX_ID),
+        jti=request_values.text("jti"),
+        **{name: request_values.text(name) for name in COLUMNS},
+    )
+    return onwards(only, limit) if (order or usual_order()) == "asc" else backwards(only, limit)
 
 
-def backwards(limit: int, only: Filter) -> dict[str, Any]:
-    before = request_values.whole_number("before", default=MAX_ID, high=MAX_ID)
-    events = [event.as_dict() for event in reports.recent(limit=limit, before=before, only=only)]
+def usual_order() -> str:
+    """The newest first; but a request with a cursor goes on from it."""
+    return "desc" if request_values.text("since") is None else "asc"
+
+
+def backwards(only: Filter, limit: int) -> dict[str, Any]:
+    events = [event.as_dict() for event in reports.recent(only, limit=limit)]
     return {"events": events, "next_before": events[-1]["id"] if len(events) == limit else None}
 
 
-def onwards(limit: int, only: Filter) -> dict[str, Any]:
-    since = request_values.whole_number("since", default=0, low=0, high=MAX_ID)
+def onwards(only: Filter, limit: int) -> dict[str, Any]:
     try:
-        events, following = cursor.after(since, limit=limit, only=only)
+        events, following = cursor.after(only, limit=limit)
     except cursor.UnknownCursorError as error:
         raise RefusedError("invalid_request", PAST_NEWEST, reason=str(error)) from error
     return {"events": [event.as_dict() for event in events], "next": following}

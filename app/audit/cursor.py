@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import func, select
 
 from app.audit.event import MEMBERS, AuditEvent
-from app.audit.reports import ANY, Filter
+from app.audit.reports import Filter
 from app.audit.trail import current_batch
 from app.storage.database import db
 
@@ -29,8 +29,8 @@ def newest_id() -> int:
     return db.session.scalar(select(func.max(AuditEvent.id))) or 0
 
 
-def after(cursor: int, *, limit: int, only: Filter = ANY) -> tuple[Sequence[AuditEvent], int]:
-    """The events after a cursor, the oldest first, at most `limit`, and the next cursor.
+def after(only: Filter, *, limit: int) -> tuple[Sequence[AuditEvent], int]:
+    """The events after the cursor `only.since`, the oldest first, at most `limit`, and the next cursor.
 
     The next cursor passes events that the filter leaves out, so that a rare event is not looked for again and again.
 
@@ -40,10 +40,10 @@ def after(cursor: int, *, limit: int, only: Filter = ANY) -> tuple[Sequence[Audi
     """
     current_batch().write_before_reading()
     newest = newest_id()  # first: what is committed later has a higher id
-    refuse_unknown(cursor, newest)
-    query = select(AuditEvent).where(AuditEvent.id > cursor, AuditEvent.id <= newest, *only.conditions())
+    refuse_unknown(only.since, newest)
+    query = select(AuditEvent).where(AuditEvent.id <= newest, *only.conditions())
     events = db.session.scalars(query.order_by(AuditEvent.id).limit(limit)).all()
-    return events, events[-1].id if len(events) == limit else newest
+    return events, events[-1].id if len(events) == limit else max(only.since, min(newest, only.before - 1))
 
 
 def refuse_unknown(cursor: int, newest: int) -> None:

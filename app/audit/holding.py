@@ -61,7 +61,7 @@ def holding(budget: Budget | None, settings: config.Settings) -> Holding:
     # By the index of budgets and ids: the oldest row of a budget is the one with the lowest id.
     oldest = db.session.scalar(select(AuditEvent.at).where(of_budget).order_by(AuditEvent.id).limit(1))
     seconds = min(DAY_SECONDS, max(HOUR_SECONDS, now() - (now() if oldest is None else oldest)))
-    recent = select(func.count()).select_from(AuditEvent).where(of_budget, AuditEvent.at > now() - seconds)
+    recent = select(func.count()).select_from(AuditEvent).where(of_budget, AuditEvent.at >= now() - seconds)
     per_day = (db.session.scalar(recent) or 0) * DAY_SECONDS / seconds
     days = round(settings.audit_rows / per_day, 1) if per_day else None
     first = "rows" if days is not None and days < settings.audit_days else "age"

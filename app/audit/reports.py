@@ -6,7 +6,7 @@ Each query first writes this worker's batch; another worker's events appear with
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, case, func, select
 
@@ -16,14 +16,21 @@ from app.audit.trail import current_batch
 from app.clock import now
 from app.storage.database import db
 
+MAX_ID = 2**63 - 1
+COLUMNS = ("client_id", "event", "credential", "address", "operator", "request_id")
 REFUSALS = [each.value for each in Event if each.budget is Budget.REFUSED]
 COUNTED = {Event.TOKEN_ISSUED.value: "issued", Event.TOKEN_REFUSED.value: "refused"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which events: those whose columns have these values; None for any. `jti` is the `jti` of a token, whole."""
+    """Which events: those whose columns have these values; None for any. `jti` is the `jti` of a token, whole.
 
+    `since` and `before` are ids that the events are between.
+    """
+
+    since: int = 0
+    before: int = MAX_ID
     client_id: str | None = None
     event: str | None = None
     credential: str | None = None
@@ -33,7 +40,9 @@ class Filter:
     jti: str | None = None
 
     def conditions(self) -> Iterator[ColumnElement[bool]]:
-        for name in (field.name for field in fields(self) if field.name != "jti"):
+        yield AuditEvent.id > self.since
+        yield AuditEvent.id < self.before
+        for name in COLUMNS:
             value = getattr(self, name)
             if value is not None:
                 yield getattr(AuditEvent, name) == value
@@ -41,13 +50,10 @@ class Filter:
             yield AuditEvent.jti_prefix == self.jti[:PREFIX_CHARACTERS]
 
 
-ANY = Filter()
-
-
-def recent(*, limit: int, before: int, only: Filter = ANY) -> Sequence[AuditEvent]:
-    """The newest events first, at most `limit`, with an id below `before`."""
+def recent(only: Filter, *, limit: int) -> Sequence[AuditEvent]:
+    """The newest events first, at most `limit`."""
     current_batch().write_before_reading()
-    query = select(AuditEvent).where(AuditEvent.id < before, *only.conditions())
+    query = select(AuditEvent).where(*only.conditions())
     return db.session.scalars(query.order_by(AuditEvent.id.desc()).limit(limit)).all()
 
 

@@ -23,8 +23,8 @@ from app.storage.database import db, transaction
 
 ROWS = 500  # in one statement: none takes long, and none is awaited for long
 NOT_STATED = (
-    "{count} clients have a digest: --random-secrets states that each of their secrets was generated with at least "
-    "128 random bits. One that a person chose could be guessed from its digest: give such a client a new secret"
+    "of {count} clients there are digests: --random-secrets states that each secret was generated with at least 128 "
+    "random bits. One that a person chose could be guessed from its digest: give such a client a new secret"
 )
 
 

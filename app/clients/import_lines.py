@@ -110,7 +110,7 @@ def client(line: int, document: dict[str, Any]) -> ImportedClient:
         if "client_id" not in wrong and "name" not in wrong:
             check_names(client_id, name)
         if "secrets" not in wrong:
-            secrets = checked_secrets(document.get("secrets", []), {client_id, name})
+            secrets = checked_secrets(document.get("secrets", []), {str(client_id), str(name)})
     except RegistrationError as error:
         sentences.append(str(error))
     if sentences:

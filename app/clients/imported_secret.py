@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from app.clients import registration_rules
 from app.clients.registration_rules import RegistrationError
-from app.clients.secret import MAX_SECRETS
+from app.clients.secret import MAX_SECRETS, digest
 from app.clock import now
 from app.logs import shown
 from app.settings import toml_text
@@ -40,7 +39,7 @@ def checked_secrets(described: list[dict[str, Any]], guessable: set[str]) -> lis
     for several in ([each.name for each in secrets], [each.digest for each in secrets]):
         if len(set(several)) < len(secrets):
             raise RegistrationError("two of its secrets have the same name or the same digest")
-    known = {hashlib.sha256(text.encode()).digest() for text in ("", *guessable)}
+    known = {digest(text) for text in ("", *guessable)}
     if any(each.digest in known for each in secrets):
         raise RegistrationError("the secret is empty, or the client's own id or name: anyone can guess it")
     return secrets

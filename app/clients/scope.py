@@ -101,6 +101,31 @@ def audiences(wanted: Iterable[str]) -> set[str]:
     return {declared.audiences[word] for word in wanted}
 
 
+def resources_of(allowed: str) -> list[str]:
+    """The audiences of the resources that a client has a scope of, in the order of its scope."""
+    declared = current_scopes().audiences
+    return list(dict.fromkeys(declared[word] for word in allowed.split(" ") if word in declared))
+
+
+def narrow(requested: str, *, allowed: str, resource: str) -> str:
+    """A scope without the client's words of other resources (RFC 8707, section 2.2).
+
+    Nothing else is left out: a word that is unknown, or not the client's, remains for `choose` to refuse.
+
+    Args:
+        requested: A scope.
+        allowed: What the client is registered for.
+        resource: The audience of a resource.
+
+    Raises:
+        ScopeError: If the scope is malformed.
+    """
+    making.now.check = WELL_FORMED
+    own, declared = allowed.split(" "), current_scopes().audiences
+    remaining = (word for word in words(requested) if word not in own or declared.get(word, resource) == resource)
+    return " ".join(remaining)
+
+
 def choose(requested: str, *, allowed: str, default: str) -> ChosenScope:
     """The scope of a token (RFC 6749, section 3.3).
 

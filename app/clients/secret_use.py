@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from app.audit import reports
 from app.audit.pauses import longest_pause
 from app.audit.reports import Use
+from app.audit.trail import current_batch
 from app.clients.client_row import ClientRow
 from app.clients.secret import ClientSecret, has_ended
 from app.clock import now
 from app.settings import current_settings
+from app.storage.database import db
 
 HOUR, DAY = 3_600, 86_400
 
@@ -46,6 +48,8 @@ def use_of(client: ClientRow, secret: ClientSecret, *, within: int = DAY) -> Sec
         secret: One of its secrets.
         within: Seconds of the period.
     """
+    current_batch().write_before_reading()
+    db.session.refresh(secret)
     last, moment = secret.last_used_at, now()
     # An earlier secret may have had the same name: rows of the trail from before this one was created are about that.
     since = max(secret.created_at, min(moment - within, (last or moment) - HOUR))

@@ -17,13 +17,14 @@ from app.storage.database import db
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """A client, or one secret of a client; `last_used_at` is None if it was never used. Seconds since the epoch."""
+    """A client, or one of its secrets; `last_used_at` is None if it was never used. Seconds since the epoch."""
 
     client_id: str
     client: str
     name: str | None
     created_at: int
     last_used_at: int | None
+    is_disabled: bool
 
 
 def unused(*, seconds: int) -> tuple[list[Unused], list[Unused]]:
@@ -42,27 +43,29 @@ def unused(*, seconds: int) -> tuple[list[Unused], list[Unused]]:
 def unused_clients(before: int) -> list[Unused]:
     """The clients of which no secret was used since a moment, and none that is removed by now got a token."""
     last = func.max(ClientSecret.last_used_at)
+    columns = (ClientRow.client_id, ClientRow.name, ClientRow.created_at)
     got_tokens = exists().where(
         AuditEvent.client_id == ClientRow.client_id,
         AuditEvent.event == Event.TOKEN_ISSUED.value,
         AuditEvent.at >= before,
     )
     query = (
-        select(ClientRow.client_id, ClientRow.name, ClientRow.created_at, last)
+        select(*columns, last, ClientRow.disabled_at.is_not(None))
         .outerjoin(ClientSecret, ClientSecret.client_row == ClientRow.id)
         .where(ClientRow.created_at < before)
-        .group_by(ClientRow.id, ClientRow.client_id, ClientRow.name, ClientRow.created_at)
+        .group_by(ClientRow.id, *columns, ClientRow.disabled_at)
         .having(and_(is_before(last, before), ~got_tokens))
         .order_by(func.coalesce(last, 0), ClientRow.id)
     )
-    return [Unused(client_id, client, None, at, used) for client_id, client, at, used in db.session.execute(query)]
+    return [Unused(each[0], each[1], None, *each[2:]) for each in db.session.execute(query)]
 
 
 def unused_secrets(moment: int, before: int) -> list[Unused]:
     """The secrets that work at a moment, and were not used since an earlier one."""
     secret = ClientSecret
+    columns = (ClientRow.client_id, ClientRow.name, secret.name, secret.created_at, secret.last_used_at)
     query = (
-        select(ClientRow.client_id, ClientRow.name, secret.name, secret.created_at, secret.last_used_at)
+        select(*columns, ClientRow.disabled_at.is_not(None))
         .join(secret, secret.client_row == ClientRow.id)
         .where(secret.ended_at.is_(None), or_(secret.not_after.is_(None), secret.not_after > moment))
         .where(secret.created_at < before, is_before(secret.last_used_at, before))

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, select
 
 from app.clients.client_row import ClientRow
 from app.clients.secret import ClientSecret, has_ended
+from app.clock import now
 from app.keys.signing_key import SigningKey
 from app.tokens.stored_token import IssuedToken, RevokedToken
 
@@ -129,7 +130,11 @@ def find_losses(present: Contents, backup: Contents) -> Losses:
         clients=tuple(new.name for each, new in present.clients.items() if each not in backup.clients),
         enabled=tuple(new.name for new, old in both if old.disabled_at and not new.disabled_at),
         secrets=names(present, (each for each in added if each[0] in backup.clients)),
-        signing_keys=tuple(kid for kid in present.keys if kid not in backup.keys and not is_withdrawn(present, kid)),
+        signing_keys=tuple(
+            kid
+            for kid, key in present.keys.items()
+            if kid not in backup.keys and key.withdrawn_at is None and key.signs_from <= now()
+        ),
         opaque_tokens=tuple(sorted(present.opaque - backup.opaque)),
     )
 

@@ -100,7 +100,6 @@ def back_up(database: Path, file: Path) -> str:
     with partial_copy(database, file) as copy:
         revision = check(copy)
         sync(copy)
-        refuse_existing(file)
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # its name is ours now
         copy.rename(file)
         sync(file.parent)
@@ -120,6 +119,9 @@ def put_in_place(copy: Path, database: Path, aside: Path | None) -> None:
         database: The place.
         aside: What the database that is there now is named from then on; None if there is none.
     """
+    owner = (database if aside else database.parent).stat()
+    if os.geteuid() == 0:  # or the servers, which are not root, could not read it
+        os.chown(copy, owner.st_uid, owner.st_gid)
     sync(copy)
     if aside:
         os.link(database, aside)

@@ -7,6 +7,7 @@ anyone. Those after `schema` read tables, and are not evaluated without it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from app import storage
@@ -43,6 +44,7 @@ def schema() -> str | None:
     return None
 
 
+@cache
 def needed_revision() -> str:
     """The newest revision that this code has: revisions are four digits, in order, and begin the names of files."""
     return max(file.name[:4] for file in VERSIONS.glob("[0-9][0-9][0-9][0-9]_*.py"))

@@ -89,8 +89,8 @@ class Fleet(Collector):
             return
         try:
             with at_most(STATEMENT_SECONDS):
-                self._facts = [READ.of(((), now())), AHEAD.of(((), database_clock.seconds_ahead())), *of_keys()]
-                self._facts += [*of_endings(), *of_upkeep()]
+                ahead = AHEAD.of(((), database_clock.seconds_ahead()))
+                self._facts = [READ.of(((), now())), ahead, *of_keys(), *of_endings(), *of_upkeep()]
         except SQLAlchemyError:
             return  # the next probe or scrape says so
         self._read_at = monotonic()

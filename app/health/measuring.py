@@ -32,6 +32,7 @@ from app.storage.waiting import at_most, on_the_network
 
 TICK_SECONDS = 0.5
 CLIENTS_SECONDS = 60
+RETRY_SECONDS = 5
 LIMITS = frozenset(variable for variable in VARIABLES if variable.startswith("KEYTURN_LIMIT_"))
 
 
@@ -48,13 +49,18 @@ class Measuring:
         self._turn = Turn(current_settings.of(app).metrics_bind, registry)
         self._dropped = 0
         self._alone_until = 0.0
-        self._clients_read_at: float | None = None
+        self._clients_due = 0.0
         self._has_failed = False
 
     def start(self) -> None:
         self.families.info.labels(VERSION).set(1)
         self.families.workers.set(1)
         threading.Thread(target=self._run, name="metrics", daemon=True).start()
+
+    def end(self) -> None:
+        """Let another worker serve the metrics, and count what the last requests have left."""
+        self._turn.end()
+        self.counting.count()
 
     def _run(self) -> None:
         while True:
@@ -77,16 +83,16 @@ class Measuring:
 
     def _read_clients(self) -> None:
         """Find which clients have a label: the first that were registered, so that every machine has the same."""
-        if self._clients_read_at is not None and monotonic() - self._clients_read_at < CLIENTS_SECONDS:
+        if monotonic() < self._clients_due:
             return
         most = current_settings.of(self._app).metrics_clients
         first = select(ClientRow.client_id).order_by(ClientRow.id).limit(most)
         try:
             with self._app.app_context(), at_most(STATEMENT_SECONDS):
                 self.counting.named = frozenset(db.session.scalars(first))
+            self._clients_due = monotonic() + CLIENTS_SECONDS
         except SQLAlchemyError:
-            return  # until it works, they are `other`
-        self._clients_read_at = monotonic()
+            self._clients_due = monotonic() + RETRY_SECONDS  # until then those that were found before
 
     def _sample_trail(self) -> None:
         batch = trail.current_batch.of(self._app)
@@ -125,14 +131,14 @@ def start(app: object) -> None:
     Args:
         app: What gunicorn serves.
     """
-    if not isinstance(app, Flask):
-        log.error("KEYTURN_METRICS_BIND has no effect: `app` in wsgi.py is not a Flask app; set `app.wsgi_app` instead")
+    if not isinstance(app, Flask) or "metrics_notes" not in app.extensions:
+        log.error("KEYTURN_METRICS_BIND has no effect: what gunicorn serves is not Keyturn's app, as wsgi.py makes it")
         return
     current_measuring.set(app, Measuring(app))
     current_measuring.of(app).start()
 
 
 def finish(app: object) -> None:
-    """Count what this worker's last requests have left."""
+    """End the measuring of a worker that has served its last request."""
     if isinstance(app, Flask) and "measuring" in app.extensions:
-        current_measuring.of(app).counting.count()
+        current_measuring.of(app).end()

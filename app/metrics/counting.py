@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections import defaultdict, deque
 from collections.abc import Set
 from typing import Any
@@ -27,12 +28,17 @@ class Counting:
     def __init__(self, families: Families, notes: deque[tuple[Any, ...]], limits: Set[str]) -> None:
         self._families = families
         self._notes = notes
+        self._one_at_a_time = threading.Lock()  # the worker's main thread counts too, as it ends
         self.named: Set[str] = frozenset()  # the clients that have a label of their own
         for setting in limits:
             families.limits.labels(setting)
 
     def count(self) -> None:
         """Count all notes that there are."""
+        with self._one_at_a_time:
+            self._count()
+
+    def _count(self) -> None:
         tokens: dict[tuple[str, str], int] = defaultdict(int)
         refusals: dict[tuple[str, str, str], int] = defaultdict(int)
         seconds: dict[tuple[str, str, str], list[float]] = defaultdict(list)

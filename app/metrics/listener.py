@@ -6,15 +6,18 @@ again every half second.
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Iterable
+from functools import partial
 from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
+from app.clock import monotonic
 from app.logs import log
 from app.metrics import shared_files
 
@@ -24,10 +27,14 @@ if TYPE_CHECKING:
 PATH = "/metrics"
 CLIENT_SECONDS = 5  # how long a client may take to send its request, or to read
 MOST_CLIENTS = 8
+LAST_SECONDS = 2  # that a worker waits for its last responses, as it ends
+POLL_SECONDS = 0.1
 
 
 class ImpatientRequest(WSGIRequestHandler):
     timeout = CLIENT_SECONDS
+    # Line by line, as the library sends it, a response that is cut off after its status would be an empty scrape.
+    wbufsize = -1
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, its name in the library
         """Scrapes are not logged."""
@@ -64,6 +71,14 @@ class Listener(ThreadingMixIn, WSGIServer):
         finally:
             self._places.release()
 
+    def stop(self) -> None:
+        """Accept no more clients, and let those that wait have their responses."""
+        self.shutdown()
+        self.server_close()
+        end = monotonic() + LAST_SECONDS
+        for _ in range(MOST_CLIENTS):
+            self._places.acquire(timeout=max(0, end - monotonic()))
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hung up, or was too slow; the library prints a traceback."""
 
@@ -97,26 +112,38 @@ class Turn:
         self._bind = bind
         self._registry = registry
         self._lock: int | None = None
-        self._is_open = False
+        self._listener: Listener | None = None
+        self._has_ended = False
+        self._one_at_a_time = threading.Lock()
         self._has_logged = False
 
     def take(self) -> None:
         """Open the listener, if no other worker of this server has it."""
-        if self._is_open:
-            return
-        if self._lock is None:
-            self._lock = shared_files.lock(shared_files.path() / shared_files.LISTENING)
-        if self._lock is not None:
-            self._open()
+        with self._one_at_a_time:
+            if self._listener or self._has_ended:
+                return
+            if self._lock is None:
+                self._lock = shared_files.lock(shared_files.path() / shared_files.LISTENING)
+            if self._lock is not None:
+                self._open()
+
+    def end(self) -> None:
+        """Close the listener, and let another worker have it."""
+        with self._one_at_a_time:
+            self._has_ended = True
+            if self._listener:
+                self._listener.stop()
+            if self._lock is not None:
+                os.close(self._lock)
 
     def _open(self) -> None:
         try:
-            listener = Listener(self._bind, only_metrics(self._registry))
+            self._listener = Listener(self._bind, only_metrics(self._registry))
         except OSError as error:
             if not self._has_logged:  # after USR2 the former server has it for a while
                 self._has_logged = True
                 log.error("the metrics cannot be served at %s: %s", self._bind, error.strerror or error)
             return
-        self._is_open = True
         log.info("the metrics are at http://%s%s", self._bind, PATH)
-        threading.Thread(target=listener.serve_forever, name="metrics listener", daemon=True).start()
+        serve = partial(self._listener.serve_forever, POLL_SECONDS)
+        threading.Thread(target=serve, name="metrics listener", daemon=True).start()

@@ -50,6 +50,9 @@ def make(parent: str | None, *, uid: int, gid: int) -> None:
     where = Path(parent or tempfile.gettempdir())
     remove_abandoned(where)
     new = Path(tempfile.mkdtemp(prefix="new-", dir=where))
+    for name in (IN_USE, MERGING, LISTENING):
+        (new / name).touch(mode=0o600)
+        os.chown(new / name, uid, gid)
     os.chown(new, uid, gid)
     lock(new / IN_USE)  # the workers inherit it, so it is held until the last of them has ended
     folder = new.with_name(f"{PREFIX}{os.getpid()}-{new.name[4:]}")
@@ -111,7 +114,9 @@ def merge(kind: str, pid: int) -> None:
     file = path() / f"{kind}_{pid}.db"
     if not file.exists():
         return
-    archive = MmapedDict(str(path() / f"{kind}_{ARCHIVE}.db"))
+    name = str(path() / f"{kind}_{ARCHIVE}.db")
+    archive = MmapedDict(name)
+    os.chown(name, file.stat().st_uid, file.stat().st_gid)  # the master may be root, and the workers must read it
     for key, value, _, _ in MmapedDict.read_all_values_from_file(str(file)):
         archive.write_value(key, archive.read_value(key)[0] + value, 0.0)
     archive.close()

@@ -26,7 +26,9 @@ class FormRequest(OAuth2Request):
         # Our own address, not the one the client used: Authlib raises for plain http that is not loopback.
         super().__init__(request.method, current_settings().issuer + request.path)
         self.headers = request.headers
-        self.payload = BasicOAuth2Payload({name: value for name, value in parameters() if value})
+        form = {name: value for name, value in parameters() if value}
+        self.payload = BasicOAuth2Payload(form)
+        self.names_an_api = "resource" in form or "audience" in form
 
     @property
     def form(self) -> dict[str, str]:

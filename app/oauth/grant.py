@@ -7,6 +7,7 @@ from authlib.oauth2.rfc6749 import grants
 from app.authentication import limits
 from app.checks import Check, making
 from app.clients.client import SECRET_METHODS, Client
+from app.oauth import resource_indicators
 
 GRANT_ALLOWED = Check("grant_allowed", "The client is registered for this grant.", "RFC 6749, section 5.2")
 
@@ -20,3 +21,11 @@ class ClientCredentialsGrant(grants.ClientCredentialsGrant):
         limits.count_request(client.client_id)
         making.now.check = GRANT_ALLOWED  # by Authlib, next
         return client
+
+    def validate_requested_scope(self) -> None:
+        """Narrow the scope to the resource that is named; `app/clients/scope.py` checks it.
+
+        Authlib compares it with a list for all clients, which there is not.
+        """
+        if self.request.names_an_api:
+            resource_indicators.apply(self.request, self.request.client)

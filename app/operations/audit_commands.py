@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
@@ -39,6 +40,9 @@ def export(since: str, follow: bool, as_json: bool) -> None:
             position = write_events(position)
     except KeyboardInterrupt:
         pass
+    except BrokenPipeError:  # as of `| head`: nobody reads on, and Python would complain when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
     if as_json:
         print_json({"next": position})
     else:

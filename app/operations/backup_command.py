@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
+from sqlalchemy import make_url
 
 from app.copying import sqlite_file
 from app.copying.sqlite_file import BackupError
 from app.operations.command_group import Outcome, changes, operator_command
-from app.operations.other_database import shown_url, sqlite_path
+from app.operations.other_database import sqlite_path
 from app.settings import current_settings
 from app.storage.database import db
 
@@ -31,8 +33,9 @@ def backup(file: Path) -> Outcome:
     For PostgreSQL it prints the command of pg_dump, and ends with exit code 1.
     """
     if db.engine.dialect.name == "postgresql":
-        url = shown_url(current_settings().database_url).replace(":***@", "@")
-        raise BackupError(WITH_POSTGRESQL.format(file=file, url=url))
+        # Without the password, which pg_dump reads from ~/.pgpass or asks for: what is typed can be seen by others.
+        url = make_url(current_settings().database_url).set(password=None).render_as_string()
+        raise BackupError(WITH_POSTGRESQL.format(file=shlex.quote(str(file)), url=shlex.quote(url)))
     revision = sqlite_file.back_up(sqlite_path(db.engine.url), file)
     size = file.stat().st_size
     text = DONE.format(file=file, size=size, revision=revision)

@@ -19,10 +19,11 @@ from app.copying.moved_tables import count_rows, find_tables, moved_tables
 from app.keys import cipher
 from app.keys.signing_key import SigningKey
 from app.operations.command_group import Outcome, changes, operator_command, wants_json
+from app.operations.database_url_argument import FILE, read_url, refuse_same, refuse_source
+from app.operations.orders_command import orders_command
 from app.operations.other_database import newest_revision, other_database, shown_url, upgrade
 from app.operations.prepare import register_migrations
 from app.settings import current_settings
-from app.settings.database_url import checked_database_url
 from app.storage import schema_revision
 from app.storage.database import db
 
@@ -47,8 +48,6 @@ IN_USE = (
     "with --while-serving."
 )
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
 
 @operator_command("copy", refusals=(CopyError,))
 @click.argument("target_url", required=False)
@@ -62,7 +61,9 @@ def copy(target_url: str | None, target_file: Path | None, while_serving: bool, 
     TARGET_URL has the form of KEYTURN_DATABASE_URL. One with a password is better in --target-file or in
     KEYTURN_TARGET_URL, as other users of this machine can read what you type.
     """
-    url = read_target(target_url, target_file)
+    places = {"TARGET_URL": target_url, "--target-file": target_file}
+    default = None if target_url or target_file else current_settings().target_url
+    url = read_url(places | {"KEYTURN_TARGET_URL": default})
     refuse_source()
     with other_database(url) as target:
         refuse_same(target)
@@ -98,46 +99,6 @@ def copy_to(target: Flask, while_serving: bool) -> Outcome:
     after = AFTER.format(seconds=seconds, source=shown_url(current_settings().database_url))
     document = {"copied": counts, "seconds": round(seconds, 3), "meanwhile": meanwhile._asdict(), "warnings": warnings}
     return Outcome(document, "\n".join([*rows, after, *warnings]))
-
-
-def read_target(target_url: str | None, target_file: Path | None) -> str:
-    """The URL of the target, from the one place that has it.
-
-    Raises:
-        CopyError: If none or two have it, or it is not valid; the text does not repeat it.
-    """
-    given = {
-        "TARGET_URL": target_url,
-        "--target-file": target_file and target_file.read_text(encoding="utf-8", errors="replace").strip(),
-        "KEYTURN_TARGET_URL": None if target_url or target_file else current_settings().target_url,
-    }
-    found = {name: text for name, text in given.items() if text}
-    if len(found) != 1:
-        raise CopyError("Name one target: TARGET_URL, --target-file or KEYTURN_TARGET_URL.")
-    ((name, text),) = found.items()
-    try:
-        return checked_database_url(text)
-    except ValueError as error:
-        raise CopyError(f"{name} must be {error}.") from error
-
-
-def refuse_source() -> None:
-    """Refuse a source whose schema is not this release's."""
-    found, newest = schema_revision.find_revision(), newest_revision()
-    if found != newest:
-        raise CopyError(f"The schema of the source is {found or 'missing'}, not {newest}: run `flask prepare` first.")
-
-
-def refuse_same(target: Flask) -> None:
-    source = db.engine
-    with target.app_context():
-        other = db.engine
-    if source.dialect.name == other.dialect.name == "sqlite":
-        is_same = Path(str(source.url.database)).resolve() == Path(str(other.url.database)).resolve()
-    else:
-        is_same = database_copy.is_same_database(source, other)
-    if is_same:
-        raise CopyError("The target is the source: KEYTURN_DATABASE_URL names it already.")
 
 
 def refuse_target(target: Flask, *, creates: bool) -> None:
@@ -187,7 +148,8 @@ def list_warnings(meanwhile: Marks) -> list[str]:
 
 
 def register(app: Flask) -> None:
-    """Add Flask-Migrate's group `flask db`, with `copy` in it."""
+    """Add Flask-Migrate's group `flask db`, with our commands in it."""
     register_migrations(app)
     group: Any = app.cli.commands["db"]
-    group.add_command(copy)
+    for command in (copy, orders_command):
+        group.add_command(command)

@@ -43,7 +43,7 @@ def notes(found: Difference, *, is_dry: bool) -> list[str]:
     counts = ", ".join(f"{len(found.of(kind))} {verb}" for kind, verb in VERBS.items())
     said = [f"{counts}, {found.unchanged} as declared."]
     if not found.steps:
-        said = [f"Nothing to do: {found.unchanged} clients are as declared."]
+        said = [f"Nothing to do: {found.unchanged} as declared."]
     elif is_dry:
         said = [f"Dry run, nothing was changed. It would be: {said[0]}"]
     elif any(change.what in OF_TOKENS for step in found.of(Kind.UPDATE) for change in step.changes):

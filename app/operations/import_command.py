@@ -40,9 +40,9 @@ def import_clients(
 
 def summary(plan: bulk_import.Plan, without: int, dry_run: bool) -> str:
     if not plan.new:
-        return f"Nothing to do: {plan.unchanged} clients are registered like that."
+        return f"Nothing to do: {plan.unchanged} registered before."
     start = "Dry run, nothing was changed. It would be: " if dry_run else ""
-    said = [f"{start}{len(plan.new)} clients imported, {plan.unchanged} registered before."]
+    said = [f"{start}{len(plan.new)} imported, {plan.unchanged} registered before."]
     if without:
-        said.append(f"{without} have no secret yet: `flask clients rotate-secret CLIENT` gives a client one.")
+        said.append(f"Without a secret: {without}. `flask clients rotate-secret CLIENT` gives a client its first.")
     return "\n".join(said)

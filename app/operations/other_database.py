@@ -17,6 +17,7 @@ from app.settings import current_settings
 from app.storage import database
 from app.storage.database import db
 from app.storage.fast_statement import current_connections
+from app.storage.reserved import current_reserved
 
 
 @contextmanager
@@ -39,11 +40,12 @@ def other_database(url: str) -> Iterator[Flask]:
             db.session.remove()
             db.engine.dispose()
             current_connections().close()
+            current_reserved().dispose()
 
 
 def sqlite_path(url: URL) -> Path:
-    """The file of an SQLite database; a relative one is in the app's folder."""
-    return Path(current_app.instance_path) / (url.database or "")
+    """The file of an SQLite database, behind any symbolic link; a relative one is in the app's folder."""
+    return (Path(current_app.instance_path) / (url.database or "")).resolve()
 
 
 def shown_url(url: str) -> str:

@@ -162,7 +162,8 @@ def stale(days: int, as_json: bool) -> None:
         print_json({"days": days, "clients": documents[0], "secrets": documents[1]})
         return
     for each in unused_clients:
-        click.echo(f"{each.client:24}{'':24}{last_use(each)}: `flask clients disable {each.client}`")
+        command = "delete" if each.is_disabled else "disable"
+        click.echo(f"{each.client:24}{'':24}{last_use(each)}: `flask clients {command} {each.client}`")
     for each in unused_secrets:
         click.echo(
             f"{each.client:24}{each.name:24}{last_use(each)}: `flask clients revoke-secret {each.client} {each.name}`"

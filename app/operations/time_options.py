@@ -12,6 +12,7 @@ from app.clock import duration, now
 
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 MAX_SECONDS = 3_650 * 86_400
+END_OF_TIME = 253_402_300_800  # the year 10000 cannot be shown
 IN_UNITS = re.compile(r"([0-9]{1,9})([smhdw]?)")
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
 A_DURATION = "a duration is seconds, or a number with s, m, h, d or w, as in 90d; at most 3650d"
@@ -29,9 +30,10 @@ def parse_time(text: str) -> int | None:
     """Seconds since the epoch of a time of RFC 3339, rounded down, or of a duration from now; None if it is neither."""
     if RFC_3339.fullmatch(text):
         try:
-            return int(datetime.fromisoformat(text.upper()).timestamp())
-        except (ValueError, OverflowError):  # the 30th of February; a second of 60
+            at = int(datetime.fromisoformat(text.upper()).timestamp())
+        except ValueError:  # the 30th of February; a second of 60
             return None
+        return at if 0 <= at < END_OF_TIME else None
     seconds = parse_duration(text)
     return None if seconds is None else now() + seconds
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.playground.slip import GRANT, INTROSPECT, REVOKE, Slip, to_server
 
 SEPARATED = "The words are separated by commas or by two spaces."
+SHIPMENTS = "http://127.0.0.1:8001"  # the audience in keyturn.toml
 MISSPELT = "A word is misspelt; case counts."
 
 SCOPE_SLIPS = (
@@ -53,6 +54,47 @@ SCOPE_SLIPS = (
         right=2, client="demo-partner", request=to_server(GRANT, ("scope", "inventory:read shipments:read")),
         status=400, error="invalid_scope", check="one_resource",
         cause=("invalid_scope", "The words belong to two APIs."),
+    ),
+    Slip(
+        name="resource-with-slash", group="scope", title="A slash at the end of the resource",
+        question="The client sends the shipments API as `resource`, with a slash at the end. What comes back?",
+        guesses=("A token: it is the same address", "400 invalid_target", "A token without an audience"),
+        right=1, client="demo-partner", request=to_server(GRANT, ("resource", SHIPMENTS + "/")),
+        status=400, error="invalid_target", check="resource",
+        cause=("invalid_target", "The address differs, if only by a slash at its end."),
+    ),
+    Slip(
+        name="resource-of-another", group="scope", title="An API that the client has no scope of",
+        question="`demo-reporting` has no scope of the shipments API, and requests a token for it. What comes back?",
+        guesses=("400 invalid_target", "A token for its own API", "A token without a scope"),
+        right=0, request=to_server(GRANT, ("resource", SHIPMENTS)),
+        status=400, error="invalid_target", check="resource",
+        cause=("invalid_target", "The client has no scope of that API."),
+    ),
+    Slip(
+        name="scope-of-another-resource", group="scope", title="A scope and a resource that do not fit",
+        question="The scope is `inventory:read`, and the resource is the shipments API. What comes back?",
+        guesses=("A token for the scope", "A token for the resource", "400 invalid_target"),
+        right=2, client="demo-partner",
+        request=to_server(GRANT, ("scope", "inventory:read"), ("resource", SHIPMENTS)),
+        status=400, error="invalid_target", check="resource",
+        cause=("invalid_target", "The requested scope belongs to another API."),
+    ),
+    Slip(
+        name="two-resources", group="scope", title="Two resources",
+        question="`resource` may be sent twice (RFC 8707), and the client names two APIs. What comes back?",
+        guesses=("A token for both", "400 invalid_target: a token is for one API", "400: a parameter was sent twice"),
+        right=1, client="demo-partner", request=to_server(GRANT, ("resource", SHIPMENTS), ("resource", "urn:other")),
+        status=400, error="invalid_target", check="resource",
+        cause=("invalid_target", "Two different resources were sent."),
+    ),
+    Slip(
+        name="resource-name", group="scope", title="The resource by its name",
+        question="The client sends the name that keyturn.toml has for the API: `resource=shipments`. What comes back?",
+        guesses=("A token: names are unique", "A token for the client's own API", "400: it is no absolute URI"),
+        right=2, client="demo-partner", request=to_server(GRANT, ("resource", "shipments")),
+        status=400, error="invalid_target", check="resource",
+        cause=("invalid_target", "It is not an absolute URI, or it has a fragment."),
     ),
     Slip(
         name="password", group="scope", title="The password grant",

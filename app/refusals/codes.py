@@ -8,6 +8,7 @@ CREDENTIALS = '-u "$CLIENT_ID:$CLIENT_SECRET"'
 IN_FORM = '-d "client_id=$CLIENT_ID" --data-urlencode "client_secret=$CLIENT_SECRET"'
 GRANT = "-d grant_type=client_credentials"
 REQUEST = f'curl -s {CREDENTIALS} {GRANT} "$ISSUER/oauth/token"'
+REQUEST_WITH_RESOURCE = f'curl -s {CREDENTIALS} {GRANT} --data-urlencode "resource=$AUDIENCE" "$ISSUER/oauth/token"'
 REQUEST_WITH_SCOPE = f'curl -s {CREDENTIALS} {GRANT} -d "scope=$SCOPE" "$ISSUER/oauth/token"'
 
 
@@ -111,6 +112,23 @@ CODES = {
         ),
         REQUEST_WITH_SCOPE,
         "RFC 6749, sections 3.3 and 5.2",
+    ),
+    "invalid_target": Code(
+        400,
+        "The resource is malformed, unknown, or not an API of this client.",
+        "The parameter `resource` names an API for which this client cannot get a token.",
+        (
+            (
+                "The address differs, if only by a slash at its end.",
+                "Send the audience as keyturn.toml has it; the API's metadata calls it `resource`.",
+            ),
+            ("The client has no scope of that API.", "`flask clients show CLIENT` lists its scope."),
+            ("The requested scope belongs to another API.", "Request a scope of the API, or leave `scope` out."),
+            ("Two different resources were sent.", "A token is for one API: request one for each."),
+            ("It is not an absolute URI, or it has a fragment.", "Send the whole address, without `#`."),
+        ),
+        REQUEST_WITH_RESOURCE,
+        "RFC 8707, section 2",
     ),
     "invalid_token": Code(
         401,

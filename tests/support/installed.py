@@ -10,13 +10,13 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.conftest import ROOT, missing, wait_for
 
@@ -39,8 +39,11 @@ def command(name: str) -> list[str]:
 
 def needs_namespaces() -> None:
     """Skip a test where no namespaces can be made."""
-    if os.geteuid() or not shutil.which("unshare"):
-        missing("root", install="as root this test makes namespaces, in which it installs Keyturn")
+    if os.geteuid():
+        pytest.skip("as root this test makes namespaces, in which it installs Keyturn")
+    for name in ("unshare", "nsenter", "setpriv"):
+        if not shutil.which(name):
+            missing(name, install="apt install util-linux")
     if not Path(SYSTEM_PYTHON).exists():
         missing(SYSTEM_PYTHON, install="this test needs a Python outside of the users' folders")
 
@@ -83,5 +86,6 @@ def first_process(process: subprocess.Popen[bytes]) -> psutil.Process:
 def end(process: subprocess.Popen[bytes]) -> None:
     """End all processes of the namespaces: process 1 takes them with it."""
     if process.poll() is None:
-        process.send_signal(signal.SIGKILL)
+        for each in psutil.Process(process.pid).children():
+            each.kill()
     process.wait(timeout=30)

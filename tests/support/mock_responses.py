@@ -34,6 +34,8 @@ def filled(text: str) -> str:
     """A text with templates for what differs from run to run, and without a hint."""
     text = re.sub(r', ?"hint": ?"[^"]*"', "", text)
     text = re.sub(r'("(?:jti|request_id)": ?)"[^"]*"', rf'\1"{mock_tokens.identifier("")}"', text)
+    text = re.sub(r'("jti_prefix": ?)"[^"]*"', rf'\1"{mock_tokens.identifier("")[:8]}"', text)
+    text = re.sub(r'("operator": ?)"[^"]*"', r'\1"anna as keyturn"', text)
     text = text.replace(collection.BASE_URL, "{{request.baseUrl}}")
     return text.replace(str(MOMENT + 3600), LATER.format(3600)).replace(str(MOMENT), NOW)
 

@@ -71,7 +71,7 @@ def subsets(scope: str) -> list[str]:
 
 
 def identifier(text: str) -> str:
-    return encoded(sha256(text.encode()).digest()[:16])
+    return encoded(sha256(text.encode()).digest()[:18])
 
 
 def jwt(client_id: str, scope: str, **claims: Any) -> Jwt:

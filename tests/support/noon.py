@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -16,7 +17,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlencode
 
-from tests.conftest import SECRET_KEY, free_port, missing, wait_for
+from tests.conftest import ROOT, SECRET_KEY, free_port, missing, wait_for
 from tests.support.calling import FORM
 from tests.support.leaks import suite
 from tests.support.release import Release
@@ -25,6 +26,10 @@ ISSUER = "https://auth.example.com"
 # What a proxy adds; the servers are in production.
 HTTPS = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}
 PAUSE_SECONDS = 0.05
+# How nginx goes on with the next server.
+RETRY = "\n".join(
+    re.findall(r"^ +(proxy_next_upstream.*;)$", (ROOT / "deploy" / "nginx.conf").read_text(), re.MULTILINE)
+)
 NGINX = """
 {user} daemon off; pid nginx.pid; error_log stderr warn; events {{}}
 http {{
@@ -83,7 +88,7 @@ class Caller:
 class Site:
     """Two ports, on each of which a server of any release runs, and nginx in front of both."""
 
-    def __init__(self, folder: Path, url: str, retry: str) -> None:
+    def __init__(self, folder: Path, url: str) -> None:
         self.folder = folder
         self.environment = {name: text for name, text in os.environ.items() if not name.startswith("KEYTURN_")} | {
             "KEYTURN_ENV": "production",
@@ -93,7 +98,6 @@ class Site:
             "KEYTURN_DATABASE_URL": url,
             "WEB_CONCURRENCY": "1",
         }
-        self.retry = retry
         self.servers = [Caller(free_port()), Caller(free_port())]
         self.front = Caller(free_port())
         self.running: dict[int, subprocess.Popen[bytes]] = {}
@@ -124,7 +128,7 @@ class Site:
         paths = "".join(f"{each}_temp_path {each};" for each in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         servers = " ".join(f"server 127.0.0.1:{server.port} max_fails=0;" for server in self.servers)
         user = "user root;" if os.geteuid() == 0 else ""
-        text = NGINX.format(user=user, paths=paths, servers=servers, port=self.front.port, retry=self.retry)
+        text = NGINX.format(user=user, paths=paths, servers=servers, port=self.front.port, retry=RETRY)
         (self.folder / "nginx.conf").write_text(text, encoding="utf-8")
         with (self.folder / "nginx.log").open("wb") as log:
             command = [str(program), "-p", str(self.folder), "-c", "nginx.conf", "-e", "stderr"]

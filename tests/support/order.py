@@ -17,6 +17,7 @@ LONGEST = (
     "test_protect_your_api",
     "test_resource_server",
     "test_documents",
+    "test_fleet",
     "test_collection",
     "test_mutations",
     "test_mocks",

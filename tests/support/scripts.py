@@ -45,7 +45,7 @@ FORMS = {
     "^Basic": "is a challenge for Basic, with a realm",
     "^Bearer": "is a challenge for Bearer, and says what is missing or wrong",
     '^"': "is in quotes",
-    r"^[\w-]{22}$": "is an id of 22 characters",
+    r"^[\w-]{24}$": "is an id of 24 characters",
     "max-age": "lets a cache keep it for 300 seconds",
     "GET": "has GET",
 }

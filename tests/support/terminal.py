@@ -72,6 +72,10 @@ class Terminal:
         except AssertionError:
             raise AssertionError(f"{text!r} was not printed {count} times, but:\n{self.text()}") from None
 
+    def type(self, text: str) -> None:
+        """Type on the keyboard."""
+        os.write(self._ours, text.encode())
+
     def interrupt(self) -> int:
         """Press Ctrl-C."""
         os.killpg(self.process.pid, signal.SIGINT)

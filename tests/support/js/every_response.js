@@ -72,7 +72,7 @@ if (!pm.info.requestName.startsWith("fault-") && !pm.request.url.toString().incl
             pm.expect(claims.scope).to.eql(received.scope);
         });
         pm.test("The JWT has an id of its own, was issued now, and expires when expires_in says", () => {
-            pm.expect(claims.jti).to.match(/^[\w-]{22}$/);
+            pm.expect(claims.jti).to.match(/^[\w-]{24}$/);
             pm.expect(claims.iat).to.be.a("number").and.closeTo(Date.now() / 1000, 300);
             pm.expect(claims.exp).to.be.a("number").and.to.eql(claims.iat + received.expires_in);
         });
