@@ -214,7 +214,7 @@ def test_a_writer_that_waits_in_vain_fails_because_another_one_holds_the_lock(
     with locked(url):
         refused = run_flask(url, "clients", "disable", "demo-brief")
 
-    assert refused.returncode == 1
+    assert refused.returncode == 3
     assert "Another transaction holds the lock for longer than it should" in refused.stderr
     assert "flask prepare" not in refused.stderr
 
