@@ -376,8 +376,8 @@ def test_the_target_is_named_in_one_place_and_its_password_is_never_shown(
         copy(source, code=3, target_url=url).output,
         copy(source, url, "--json", code=3).output,
         copy(source, f"{url}?sslmode=hunter-7-hunter", code=1).output,
-        copy(source, url, "--target-file", str(file), code=1).output,
-        copy(source, code=1).output,
+        copy(source, url, "--target-file", str(file), code=2).output,
+        copy(source, code=2).output,
     ]
 
     assert "hunter" not in "".join(outputs)

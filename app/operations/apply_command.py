@@ -20,6 +20,7 @@ from app.operations.secret_delivery import Delivery
 ONE_APPLIES = 7591  # PostgreSQL names advisory locks by number
 MAX_REMOVED = 10
 STDIN = "standard input"
+DECLARING = click.Path(exists=True, dir_okay=False, allow_dash=True)  # `-` is standard input
 secrets_to = click.option(
     "--secrets-to", metavar="FILE", help="Write new secrets to this new file, as JSON lines; `-` prints them."
 )
@@ -31,7 +32,7 @@ secrets_to_command = click.option(
 
 
 @operator_command("apply", refusals=(RegistrationError,))
-@click.argument("files", nargs=-1, required=True, metavar="FILE…", type=click.Path(dir_okay=False, allow_dash=True))
+@click.argument("files", nargs=-1, required=True, metavar="FILE…", type=DECLARING)
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing.")
 @click.option("--prune", is_flag=True, help="Remove the clients that no file declares.")
 @click.option("--yes", is_flag=True, help="Remove them without a question; needed if there is no terminal.")

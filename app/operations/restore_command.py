@@ -48,7 +48,7 @@ CANNOT_KEEP = "--keep-orders is not possible, because the present database canno
 
 
 @operator_command("restore", refusals=(BackupError, InUseError))
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--replace", is_flag=True, help="Rename a database that is not empty, and put the backup in its place.")
 @click.option("--keep-orders", is_flag=True, help="Carry over what was revoked, ended, disabled, deleted or withdrawn.")
 @click.option("--drop-orders", is_flag=True, help="Let what was revoked, ended, disabled or withdrawn work again.")
