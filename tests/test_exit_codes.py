@@ -134,6 +134,12 @@ def test_a_file_that_is_not_there_ends_with_2(app: Flask, monkeypatch: pytest.Mo
     check_error(app, "flask db orders", "usage", 2, "--other-file", "no-folder/file")
 
 
+def test_a_file_that_cannot_be_reached_is_not_said_to_be_missing(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.NEEDED", {"flask apply": ["clients.toml/file"]})
+
+    assert "clients.toml/file: Not a directory." in run(app, "flask apply").stderr
+
+
 def test_another_database_that_is_not_named_ends_with_2(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{__name__}.NEEDED", {})
 

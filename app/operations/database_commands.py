@@ -19,7 +19,8 @@ from app.copying.moved_tables import count_rows, find_tables, moved_tables
 from app.keys import cipher
 from app.keys.signing_key import SigningKey
 from app.operations.command_group import Outcome, changes, operator_command, wants_json
-from app.operations.database_url_argument import FILE, read_url, refuse_same, refuse_source
+from app.operations.database_url_argument import read_url, refuse_same, refuse_source
+from app.operations.file_argument import FILE
 from app.operations.orders_command import orders_command
 from app.operations.other_database import newest_revision, other_database, shown_url, upgrade
 from app.operations.prepare import register_migrations

@@ -15,8 +15,6 @@ from app.settings.database_url import checked_database_url
 from app.storage import schema_revision
 from app.storage.database import db
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
 
 def read_url(places: Mapping[str, str | Path | None]) -> str:
     """The URL of another database, from the one place that has it.
