@@ -465,7 +465,7 @@ def test_the_documents_say_what_was_done(place: Place) -> None:
     app = build_app(database_url=place.url)
     written = Operator(app).run("backup", str(place.backup))
     Operator(app).run("clients", "disable", "demo-admin")
-    looked = Operator(app).run("restore", str(place.backup), "--dry-run")
+    looked = Operator(app).run("restore", str(place.backup), "--dry-run", "--revoke-tokens")
     close(app)
 
     assert written == {
@@ -476,6 +476,7 @@ def test_the_documents_say_what_was_done(place: Place) -> None:
     }
     assert looked["ordered_since"] == {"clients_tokens": ["demo-admin"], "disabled": ["demo-admin"]}
     assert (looked["changed"], looked["restored"], looked["secret_key_fits"]) == (False, False, True)
+    assert (looked["dry_run"], looked["tokens_revoked"]) == (True, False)
 
 
 # Another database that was used after the backup

@@ -355,6 +355,7 @@ def test_a_dry_run_creates_nothing(
 
     assert f'"rows": {sum(len(rows) for rows in source.rows.values())}' in done.stdout
     assert '"changed": false' in done.stdout
+    assert '"dry_run": true' in done.stdout
     assert not (tmp_path / "folder").exists()
     if kind == "postgresql":
         other = build_app(database_url=target)

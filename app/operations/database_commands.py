@@ -73,7 +73,7 @@ def copy(target_url: str | None, target_file: Path | None, while_serving: bool, 
         if dry_run:
             refuse_target(target, creates=False)
             text = f"{before}\nNow {users}." if users else before
-            return Outcome({"rows": rows, "in_use": users, "copied": None}, text, changed=False)
+            return Outcome({"dry_run": True, "rows": rows, "in_use": users, "copied": None}, text, changed=False)
         if users:
             raise CopyError(IN_USE.format(users[:1].upper() + users[1:]))
         refuse_target(target, creates=True)
@@ -98,7 +98,8 @@ def copy_to(target: Flask, while_serving: bool) -> Outcome:
     warnings = list_warnings(meanwhile)
     rows = [f"{name:16} {count:9,}" for name, count in counts.items()]
     after = AFTER.format(seconds=seconds, source=shown_url(current_settings().database_url))
-    document = {"copied": counts, "seconds": round(seconds, 3), "meanwhile": meanwhile._asdict(), "warnings": warnings}
+    document = {"dry_run": False, "copied": counts, "seconds": round(seconds, 3), "warnings": warnings}
+    document["meanwhile"] = meanwhile._asdict()
     return Outcome(document, "\n".join([*rows, after, *warnings]))
 
 
