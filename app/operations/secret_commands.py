@@ -59,7 +59,7 @@ def rotate_secret(client: str, name: str | None, overlap: int | None, not_after:
     row = registry.get_client(client)
     old = [use_of(row, secret) for secret in secret_rotation.usable(row)]
     if overlap is None:
-        overlap = ask_for_overlap(row, old) if old else 0
+        overlap = prompt_for_overlap(row, old) if old else 0
     plaintext = secret_rotation.rotate_secret(client, name=name, overlap=overlap, not_after=not_after)
     row = registry.get_client(client)
     document = {**describe(row), "client_secret": plaintext}
@@ -68,8 +68,8 @@ def rotate_secret(client: str, name: str | None, overlap: int | None, not_after:
     return Outcome({**document, "old_secrets": [describe_use(each) for each in old]}, text)
 
 
-def ask_for_overlap(client: ClientRow, old: Sequence[SecretUse]) -> int:
-    """How long the old secrets still work: asked on a terminal.
+def prompt_for_overlap(client: ClientRow, old: Sequence[SecretUse]) -> int:
+    """Prompt on a terminal for how long the old secrets still work.
 
     Raises:
         RegistrationError: If there is no terminal.
