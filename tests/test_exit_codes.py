@@ -116,6 +116,14 @@ def test_a_command_that_is_mistyped_ends_with_2(app: Flask) -> None:
         assert json.loads(unknown.stdout)["error"]["kind"] == "usage"
 
 
+@pytest.mark.parametrize("command", ["flask apply", "flask clients import"])
+def test_a_file_that_does_not_exist_ends_with_2(app: Flask, command: str) -> None:
+    for name in NEEDED[command]:
+        Path(name).unlink()
+
+    check_error(app, command, "usage", 2)
+
+
 def test_a_value_that_cannot_be_parsed_ends_with_2(app: Flask) -> None:
     check_error(app, "flask clients rotate-secret", "usage", 2, "--overlap", "soon")
     check_error(app, "flask clients rotate-secret", "usage", 2, "--not-after", "2026-02-30T00:00:00Z")

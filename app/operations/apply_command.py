@@ -31,7 +31,9 @@ secrets_to_command = click.option(
 
 
 @operator_command("apply", refusals=(RegistrationError,))
-@click.argument("files", nargs=-1, required=True, metavar="FILE…", type=click.Path(dir_okay=False, allow_dash=True))
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE…", type=click.Path(exists=True, dir_okay=False, allow_dash=True)
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing.")
 @click.option("--prune", is_flag=True, help="Remove the clients that no file declares.")
 @click.option("--yes", is_flag=True, help="Remove them without a question; needed if there is no terminal.")

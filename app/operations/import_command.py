@@ -13,7 +13,7 @@ from app.operations.secret_delivery import Delivery
 
 
 @operator_command("import", refusals=(RegistrationError,))
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option(
     "--random-secrets", is_flag=True, help="State that each secret was generated with 128 random bits or more."
 )
