@@ -127,8 +127,32 @@ def test_a_file_that_does_not_exist_ends_with_2(app: Flask, command: str) -> Non
 def test_a_value_that_cannot_be_parsed_ends_with_2(app: Flask) -> None:
     check_error(app, "flask clients rotate-secret", "usage", 2, "--overlap", "soon")
     check_error(app, "flask clients rotate-secret", "usage", 2, "--not-after", "2026-02-30T00:00:00Z")
-    check_error(app, "flask clients stale", "usage", 2, "--days", "0")
+    check_error(app, "flask clients stale", "usage", 2, "--within", "a-quarter")
     check_error(app, "flask tokens revoke", "usage", 2, "--jti", "k" * 24)
+    check_error(app, "flask keys rotate", "usage", 2, "--lost-secret-key")
+
+
+def test_a_file_that_is_not_there_ends_with_2(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = ("clients import", "apply", "restore", "backup")
+    monkeypatch.setattr(f"{__name__}.NEEDED", {f"flask {each}": ["no-folder/file"] for each in missing})
+
+    for each in missing:
+        check_error(app, f"flask {each}", "usage", 2)
+    check_error(app, "flask db copy", "usage", 2, "--target-file", "no-folder/file")
+    check_error(app, "flask db orders", "usage", 2, "--other-file", "no-folder/file")
+
+
+def test_a_file_that_cannot_be_reached_is_not_said_to_be_missing(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.NEEDED", {"flask apply": ["clients.toml/file"]})
+
+    assert "clients.toml/file: Not a directory." in run(app, "flask apply").stderr
+
+
+def test_another_database_that_is_not_named_ends_with_2(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.NEEDED", {})
+
+    check_error(app, "flask db copy", "usage", 2)
+    check_error(app, "flask db orders", "usage", 2)
 
 
 def test_with_settings_at_fault_every_command_is_refused_with_1(tmp_path: Path) -> None:
@@ -156,7 +180,6 @@ def test_without_its_database_every_command_fails_with_3(kind: str, tmp_path: Pa
 # No client is registered as `billing`; what else of NEEDED is refused needs other options.
 REFUSED = {
     "flask clients create": ["--lifetime", "0"],
-    "flask keys rotate": ["--lost-secret-key"],
     "flask apply": ["broken.toml"],
     "flask clients import": None,  # test_moving_in.py
     "flask backup": None,  # test_backup.py
@@ -171,6 +194,7 @@ REFUSED = {
     "flask keys list": None,
     "flask keys plan": None,
     "flask keys new-secret": None,
+    "flask keys rotate": None,  # a key that is already published: test_keys.py
     "flask cleanup": None,  # clocks that differ: test_upkeep.py
     "flask prepare": None,  # a foreign database: test_prepare.py
     "flask throwaway": None,  # one client twice: test_throwaway.py
@@ -265,7 +289,8 @@ def test_a_fault_of_our_own_ends_with_3_and_its_traceback_is_on_standard_error(f
 
 
 def test_a_question_that_is_refused_ends_with_1(faulty: Callable[..., Result]) -> None:
-    assert faulty("unsure", input="n\n").exit_code == 1
+    plain = faulty("unsure", input="n\n")
+    assert (plain.exit_code, "It was not confirmed: nothing was changed." in plain.stderr) == (1, True)
     documented = faulty("unsure", "--json", input="n\n")
     assert (documented.exit_code, json.loads(documented.stdout)["error"]["kind"]) == (1, "refused")
     assert faulty("unsure", input="y\n").exit_code == 0

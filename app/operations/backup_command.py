@@ -34,8 +34,10 @@ def backup(file: Path) -> Outcome:
     """
     if db.engine.dialect.name == "postgresql":
         # Without the password, which pg_dump reads from ~/.pgpass or prompts for: others can see what is typed.
-        url = make_url(current_settings().database_url).set(password=None).render_as_string()
+        url = make_url(current_settings().database_url)._replace(password=None).render_as_string()
         raise BackupError(WITH_POSTGRESQL.format(file=shlex.quote(str(file)), url=shlex.quote(url)))
+    if not file.parent.is_dir():
+        raise click.UsageError(f"There is no folder {file.parent}.")
     revision = sqlite_file.back_up(sqlite_path(db.engine.url), file)
     size = file.stat().st_size
     text = DONE.format(file=file, size=size, revision=revision)

@@ -20,14 +20,11 @@ from app.operations.client_commands import which
 from app.operations.client_report import describe
 from app.operations.command_group import Outcome, as_json, changes, moment, operator_command, print_json, wants_json
 from app.operations.secret_report import describe_use, still_used
-from app.operations.time_options import NEVER, Duration, Time, TimeOrNever, ago
+from app.operations.time_options import NEVER, Duration, Time, TimeOrNever, ago, within
 from app.upkeep import warnings
 
 command = partial(operator_command, refusals=(RegistrationError,))  # `all_commands.py` puts them under `flask clients`
 which_secret = click.argument("name")
-within = click.option(
-    "--within", type=Duration(), default="1d", metavar="DURATION", help="The period that counts as in use (default 1d)."
-)
 MUST_SAY = (
     "{old}. Say how long it should still work: --overlap 1d for another day, or --overlap 0 to end it at once; "
     "then every program of {client} that still sends it is refused"
@@ -36,7 +33,7 @@ MUST_SAY = (
 
 @command("secrets")
 @which
-@within
+@within("1d", "The period that counts as in use")
 @as_json
 def secrets(client: str, within: int, as_json: bool) -> None:
     """Show each secret of a client: until when it works, whether and from where it is used, when it is safe to end."""
@@ -135,7 +132,7 @@ def outcome(client: ClientRow, found: SecretUse, sentence: str, changed: bool) -
 
 
 @command("ending")
-@click.option("--within", type=Duration(), default="30d", metavar="DURATION", help="How far to look (default 30d).")
+@within("30d", "How far to look ahead")
 @as_json
 def ending(within: int, as_json: bool) -> None:
     """List what ends soon, of all clients: secrets, and the signing key."""
@@ -150,16 +147,14 @@ def ending(within: int, as_json: bool) -> None:
 
 
 @command("stale")
-@click.option(
-    "--days", type=click.IntRange(1, 3_650), default=90, help="How long a client or a secret is unused (default 90)."
-)
+@within("90d", "The period in which it was not used")
 @as_json
-def stale(days: int, as_json: bool) -> None:
+def stale(within: int, as_json: bool) -> None:
     """List the clients, and the secrets of other clients, that were not used for a long time."""
-    unused_clients, unused_secrets = unused(seconds=days * 86_400)
+    unused_clients, unused_secrets = unused(seconds=within)
     if as_json:
         documents = [[asdict(each) for each in some] for some in (unused_clients, unused_secrets)]
-        print_json({"days": days, "clients": documents[0], "secrets": documents[1]})
+        print_json({"within": within, "clients": documents[0], "secrets": documents[1]})
         return
     for each in unused_clients:
         remedy = "delete" if each.is_disabled else "disable"
@@ -169,7 +164,7 @@ def stale(days: int, as_json: bool) -> None:
             f"{each.client:24}{each.name:24}{last_use(each)}: `flask clients revoke-secret {each.client} {each.name}`"
         )
     if not unused_clients and not unused_secrets:
-        click.echo(f"No client and no secret is unused for {days} days.")
+        click.echo(f"No client and no secret is unused for {duration(within)}.")
 
 
 def last_use(each: Unused) -> str:

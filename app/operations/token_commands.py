@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import click
@@ -20,6 +21,7 @@ UNKNOWN = (
     "Neither the database nor the audit trail knows a token with this jti: compare it with the token's. "
     "The trail knows a token within a second, until its oldest rows are removed."
 )
+NO_TERMINAL = "every client would have to request a new token, at once: --yes confirms it. Nothing was changed"
 SURE = "Every client has to request a new token, at once. Revoke all tokens of all clients?"
 
 
@@ -77,11 +79,13 @@ def what_is_known(done: Revocation, issued: Sequence[AuditEvent]) -> str:
 
 
 @tokens.command("revoke-all")
-@click.option("--yes", is_flag=True, help="Do it without a confirmation.")
+@click.option("--yes", is_flag=True, help="Do it without a question; needed if there is no terminal.")
 @changes
 def revoke_all(yes: bool) -> Outcome:
     """Revoke all tokens issued to any client so far, as after a restore; secrets and signing keys stay as they are."""
     if not yes:
+        if not sys.stdin.isatty():
+            raise click.ClickException(NO_TERMINAL)
         click.confirm(SURE, abort=True, err=True)
     count = all_tokens.revoke_all()
     return Outcome({"clients": count}, f"All tokens issued so far are revoked, of {count} clients.", changed=count > 0)
