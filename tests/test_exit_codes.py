@@ -34,17 +34,43 @@ NEEDED = {
     "flask keys withdraw": ["no-such-kid"],
     "flask tokens revoke": ["--client", "billing"],
     "flask explain": ["0123456789abcdef"],
+    "flask audit uses": ["billing"],
+    "flask tokens revoke-all": ["--yes"],
+    "flask clients import": ["clients.jsonl"],
+    "flask apply": ["clients.toml"],
+    "flask backup": ["copy.db"],
+    "flask restore": ["broken.db"],
+    "flask db orders": ["postgresql://keyturn@127.0.0.1:1/other"],
+    "flask db copy": ["postgresql://keyturn@127.0.0.1:1/target"],
+}
+FILES = {
+    "clients.jsonl": '{"client_id": "imported", "name": "imported", "scope": "read:logs"}\n',
+    "clients.toml": '[clients.declared]\nscope = "read:logs"\n',
+    "broken.toml": '[clients.declared]\nscopes = "read:logs"\n',
+    "broken.db": "this is no database",
 }
 # They neither read the settings nor the database; `throwaway` ignores the settings, and prints no JSON about errors.
 WITHOUT_SETTINGS = {"flask keys new-secret", "flask throwaway"}
-WITHOUT_DATABASE = WITHOUT_SETTINGS | {"flask tail", "flask lesson"}
+# `backup` and `restore` are about the file of SQLite itself: without it there is nothing to copy or to replace.
+WITHOUT_DATABASE = WITHOUT_SETTINGS | {"flask tail", "flask lesson", "flask backup", "flask restore"}
 # Whose function may change something: they have --detailed-exit-code, and `changed` in their document.
 CHANGING = {
+    *("flask apply", "flask clients import", "flask backup", "flask restore", "flask tokens revoke-all"),
+    *("flask db copy", "flask db orders"),
     *("flask prepare", "flask cleanup", "flask tokens revoke", "flask keys rotate", "flask keys withdraw"),
     *(f"flask clients {each}" for each in ("create", "update", "disable", "enable", "delete")),
     *(f"flask clients {each}" for each in ("rotate-secret", "revoke-secret", "update-secret")),
 }
 AWAY = {"sqlite": "sqlite:///{folder}/keyturn.db", "postgresql": "postgresql://keyturn@127.0.0.1:1/keyturn"}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands run in a folder that has the files which they name."""
+    (tmp_path / "files").mkdir()
+    monkeypatch.chdir(tmp_path / "files")
+    for name, text in FILES.items():
+        Path(name).write_text(text, encoding="utf-8")
 
 
 def typed(command: str, *more: str) -> list[str]:
@@ -83,7 +109,7 @@ def app(prepared: Callable[[str], str]) -> Iterator[Flask]:
 def test_a_command_that_is_mistyped_ends_with_2(app: Flask) -> None:
     for command in our_commands(app):
         check_error(app, command, "usage", 2, "--no-such-option")
-    for group in ("clients", "keys", "tokens"):
+    for group in ("clients", "keys", "tokens", "audit"):
         assert run(app, f"flask {group} no-such-command").exit_code == 2
         unknown = run(app, f"flask {group} no-such-command", "--json")
         assert unknown.exit_code == 2
@@ -104,7 +130,7 @@ def test_with_settings_at_fault_every_command_is_refused_with_1(tmp_path: Path) 
     for command in our_commands(app):
         if command not in WITHOUT_SETTINGS:
             check_error(app, command, "refused", 1)
-    assert not list(tmp_path.iterdir())
+    assert not (tmp_path / "keyturn.db").exists()
     close(app)
 
 
@@ -123,6 +149,14 @@ def test_without_its_database_every_command_fails_with_3(kind: str, tmp_path: Pa
 REFUSED = {
     "flask clients create": ["--lifetime", "0"],
     "flask keys rotate": ["--lost-secret-key"],
+    "flask apply": ["broken.toml"],
+    "flask clients import": None,  # test_moving_in.py
+    "flask backup": None,  # test_backup.py
+    "flask db copy": None,  # test_database_copy.py
+    "flask db orders": None,
+    "flask tokens revoke-all": None,
+    "flask audit export": None,
+    "flask audit status": None,
     "flask clients ending": None,  # these only list what there is
     "flask clients stale": None,
     "flask clients list": None,
@@ -204,7 +238,7 @@ def faulty(app: Flask) -> Iterator[Callable[..., Result]]:
     @group.command()
     @changes
     def unsure() -> Outcome:
-        click.confirm("Sure?", abort=True)
+        click.confirm("Sure?", abort=True, err=True)
         return Outcome({})
 
     app.cli.add_command(group)
@@ -224,6 +258,8 @@ def test_a_fault_of_our_own_ends_with_3_and_its_traceback_is_on_standard_error(f
 
 def test_a_question_that_is_refused_ends_with_1(faulty: Callable[..., Result]) -> None:
     assert faulty("unsure", input="n\n").exit_code == 1
+    documented = faulty("unsure", "--json", input="n\n")
+    assert (documented.exit_code, json.loads(documented.stdout)["error"]["kind"]) == (1, "refused")
     assert faulty("unsure", input="y\n").exit_code == 0
 
 

@@ -103,6 +103,20 @@ def test_a_rotation_says_whether_the_old_secret_is_in_use_and_by_whom(operator: 
     assert "What still sends it is refused" in sentence
 
 
+def test_each_secret_has_its_own_addresses_and_pauses(operator: Operator, billing: Machine) -> None:
+    new = rotated(operator, billing, "--overlap", "7d", "--name", "blue")
+    with time_machine.travel(now() + DAY, tick=False) as traveller:
+        send(new, "192.0.2.2")
+        for _ in range(2):
+            traveller.shift(HOUR)
+            send(billing, "192.0.2.1")
+
+        found = [secret(operator, name) for name in ("secret-1", "blue")]
+
+    assert [[use["address"] for use in each["used_from"]] for each in found] == [["192.0.2.1"], ["192.0.2.2"]]
+    assert [each["longest_pause"] for each in found] == [HOUR, None]
+
+
 @pytest.fixture
 def terminal(operator: Operator) -> Iterator[Callable[..., Terminal]]:
     """Types a `flask` command in a terminal, on the database of the test."""

@@ -22,6 +22,7 @@ from app.operations import cleanup
 from app.storage import database
 from app.storage.database import Base, db, transaction
 from app.tokens.stored_token import IssuedToken, RevokedToken
+from app.upkeep import lease
 from tests.conftest import Machine, Operator, demo
 
 DAY = 86_400
@@ -189,3 +190,32 @@ def fill(app: Flask, count: int) -> None:
     row = {"client_id": "x", "scope": "s", "audience": "a", "claims": {}, "issued_at": 0, "expires_at": 1}
     with app.app_context(), transaction():
         db.session.execute(insert(IssuedToken), [{**row, "digest": n.to_bytes(32)} for n in range(count)])
+
+
+def test_a_cleanup_waits_for_the_worker_that_does_the_upkeep(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(operator.app, 3)
+    with operator.app.app_context():
+        held = lease.take()
+        waited = []
+
+        def let_go(seconds: float) -> None:
+            waited.append(seconds)
+            lease.let_go(held)
+
+        monkeypatch.setattr(cleanup.time, "sleep", let_go)
+
+        assert cleanup.clean_up()["removed"]["opaque tokens"] == 3
+
+    assert len(waited) == 1
+
+
+def test_a_cleanup_names_the_worker_that_does_the_upkeep_for_long(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleanup, "WAIT_SECONDS", 0)
+    with operator.app.app_context():
+        lease.take()
+
+    assert f"{lease.name()} does the upkeep at this moment" in operator.is_refused("cleanup")

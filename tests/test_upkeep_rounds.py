@@ -24,7 +24,7 @@ from app.storage.database import Base, db, transaction
 from app.tokens.stored_token import IssuedToken, RevokedToken
 from app.upkeep import lease, removals, round, upkeep_thread, warnings  # noqa: A004, as in app/
 from app.upkeep.upkeep_thread import UpkeepThread
-from tests.conftest import Machine, Operator, demo, kid_of
+from tests.conftest import Machine, Operator, build_app, close, demo, kid_of
 from tests.support import simulated_days
 
 HOUR, DAY = 3_600, 86_400
@@ -228,10 +228,9 @@ def test_a_round_that_fails_is_tried_again_and_logged_once(
 
 
 def test_a_worker_whose_clock_is_wrong_leaves_the_upkeep_to_the_others(
-    app: Flask, database_url: str, caplog: pytest.LogCaptureFixture
+    prepared: Callable[[str], str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    if database_url.startswith("sqlite"):
-        pytest.skip("SQLite has no clock of its own")
+    app = build_app(database_url=prepared("postgresql"))  # SQLite has no clock of its own
     fill(app, 3)
     thread = UpkeepThread(app)
 
@@ -241,6 +240,7 @@ def test_a_worker_whose_clock_is_wrong_leaves_the_upkeep_to_the_others(
     assert caplog.text.count("seconds ahead of the database's") == 1
     assert size(app, IssuedToken) == 3
     assert thread.tick()
+    close(app)
 
 
 def test_the_last_round_and_what_it_did_can_be_read(workers: list[Flask]) -> None:

@@ -24,6 +24,7 @@ from app.storage.failures import cause, meaning
 
 REFUSED, USAGE, FAILED, CHANGED = 1, 2, 3, 4
 KINDS = {REFUSED: "refused", USAGE: "usage", FAILED: "failed"}
+NOT_CONFIRMED = "It was not confirmed: nothing was changed."
 ARGUMENTS, IS_JSON, IS_DETAILED = "keyturn.arguments", "keyturn.json", "keyturn.detailed-exit-code"
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -112,11 +113,12 @@ def errors_as_wanted(arguments: Sequence[str]) -> Iterator[None]:
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     try:
         yield
-    except click.ClickException as error:
+    except (click.ClickException, click.Abort) as error:
         if "--json" not in options:
             raise
-        print_json({"error": {"kind": KINDS[error.exit_code], "message": error.format_message()}})
-        raise click.exceptions.Exit(error.exit_code) from error
+        said = error if isinstance(error, click.ClickException) else click.ClickException(NOT_CONFIRMED)
+        print_json({"error": {"kind": KINDS[said.exit_code], "message": said.format_message()}})
+        raise click.exceptions.Exit(said.exit_code) from error
 
 
 class CommandGroup(AppGroup):

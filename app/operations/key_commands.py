@@ -11,10 +11,11 @@ from app.clock import now
 from app.keys import plan, rotation
 from app.keys.cipher import SealedKeyError
 from app.keys.key_rows import all_keys
-from app.keys.signing_key import JWKS_MAX_AGE_SECONDS, READ_SECONDS, SigningKey
+from app.keys.signing_key import JWKS_MAX_AGE_SECONDS, LEAD_SECONDS, READ_SECONDS, SigningKey
 from app.operations.command_group import CommandGroup, OperatorCommand, Outcome, as_json, changes, moment, print_json
 from app.settings import current_settings
 
+IN_EVERY_CACHE = "\nIt was the standby: every cache of the JWKS has it."
 PUBLISHED = (
     f"\nIt is in the JWKS within {READ_SECONDS} seconds. An API that caches the JWKS may not have it for up to "
     f"{JWKS_MAX_AGE_SECONDS} seconds."
@@ -78,7 +79,7 @@ def rotate(at_once: bool, lost_secret_key: bool) -> Outcome:
         raise rotation.RotationError("--lost-secret-key requires --now: until then no server could sign")
     key = rotation.rotate(at_once=at_once, lost_secret_key=lost_secret_key)
     sentence = f"{key.kid} ({key.alg}) signs {when(key)}; tokens of the old key stay valid."
-    return Outcome(describe(key), sentence + PUBLISHED)
+    return Outcome(describe(key), sentence + caches(key))
 
 
 @keys.command(context_settings={"ignore_unknown_options": True})  # a kid may begin with a dash
@@ -91,13 +92,18 @@ def withdraw(kid: str, lost_secret_key: bool) -> Outcome:
     sentence = (
         f"{kid} is withdrawn: each server refuses its tokens from its next request on. {key.kid} ({key.alg}) signs."
     )
-    return Outcome(describe(key), sentence + PUBLISHED)
+    return Outcome(describe(key), sentence + caches(key))
 
 
 def describe(key: SigningKey) -> dict[str, Any]:
     names = ("kid", "alg", "published_at", "retired_at", "gone_at", "withdrawn_at")
     found = {"state": key.state(now()), **{name: getattr(key, name) for name in names}}
     return found | {"signs_from": key.signs_since()}
+
+
+def caches(key: SigningKey) -> str:
+    """Which caches of the JWKS have a key that signs, or will."""
+    return IN_EVERY_CACHE if now() - key.published_at >= LEAD_SECONDS else PUBLISHED
 
 
 def when(key: SigningKey) -> str:

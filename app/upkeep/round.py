@@ -28,7 +28,7 @@ ROUND_SECONDS = 300  # between two rounds of the fleet
 
 
 class StoppedError(Exception):
-    """This process ends; another worker does the round."""
+    """This process ends; another worker does the round from its beginning."""
 
 
 def run(

@@ -57,8 +57,10 @@ class UpkeepThread:
                 if not lease.is_free_and_due(ROUND_SECONDS):
                     return False
                 report = round.run(trimmer=self._trimmer, is_stopped=self._stopped.is_set)
-            except (lease.BusyError, lease.LostError, StoppedError) as error:
-                log.info("no round of the upkeep: %s", error)
+            except (lease.BusyError, StoppedError):
+                return False  # another worker does it
+            except lease.LostError as error:
+                log.warning("a round of the upkeep was not finished here: %s", error)
                 return False
             except (ClocksDifferError, SQLAlchemyError) as error:
                 self._log_once(cause(error))

@@ -87,7 +87,7 @@ def rotate(page: Page) -> None:
     request(page)
     page.locator("nav").get_by_text("Keys").click()
     page.get_by_role("button", name="Rotate at once").click()
-    page.get_by_text("A new key signs.").wait_for()
+    page.get_by_text("The standby key signs.").wait_for()
 
 
 SCENES: tuple[tuple[str, Callable[[Page], None], str], ...] = (
