@@ -13,9 +13,10 @@ sample API), `authentication` (client authentication and limits), `clients` (cli
 `tokens` (how a token is issued, stored and checked), `keys` (signing keys), `discovery` (metadata and
 error pages), `refusals` (error codes and responses), `audit` (the audit trail), `settings` (how they are
 read), `storage` (the database), `upkeep` (what the workers do by themselves), `health` (probes), `metrics` (what
-is counted), `operations` (the commands), `serving` (gunicorn's worker), and in development `journal` (what each
-request sent), `lesson` (the tutorial's steps), `faults` (what goes wrong on purpose) and `playground` (the page at
-`/`). The lines `making.now.check = …` say which check is made: `app/checks.py`.
+is counted), `doctor` (what is wrong with an installation), `operations` (the commands), `serving` (gunicorn's
+worker), and in development `journal` (what each request sent), `lesson` (the tutorial's steps), `faults` (what goes
+wrong on purpose) and `playground` (the page at `/`). The lines `making.now.check = …` say which check is made:
+`app/checks.py`.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from app.operations import (
     all_tokens_command,
     audit_commands,
     backup_command,
+    doctor_command,
     explain_command,
     import_command,
     key_commands,
@@ -115,7 +117,7 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
     for group in (secret_commands.clients, key_commands.keys, all_tokens_command.tokens, audit_commands.audit):
         app.cli.add_command(group)
     secret_commands.clients.add_command(import_command.import_clients)
-    for command in (prepare, apply, cleanup, explain_command.explain, tail_command.tail):
+    for command in (prepare, apply, doctor_command.doctor, cleanup, explain_command.explain, tail_command.tail):
         app.cli.add_command(command)
     development = (lesson_command.lesson, throwaway_command.throwaway)
     for command in (*development, backup_command.backup, restore_command.restore):
