@@ -82,8 +82,8 @@ def of_need(installation: Installation, most: int) -> Iterator[Finding]:
     need = sum(workers * (2 * threads[host] + CONNECTIONS) for host, workers in servers.items())
     if need + FOR_OTHERS > most:
         yield warning(
-            f"{servers.total()} workers ({', '.join(sorted(servers))}) may open {need} connections, {FOR_OTHERS} are for "
-            f"others, and PostgreSQL allows {most}.",
+            f"{servers.total()} workers ({', '.join(sorted(servers))}) may open {need} connections, {FOR_OTHERS} are "
+            f"for others, and PostgreSQL allows {most}.",
             f"Raise max_connections above {need + FOR_OTHERS}, or use PgBouncer: docs/postgresql.md.",
         )
 

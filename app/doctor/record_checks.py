@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 import config
 from app.audit import holding
-from app.audit.event import AuditEvent, Budget
+from app.audit.event import AuditEvent
 from app.clients import undeclared
 from app.clients.client_row import ClientRow
 from app.clients.unused import unused
@@ -64,7 +64,7 @@ def check_secrets(_: Installation) -> Iterator[Finding]:
 
 def check_ended_secrets(_: Installation) -> Iterator[Finding]:
     """Secrets that have ended, and were sent in the last day."""
-    recent = (AuditEvent.budget == Budget.ANONYMOUS.value, AuditEvent.at > now() - DAY_SECONDS)
+    recent = (AuditEvent.at > now() - DAY_SECONDS, AuditEvent.credential.is_not(None))
     sent = func.sum(AuditEvent.count)
     query = select(ClientRow.name, sent).join(AuditEvent, AuditEvent.client_id == ClientRow.client_id)
     found = db.session.execute(

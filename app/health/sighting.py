@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -26,6 +25,7 @@ DOCTOR, SEEN = "X-Keyturn-Doctor", "X-Keyturn-Seen"
 PURPOSE = "show what you see: "  # without it a signing key at rest, which is encrypted alike, would be a proof
 # An address that no machine has (RFC 5737): what is right of it in X-Forwarded-For, proxies have added.
 MARK = "192.0.2.1"
+MOST_KEYS = 8  # secret keys, of which there are two while they are replaced
 # Settings whose values are secrets or the names of files are not shown; of the others a command may have its own.
 HIDDEN = (config.Form.DATABASE, config.Form.REDIS, config.Form.FERNET_KEYS, config.Form.CREDENTIAL)
 OWN = ("port", "operator", "resources")
@@ -81,27 +81,33 @@ def serves(app: Flask, worker: Any) -> None:
 
 
 def proof(nonce: str) -> str:
-    """The header of a request for a sighting.
+    """The header of a request for a sighting: encrypted by each secret key, as a server may not have the newest yet.
 
     Raises:
         SealedKeyError: If there is no secret key.
     """
-    return cipher.encrypt((PURPOSE + nonce).encode())
+    return ",".join(fernet.encrypt((PURPOSE + nonce).encode()).decode() for fernet in cipher.fernets()[:MOST_KEYS])
 
 
 def show(response: Response) -> Response:
     """Add what this server sees of the present request, if it has the header; a wrong one is ignored."""
     if DOCTOR not in request.headers:
         return response
-    try:
-        wanted = cipher.decrypt(request.headers[DOCTOR]).decode(errors="replace")
-    except cipher.SealedKeyError:
-        return response
-    if wanted.startswith(PURPOSE):
+    proofs = request.headers[DOCTOR].split(",")[:MOST_KEYS]
+    wanted = next((text for text in map(decrypted, proofs) if text.startswith(PURPOSE)), None)
+    if wanted is not None:
         seen = asdict(see()) | {"nonce": wanted.removeprefix(PURPOSE)}
         response.headers[SEEN] = cipher.encrypt(json.dumps(seen).encode())
         response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def decrypted(sealed: str) -> str:
+    """The text, or an empty one if no secret key here has encrypted it."""
+    try:
+        return cipher.decrypt(sealed).decode(errors="replace")
+    except (cipher.SealedKeyError, ValueError):  # a header may have any byte, which Fernet does not expect
+        return ""
 
 
 def see() -> Sighting:
@@ -112,7 +118,7 @@ def see() -> Sighting:
         scheme=request.scheme,
         has_address=bool(request.remote_addr),
         proxies=count_proxies(request.headers.getlist("X-Forwarded-For")),
-        is_gunicorn="gunicorn.arbiter" in sys.modules,
+        is_gunicorn=str(request.environ.get("SERVER_SOFTWARE")).startswith("gunicorn/"),
         **(current_serving() if "serving" in current_app.extensions else {}),
         settings=comparable(current_settings()),
         has_redis=bool(current_settings().redis_url),
