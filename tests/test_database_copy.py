@@ -211,8 +211,16 @@ def test_what_prepare_alone_has_created_is_replaced(
     assert rows_of(target)["signing_keys"] == source.rows["signing_keys"]
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-@pytest.mark.parametrize("content", ["a client", "a token", "an opaque token", "an upkeep"])
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("sqlite", "a client"),
+        ("postgresql", "a token"),
+        ("sqlite", "a token"),
+        ("sqlite", "an opaque token"),
+        ("sqlite", "an upkeep"),
+    ],
+)
 def test_a_target_that_was_used_is_refused_and_left_as_it_is(
     kind: str, content: str, used: Callable[[str], Used], prepared: Callable[[str], str]
 ) -> None:

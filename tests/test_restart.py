@@ -23,7 +23,7 @@ from tests.conftest import ROOT, SECRET_KEY, LiveServer, free_port, missing, res
 from tests.support import activated
 from tests.support.calling import BASIC, FORM
 from tests.support.leaks import suite
-from tests.support.noon import HTTPS, Caller, load
+from tests.support.noon import HTTPS, PATIENCE_SECONDS, Caller, load
 
 UNIT = (ROOT / "deploy" / "keyturn.service").read_text(encoding="utf-8")
 DEMO = "demo-admin:kts_demo-admin-is-for-learning-only"
@@ -107,7 +107,7 @@ def on_one_connection(connection: http.client.HTTPConnection) -> Callable[[], li
 @contextmanager
 def loaded(caller: Caller) -> Iterator[Counter[tuple[str, object]]]:
     """Load on new connections and on one that goes on; no request may fail, from before the block until after it."""
-    with closing(http.client.HTTPConnection("127.0.0.1", caller.port, timeout=30)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", caller.port, timeout=PATIENCE_SECONDS)) as connection:
         with load([on_new_connections(caller), on_new_connections(caller), on_one_connection(connection)]) as seen:
             wait_for(lambda: sum(seen.values()) > 30)
             yield seen
@@ -132,7 +132,7 @@ def test_a_restart_of_the_only_server_fails_no_request_and_brings_new_settings(s
             service.stop()
             service.environment["KEYTURN_ACCESS_TOKEN_SECONDS"] = str(seconds)
             service.start()
-            wait_for(lambda: lifetime(caller) == seconds)  # noqa: B023
+            wait_for(lambda: lifetime(caller) == seconds, seconds=PATIENCE_SECONDS)  # noqa: B023
 
 
 @pytest.mark.drill

@@ -12,7 +12,7 @@ SURE = "Every client has to request a new token, at once. Revoke all tokens of a
 
 
 @tokens.command("revoke-all")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do it without a confirmation.")
 @changes
 def revoke_all(yes: bool) -> Outcome:
     """Revoke all tokens issued to any client so far; secrets and signing keys are left as they are.

@@ -61,7 +61,7 @@ SCOPE_SLIPS = (
         guesses=("A token: it is the same address", "400 invalid_target", "A token without an audience"),
         right=1, client="demo-partner", request=to_server(GRANT, ("resource", SHIPMENTS + "/")),
         status=400, error="invalid_target", check="resource",
-        cause=("invalid_target", "The address differs, if only by a slash at its end."),
+        cause=("invalid_target", "Its address differs by a slash at the end."),
     ),
     Slip(
         name="resource-of-another", group="scope", title="An API that the client has no scope of",

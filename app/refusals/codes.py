@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
+from app.refusals import example_requests as curl
 from app.refusals.error_code import Code
-
-CREDENTIALS = '-u "$CLIENT_ID:$CLIENT_SECRET"'
-IN_FORM = '-d "client_id=$CLIENT_ID" --data-urlencode "client_secret=$CLIENT_SECRET"'
-GRANT = "-d grant_type=client_credentials"
-REQUEST = f'curl -s {CREDENTIALS} {GRANT} "$ISSUER/oauth/token"'
-REQUEST_WITH_RESOURCE = f'curl -s {CREDENTIALS} {GRANT} --data-urlencode "resource=$AUDIENCE" "$ISSUER/oauth/token"'
-REQUEST_WITH_SCOPE = f'curl -s {CREDENTIALS} {GRANT} -d "scope=$SCOPE" "$ISSUER/oauth/token"'
-
 
 CODES = {
     "invalid_request": Code(
@@ -31,7 +24,7 @@ CODES = {
             ("GET was used.", "The endpoints below `/oauth/` take POST only."),
             ("Plain http was used in production.", "Use https; the operator checks `KEYTURN_TRUSTED_PROXIES`."),
         ),
-        REQUEST,
+        curl.REQUEST,
         "RFC 6749, section 5.2",
         (405, 413, 415),
     ),
@@ -62,7 +55,7 @@ CODES = {
                 "Ask the operator: `flask clients enable CLIENT`, or register it again.",
             ),
         ),
-        f'curl -s {GRANT} {IN_FORM} "$ISSUER/oauth/token"',
+        f'curl -s {curl.GRANT} {curl.IN_FORM} "$ISSUER/oauth/token"',
         "RFC 6749, section 5.2",
     ),
     "unauthorized_client": Code(
@@ -93,7 +86,7 @@ CODES = {
             ("It requests `refresh_token`.", "There is none: request a new token with the id and the secret."),
             ("The value is misspelt.", "It is `client_credentials`, with an underscore."),
         ),
-        REQUEST,
+        curl.REQUEST,
         "RFC 6749, section 5.2",
     ),
     "invalid_scope": Code(
@@ -110,7 +103,7 @@ CODES = {
             ("The words belong to two APIs.", "A token is for one API: request one for each."),
             ("The words are separated by commas or by two spaces.", "Separate them by exactly one space."),
         ),
-        REQUEST_WITH_SCOPE,
+        curl.REQUEST_WITH_SCOPE,
         "RFC 6749, sections 3.3 and 5.2",
     ),
     "invalid_target": Code(
@@ -118,16 +111,13 @@ CODES = {
         "The resource is malformed, unknown, or not an API of this client.",
         "The parameter `resource` names an API for which this client cannot get a token.",
         (
-            (
-                "The address differs, if only by a slash at its end.",
-                "Send the audience as keyturn.toml has it; the API's metadata calls it `resource`.",
-            ),
+            ("Its address differs by a slash at the end.", "Send the audience as keyturn.toml has it."),
             ("The client has no scope of that API.", "`flask clients show CLIENT` lists its scope."),
             ("The requested scope belongs to another API.", "Request a scope of the API, or leave `scope` out."),
             ("Two different resources were sent.", "A token is for one API: request one for each."),
             ("It is not an absolute URI, or it has a fragment.", "Send the whole address, without `#`."),
         ),
-        REQUEST_WITH_RESOURCE,
+        curl.REQUEST_WITH_RESOURCE,
         "RFC 8707, section 2",
     ),
     "invalid_token": Code(
@@ -139,10 +129,7 @@ CODES = {
             ("It was revoked, or its client was disabled or deleted.", "Request a new one."),
             ("It is for another API.", "Request one with a scope of this API; the `aud` of the token follows from it."),
             ("It is cut off, or in quotes.", "Send all of it, without quotes."),
-            (
-                "The clocks of two machines differ.",
-                "Synchronize them: a difference of more than 60 seconds is too much.",
-            ),
+            ("The clocks of two machines differ.", "Synchronize them: 60 seconds are the most that they may differ."),
             ("It was signed with a key that was withdrawn.", "Request a new one."),
         ),
         'curl -s -H "Authorization: Bearer $TOKEN" "$ISSUER/inventory"',
@@ -153,16 +140,10 @@ CODES = {
         "The access token does not have the scope that this request needs.",
         "The access token is valid, but lacks the scope. The `WWW-Authenticate` header names the scope that is needed.",
         (
-            (
-                "The token was requested with less scope than the client has.",
-                "Request the scope that the header names.",
-            ),
-            (
-                "The client is not registered for it.",
-                "The operator adds it with `flask clients update`.",
-            ),
+            ("The token was requested with less scope than the client has.", "Request what the header names."),
+            ("The client is not registered for it.", "The operator adds it with `flask clients update`."),
         ),
-        REQUEST_WITH_SCOPE,
+        curl.REQUEST_WITH_SCOPE,
         "RFC 6750, section 3.1",
     ),
     "access_denied": Code(
@@ -170,7 +151,7 @@ CODES = {
         "The request is not allowed.",
         "The access token is valid, but the API does not allow this request. No other scope would change that.",
         (("The API has a rule of its own, such as whose data a client may read.", "Ask the operator of the API."),),
-        REQUEST,
+        curl.REQUEST,
         "RFC 6749, section 4.1.2.1",
     ),
     "not_found": Code(
@@ -201,7 +182,7 @@ CODES = {
             ("With 503: the database does not respond.", "The log names it; the server recovers by itself."),
             ("With 503: `flask prepare` was not run, or there is no signing key.", "Run `flask prepare`."),
         ),
-        f'curl -s --retry 5 {CREDENTIALS} {GRANT} "$ISSUER/oauth/token"',
+        f'curl -s --retry 5 {curl.CREDENTIALS} {curl.GRANT} "$ISSUER/oauth/token"',
         "RFC 6749, section 4.1.2.1, and RFC 6585, section 4",
         (429,),
     ),

@@ -9,6 +9,7 @@ import threading
 import time
 from base64 import b64encode
 from collections import Counter, deque
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -23,6 +24,9 @@ class Client:
     def __init__(self, url: str, certificate: Path) -> None:
         context = ssl.create_default_context(cafile=str(certificate))
         self.connection = http.client.HTTPSConnection(urlsplit(url).netloc, timeout=30, context=context)
+
+    def close(self) -> None:
+        self.connection.close()
 
     def post(self, path: str, credentials: tuple[str, str], **form: str) -> tuple[str, dict[str, object]]:
         """The outcome of a request, and the body of a good response."""
@@ -73,17 +77,24 @@ class Load:
             each.join()
 
     def use(self, credentials: tuple[str, str]) -> None:
-        client, number = Client(self.url, self.certificate), 0
-        while not self.ended.wait(self.pause):
-            number += 1
-            outcome, body = client.post("/oauth/token", credentials, grant_type="client_credentials")
-            self.count(outcome, issued=outcome == "200")
-            if token := str(body.get("access_token", "")):
-                self.check(client, token)
-                if number % 10 == 0:
-                    self.count(client.post("/oauth/revoke", credentials, token=token)[0])
-                elif token.startswith("kta_"):
-                    self.tokens.append(token)
+        number = 0
+        with closing(Client(self.url, self.certificate)) as client:
+            while not self.ended.wait(self.pause):
+                number += 1
+                self.round(client, credentials, revokes=number % 10 == 0)
+
+    def round(self, client: Client, credentials: tuple[str, str], *, revokes: bool) -> None:
+        """Request a token and introspect it; then revoke it, or remember it if it is opaque."""
+        outcome, body = client.post("/oauth/token", credentials, grant_type="client_credentials")
+        self.count(outcome, issued=outcome == "200")
+        token = str(body.get("access_token", ""))
+        if not token:
+            return
+        self.check(client, token)
+        if revokes:
+            self.count(client.post("/oauth/revoke", credentials, token=token)[0])
+        elif token.startswith("kta_"):
+            self.tokens.append(token)
 
     def check(self, client: Client, token: str) -> None:
         outcome, body = client.post("/oauth/introspect", self.api, token=token)
@@ -103,8 +114,8 @@ class Load:
 
     def lost(self) -> int:
         """How many of the opaque tokens that clients got and did not revoke are not valid."""
-        client = Client(self.url, self.certificate)
-        return sum(self.is_lost(client, token) for token in self.tokens)
+        with closing(Client(self.url, self.certificate)) as client:
+            return sum(self.is_lost(client, token) for token in self.tokens)
 
     def is_lost(self, client: Client, token: str) -> bool:
         for _ in range(100):

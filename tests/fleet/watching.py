@@ -91,8 +91,8 @@ class Sizes:
 
 
 def connections_at_most() -> int:
-    """Two for each of the 8 threads of a worker, and one of its trail and one of its upkeep."""
-    return MACHINES * WORKERS * (2 * 8 + 2)
+    """Two for each of the 8 threads of a worker, and one each for its trail, its upkeep and its metrics."""
+    return MACHINES * WORKERS * (2 * 8 + 3)
 
 
 def soak(fleet: Fleet, seconds: float, *, threads: int = 6, rounds: float = 4) -> list[str]:

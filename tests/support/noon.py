@@ -26,6 +26,7 @@ ISSUER = "https://auth.example.com"
 # What a proxy adds; the servers are in production.
 HTTPS = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}
 PAUSE_SECONDS = 0.05
+PATIENCE_SECONDS = 120  # a busy machine starts a server in half a minute
 # How nginx goes on with the next server.
 RETRY = "\n".join(
     re.findall(r"^ +(proxy_next_upstream.*;)$", (ROOT / "deploy" / "nginx.conf").read_text(), re.MULTILINE)
@@ -57,7 +58,7 @@ class Caller:
         self.port = port
 
     def send(self, method: str, path: str, body: str = "", **headers: str) -> tuple[int, bytes]:
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)) as connection:
             connection.request(method, path, body, HTTPS | headers)
             response = connection.getresponse()
             return response.status, response.read()
