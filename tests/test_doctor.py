@@ -24,14 +24,25 @@ from app import clock, create_app
 from app.audit import trail
 from app.audit.event import AuditEvent, Budget
 from app.clock import now
-from app.doctor import database_checks, examining, setting_checks, visit
+from app.doctor import database_checks, examining, server_checks, setting_checks, visit
 from app.doctor.examining import CHECKS
 from app.health import conditions, sighting
 from app.keys.signing_key import NEVER
 from app.settings import current_settings, read_settings
 from app.storage.database import db, transaction
 from app.upkeep import round as upkeep_round
-from tests.conftest import ROOT, SECRET_KEY, LiveServer, Operator, build_app, close, free_port, run_on
+from tests.conftest import (
+    ROOT,
+    SECRET_KEY,
+    LiveServer,
+    Operator,
+    build_app,
+    close,
+    free_port,
+    responds,
+    run_on,
+    wait_for,
+)
 from tests.support.https_front import https
 from tests.support.leaks import suite
 from tests.support.pages import page
@@ -215,12 +226,49 @@ def test_settings_at_fault_are_listed_and_nothing_else_is_judged_by_them(tmp_pat
     close(app)
 
 
-def test_a_public_server_in_development_is_worth_knowing(well: Callable[..., Flask]) -> None:
-    found = examined(well(trusted_proxies=1), 1)
+@pytest.mark.parametrize(
+    ("trusted", "proxies", "wanted"),
+    [
+        (0, ["198.51.100.1"], "1 proxies add to .* share one limit. Set KEYTURN_TRUSTED_PROXIES=1 on every server"),
+        (2, ["198.51.100.1"], "a client can send any address.*KEYTURN_TRUSTED_PROXIES=1, or let"),
+        (1, [], "PROXIES is 1, and 0 proxies"),
+    ],
+)
+def test_a_number_of_proxies_that_is_not_theirs_is_found(
+    prepared: Callable[[str], str], trusted: int, proxies: list[str], wanted: str
+) -> None:
+    port = free_port()
+    issuer = f"http://127.0.0.1:{port}"
+    app = build_app(database_url=prepared("sqlite"), issuer=issuer, trusted_proxies=trusted)
+    inside = app.wsgi_app
 
-    assert "anyone who reaches the server can use the demo clients" in sentences(found, "environment")
-    assert found["environment"]["result"] == "warning"
-    assert "a client can send any address" in sentences(found, "proxies")
+    def behind_proxies(environ: dict[str, Any], start_response: Any) -> Any:
+        values = [environ.get("HTTP_X_FORWARDED_FOR", ""), *proxies]
+        environ["HTTP_X_FORWARDED_FOR"] = ", ".join(value for value in values if value)
+        return inside(environ, start_response)
+
+    app.wsgi_app = behind_proxies  # type: ignore[method-assign]
+    with served(app, port):
+        found = examined(app, 1)
+
+    assert re.search(wanted, sentences(found, "proxies"))
+    warned = "anyone who reaches the server can use the demo clients" in sentences(found, "environment")
+    assert warned is (trusted > 0) is (found["environment"]["result"] == "warning")
+    close(app)
+
+
+def test_a_server_that_knows_no_address_is_found(prepared: Callable[[str], str]) -> None:
+    app = build_app(database_url=prepared("sqlite"))
+    with app.app_context():
+        headers = {sighting.DOCTOR: sighting.proof("1")}
+        response = app.test_client().get(visit.JWKS, headers=headers, environ_overrides={"REMOTE_ADDR": ""})
+        seen = sighting.read(response.headers[sighting.SEEN], "1")
+
+    assert seen is not None
+    assert [each.remedy for each in server_checks.of_arrival(seen, False)] == [
+        "Over a unix socket KEYTURN_TRUSTED_PROXIES must be 1 or more."
+    ]
+    close(app)
 
 
 def test_without_a_server_and_a_database_the_rest_is_examined(tmp_path: Path) -> None:
@@ -502,7 +550,7 @@ def production(
         close(app)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.drill)])
 def test_a_fleet_in_production_behind_a_proxy_is_well(production: Callable[..., Any], kind: str) -> None:
     with production(kind) as app:
         found = examined(app, 0)
@@ -538,34 +586,39 @@ def test_a_proxy_that_is_not_trusted_a_certificate_and_demo_clients_are_found(
     assert refused["visibility"]["result"] == "skipped"
 
 
-def test_gunicorn_without_our_configuration_is_found(prepared: Callable[[str], str], tmp_path: Path) -> None:
+OUR_CONFIGURATION = ("--config", str(ROOT / "gunicorn.conf.py"))
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ((), "without Keyturn's gunicorn.conf.py: .* Start gunicorn in the project's directory"),
+        pytest.param(
+            (*OUR_CONFIGURATION, "--worker-class", "gthread"), "gunicorn's ThreadWorker", marks=pytest.mark.drill
+        ),
+    ],
+    ids=["none", "gthread"],
+)
+def test_gunicorn_without_our_configuration_is_found(
+    prepared: Callable[[str], str], tmp_path: Path, options: tuple[str, ...], wanted: str
+) -> None:
     port, url = free_port(), prepared("sqlite")
     app = build_app(database_url=url, issuer=f"http://127.0.0.1:{port}")
     given = {"KEYTURN_DATABASE_URL": url, "KEYTURN_ISSUER": f"http://127.0.0.1:{port}", "KEYTURN_JOURNAL": "off"}
     given |= {"KEYTURN_SECRET_KEYS": SECRET_KEY, "KEYTURN_ENV": "development"}
-    for options, wanted in {
-        ("--worker-class", "gthread", "--config", str(ROOT / "gunicorn.conf.py")): "gunicorn's ThreadWorker",
-        (): "without Keyturn's gunicorn.conf.py",
-    }.items():
-        command = ["-m", "gunicorn", "--chdir", str(ROOT), "--bind", f"127.0.0.1:{port}", *options, "wsgi:app"]
-        with (tmp_path / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, *command], cwd=tmp_path, env=os.environ | given, stdout=log, stderr=log
-            )
-        try:
-            wait_until_it_responds(app)
-            assert wanted in sentences(examined(app, 1), "gunicorn")
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
-            suite.record((tmp_path / "log").read_text())
+    command = ["-m", "gunicorn", "--chdir", str(ROOT), "--bind", f"127.0.0.1:{port}", *options, "wsgi:app"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, *command], cwd=tmp_path, env=os.environ | given, stdout=log, stderr=log
+        )
+    try:
+        wait_for(lambda: responds(current_settings.of(app).issuer))
+        assert re.search(wanted, sentences(examined(app, 1), "gunicorn"))
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+        suite.record((tmp_path / "log").read_text())
     close(app)
-
-
-def wait_until_it_responds(app: Flask) -> None:
-    from tests.conftest import responds, wait_for
-
-    wait_for(lambda: responds(current_settings.of(app).issuer))
 
 
 @pytest.mark.parametrize(

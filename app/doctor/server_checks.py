@@ -10,10 +10,11 @@ from app.clock import LEEWAY_SECONDS
 from app.doctor.finding import Finding, fault, note, warning
 from app.doctor.installation import Installation
 from app.health import conditions
-from app.health.sighting import comparable
+from app.health.sighting import Sighting, comparable
 from app.keys import keystore
 
 OUR_WORKER = "DeadlineWorker"
+TRUSTED = "KEYTURN_TRUSTED_PROXIES"
 REDIS_SECONDS = 2
 RATES = ("limit_failures", "limit_address", "limit_requests", "limit_introspection", "limit_api")
 
@@ -53,33 +54,35 @@ def check_visibility(installation: Installation) -> Iterator[Finding]:
 
 
 def check_proxies(installation: Installation) -> Iterator[Finding]:
-    """The https of the client, and its address, arrive at the server."""
-    trusted = installation.settings.trusted_proxies
+    """The https of the client, and its address, arrive at the server; judged by the server's own setting."""
     is_https = installation.settings.issuer.startswith("https:")
-    sightings = installation.visit.sightings
-    added = {each.proxies for each in sightings}
-    if is_https and any(each.scheme != "https" for each in sightings):
+    yield from dict.fromkeys(found for each in installation.visit.sightings for found in of_arrival(each, is_https))
+
+
+def of_arrival(seen: Sighting, is_https: bool) -> Iterator[Finding]:
+    trusted, added = int(seen.settings[TRUSTED]), seen.proxies
+    if is_https and seen.scheme != "https":
         yield fault(
             "Requests to the issuer arrive as plain http, and production refuses them.",
-            f"Set KEYTURN_TRUSTED_PROXIES, now {trusted}, to the number of proxies in front ({max(added)} can be "
-            "seen), and let each set X-Forwarded-Proto and X-Forwarded-For: docs/behind-a-proxy.md.",
+            f"Set {TRUSTED}, now {trusted}, to the number of proxies in front ({added} can be seen), and let each set "
+            "X-Forwarded-Proto and X-Forwarded-For: docs/behind-a-proxy.md.",
         )
-    elif max(added) > trusted:
+    elif added > trusted:
         yield fault(
-            f"{max(added)} proxies add to X-Forwarded-For, and KEYTURN_TRUSTED_PROXIES is {trusted}: all clients have "
-            "the address of a proxy, and share one limit.",
-            f"Set KEYTURN_TRUSTED_PROXIES={max(added)} on every server.",
+            f"{added} proxies add to X-Forwarded-For, and {TRUSTED} is {trusted}: all clients have the address of a "
+            "proxy, and share one limit.",
+            f"Set {TRUSTED}={added} on every server.",
         )
-    elif min(added) < trusted:
+    elif added < trusted:
         yield fault(
-            f"KEYTURN_TRUSTED_PROXIES is {trusted}, and {min(added)} proxies add to X-Forwarded-For: a client can send "
-            "any address and scheme as its own.",
-            f"Set KEYTURN_TRUSTED_PROXIES={min(added)}, or let each proxy set the header.",
+            f"{TRUSTED} is {trusted}, and {added} proxies add to X-Forwarded-For: a client can send any address and "
+            "scheme as its own.",
+            f"Set {TRUSTED}={added}, or let each proxy set the header.",
         )
-    if not all(each.has_address for each in sightings):
+    if not seen.has_address:
         yield fault(
             "The servers do not know the address of a client, so KEYTURN_LIMIT_ADDRESS does not apply.",
-            "Over a unix socket KEYTURN_TRUSTED_PROXIES must be 1 or more.",
+            f"Over a unix socket {TRUSTED} must be 1 or more.",
         )
 
 
@@ -129,6 +132,8 @@ def check_limits(installation: Installation) -> Iterator[Finding]:
     settings, servers = installation.settings, installation.visit.servers()
     if settings.redis_url:
         yield from of_redis(installation)
+    elif all(each.has_redis for each in installation.visit.sightings):
+        return  # of the servers; that this command has no address of it does not matter
     elif any(getattr(settings, rate) for rate in RATES) and servers.total() > 1:
         yield warning(
             f"Each of {servers.total()} workers ({', '.join(sorted(servers))}) counts limits separately: a client is "
