@@ -13,8 +13,8 @@ sample API), `authentication` (client authentication and limits), `clients` (cli
 `tokens` (how a token is issued, stored and checked), `keys` (signing keys), `discovery` (metadata and
 error pages), `refusals` (error codes and responses), `audit` (the audit trail), `settings` (how they are
 read), `storage` (the database), `upkeep` (what the workers do by themselves), `health` (probes, and what can be
-watched), `metrics` (what is counted), `copying` (backups, and the move to another database), `operations` (the
-commands), `serving` (gunicorn's worker), and in development `journal` (what each request sent), `lesson` (the
+watched), `metrics` (what is counted), `copying` (backups, and the move to another database), `doctor` (what is wrong
+with an installation), `operations` (the commands), `serving` (gunicorn's worker), and in development `journal` (what each request sent), `lesson` (the
 tutorial's steps), `faults` (what goes wrong on purpose) and `playground` (the page at `/`). The lines
 `making.now.check = …` say which check is made: `app/checks.py`.
 """

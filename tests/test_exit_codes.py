@@ -50,7 +50,8 @@ FILES = {
     "broken.db": "this is no database",
 }
 # They neither read the settings nor the database; `throwaway` ignores the settings, and prints no JSON about errors.
-WITHOUT_SETTINGS = {"flask keys new-secret", "flask throwaway"}
+# What is wrong with either is what `doctor` finds: test_doctor.py.
+WITHOUT_SETTINGS = {"flask keys new-secret", "flask throwaway", "flask doctor"}
 # `backup` and `restore` are about the file of SQLite itself: without it there is nothing to copy or to replace.
 WITHOUT_DATABASE = WITHOUT_SETTINGS | {"flask tail", "flask lesson", "flask backup", "flask restore"}
 # Whose function may change something: they have --detailed-exit-code, and `changed` in their document.
@@ -195,6 +196,7 @@ REFUSED = {
     "flask keys plan": None,
     "flask keys new-secret": None,
     "flask keys rotate": None,  # a key that is already published: test_keys.py
+    "flask doctor": None,  # test_doctor.py
     "flask cleanup": None,  # clocks that differ: test_upkeep.py
     "flask prepare": None,  # a foreign database: test_prepare.py
     "flask throwaway": None,  # one client twice: test_throwaway.py

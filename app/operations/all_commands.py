@@ -10,6 +10,7 @@ from app.operations.audit_commands import audit
 from app.operations.backup_command import backup
 from app.operations.cleanup import cleanup
 from app.operations.client_commands import clients
+from app.operations.doctor_command import doctor
 from app.operations.explain_command import explain
 from app.operations.import_command import import_clients
 from app.operations.key_commands import keys
@@ -20,7 +21,7 @@ from app.operations.throwaway_command import throwaway
 from app.operations.token_commands import tokens
 
 GROUPS = (clients, tokens, keys, audit)
-COMMANDS = (prepare, apply, explain, cleanup, backup, restore, tail, throwaway)
+COMMANDS = (prepare, apply, doctor, explain, cleanup, backup, restore, tail, throwaway)
 # In the group `clients`, beside those of `client_commands.py`.
 OF_CLIENTS = (
     import_clients,
