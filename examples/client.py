@@ -92,7 +92,7 @@ def post(url: str, form: dict[str, str], headers: dict[str, str], seconds: float
     if status == 200 and isinstance(found, dict):
         return found
     code = str(found.get("error")) if isinstance(found, dict) else "without a JSON object"
-    words = (f"HTTP {status}", code, got.get("X-Request-Id", ""))
+    words = (f"HTTP {status}", code, f"X-Request-Id {got.get('X-Request-Id')}")
     raise TokenError(" ".join(each for each in words if re.fullmatch(r"[\w -]{1,64}", each)), status, got)
 
 
@@ -111,7 +111,7 @@ def pause_after(error: TokenError, failures: int) -> float:
     until, date = moment(value), moment(error.headers.get("Date", "")) or time.time()
     if until or re.fullmatch("[0-9]{1,9}", value):
         return min(max(until - date if until else float(value), first), RETRY_AFTER_SECONDS)
-    growing = first * 2.0 ** min(failures, 10)
+    growing = first * 2.0 ** min(failures - 1, 10)
     return min(growing, longest) * random.uniform(0.5, 1)  # noqa: S311
 
 
@@ -180,6 +180,7 @@ class TokenSource:
         now, state = self.clock(), self.state
         if now < state.expires_at and state.token != refused and not state.is_due(now, refused):
             return True
+        self.folder.mkdir(mode=0o700, exist_ok=True)  # it may be below /tmp, where old folders are removed
         with self.file.with_suffix(".lock").open("w", encoding="ascii") as file:  # opened anew: a lock of its own
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
