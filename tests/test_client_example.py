@@ -7,6 +7,7 @@ import importlib.util
 import itertools
 import json
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ import time_machine
 from joserfc import jwt
 from joserfc.jwk import ECKey, Key, RSAKey
 
+import config
 from app.faults.table import Kind
 from tests.conftest import ROOT, LiveServer, Operator, build_app, close, kid_of, wait_for
 from tests.support.calling import send_form
@@ -571,3 +573,14 @@ def test_nothing_that_is_written_has_a_secret_or_a_token(
 
     assert "IncompleteRead" in caplog.text
     assert not [secret for secret in (SECRET, token, token.rpartition(".")[2]) if secret in written]
+
+
+def test_the_documented_service_runs(server: LiveServer, tmp_path: Path) -> None:
+    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "service-client.md").read_text(), re.DOTALL)
+    shown = snippet.replace("http://127.0.0.1:8000", server.url).replace("/run/billing", str(tmp_path / "billing"))
+    secret = next(demo.secret for demo in config.DEMO_CLIENTS if demo.client_id == "demo-reporting")
+    environment = {"PATH": "/usr/bin", "PYTHONPATH": str(FILE.parent), "CLIENT_SECRET": secret}
+
+    done = subprocess.run([sys.executable, "-c", shown], env=environment, capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.stderr) == ("200\n", "")
