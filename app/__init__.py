@@ -8,15 +8,15 @@ Read five files, in this order, and you have read what the guide shows:
 4. `app/api/guard.py`             the guard
 5. `app/api/routes.py`            the guarded routes
 
-The other files are details. Each package has one subject: `oauth` (the protocol's endpoints), `api` (the
-sample API), `authentication` (client authentication and limits), `clients` (clients, secrets and scopes),
-`tokens` (how a token is issued, stored and checked), `keys` (signing keys), `discovery` (metadata and
-error pages), `refusals` (error codes and responses), `audit` (the audit trail), `settings` (how they are
-read), `storage` (the database), `upkeep` (what the workers do by themselves), `health` (probes, and what can be
-watched), `metrics` (what is counted), `copying` (backups, and the move to another database), `doctor` (what is wrong
-with an installation), `operations` (the commands), `serving` (gunicorn's worker), and in development `journal` (what each request sent), `lesson` (the
-tutorial's steps), `faults` (what goes wrong on purpose) and `playground` (the page at `/`). The lines
-`making.now.check = …` say which check is made: `app/checks.py`.
+The other files are details. Each package has one subject: `oauth` (the protocol's endpoints), `api` (the sample
+API), `authentication` (client authentication and limits), `clients` (clients, secrets and scopes), `tokens`
+(how a token is issued, stored and checked), `keys` (signing keys), `discovery` (metadata and error pages),
+`refusals` (error codes and responses), `audit` (the audit trail), `settings` (how they are read), `storage`
+(the database), `upkeep` (what the workers do by themselves), `health` (probes, and what can be watched),
+`metrics` (what is counted), `copying` (backups, and the move to another database), `doctor` (what is wrong with
+an installation), `operations` (the commands), `serving` (gunicorn's worker), and in development `journal` (what
+each request sent), `lesson` (the tutorial's steps), `faults` (what goes wrong on purpose) and `playground` (the
+page at `/`). The lines `making.now.check = …` say which check is made: `app/checks.py`.
 """
 
 from __future__ import annotations
