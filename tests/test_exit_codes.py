@@ -50,7 +50,8 @@ FILES = {
     "broken.db": "this is no database",
 }
 # They neither read the settings nor the database; `throwaway` ignores the settings, and prints no JSON about errors.
-WITHOUT_SETTINGS = {"flask keys new-secret", "flask throwaway"}
+# What is wrong with either is what `doctor` finds: test_doctor.py.
+WITHOUT_SETTINGS = {"flask keys new-secret", "flask throwaway", "flask doctor"}
 # `backup` and `restore` are about the file of SQLite itself: without it there is nothing to copy or to replace.
 WITHOUT_DATABASE = WITHOUT_SETTINGS | {"flask tail", "flask lesson", "flask backup", "flask restore"}
 # Whose function may change something: they have --detailed-exit-code, and `changed` in their document.
@@ -114,6 +115,14 @@ def test_a_command_that_is_mistyped_ends_with_2(app: Flask) -> None:
         unknown = run(app, f"flask {group} no-such-command", "--json")
         assert unknown.exit_code == 2
         assert json.loads(unknown.stdout)["error"]["kind"] == "usage"
+
+
+@pytest.mark.parametrize("command", ["flask apply", "flask clients import"])
+def test_a_file_that_does_not_exist_ends_with_2(app: Flask, command: str) -> None:
+    for name in NEEDED[command]:
+        Path(name).unlink()
+
+    check_error(app, command, "usage", 2)
 
 
 def test_a_value_that_cannot_be_parsed_ends_with_2(app: Flask) -> None:
@@ -187,6 +196,7 @@ REFUSED = {
     "flask keys plan": None,
     "flask keys new-secret": None,
     "flask keys rotate": None,  # a key that is already published: test_keys.py
+    "flask doctor": None,  # test_doctor.py
     "flask cleanup": None,  # clocks that differ: test_upkeep.py
     "flask prepare": None,  # a foreign database: test_prepare.py
     "flask throwaway": None,  # one client twice: test_throwaway.py
