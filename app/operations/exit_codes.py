@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.storage.failures import cause, meaning
+from app.storage.failures import cause, meaning, system_says
 
 REFUSED, USAGE, FAILED, CHANGED = 1, 2, 3, 4
 KINDS = {REFUSED: "refused", USAGE: "usage", FAILED: "failed"}
@@ -33,15 +33,8 @@ def exit_codes(refusals: tuple[type[Exception], ...]) -> Iterator[None]:
     except SQLAlchemyError as error:
         raise FailedError(f"the database failed: {cause(error)}. {meaning(error)}".rstrip()) from error
     except OSError as error:
-        raise FailedError(as_sentence(error)) from error
+        raise FailedError(system_says(error)) from error
     except Exception as error:
         # Python itself would end with 1, which means that nothing was changed.
         traceback.print_exc()
         raise FailedError(f"a fault of Keyturn: {type(error).__name__}") from error
-
-
-def as_sentence(error: OSError) -> str:
-    """What the system says, without its number: "/var/lib/keyturn/keyturn.db: No space left on device"."""
-    if not error.strerror:
-        return str(error)
-    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
