@@ -46,12 +46,12 @@ def test_the_fleet_starts_issues_the_token_that_it_shows_and_stops_all_of_itself
         assert process.poll() is None, log.read_text()
         started = psutil.Process(process.pid).children(recursive=True)
         (typed,) = re.findall(r"^  (curl .*)$", log.read_text(), re.MULTILINE)
-        answer = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, check=True).stdout
+        response = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, check=True).stdout
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=60)
 
-    assert '"access_token"' in answer
+    assert '"access_token"' in response
     assert process.returncode == 0
     assert log.read_text().endswith("Stopped.\n")
     assert len(started) > 8  # nginx, Redis, PostgreSQL and two servers of two workers
