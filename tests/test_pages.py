@@ -143,6 +143,7 @@ def test_R060_every_error_of_every_code_names_a_page_that_is_there(app: Flask) -
     responses = [
         admin.request_token(scope="nonsense"),
         admin.request_token(grant_type="password"),
+        admin.request_token(resource="urn:example:another"),
         Machine(app, "demo-admin", "kts_wrong").request_token(),
         admin.introspect("x"),
         admin.get("/inventory", "x"),

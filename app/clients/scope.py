@@ -110,19 +110,15 @@ def resources_of(allowed: str) -> list[str]:
 def narrow(requested: str, *, allowed: str, resource: str) -> str:
     """A scope without the client's words of other resources (RFC 8707, section 2.2).
 
-    Nothing else is left out: a word that is unknown, or not the client's, remains for `choose` to refuse.
+    Nothing else is left out: what is malformed, unknown or not the client's remains for `choose` to refuse.
 
     Args:
         requested: A scope.
         allowed: What the client is registered for.
         resource: The audience of a resource.
-
-    Raises:
-        ScopeError: If the scope is malformed.
     """
-    making.now.check = WELL_FORMED
     own, declared = allowed.split(" "), current_scopes().audiences
-    remaining = (word for word in words(requested) if word not in own or declared.get(word, resource) == resource)
+    remaining = (word for word in requested.split(" ") if word not in own or declared.get(word, resource) == resource)
     return " ".join(remaining)
 
 

@@ -34,7 +34,7 @@ SETTINGS, DATABASE, SCHEMA = "settings without a fault", "the database", "a data
 RUNNING, SERVER = "a server at the issuer's address", "a server that shows what it sees"
 
 
-class Check(NamedTuple):
+class Examination(NamedTuple):
     """One check: its name, what has to be true, its function, and what there must be for it to be made."""
 
     name: str
@@ -44,34 +44,36 @@ class Check(NamedTuple):
 
 
 CHECKS = (
-    Check("settings", "The settings have no fault.", setting_checks.check_settings),
-    Check("environment", "A server that others reach is in production.", setting_checks.check_environment, SETTINGS),
-    Check("files", "Other users cannot read the files that have secrets.", setting_checks.check_files, SETTINGS),
-    Check("disk", "SQLite's disk has room, and its log has an end.", setting_checks.check_disk, SETTINGS),
-    Check("database", "The database responds.", database_checks.check_database, SETTINGS),
-    Check("schema", "Its schema serves this release.", database_checks.check_schema, DATABASE),
-    Check("pooler", "PgBouncer lets transactions pass.", database_checks.check_pooler, DATABASE),
-    Check("connections", "PostgreSQL has enough connections.", database_checks.check_connections, DATABASE),
-    Check("time-outs", "PostgreSQL ends forgotten sessions.", database_checks.check_time_outs, DATABASE),
-    Check("issuer", "Clients find these keys at the issuer's address.", server_checks.check_issuer, SETTINGS),
-    Check("visibility", "All servers have these secret keys.", server_checks.check_visibility, RUNNING),
-    Check("proxies", "The clients' https and addresses arrive.", server_checks.check_proxies, SERVER),
-    Check("gunicorn", "The servers run with our gunicorn.conf.py.", server_checks.check_gunicorn, SERVER),
-    Check("same settings", "The servers have these settings.", server_checks.check_same_settings, SERVER),
-    Check("clocks", "The clocks of all machines agree.", server_checks.check_clocks, SETTINGS),
-    Check("limits", "Limits count where all workers count.", server_checks.check_limits, SETTINGS),
-    Check("signing key", "There is one, and it can be decrypted.", key_checks.check_signing_key, SCHEMA),
-    Check("key age", "The signing key is rotated in time.", key_checks.check_key_age, SCHEMA),
-    Check("standby key", "A standby key is published.", key_checks.check_standby, SCHEMA),
-    Check("encryption", "The newest secret key encrypts all keys.", key_checks.check_encryption, SCHEMA),
-    Check("cost", "What a token costs on this machine.", key_checks.check_cost, SCHEMA),
-    Check("upkeep", "A round of the upkeep was done lately.", record_checks.check_upkeep, SCHEMA),
-    Check("trail", "The audit trail holds as many days as it should.", record_checks.check_trail, SCHEMA),
-    Check("demo clients", "None is registered in production.", record_checks.check_demo_clients, SCHEMA),
-    Check("scopes", "The scopes of all clients are declared.", record_checks.check_scopes, SCHEMA),
-    Check("secrets", "No client's last secret ends soon.", record_checks.check_secrets, SCHEMA),
-    Check("ended secrets", "Nobody sends a secret that has ended.", record_checks.check_ended_secrets, SCHEMA),
-    Check("unused", "All clients and secrets are used.", record_checks.check_unused, SCHEMA),
+    Examination("settings", "The settings have no fault.", setting_checks.check_settings),
+    Examination(
+        "environment", "A server that others reach is in production.", setting_checks.check_environment, SETTINGS
+    ),
+    Examination("files", "Other users cannot read the files that have secrets.", setting_checks.check_files, SETTINGS),
+    Examination("disk", "SQLite's disk has room, and its log has an end.", setting_checks.check_disk, SETTINGS),
+    Examination("database", "The database responds.", database_checks.check_database, SETTINGS),
+    Examination("schema", "Its schema serves this release.", database_checks.check_schema, DATABASE),
+    Examination("pooler", "PgBouncer lets transactions pass.", database_checks.check_pooler, DATABASE),
+    Examination("connections", "PostgreSQL has enough connections.", database_checks.check_connections, DATABASE),
+    Examination("time-outs", "PostgreSQL ends forgotten sessions.", database_checks.check_time_outs, DATABASE),
+    Examination("issuer", "Clients find these keys at the issuer's address.", server_checks.check_issuer, SETTINGS),
+    Examination("visibility", "All servers have these secret keys.", server_checks.check_visibility, RUNNING),
+    Examination("proxies", "The clients' https and addresses arrive.", server_checks.check_proxies, SERVER),
+    Examination("gunicorn", "The servers run with our gunicorn.conf.py.", server_checks.check_gunicorn, SERVER),
+    Examination("same settings", "The servers have these settings.", server_checks.check_same_settings, SERVER),
+    Examination("clocks", "The clocks of all machines agree.", server_checks.check_clocks, SETTINGS),
+    Examination("limits", "Limits count where all workers count.", server_checks.check_limits, SETTINGS),
+    Examination("signing key", "There is one, and it can be decrypted.", key_checks.check_signing_key, SCHEMA),
+    Examination("key age", "The signing key is rotated in time.", key_checks.check_key_age, SCHEMA),
+    Examination("standby key", "A standby key is published.", key_checks.check_standby, SCHEMA),
+    Examination("encryption", "The newest secret key encrypts all keys.", key_checks.check_encryption, SCHEMA),
+    Examination("cost", "What a token costs on this machine.", key_checks.check_cost, SCHEMA),
+    Examination("upkeep", "A round of the upkeep was done lately.", record_checks.check_upkeep, SCHEMA),
+    Examination("trail", "The audit trail holds as many days as it should.", record_checks.check_trail, SCHEMA),
+    Examination("demo clients", "None is registered in production.", record_checks.check_demo_clients, SCHEMA),
+    Examination("scopes", "The scopes of all clients are declared.", record_checks.check_scopes, SCHEMA),
+    Examination("secrets", "No client's last secret ends soon.", record_checks.check_secrets, SCHEMA),
+    Examination("ended secrets", "Nobody sends a secret that has ended.", record_checks.check_ended_secrets, SCHEMA),
+    Examination("unused", "All clients and secrets are used.", record_checks.check_unused, SCHEMA),
 )
 
 
@@ -128,7 +130,7 @@ def within(seconds: int, work: Callable[[], T]) -> T | None:
     return found[0] if found else None
 
 
-def is_possible(check: Check, installation: Installation) -> bool:
+def is_possible(check: Examination, installation: Installation) -> bool:
     there = {
         None: True,
         SETTINGS: not installation.settings.faults,
@@ -140,14 +142,14 @@ def is_possible(check: Check, installation: Installation) -> bool:
     return there[check.needs]
 
 
-def make(check: Check, installation: Installation, app: Flask) -> list[Finding]:
+def make(check: Examination, installation: Installation, app: Flask) -> list[Finding]:
     """What a check finds, within a bound."""
     late = unknown(f"This was not found out within {CHECK_SECONDS} seconds.", "Run it again when the load is lower.")
     found = within(CHECK_SECONDS, lambda: findings_of(check, installation, app))
     return [late] if found is None else found
 
 
-def findings_of(check: Check, installation: Installation, app: Flask) -> list[Finding]:
+def findings_of(check: Examination, installation: Installation, app: Flask) -> list[Finding]:
     findings: list[Finding] = []
     with app.app_context(), at_most(STATEMENT_SECONDS):
         try:

@@ -31,7 +31,6 @@ def apply(request: FormRequest, client: Client) -> None:
 
     Raises:
         RefusedError: `invalid_target`, if it is no resource of this client.
-        ScopeError: If the scope is malformed.
     """
     resources = {value for name, value in parameters() if name == "resource" and value}
     if resources:
@@ -71,12 +70,10 @@ def narrowed(client: Client, requested: str, resource: str) -> str:
 
     Raises:
         RefusedError: `invalid_target`, if none remains.
-        ScopeError: If the scope is malformed.
     """
     found = scope.narrow(requested or client.default_scope, allowed=client.scope, resource=resource)
     if not found and not requested:  # its default scope is that of another API
         found = scope.narrow(client.scope, allowed=client.scope, resource=resource)
-    making.now.check = RESOURCE
     if not found:
         raise RefusedError("invalid_target", reason=f"no word of the scope belongs to the resource {resource}")
     return found
