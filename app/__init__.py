@@ -44,13 +44,16 @@ from app.operations import (
     all_tokens_command,
     audit_commands,
     backup_command,
+    client_key_commands,
     explain_command,
     import_command,
     key_commands,
     restore_command,
-    secret_commands,
     tail_command,
     throwaway_command,
+)
+from app.operations import (
+    secret_commands as secret_commands,
 )
 from app.operations.apply_command import apply
 from app.operations.cleanup import cleanup
@@ -112,9 +115,9 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
         app.register_blueprint(routes.blueprint, url_prefix=path)
         resource_metadata.init_app(app, settings.audience)
 
-    for group in (secret_commands.clients, key_commands.keys, all_tokens_command.tokens, audit_commands.audit):
+    for group in (client_key_commands.clients, key_commands.keys, all_tokens_command.tokens, audit_commands.audit):
         app.cli.add_command(group)
-    secret_commands.clients.add_command(import_command.import_clients)
+    client_key_commands.clients.add_command(import_command.import_clients)
     for command in (prepare, apply, cleanup, explain_command.explain, tail_command.tail):
         app.cli.add_command(command)
     development = (lesson_command.lesson, throwaway_command.throwaway)
