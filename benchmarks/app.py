@@ -15,6 +15,7 @@ def hello() -> dict[str, bool]:
     return {"ok": True}
 
 
+floor = bare.wsgi_app  # not a Flask app, for which gunicorn.conf.py would start Keyturn's upkeep
 app = create_app()
 
 

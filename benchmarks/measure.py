@@ -97,7 +97,7 @@ class Bench:
     def scenes_of(rs: Site, es: Site) -> dict[str, Scene]:
         """Ours, on a database whose key signs with RS256 and one whose key signs with ES256."""
         return {
-            "floor": rs.scene(rs.floor, app="bare"),
+            "floor": rs.scene(rs.floor, app="floor"),
             "signature, RS256": lambda _: Figure(signature("RS256")),
             "signature, ES256": lambda _: Figure(signature("ES256")),
             "token, RS256": rs.scene(rs.token("jwt")),

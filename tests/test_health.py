@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +19,7 @@ from app.audit import trail
 from app.health import conditions
 from app.health.readiness import current_readiness
 from app.storage.database import db, transaction
-from tests.conftest import LiveServer, Machine, build_app, close, responds, wait_for
+from tests.conftest import LiveServer, Machine, build_app, close, free_port, responds, wait_for
 from tests.support.calling import call
 from tests.support.work import STATEMENTS, counted
 from tests.test_clocks import Machines
@@ -59,6 +60,26 @@ def test_without_its_database_a_server_is_live_and_not_ready(tmp_path: Path, cap
     assert "of/nobody" not in app.test_client().get(READY).text
     assert reasons(app) != {}
     assert len([line for line in caplog.messages if line.startswith("not ready")]) == 1
+    close(app)
+
+
+def test_a_reason_names_no_host_no_user_and_no_password() -> None:
+    app = build_app(database_url=f"postgresql://somebody:hidden@127.0.0.1:{free_port()}/nowhere")
+
+    assert set(reasons(app)) == {"database"}
+    assert not re.search("somebody|hidden|127.0.0.1|nowhere", app.test_client().get(READY).text)
+    close(app)
+
+
+def test_a_reason_whose_number_changes_is_logged_once(
+    prepared: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = build_app(database_url=prepared("sqlite"))
+    for seconds in (90, 95):
+        monkeypatch.setitem(conditions.CONDITIONS, "clock", lambda: f"{seconds} seconds")  # noqa: B023
+        assert reasons(app) == {"clock": f"{seconds} seconds"}
+
+    assert [line for line in caplog.messages if line.startswith("not ready")] == ["not ready: 90 seconds"]
     close(app)
 
 

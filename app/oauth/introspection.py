@@ -46,14 +46,14 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
         try:
             return checking.check(text)
         except InvalidTokenError as error:
-            record_inactive(str(error))
+            record_inactive(str(error), error.token)
             return None
 
     def check_permission(self, token: AccessToken, client: Client, request: FormRequest) -> bool:
         making.now.check = OWN_AUDIENCE
         if client.resource_server in token.audience:
             return True
-        record_inactive("the token is meant for another API, not the one that introspects it")
+        record_inactive("the token is meant for another API, not the one that introspects it", token)
         return False
 
     def create_introspection_payload(self, token: AccessToken | None) -> dict[str, Any]:
@@ -61,10 +61,10 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
         return {"active": False} if token is None else {"active": True, "token_type": "Bearer", **token.claims}
 
 
-def record_inactive(reason: str) -> None:
-    """The response does not say why; the audit trail does."""
+def record_inactive(reason: str, token: AccessToken | None) -> None:
+    """The response does not say why; the audit trail does, and the log which token of ours it is."""
     making.now.has_failed = True
-    g.inactive = reason
+    g.inactive, g.token = reason, token
     trail.record_soon(Event.TOKEN_INACTIVE, client_id=g.get("client_id"), reason=f"inactive: {reason}")
 
 

@@ -1,4 +1,4 @@
-"""`flask clients …`: register, show, change and delete clients; `secret_commands.py` adds those about secrets."""
+"""`flask clients …`: register, show, change and delete clients; `secret_commands.py` has those about secrets."""
 
 from __future__ import annotations
 

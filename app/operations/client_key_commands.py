@@ -1,7 +1,8 @@
-"""`flask clients …`, continued: the keys of a client, by which it authenticates without a secret."""
+"""The commands of `flask clients` about keys, by which a client authenticates without a secret."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
@@ -10,18 +11,17 @@ from app.audit.trail import current_batch
 from app.clients import client_key_changes, registry
 from app.clients.client_key import ClientKey, has_ended
 from app.clients.client_row import ClientRow
+from app.clients.registration_rules import RegistrationError
 from app.operations.client_commands import which
-from app.operations.command_group import Outcome, as_json, changes, moment, print_json
+from app.operations.command_group import Outcome, as_json, changes, moment, operator_command, print_json
 from app.operations.private_key_file import algorithm, generated, given_keys, jwks_file
-from app.operations.secret_commands import clients
 from app.operations.time_options import Time, ago
 
-__all__ = ["clients"]  # with the commands of all three modules
-
+command = partial(operator_command, refusals=(RegistrationError,))  # `all_commands.py` puts them under `flask clients`
 NO_KEY = "give the key with --jwks FILE, or let --generate-key FILE create one"
 
 
-@clients.command("keys")
+@command("keys")
 @which
 @as_json
 def keys(client: str, as_json: bool) -> None:
@@ -34,7 +34,7 @@ def keys(client: str, as_json: bool) -> None:
         click.echo("\n".join(map(as_text, row.keys)) or f"{row.name} has no key.")
 
 
-@clients.command("add-key")
+@command("add-key")
 @which
 @jwks_file
 @generated
@@ -56,8 +56,7 @@ def add_key(client: str, jwks: str | None, generate_key: str | None, key_alg: st
     return outcome(row, new, sentences, changed=bool(new))
 
 
-# A kid may begin with a dash.
-@clients.command("remove-key", context_settings={"ignore_unknown_options": True})
+@command("remove-key")
 @which
 @click.argument("kid")
 @click.option("--last", is_flag=True, help="Also if it is the only key of the client that works.")
@@ -74,6 +73,9 @@ def remove_key(client: str, kid: str, last: bool) -> Outcome:
         f"Its tokens stay valid until they expire; `flask tokens revoke --client {row.name}` revokes them.",
     ]
     return outcome(row, [key], sentences, changed=True)
+
+
+remove_key.context_settings["ignore_unknown_options"] = True  # a kid may begin with a dash
 
 
 def outcome(client: ClientRow, found: list[ClientKey], sentences: list[str], *, changed: bool) -> Outcome:
