@@ -90,8 +90,15 @@ def test_R036_of_two_hundred_replays_at_once_on_two_servers_one_is_accepted(
 ) -> None:
     url, port = prepared(kind), free_port()
     issuer = f"http://127.0.0.1:{port}"
-    first = live(KEYTURN_DATABASE_URL=url, PORT=str(port), KEYTURN_ISSUER=issuer)
-    servers = [first, live(KEYTURN_DATABASE_URL=url, KEYTURN_ISSUER=issuer)]
+    # Without a limit of failures, which would end them with 429.
+    settings = {
+        "KEYTURN_DATABASE_URL": url,
+        "KEYTURN_ISSUER": issuer,
+        "KEYTURN_LIMIT_FAILURES": "",
+        "KEYTURN_LIMIT_ADDRESS": "",
+    }
+    first = live(PORT=str(port), **settings)
+    servers = [first, live(**settings)]
     client_id, _, file = on_a_server(first, tmp_path)
     assertion = Keyed(None, client_id, jwk.ECKey.import_key(file.read_text())).make(aud=issuer)  # type: ignore[arg-type]
     body = urlencode(GRANT | {"client_assertion": assertion, "client_assertion_type": TYPE})
