@@ -163,7 +163,7 @@ class Settings:
         "KEYTURN_SECRET_KEYS",
         (),
         Form.FERNET_KEYS,
-        "The keys that encrypt the signing keys at rest, newest first, separated by commas. "
+        "The keys that encrypt the signing keys at rest, newest first, separated by commas or in a line each. "
         "Development generates one; production must be given one.",
     )
     secret_keys_file: str = setting(

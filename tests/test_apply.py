@@ -20,7 +20,7 @@ from flask import Flask
 from app.clients import declaration
 from app.clients.declaration import DeclarationError
 from app.clients.difference import ChangedMeanwhileError, NewSecret
-from app.operations.command_group import FailedError
+from app.operations.exit_codes import FailedError
 from app.operations.secret_delivery import Delivery
 from app.settings.keyturn_file import declared_resources
 from tests.conftest import ROOT, SECRET_KEY, Machine, Operator, build_app, close, demo, wait_for

@@ -277,6 +277,8 @@ def test_of_several_hosts_the_first_that_responds_is_used_and_the_parameters_arr
         ("DATABASE_URL", "nonsense"),
         ("SECRET_KEYS", "short"),
         ("SECRET_KEYS", f"{GOOD_KEY},short"),
+        ("SECRET_KEYS", GOOD_KEY + GOOD_KEY),
+        ("SECRET_KEYS", GOOD_KEY + "newer"),
         ("SECRET_KEYS", ","),
         ("SIGNING_ALG", "HS256"),
         ("ACCESS_TOKEN_SECONDS", "0"),
@@ -466,6 +468,13 @@ def test_a_bad_value_in_a_file_is_named_after_the_file_and_is_not_repeated(
 
     assert sentence.startswith(f"What {variable}_FILE contains must be ")
     assert SECRET not in sentence
+
+
+@pytest.mark.parametrize("between", [",", ", ", "\n", " ", "\r\n", ",\n"])
+def test_no_secret_key_is_lost_however_they_are_separated(between: str) -> None:
+    other = GOOD_KEY.replace("R", "S")
+
+    assert read_settings({"KEYTURN_SECRET_KEYS": between.join([GOOD_KEY, other])}).secret_keys == (GOOD_KEY, other)
 
 
 def test_R079_production_needs_https_and_secret_keys() -> None:

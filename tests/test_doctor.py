@@ -436,7 +436,7 @@ def test_connections_and_time_outs_of_postgresql_are_found(prepared: Callable[[s
         assert re.search("forgotten session.*ALTER ROLE postgres SET statement_timeout", sentences(calm, "time-outs"))
         run_on(postgresql, f"ALTER DATABASE {name} CONNECTION LIMIT 13")
         assert re.search(
-            r"1 workers .* may open 4 .* PostgreSQL allows 13.*above 14", sentences(examined(app, 0), "connections")
+            r"1 workers .* may open 6 .* PostgreSQL allows 13.*above 16", sentences(examined(app, 0), "connections")
         )
         run_on(postgresql, f"ALTER DATABASE {name} CONNECTION LIMIT 2")
         assert "the next ones are refused" in sentences(examined(app, 1), "connections")

@@ -35,6 +35,7 @@ ELSEWHERE = (
     ("docs/deploy.md", "make ", "test_fleet.py"),
     ("docs/deploy.md", "", "test_deploy.py"),
     ("docs/apply.md", "", "test_moving_in.py"),
+    ("docs/backup.md", "", "test_backup.py"),  # the same commands, in temporary folders
     ("docs/moving-in.md", "", "test_moving_in.py"),
     ("docs/upstream.md", "", "faults of other programs, to reproduce by hand"),
 )

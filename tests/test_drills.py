@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,13 +26,19 @@ from app.storage.database import db, transaction
 from app.storage.postgresql import CONNECT_SECONDS, IDLE_SECONDS, LOCK_SECONDS, STATEMENT_SECONDS
 from tests.conftest import ROOT, SECRET_KEY, LiveServer, build_app, close, free_port, kid_of, responds, run_on, wait_for
 from tests.support import guardian
-from tests.support.calling import BASIC, FORM, call, events, token
+from tests.support.calling import BASIC, FORM, call, events, send_form, token
 
 TOKEN_REQUEST = "grant_type=client_credentials&scope=read:logs"
 
 
 def status_of_a_token(server: LiveServer) -> int:
     return call(server, "POST", "/oauth/token", TOKEN_REQUEST, Authorization=f"Basic {BASIC}", **FORM)[0]
+
+
+def status_of_an_opaque_token(server: LiveServer) -> int:
+    basic = b64encode(b"demo-opaque:kts_demo-opaque-is-for-learning-only").decode()
+    body = "grant_type=client_credentials"
+    return call(server, "POST", "/oauth/token", body, Authorization=f"Basic {basic}", **FORM)[0]
 
 
 def put(server: LiveServer, bearer: str) -> tuple[int, dict[str, str], bytes]:
@@ -268,7 +275,7 @@ def test_while_sqlite_is_locked_what_only_reads_goes_on(live: Callable[..., Live
 
 def test_while_the_disk_is_full_what_only_reads_goes_on(live: Callable[..., LiveServer]) -> None:
     server = live()
-    bearer = token(server)
+    bearer, opaque = token(server), send_form(server, "demo-opaque")
     wait_for(lambda: bool(events(server, "event=token_issued")))
     whole = resource.RLIM_INFINITY
 
@@ -276,11 +283,14 @@ def test_while_the_disk_is_full_what_only_reads_goes_on(live: Callable[..., Live
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, whole))
     assert [status_of_a_token(server) for _ in range(6)] == [200] * 6
     assert put(server, bearer)[0] == 503
-    assert call(server, "GET", "/inventory", Authorization=f"Bearer {bearer}")[0] == 200
+    assert status_of_an_opaque_token(server) == 503  # its row cannot be stored
+    for issued in (bearer, opaque):
+        assert call(server, "GET", "/inventory", Authorization=f"Bearer {issued}")[0] == 200
     for pid in children(server):
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (whole, whole))
 
     wait_for(lambda: put(server, bearer)[0] == 201)
+    assert status_of_an_opaque_token(server) == 200
     assert_all_issued_are_recorded(server, 7)
 
 

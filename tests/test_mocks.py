@@ -112,7 +112,7 @@ class OverHttp(Runner):
 
 @pytest.mark.parametrize("case", [pytest.param(each, id=each.name.replace(" ", "-")) for each in CASES])
 def test_the_stubs_respond_to_each_case_as_this_server_does(wiremock: str, case: Case) -> None:
-    if case.name in mocks.NEED_A_STATE:
+    if case.name in {*mocks.NEED_A_STATE, mocks.NARROWED}:
         return  # docs: what stubs cannot do
     runner = OverHttp(wiremock)
 
@@ -161,6 +161,15 @@ def test_each_scope_has_its_token_in_any_order_and_no_other_scope_has_one(
         assert found["scope"] == words
         if demo.token_format == "jwt":
             assert claims_of(found["access_token"])["scope"] == words
+    for resource in mock_tokens.RESOURCES:
+        there = set(resource.scopes) & set(demo.scope.split())
+        found = request_token(
+            wiremock, client_id, demo.secret, in_form=in_form, resource=resource.audience or wiremock
+        ).json()
+        assert set(found.get("scope", "").split()) <= there
+        assert ("scope" in found) == bool(there), found
+    refused = request_token(wiremock, client_id, demo.secret, in_form=in_form, resource="urn:another-api").json()
+    assert refused["error"] == "invalid_target"
     refused = request_token(wiremock, client_id, demo.secret, in_form=in_form, scope=f"{demo.scope} more")
     assert refused.status_code == 400
     assert refused.json()["error"] == "invalid_scope"
@@ -350,7 +359,7 @@ def test_an_issuer_at_fault_is_that_of_this_server(wiremock: str, keyturn: Flask
         members = json.loads(json.dumps(real.json).replace(collection.BASE_URL, wiremock))
         assert found.json().keys() == members.keys() - {"hint"}, place
         assert found.json().get("issuer") == members.get("issuer"), place
-        assert len(found.json().get("keys", [])) == len(members.get("keys", [])), place
+        assert bool(found.json().get("keys")) == bool(members.get("keys")), place  # a mock has no standby key
     token = requests.post(f"{wiremock}{path}/oauth/token", FORM, auth=(DEMO.client_id, DEMO.secret), timeout=60).json()
     sent = FORM | {"client_id": DEMO.client_id, "client_secret": DEMO.secret}
     assert requests.post(f"{wiremock}{path}/oauth/token", sent, timeout=60).json() == token

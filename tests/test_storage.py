@@ -8,7 +8,9 @@ import os
 import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from app.storage.database import db, transaction
 from app.storage.failures import meaning
 from app.storage.fast_statement import Statement, current_connections
 from app.storage.postgresql import BoundedConnection
-from app.storage.waiting import SPARE_THREADS, THREADS, on_the_network, serve_with, writers
+from app.storage.waiting import SPARE_THREADS, THREADS, Places, on_the_network, serve_with, writers
 from app.tokens import checking
 from tests.conftest import ROOT, Machine, build_app, close, demo, wait_for
 
@@ -90,7 +92,7 @@ def test_a_link_in_the_place_of_the_lock_is_refused_and_its_target_is_unchanged(
 
     refused = app.test_cli_runner().invoke(args=["prepare"])
 
-    assert refused.exit_code == 1
+    assert refused.exit_code == 3  # the disk, not the input
     assert "keyturn.db.lock" in refused.stderr
     assert precious.read_text() == "kept"
     close(app)
@@ -237,6 +239,25 @@ def test_two_threads_of_gunicorn_never_wait_for_the_database() -> None:
         serve_with(threads)
         assert (on_the_network.count, writers.count) == (network, writing)
     serve_with(THREADS)
+
+
+def test_a_thread_that_waits_for_a_place_is_not_starved_by_one_that_leaves_and_comes_back() -> None:
+    places, is_inside = Places(1), threading.Event()
+
+    def wait_in_turn() -> None:
+        with places:
+            is_inside.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        with places:
+            waiting = pool.submit(wait_in_turn)
+            wait_for(lambda: bool(places._queue))
+        while not waiting.done():
+            with places:
+                time.sleep(0.01)
+        waiting.result()
+
+    assert is_inside.is_set()
 
 
 def test_a_transaction_that_fails_frees_its_place(app: Flask) -> None:

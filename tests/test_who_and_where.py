@@ -140,13 +140,6 @@ def test_attack_a_stolen_token_that_was_revoked_is_found_in_the_log_wherever_it_
     assert (row.client_id, row.budget) == (web.client_id, Budget.ANONYMOUS.value)  # whoever has the token may send it
 
 
-def test_a_request_for_nothing_is_logged_with_its_address(reporting: Machine, lines: list[str]) -> None:  # noqa: F811
-    reporting.get("/nothing", reporting.token())
-
-    line = json.loads(lines[-1])
-    assert (line["message"], line["path"], line["address"]) == ("request_refused", "/nothing", "127.0.0.1")
-
-
 def test_tokens_of_a_batch_share_a_prefix_and_those_of_the_next_have_another(quiet: Flask, api: Machine) -> None:
     admin, prefixes = demo(quiet, "demo-admin"), []
     for _ in range(2):

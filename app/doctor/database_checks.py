@@ -17,6 +17,7 @@ from app.storage.failures import cause, meaning
 from app.storage.postgresql import missing_time_outs
 from app.storage.reserved import CONNECTIONS
 
+OF_A_WORKER = CONNECTIONS + 2  # the reserved ones, and one each for the upkeep and the metrics
 FOR_OTHERS = 10  # commands, backups and PostgreSQL itself, as in docs/deploy.md
 LIMITS = text("""
     SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
@@ -76,10 +77,10 @@ def check_connections(installation: Installation) -> Iterator[Finding]:
 
 
 def of_need(installation: Installation, most: int) -> Iterator[Finding]:
-    """What the servers that were seen may open at most: two for each thread, and those that are reserved."""
+    """What the servers that were seen may open at most: two for each thread, and its own."""
     threads = {each.host: each.threads for each in installation.visit.sightings}
     servers = installation.visit.servers()
-    need = sum(workers * (2 * threads[host] + CONNECTIONS) for host, workers in servers.items())
+    need = sum(workers * (2 * threads[host] + OF_A_WORKER) for host, workers in servers.items())
     if need + FOR_OTHERS > most:
         yield warning(
             f"{servers.total()} workers ({', '.join(sorted(servers))}) may open {need} connections, {FOR_OTHERS} are "

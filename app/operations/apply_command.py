@@ -13,7 +13,8 @@ from app.clients.declaration import Declared
 from app.clients.difference import Kind, Step
 from app.clients.registration_rules import RegistrationError, listed
 from app.operations import difference_report
-from app.operations.command_group import FailedError, Outcome, changes, operator_command, wants_json
+from app.operations.command_group import Outcome, changes, operator_command, wants_json
+from app.operations.exit_codes import FailedError
 from app.operations.file_argument import FILE_OR_DASH
 from app.operations.one_at_a_time import one_at_a_time
 from app.operations.secret_delivery import Delivery

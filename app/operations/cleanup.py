@@ -11,7 +11,8 @@ from sqlalchemy import func, select
 from app.audit import retention, trail
 from app.audit.event import Event
 from app.clock import monotonic
-from app.operations.command_group import FailedError, Outcome, changes, operator_command
+from app.operations.command_group import Outcome, changes, operator_command
+from app.operations.exit_codes import FailedError
 from app.settings import current_settings
 from app.storage.database import db, transaction
 from app.upkeep import lease, round  # noqa: A004, the name that people say

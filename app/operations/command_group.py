@@ -1,13 +1,11 @@
 """What all Keyturn's `flask` commands have in common: `CommandGroup` and `@operator_command`.
 
-They refuse to run with settings at fault. With --json they print one JSON document, for an error too. Their exit
-codes: 0 done, 1 refused, 2 usage, 3 failed, and with --detailed-exit-code 4 for done and changed.
+They refuse to run with settings at fault. With --json they print one JSON document, for an error too.
 """
 
 from __future__ import annotations
 
 import json
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +15,10 @@ from typing import Any
 
 import click
 from flask.cli import AppGroup, with_appcontext
-from sqlalchemy.exc import SQLAlchemyError
 
+from app.operations.exit_codes import CHANGED, KINDS, exit_codes
 from app.settings import current_settings
-from app.storage.failures import cause, meaning
 
-REFUSED, USAGE, FAILED, CHANGED = 1, 2, 3, 4
-KINDS = {REFUSED: "refused", USAGE: "usage", FAILED: "failed"}
 NOT_CONFIRMED = "It was not confirmed: nothing was changed."
 ARGUMENTS, IS_JSON, IS_DETAILED = "keyturn.arguments", "keyturn.json", "keyturn.detailed-exit-code"
 
@@ -49,12 +44,6 @@ class Change(str):
     """A sentence about something that a command has changed."""
 
     __slots__ = ()
-
-
-class FailedError(click.ClickException):
-    """The database, the disk or the network failed: nothing is known to be wrong with the input."""
-
-    exit_code = FAILED
 
 
 def changes(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -164,32 +153,6 @@ def checked(function: Callable[..., Any], refusals: tuple[type[Exception], ...])
             return function(*args, **kwargs)
 
     return run
-
-
-@contextmanager
-def exit_codes(refusals: tuple[type[Exception], ...]) -> Iterator[None]:
-    """Turn any exception into a sentence with its exit code."""
-    try:
-        yield
-    except (click.ClickException, click.exceptions.Exit, click.Abort):
-        raise
-    except refusals as error:
-        raise click.ClickException(str(error)) from error
-    except SQLAlchemyError as error:
-        raise FailedError(f"the database failed: {cause(error)}. {meaning(error)}".rstrip()) from error
-    except OSError as error:
-        raise FailedError(as_sentence(error)) from error
-    except Exception as error:
-        # Python itself would end with 1, which means that nothing was changed.
-        traceback.print_exc()
-        raise FailedError(f"a fault of Keyturn: {type(error).__name__}") from error
-
-
-def as_sentence(error: OSError) -> str:
-    """What the system says, without its number: "/var/lib/keyturn/keyturn.db: No space left on device"."""
-    if not error.strerror:
-        return str(error)
-    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
 
 
 def refuse_faults() -> None:

@@ -8,7 +8,8 @@ from flask.cli import with_appcontext
 
 from app.doctor.examining import OK, SKIPPED, Result, examine
 from app.doctor.finding import FAULT, NOTE, UNKNOWN, WARNING, Finding
-from app.operations.command_group import FAILED, REFUSED, OperatorCommand, as_json, exit_codes, print_json
+from app.operations.command_group import OperatorCommand, as_json, print_json
+from app.operations.exit_codes import FAILED, REFUSED, exit_codes
 
 
 @click.command("doctor", cls=OperatorCommand)

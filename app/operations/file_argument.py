@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from app.storage.failures import system_says
+
 
 class FileArgument(click.Path):
     """A path, with what the system says: click calls a file that it cannot reach one that does not exist."""
@@ -17,7 +19,7 @@ class FileArgument(click.Path):
             os.stat(value)
         except OSError as error:
             if not (value == "-" and self.allow_dash):
-                self.fail(f"{value}: {error.strerror}.", param, ctx)
+                self.fail(f"{system_says(error)}.", param, ctx)
         return super().convert(value, param, ctx)
 
 

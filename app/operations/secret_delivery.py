@@ -21,7 +21,7 @@ import click
 from app.clients.difference import ChangedMeanwhileError, NewSecret
 from app.clients.registration_rules import RegistrationError
 from app.logs import one_line
-from app.operations.command_group import FailedError
+from app.operations.exit_codes import FailedError
 
 COMMAND_SECONDS = 60
 ALL_COMMANDS_SECONDS = 300

@@ -28,7 +28,7 @@ from app.audit import trail
 from app.clients.registration_rules import RegistrationError
 from app.keys import rotation
 from app.operations import demo_clients, prepare
-from app.operations.command_group import exit_codes
+from app.operations.exit_codes import exit_codes
 from app.operations.throwaway_clients import ClientOption, all_clients, as_opaque, shown, with_scopes
 from app.settings import read_settings
 from app.storage.database import db

@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from flask import Flask
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
-from app.operations.command_group import FailedError
+from app.operations.exit_codes import FailedError
 
 HOST = "127.0.0.1"
 DAYS = 7

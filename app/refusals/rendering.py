@@ -68,7 +68,7 @@ def record_refusal(error: RefusedError) -> None:
     """Record why a request was refused, or failed; a 404 is only logged.
 
     `g.client_id` is a client that has authenticated, or whose token was checked; `g.claimed_client_id`
-    is only claimed.
+    is only claimed. `g.token` may also be a token of ours that is no longer valid: then anyone may have it.
     """
     reason = f"{error.error or 'no token'}: {error.reason}"
     where = {"method": shown(request.method), "path": shown_path(request.path)}
@@ -79,8 +79,9 @@ def record_refusal(error: RefusedError) -> None:
     elif "client_id" in g:
         trail.record_soon(event_of(error), client_id=g.client_id, reason=reason, where=where)
     else:
-        client_id, budget = g.get("claimed_client_id"), Budget.ANONYMOUS
-        trail.record_soon(event_of(error), client_id=client_id, reason=reason, budget=budget, where=where)
+        token = g.get("token")
+        client_id = token.client_id if token else g.get("claimed_client_id")
+        trail.record_soon(event_of(error), client_id=client_id, reason=reason, budget=Budget.ANONYMOUS, where=where)
 
 
 def recorded(refusal: RefusedError) -> Response:

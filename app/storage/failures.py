@@ -1,4 +1,4 @@
-"""What an error of the database means, in one sentence for the operator, without passwords or values."""
+"""What an error of the database or of a file means, in one sentence for the operator, without passwords or values."""
 
 from __future__ import annotations
 
@@ -35,3 +35,10 @@ def meaning(error: Exception) -> str:
     """What it means and what to do; empty if that is not known."""
     state = getattr(getattr(error, "orig", None), "sqlstate", None)
     return MEANINGS.get(state or "") or next((text for part, text in MEANINGS.items() if part in cause(error)), "")
+
+
+def system_says(error: OSError) -> str:
+    """The system's words without its number: "/var/lib/keyturn/keyturn.db: No space left on device"."""
+    if not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror

@@ -32,6 +32,7 @@ class Places:
         self.count = count
         self._left = threading.Condition(threading.Lock())
         self._since: dict[int, float] = {}  # by thread; the first has been inside the longest
+        self._queue: list[int] = []  # the threads that wait, in their order
 
     def enter(self, *, always: bool = False) -> None:
         """Take a place.
@@ -42,21 +43,33 @@ class Places:
         Raises:
             TooManyWaitError: If none is free, and none will be soon.
         """
+        with self._left:
+            if not always and (self._queue or len(self._since) >= self.count):
+                self._wait()
+            self._since[threading.get_ident()] = time.monotonic()
+
+    def _wait(self) -> None:
+        """Wait in turn: a thread that leaves is back before one that waits has woken up, and would starve it."""
+        own = threading.get_ident()
         moment = time.monotonic()
         end = moment + SLOW_SECONDS
-        with self._left:
-            while len(self._since) >= self.count and not always:
-                slow_at = min(end, next(iter(self._since.values())) + SLOW_SECONDS)
+        self._queue.append(own)
+        try:
+            while self._queue[0] != own or len(self._since) >= self.count:
+                slow_at = min(end, next(iter(self._since.values()), end) + SLOW_SECONDS)
                 if moment >= slow_at:
                     raise TooManyWaitError(f"{len(self._since)} threads already wait for the database")
                 self._left.wait(slow_at - moment)
                 moment = time.monotonic()
-            self._since[threading.get_ident()] = moment
+        finally:
+            self._queue.remove(own)
+            self._left.notify_all()
 
     def leave(self) -> None:
         with self._left:
             self._since.pop(threading.get_ident(), None)
-            self._left.notify()
+            if self._queue:
+                self._left.notify_all()
 
     def __len__(self) -> int:
         return len(self._since)

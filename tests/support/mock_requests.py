@@ -9,11 +9,12 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from conformance.cases import GRANT, TOKEN, Case
+from tests.support import mock_tokens
 
 Pattern = dict[str, Any]
 ABSENT = {"absent": True}
 EMPTY = {"or": [ABSENT, {"equalTo": ""}]}
-FIELDS = (GRANT, "client_id", "client_secret", "client_assertion", "scope", "token")
+FIELDS = (GRANT, "client_id", "client_secret", "client_assertion", "scope", "resource", "token")
 NO_TOKEN_IN_URL = {"access_token": ABSENT}
 TAIL = 24  # the characters at its end by which a token is recognized
 
@@ -106,9 +107,17 @@ def form_of(case: Case, fill: Callable[[str], str]) -> Pattern:
         if name == "token_type_hint":  # which may be wrong
             continue
         sent.setdefault(name, []).append(fill(value))
-    found = {name: equal(first) if not more else has_exactly(first, *more) for name, (first, *more) in sent.items()}
+    found = {name: has_exactly(*values) if values[1:] else sent_as(values[0]) for name, values in sent.items()}
     return dict.fromkeys(FIELDS, ABSENT) | found
 
 
 def has_exactly(*values: str) -> Pattern:
-    return {"hasExactly": [equal(value) for value in values]}
+    return {"hasExactly": [sent_as(value) for value in values]}
+
+
+def sent_as(value: str) -> Pattern:
+    """A value; the address of the mock itself is any address, except one that another API has."""
+    if not value.startswith(mock_tokens.ISSUER):
+        return equal(value)
+    others = "|".join(re.escape(each.audience) for each in mock_tokens.RESOURCES if each.audience)
+    return {"matches": f"(?!({others})$)https?://[^/?#]+{re.escape(value.removeprefix(mock_tokens.ISSUER))}"}

@@ -88,7 +88,8 @@ def token(client_id: str, scope: str, issuer: str = ISSUER) -> str:
 
 
 def opaque(client_id: str, scope: str) -> str:
-    return "kta_" + encoded(sha256(f"{client_id} {scope}".encode()).digest())
+    digest = sha256(f"{client_id} {scope}".encode()).digest()
+    return "kta_" + encoded(digest[:6]) + encoded(digest)
 
 
 def living(client_id: str, scope: str, seconds: int) -> str:

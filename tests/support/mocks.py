@@ -17,7 +17,7 @@ from conformance.cases import CASES, CC, GRANT, INTROSPECT, REVOKE, TOKEN, Case
 from tests.support import collection, mock_faults, mock_requests, mock_tokens
 from tests.support.house import ROOT
 from tests.support.mock_faults import Stub, stub
-from tests.support.mock_requests import ABSENT, bearer, by_client, equal, scope_of
+from tests.support.mock_requests import ABSENT, bearer, by_client, equal, scope_of, sent_as
 from tests.support.mock_responses import instead, real, with_token
 
 FOLDER = ROOT / "mocks" / "wiremock" / "mappings"
@@ -28,6 +28,8 @@ APIS = [(demo.client_id, demo.secret) for demo in config.DEMO_CLIENTS if demo.re
 FILES = {"/oauth/token": "token-endpoint", "/oauth/introspect": "introspection", "/oauth/revoke": "introspection"}
 # The cases whose response is another one after an earlier request: a stub's token is the same before and after.
 NEED_A_STATE = {"introspect the revoked JWT", "the revoked opaque token"}
+# A stub for each scope of several APIs, and each API that it is narrowed to, would be hundreds.
+NARROWED = "a scope of two APIs, narrowed by resource"
 # Of a route: the case with its response, and the scopes that open it.
 ROUTES = (
     ("GET", "/admin/logs", "the audit trail", "read:logs read:all_data"),
@@ -61,8 +63,26 @@ def tokens() -> Iterator[Stub]:
             if set(words.split()) == set(default_of(demo).split()):
                 scope = {"or": [ABSENT, equal(""), scope]}
             response = with_token(token_of(demo, words), words, demo.access_token_seconds or 3600)
-            for how, request in by_client((demo.client_id, demo.secret), **{GRANT: equal(CC), "scope": scope}):
+            form = {
+                GRANT: equal(CC),
+                "scope": scope,
+                "resource": {"or": [ABSENT, sent_as(mock_tokens.audience_of(words))]},
+            }
+            for how, request in by_client((demo.client_id, demo.secret), **form):
                 yield stub(f"{demo.client_id}, with {how}: {words}", GRANTED, request, response)
+
+
+def narrowed() -> Iterator[Stub]:
+    """A token for each client and each API that `resource` names, without a scope."""
+    for demo in CLIENTS.values():
+        for resource in mock_tokens.RESOURCES:
+            there = [word for word in demo.scope.split() if word in resource.scopes]
+            words = " ".join([word for word in there if word in default_of(demo).split()] or there)
+            if words and set(words.split()) != set(default_of(demo).split()):
+                form = {GRANT: equal(CC), "scope": ABSENT, "resource": sent_as(resource.audience or mock_tokens.ISSUER)}
+                response = with_token(token_of(demo, words), words, demo.access_token_seconds or 3600)
+                for how, request in by_client((demo.client_id, demo.secret), **form):
+                    yield stub(f"{demo.client_id}, with {how}, by resource: {words}", GRANTED, request, response)
 
 
 def refusals() -> Iterator[Stub]:
@@ -73,6 +93,8 @@ def refusals() -> Iterator[Stub]:
         yield stub(f"another grant, with {how}", CLOSE + 1, request, real("another grant"))
     for how, request in by_client(*KNOWN, **{GRANT: equal(CC)}):
         yield stub(f"any other scope, with {how}", CLOSE + 1, request, real("an unknown scope"))
+    for how, request in by_client(*KNOWN, **{GRANT: equal(CC), "resource": {"matches": ".+"}}):
+        yield stub(f"any other resource, with {how}", CLOSE, request, real("an unknown resource"))
     long = {"method": "POST", "urlPath": TOKEN, "bodyPatterns": [{"matches": r"[\s\S]{16385,}"}]}
     yield stub("any body that is too long", CASE - 1, long, real("a body that is too long"))
     anyone = {"method": "POST", "urlPath": TOKEN}
@@ -122,7 +144,7 @@ def with_bearer(pattern: dict[str, Any]) -> dict[str, Any]:
 
 def variables() -> dict[str, str]:
     """The variables of the cases, with the tokens of the mocks."""
-    found = collection.variables("")
+    found = collection.variables(mock_tokens.ISSUER)
     for name, case in collection.SAVERS.items():
         form = dict(case.form or [])
         demo = CLIENTS[found[f"{case.basic}_id"] if case.basic else fill(form["client_id"], found)]
@@ -170,7 +192,12 @@ def response_to(case: Case) -> dict[str, Any]:
 
 def documents() -> dict[Path, str]:
     """The files with the stubs."""
-    files: dict[str, list[Stub]] = {"tokens": list(tokens()), "token-endpoint": [], "introspection": [], "api": []}
+    files: dict[str, list[Stub]] = {
+        "tokens": [*tokens(), *narrowed()],
+        "token-endpoint": [],
+        "introspection": [],
+        "api": [],
+    }
     for file, each in of_cases():
         files.setdefault(file, []).append(each)
     for file, found in (("token-endpoint", refusals()), ("introspection", introspection()), ("api", api())):
