@@ -444,7 +444,7 @@ def test_R028_keys_are_replaced_without_a_pause(keyed: Keyed, operator: Operator
         (["--auth-method", "private_key_jwt"], 1, "needs a key"),
         (["--auth-method", "client_secret_basic", "--jwks", "KEYS"], 1, "with a key the method is private_key_jwt"),
         (["--generate-key", "/no/such/folder/key.pem"], 3, "No such file"),
-        (["--jwks", "/no/such/file"], 3, "No such file"),
+        (["--jwks", "/no/such/file"], 2, "No such file"),
         (["--jwks", "KEYS", "--generate-key", "x.pem"], 2, "--jwks or --generate-key"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import click
@@ -48,7 +49,7 @@ def create(
     resource_server: str | None,
     claims: tuple[str, ...],
     no_grant: bool,
-    jwks: str | None,
+    jwks: Path | None,
     generate_key: str | None,
     key_alg: str,
 ) -> Outcome:

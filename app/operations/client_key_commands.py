@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
@@ -41,7 +42,7 @@ def keys(client: str, as_json: bool) -> None:
 @algorithm
 @click.option("--not-after", type=Time(), metavar="TIME", help="When the key ends; by default it does not.")
 @changes
-def add_key(client: str, jwks: str | None, generate_key: str | None, key_alg: str, not_after: int | None) -> Outcome:
+def add_key(client: str, jwks: Path | None, generate_key: str | None, key_alg: str, not_after: int | None) -> Outcome:
     """Give a client one more key, or several; its other keys still work."""
     if jwks is None and generate_key is None:
         raise click.UsageError(NO_KEY)

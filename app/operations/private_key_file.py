@@ -17,11 +17,12 @@ from joserfc import jwk
 from app.clients import key_set
 from app.clients.key_set import ALGORITHMS, NewKey
 from app.clients.registration_rules import RegistrationError
-from app.operations.command_group import FailedError
+from app.operations.exit_codes import FailedError
+from app.operations.file_argument import FILE
 
 RSA_BITS = 2_048
 
-jwks_file = click.option("--jwks", metavar="FILE", help="A JSON Web Key Set with its public keys.")
+jwks_file = click.option("--jwks", type=FILE, metavar="FILE", help="A JSON Web Key Set with its public keys.")
 generated = click.option(
     "--generate-key", metavar="FILE", help="Create a key pair: the private key goes into this new file, and only there."
 )
@@ -34,7 +35,7 @@ algorithm = click.option(
 
 
 @contextmanager
-def given_keys(jwks: str | None, generate_key: str | None, alg: str) -> Iterator[Sequence[NewKey]]:
+def given_keys(jwks: Path | None, generate_key: str | None, alg: str) -> Iterator[Sequence[NewKey]]:
     """The public keys that the options give; what is stored inside is stored after the private key is in its file.
 
     If it fails inside, the new file is removed: its key opens nothing.
@@ -46,7 +47,7 @@ def given_keys(jwks: str | None, generate_key: str | None, alg: str) -> Iterator
     if jwks is not None and generate_key is not None:
         raise click.UsageError("a key comes from one place: --jwks or --generate-key")
     if generate_key is None:
-        yield key_set.read(read(Path(jwks))) if jwks is not None else ()
+        yield key_set.read(read(jwks)) if jwks is not None else ()
         return
     file, key = Path(generate_key), generate(alg)
     write(file, key.as_pem(private=True))
@@ -66,8 +67,6 @@ def read(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise RegistrationError(f"{file} must be {key_set.FORM}; it is not text") from error
-    except OSError as error:
-        raise FailedError(f"{file}: {error.strerror}. Nothing was changed") from error
 
 
 def write(file: Path, pem: bytes) -> None:
