@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from sqlalchemy import update
 from app.clients.client_row import ClientRow
 from app.storage.database import db, transaction
 from tests.conftest import ISSUER, ROOT, LiveServer, Machine, Operator, build_app, close, demo, kid_of
+from tests.support import keyed
 from tests.support.pages import page, pattern
 from tests.test_database_copy import demo_client, rows_of, status
 
@@ -701,3 +702,16 @@ def test_the_commands_of_the_page_print_what_it_shows(place: Place, prepared: Ca
         if "backup" in typed and "restore" not in typed:
             Operator(app).run("clients", "disable", "demo-partner")
     close(app)
+
+
+@pytest.mark.parametrize(("orders", "status_of_a_request"), [(KEPT, 401), (DROPPED, 200)], ids=["kept", "dropped"])
+def test_a_clients_key_that_was_removed_since_is_an_order_as_well(
+    place: Place, orders: tuple[str, ...], status_of_a_request: int
+) -> None:
+    client = place.run(lambda app: keyed.register(app, place.folder))
+    place.flask("backup", str(place.backup))
+    place.flask("clients", "remove-key", "keyed", client.key.thumbprint(), "--last")
+
+    place.restore(*orders)
+
+    assert place.run(lambda app: replace(client, app=app).send().status_code) == status_of_a_request

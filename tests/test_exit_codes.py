@@ -12,6 +12,7 @@ import click
 import pytest
 from click.testing import Result
 from flask import Flask
+from joserfc import jwk
 
 from app import create_app
 from app.operations.command_group import CommandGroup, Outcome, as_json, changes
@@ -31,6 +32,9 @@ NEEDED = {
     "flask clients rotate-secret": ["billing", "--overlap", "60"],
     "flask clients revoke-secret": ["billing", "secret-1"],
     "flask clients update-secret": ["billing", "secret-1", "--not-after", "1d"],
+    "flask clients keys": ["billing"],
+    "flask clients add-key": ["billing", "--jwks", "keys.json"],
+    "flask clients remove-key": ["billing", "no-such-kid"],
     "flask keys withdraw": ["no-such-kid"],
     "flask tokens revoke": ["--client", "billing"],
     "flask explain": ["0123456789abcdef"],
@@ -46,6 +50,7 @@ NEEDED = {
 FILES = {
     "clients.jsonl": '{"client_id": "imported", "name": "imported", "scope": "read:logs"}\n',
     "clients.toml": '[clients.declared]\nscope = "read:logs"\n',
+    "keys.json": json.dumps(jwk.ECKey.generate_key("P-256").as_dict(private=False)),
     "broken.toml": '[clients.declared]\nscopes = "read:logs"\n',
     "broken.db": "this is no database",
 }
@@ -60,7 +65,7 @@ CHANGING = {
     *("flask db copy", "flask db orders"),
     *("flask prepare", "flask cleanup", "flask tokens revoke", "flask keys rotate", "flask keys withdraw"),
     *(f"flask clients {each}" for each in ("create", "update", "disable", "enable", "delete")),
-    *(f"flask clients {each}" for each in ("rotate-secret", "revoke-secret", "update-secret")),
+    *(f"flask clients {each}" for each in ("rotate-secret", "revoke-secret", "update-secret", "add-key", "remove-key")),
 }
 AWAY = {"sqlite": "sqlite:///{folder}/keyturn.db", "postgresql": "postgresql://keyturn@127.0.0.1:1/keyturn"}
 

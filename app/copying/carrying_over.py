@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, Table, bindparam, case, delete, func, insert, select, update
 
+from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
 from app.clients.secret import ClientSecret, has_ended
 from app.copying.moved_tables import moved_tables
@@ -31,6 +32,7 @@ def carry_over(present: Connection, restored: Connection, moment: int) -> None:
     carry_revocations(present, restored)
     carry_clients(present, restored)
     carry_secrets(present, restored, moment)
+    carry_keys(present, restored, moment)
     if keys := present.execute(select(table_of(SigningKey))).mappings().all():
         restored.execute(delete(SigningKey))
         restored.execute(insert(table_of(SigningKey)), [dict(key) for key in keys])
@@ -86,6 +88,19 @@ def carry_secrets(present: Connection, restored: Connection, moment: int) -> Non
             values = {"ended_at": new.ended_at or old.ended_at, "not_after": min(ends, default=None)}
         if not has_ended(old) and any(getattr(old, name) != value for name, value in values.items()):
             restored.execute(update(ClientSecret).where(ClientSecret.id == old.id).values(values))
+
+
+def carry_keys(present: Connection, restored: Connection, moment: int) -> None:
+    """A client's key that has ended or is missing now is ended."""
+    query = select(ClientKey.id, ClientKey.jwk, ClientKey.ended_at, ClientKey.not_after, ClientRow.client_id)
+    query = query.join(ClientRow, ClientRow.id == ClientKey.client_row)
+    found = {(row.client_id, row.jwk): row for row in present.execute(query)}
+    for old in restored.execute(query).all():
+        new = found.get((old.client_id, old.jwk))
+        ended = moment if new is None else new.ended_at
+        if ended is not None and old.ended_at is None:
+            values = {"ended_at": ended, "not_after": min(ended, old.not_after or ended)}
+            restored.execute(update(ClientKey).where(ClientKey.id == old.id).values(values))
 
 
 def renew_generation(restored: Connection, newest: int) -> None:

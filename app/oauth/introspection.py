@@ -14,7 +14,7 @@ from app.audit import trail
 from app.audit.event import Event
 from app.authentication import limits
 from app.checks import Check, making
-from app.clients.client import SECRET_METHODS, Client
+from app.clients.client import AUTH_METHODS, Client
 from app.oauth.form_request import FormRequest
 from app.oauth.request_rules import required
 from app.oauth.server import current_server
@@ -32,7 +32,7 @@ NO_RESOURCE_SERVER = "This client is not registered as a resource server, and ma
 
 class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
     # Authlib's default is Basic only.
-    CLIENT_AUTH_METHODS = SECRET_METHODS
+    CLIENT_AUTH_METHODS = AUTH_METHODS
 
     def check_params(self, request: FormRequest, client: Client) -> None:
         # Authlib's check refuses an unknown token_type_hint; RFC 7662, section 2.1 permits ignoring it.
