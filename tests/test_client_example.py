@@ -550,16 +550,30 @@ def test_a_file_that_cannot_be_trusted_is_not_used(
     assert issued(server) == before + 1
 
 
+@pytest.mark.parametrize("broken", ["file", "folder"])
 def test_without_a_file_a_process_still_has_its_token(
-    server: LiveServer, source: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    server: LiveServer, source: Callable[..., Any], caplog: pytest.LogCaptureFixture, broken: str
 ) -> None:
     tokens = source()
-    tokens.file.mkdir()
+    if broken == "file":
+        tokens.file.mkdir()
+    else:
+        tokens.folder.rmdir()
+        tokens.folder.write_text("")
     before = issued(server)
 
     assert token_of(tokens) == token_of(tokens)
     assert issued(server) == before + 1
     assert "other processes do not get the token" in caplog.text
+    assert ("without a lock" in caplog.text) == (broken == "folder")
+
+
+def test_a_folder_that_was_removed_is_made_again(source: Callable[..., Any]) -> None:
+    tokens = source()
+    tokens.folder.rmdir()
+
+    assert token_of(tokens) == token_of(source())
+    assert tokens.folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_nothing_that_is_written_has_a_secret_or_a_token(
