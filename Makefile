@@ -97,6 +97,6 @@ sys.exit(0 < port < 65536 and socket.socket().connect_ex(("127.0.0.1", port)) ==
 	@$(MADE_FOR) > $@
 
 .venv/ready-dev: requirements-dev.lock .venv/ready
-	@echo "Adding what the checks need, once: about 50 packages in a minute."
+	@echo "Adding what the checks need, once: about 75 packages in a minute."
 	@$(INSTALL) requirements-dev.lock || { echo "The packages could not be installed. Is there a network?" >&2; exit 1; }
 	@touch $@

@@ -176,7 +176,7 @@ class Settings:
         "KEYTURN_SIGNING_ALG",
         "RS256",
         OneOf(("RS256", "ES256")),
-        "`RS256` or `ES256`, for the next signing key that is created: a change takes effect at `flask keys rotate`.",
+        "`RS256` or `ES256`, for the next signing key that is created: a change takes effect at the next rotation.",
     )
     access_token_seconds: int = setting(
         "KEYTURN_ACCESS_TOKEN_SECONDS",
@@ -255,7 +255,7 @@ class Settings:
         "on",
         OneOf(("on", "off")),
         "`on` lets the workers remove what has expired, rotate the signing key and log what ends soon: "
-        "see [upkeep](upkeep.md). With `off`, run `flask cleanup` every hour.",
+        "see [upkeep](upkeep.md). With `off`, run `flask cleanup --old-events` every hour.",
     )
     key_rotation_days: int = setting(
         "KEYTURN_KEY_ROTATION_DAYS",

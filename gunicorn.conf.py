@@ -87,12 +87,14 @@ def post_worker_init(worker: Any) -> None:
     """Leave some of its threads to what needs no database, reserve its connections, start its upkeep, and count."""
     from flask import Flask
 
+    from app.health import sighting
     from app.storage import reserved
     from app.storage.waiting import serve_with
     from app.upkeep import upkeep_thread
 
     serve_with(worker.cfg.threads)
     if isinstance(worker.wsgi, Flask):
+        sighting.serves(worker.wsgi, worker)
         reserved.hold(worker.wsgi)
         upkeep_thread.start(worker.wsgi)
     if has_metrics:

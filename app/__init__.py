@@ -8,14 +8,15 @@ Read five files, in this order, and you have read what the guide shows:
 4. `app/api/guard.py`             the guard
 5. `app/api/routes.py`            the guarded routes
 
-The other files are details. Each package has one subject: `oauth` (the protocol's endpoints), `api` (the
-sample API), `authentication` (client authentication and limits), `clients` (clients, secrets and scopes),
-`tokens` (how a token is issued, stored and checked), `keys` (signing keys), `discovery` (metadata and
-error pages), `refusals` (error codes and responses), `audit` (the audit trail), `settings` (how they are
-read), `storage` (the database), `upkeep` (what the workers do by themselves), `health` (probes), `metrics` (what
-is counted), `operations` (the commands), `serving` (gunicorn's worker), and in development `journal` (what each
-request sent), `lesson` (the tutorial's steps), `faults` (what goes wrong on purpose) and `playground` (the page at
-`/`). The lines `making.now.check = …` say which check is made: `app/checks.py`.
+The other files are details. Each package has one subject: `oauth` (the protocol's endpoints), `api` (the sample
+API), `authentication` (client authentication and limits), `clients` (clients, secrets and scopes), `tokens`
+(how a token is issued, stored and checked), `keys` (signing keys), `discovery` (metadata and error pages),
+`refusals` (error codes and responses), `audit` (the audit trail), `settings` (how they are read), `storage`
+(the database), `upkeep` (what the workers do by themselves), `health` (probes, and what can be watched),
+`metrics` (what is counted), `copying` (backups, and the move to another database), `doctor` (what is wrong with
+an installation), `operations` (the commands), `serving` (gunicorn's worker), and in development `journal` (what
+each request sent), `lesson` (the tutorial's steps), `faults` (what goes wrong on purpose) and `playground` (the
+page at `/`). The lines `making.now.check = …` say which check is made: `app/checks.py`.
 """
 
 from __future__ import annotations
@@ -40,21 +41,7 @@ from app.keys import keystore
 from app.lesson import lesson_command
 from app.metrics import notes
 from app.oauth import introspection, revocation, server, token_endpoint
-from app.operations import (
-    all_tokens_command,
-    audit_commands,
-    backup_command,
-    explain_command,
-    import_command,
-    key_commands,
-    restore_command,
-    secret_commands,
-    tail_command,
-    throwaway_command,
-)
-from app.operations.apply_command import apply
-from app.operations.cleanup import cleanup
-from app.operations.prepare import prepare
+from app.operations import all_commands
 from app.refusals import rendering
 from app.settings import current_settings, read_settings
 from app.storage import database
@@ -112,14 +99,8 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
         app.register_blueprint(routes.blueprint, url_prefix=path)
         resource_metadata.init_app(app, settings.audience)
 
-    for group in (secret_commands.clients, key_commands.keys, all_tokens_command.tokens, audit_commands.audit):
-        app.cli.add_command(group)
-    secret_commands.clients.add_command(import_command.import_clients)
-    for command in (prepare, apply, cleanup, explain_command.explain, tail_command.tail):
-        app.cli.add_command(command)
-    development = (lesson_command.lesson, throwaway_command.throwaway)
-    for command in (*development, backup_command.backup, restore_command.restore):
-        app.cli.add_command(command)
+    all_commands.init_app(app)
+    app.cli.add_command(lesson_command.lesson)
     if not settings.is_production:
         add_development_rooms(app)
         recording.init_app(app)  # the outermost: it records what a client sent, and what it received

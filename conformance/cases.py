@@ -90,7 +90,13 @@ def granted(*pairs: tuple[str, str]) -> list[tuple[str, str]]:
 
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache", "Content-Type": "application/json"}
-METHODS = ["client_secret_basic", "client_secret_post"]
+METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
+ALGORITHMS = ["RS256", "ES256"]
+ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+# Of nobody, without a signature and with one by a shared secret: what any server refuses, whoever its clients are.
+NOT_SIGNED = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJub2JvZHkiLCJzdWIiOiJub2JvZHkifQ."
+BY_HMAC = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJub2JvZHkiLCJzdWIiOiJub2JvZHkifQ.AAAA"
+BY_NOBODY = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJub2JvZHkiLCJzdWIiOiJub2JvZHkifQ." + "A" * 86
 QUOTED = re.compile('^"')
 NAME = re.compile(r"^[\w.:-]+$")
 OPAQUE = re.compile(r"^kta_[\w-]{51}$")
@@ -516,6 +522,42 @@ CASES = (
         "invalid_request", basic="admin", form=granted(("client_assertion", "x")), outside=True,
     ),
     token_refused(
+        "an assertion without its type", "R031", "Both parameters belong together.",
+        "invalid_request", form=granted(("client_assertion", BY_NOBODY)),
+    ),
+    token_refused(
+        "the type without an assertion", "R031", "The type alone proves nothing.",
+        "invalid_request", form=granted(("client_assertion_type", ASSERTION)),
+    ),
+    token_refused(
+        "an assertion of another type", "R031 R038", "A client signs a JWT; SAML is another format.",
+        "invalid_client", 401,
+        form=granted(("client_assertion", "x"), ("client_assertion_type", ASSERTION.replace("jwt", "saml2"))),
+    ),
+    token_refused(
+        "an assertion that is no JWT", "R031 R038", "An assertion is a JWT: three parts with dots between.",
+        "invalid_client", 401, form=granted(("client_assertion", "x"), ("client_assertion_type", ASSERTION)),
+    ),
+    token_refused(
+        "an assertion without a signature", "R037 R038", "Anyone could write it: alg none is never accepted.",
+        "invalid_client", 401, form=granted(("client_assertion", NOT_SIGNED), ("client_assertion_type", ASSERTION)),
+    ),
+    token_refused(
+        "an assertion signed with a secret", "R037 R038", "A public key is no secret: HMAC is never accepted.",
+        "invalid_client", 401, form=granted(("client_assertion", BY_HMAC), ("client_assertion_type", ASSERTION)),
+    ),
+    token_refused(
+        "an assertion of an unknown client", "R032 R038", "The same response as for a wrong key.",
+        "invalid_client", 401, form=granted(("client_assertion", BY_NOBODY), ("client_assertion_type", ASSERTION)),
+    ),
+    token_refused(
+        "an assertion beside another client's id", "R032 R038", "The assertion names the client, and so may client_id.",
+        "invalid_client", 401,
+        form=granted(
+            ("client_id", "{{admin_id}}"), ("client_assertion", BY_NOBODY), ("client_assertion_type", ASSERTION)
+        ),
+    ),
+    token_refused(
         "Basic, and another id in the form", "R019", "The request names two clients.",
         "invalid_request", basic="admin", form=granted(("client_id", "somebody-else")), outside=True,
     ),
@@ -659,8 +701,11 @@ CASES = (
             "jwks_uri": "{{base_url}}/.well-known/jwks.json", "response_types_supported": [],
             "grant_types_supported": [CC], "scopes_supported": list,
             "token_endpoint_auth_methods_supported": METHODS,
+            "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
             "introspection_endpoint_auth_methods_supported": METHODS,
+            "introspection_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
             "revocation_endpoint_auth_methods_supported": METHODS,
+            "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         },
         absent=("authorization_endpoint",), outside=True,
     ),

@@ -364,7 +364,6 @@ def test_both_choices_at_once_are_a_mistake_of_the_command_line(place: Place) ->
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        pytest.param(lambda _: None, "is not a file", id="missing"),
         pytest.param(lambda file: file.write_text("no database " * 1_000), "not a database", id="text"),
         pytest.param(lambda file: sqlite3.connect(file).execute("CREATE TABLE a (b)"), "not a database of", id="other"),
         pytest.param(lambda file: file.write_bytes(b""), "not a database of Keyturn", id="empty"),
@@ -466,7 +465,7 @@ def test_the_documents_say_what_was_done(place: Place) -> None:
     app = build_app(database_url=place.url)
     written = Operator(app).run("backup", str(place.backup))
     Operator(app).run("clients", "disable", "demo-admin")
-    looked = Operator(app).run("restore", str(place.backup), "--dry-run")
+    looked = Operator(app).run("restore", str(place.backup), "--dry-run", "--revoke-tokens")
     close(app)
 
     assert written == {
@@ -477,6 +476,7 @@ def test_the_documents_say_what_was_done(place: Place) -> None:
     }
     assert looked["ordered_since"] == {"clients_tokens": ["demo-admin"], "disabled": ["demo-admin"]}
     assert (looked["changed"], looked["restored"], looked["secret_key_fits"]) == (False, False, True)
+    assert (looked["dry_run"], looked["tokens_revoked"]) == (True, False)
 
 
 # Another database that was used after the backup
@@ -548,16 +548,24 @@ def test_a_token_of_a_generation_that_the_backup_does_not_have_stays_revoked(
     assert partner.get("/inventory", token).status_code == 401
 
 
-def test_without_a_yes_nothing_is_revoked(operator: Operator, partner: Machine) -> None:
+def test_without_a_yes_and_a_terminal_nothing_is_revoked(operator: Operator, partner: Machine) -> None:
     token = partner.token()
 
-    done = operator.app.test_cli_runner().invoke(args=["tokens", "revoke-all"], input="n\n")
+    done = operator.app.test_cli_runner().invoke(args=["tokens", "revoke-all"], input="y\n")
 
-    assert done.exit_code == 1
+    assert (done.exit_code, "--yes confirms it" in done.stderr) == (1, True)
     assert partner.get("/inventory", token).status_code == 200
 
 
 # PostgreSQL's own tools
+
+
+def test_the_command_for_pg_dump_has_no_password_and_nothing_in_its_place(place: Place) -> None:
+    place.url = "postgresql://keyturn:hunter-7-hunter@127.0.0.1:1/keyturn"
+
+    said = place.flask("backup", str(place.backup), code=1)
+
+    assert "--dbname=postgresql://keyturn@127.0.0.1:1/keyturn\n" in said
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ import ast
 import json
 import re
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,8 +30,9 @@ from app.playground.checks_header import HEADER
 from app.storage.database import db
 from conformance.cases import CASES, Case
 from tests.conftest import ISSUER, LiveServer, Machine, Operator, demo, kid_of
-from tests.support import forging
+from tests.support import forging, keyed
 from tests.support.house import FILES, room_of
+from tests.support.keyed import Keyed
 from tests.support.runner import Runner
 
 FORM = "application/x-www-form-urlencoded"
@@ -74,6 +77,14 @@ FAILS = {
     "Basic that is not UTF-8": "basic",
     "Basic and a secret in the form": "one_mechanism",
     "a secret and an assertion": "one_mechanism",
+    "an assertion without its type": "assertion_type",
+    "the type without an assertion": "assertion_type",
+    "an assertion of another type": "assertion_type",
+    "an assertion that is no JWT": "assertion_form",
+    "an assertion without a signature": "assertion_alg",
+    "an assertion signed with a secret": "assertion_alg",
+    "an assertion of an unknown client": "assertion_key",
+    "an assertion beside another client's id": "assertion_parties",
     "Basic, and another id in the form": "one_client_id",
     "a scope beyond the client's": "scope_registered",
     "an unknown scope": "scope_declared",
@@ -230,6 +241,14 @@ class Place:
         checks_header.init_app(app)
         return app
 
+    def keyed(self) -> Keyed:
+        with tempfile.TemporaryDirectory() as folder:
+            return keyed.register(self.app, Path(folder))
+
+    def send(self, assertion: str) -> TestResponse:
+        form = GRANT | {"client_assertion": assertion, "client_assertion_type": keyed.TYPE}
+        return self.post(data=form, auth=None)
+
     def keys(self, **more: Any) -> TestResponse:
         headers = {"Host": "127.0.0.1:8000", "Origin": ISSUER} | more.pop("headers", {})
         return self.post("/playground/keys", data=None, auth=None, headers=headers, **more)
@@ -308,6 +327,25 @@ def a_disabled_client(place: Place) -> TestResponse:
 def a_method_that_the_client_is_not_registered_for(place: Place) -> TestResponse:
     options = ("--scope", "read:logs", "--auth-method", "client_secret_post")
     return place.token_of(place.operator.register("strict", *options))
+
+
+@refused_by("assertion_aud")
+def an_assertion_for_another_server(place: Place) -> TestResponse:
+    client = place.keyed()
+    return place.send(client.make(aud="https://other.example"))
+
+
+@refused_by("assertion_times")
+def an_assertion_that_has_expired(place: Place) -> TestResponse:
+    client = place.keyed()
+    return place.send(client.make(exp=now() - 100))
+
+
+@refused_by("assertion_once")
+def an_assertion_that_is_sent_twice(place: Place) -> TestResponse:
+    assertion = place.keyed().make()
+    place.send(assertion)
+    return place.send(assertion)
 
 
 @refused_by("grant_allowed")

@@ -105,6 +105,7 @@ def test_the_collection_passes_in_production_with_clients_of_its_own(
     assert list(dict.fromkeys(report.names)) == [case.name for case in CASES]
 
 
+@pytest.mark.tools
 def test_one_command_registers_what_the_collection_needs_and_removes_it(
     live: Callable[..., LiveServer], npm: Npm, tmp_path: Path
 ) -> None:

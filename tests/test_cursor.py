@@ -1,4 +1,4 @@
-"""Reading the trail onwards: without loss and without repetition, whoever writes meanwhile."""
+"""Reading the trail onwards: without loss and without repetition, while others write."""
 
 from __future__ import annotations
 

@@ -355,6 +355,7 @@ def test_a_dry_run_creates_nothing(
 
     assert f'"rows": {sum(len(rows) for rows in source.rows.values())}' in done.stdout
     assert '"changed": false' in done.stdout
+    assert '"dry_run": true' in done.stdout
     assert not (tmp_path / "folder").exists()
     if kind == "postgresql":
         other = build_app(database_url=target)
@@ -376,8 +377,8 @@ def test_the_target_is_named_in_one_place_and_its_password_is_never_shown(
         copy(source, code=3, target_url=url).output,
         copy(source, url, "--json", code=3).output,
         copy(source, f"{url}?sslmode=hunter-7-hunter", code=1).output,
-        copy(source, url, "--target-file", str(file), code=1).output,
-        copy(source, code=1).output,
+        copy(source, url, "--target-file", str(file), code=2).output,
+        copy(source, code=2).output,
     ]
 
     assert "hunter" not in "".join(outputs)

@@ -50,6 +50,8 @@ def run_here(page: Page) -> list[tuple[str, str]]:
 
 # The tutorial is a lesson in an order of its own: test_tutorial.py follows it.
 RUN = [page for page in PAGES if run_here(page) and not page.name.startswith("docs/tutorial")]
+# It runs the whole collection several times.
+LONG = ("docs/postman.md",)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,10 @@ def server(
     return live_servers(prepared("sqlite"), tmp_path_factory.mktemp("pages"), KEYTURN_ENV="development")
 
 
-@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, id=page.name, marks=[pytest.mark.tools] if page.name in LONG else []) for page in RUN],
+)
 def test_every_command_runs_and_prints_what_is_shown(page: Page, server: LiveServer) -> None:
     curl()
     commands = run_here(page)

@@ -45,7 +45,7 @@ def children(server: LiveServer) -> list[int]:
     return [int(pid) for pid in found.split()]
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.drill)])
 def test_eight_servers_started_at_once_on_an_empty_database_accept_each_others_tokens(
     request: pytest.FixtureRequest, tmp_path: Path, kind: str
 ) -> None:

@@ -50,7 +50,8 @@ FILES = {
     "broken.db": "this is no database",
 }
 # They neither read the settings nor the database; `throwaway` ignores the settings, and prints no JSON about errors.
-WITHOUT_SETTINGS = {"flask keys new-secret", "flask throwaway"}
+# What is wrong with either is what `doctor` finds: test_doctor.py.
+WITHOUT_SETTINGS = {"flask keys new-secret", "flask throwaway", "flask doctor"}
 # `backup` and `restore` are about the file of SQLite itself: without it there is nothing to copy or to replace.
 WITHOUT_DATABASE = WITHOUT_SETTINGS | {"flask tail", "flask lesson", "flask backup", "flask restore"}
 # Whose function may change something: they have --detailed-exit-code, and `changed` in their document.
@@ -116,11 +117,43 @@ def test_a_command_that_is_mistyped_ends_with_2(app: Flask) -> None:
         assert json.loads(unknown.stdout)["error"]["kind"] == "usage"
 
 
+@pytest.mark.parametrize("command", ["flask apply", "flask clients import"])
+def test_a_file_that_does_not_exist_ends_with_2(app: Flask, command: str) -> None:
+    for name in NEEDED[command]:
+        Path(name).unlink()
+
+    check_error(app, command, "usage", 2)
+
+
 def test_a_value_that_cannot_be_parsed_ends_with_2(app: Flask) -> None:
     check_error(app, "flask clients rotate-secret", "usage", 2, "--overlap", "soon")
     check_error(app, "flask clients rotate-secret", "usage", 2, "--not-after", "2026-02-30T00:00:00Z")
-    check_error(app, "flask clients stale", "usage", 2, "--days", "0")
+    check_error(app, "flask clients stale", "usage", 2, "--within", "a-quarter")
     check_error(app, "flask tokens revoke", "usage", 2, "--jti", "k" * 24)
+    check_error(app, "flask keys rotate", "usage", 2, "--lost-secret-key")
+
+
+def test_a_file_that_is_not_there_ends_with_2(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = ("clients import", "apply", "restore", "backup")
+    monkeypatch.setattr(f"{__name__}.NEEDED", {f"flask {each}": ["no-folder/file"] for each in missing})
+
+    for each in missing:
+        check_error(app, f"flask {each}", "usage", 2)
+    check_error(app, "flask db copy", "usage", 2, "--target-file", "no-folder/file")
+    check_error(app, "flask db orders", "usage", 2, "--other-file", "no-folder/file")
+
+
+def test_a_file_that_cannot_be_reached_is_not_said_to_be_missing(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.NEEDED", {"flask apply": ["clients.toml/file"]})
+
+    assert "clients.toml/file: Not a directory." in run(app, "flask apply").stderr
+
+
+def test_another_database_that_is_not_named_ends_with_2(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.NEEDED", {})
+
+    check_error(app, "flask db copy", "usage", 2)
+    check_error(app, "flask db orders", "usage", 2)
 
 
 def test_with_settings_at_fault_every_command_is_refused_with_1(tmp_path: Path) -> None:
@@ -148,7 +181,6 @@ def test_without_its_database_every_command_fails_with_3(kind: str, tmp_path: Pa
 # No client is registered as `billing`; what else of NEEDED is refused needs other options.
 REFUSED = {
     "flask clients create": ["--lifetime", "0"],
-    "flask keys rotate": ["--lost-secret-key"],
     "flask apply": ["broken.toml"],
     "flask clients import": None,  # test_moving_in.py
     "flask backup": None,  # test_backup.py
@@ -163,6 +195,8 @@ REFUSED = {
     "flask keys list": None,
     "flask keys plan": None,
     "flask keys new-secret": None,
+    "flask keys rotate": None,  # a key that is already published: test_keys.py
+    "flask doctor": None,  # test_doctor.py
     "flask cleanup": None,  # clocks that differ: test_upkeep.py
     "flask prepare": None,  # a foreign database: test_prepare.py
     "flask throwaway": None,  # one client twice: test_throwaway.py
@@ -257,7 +291,8 @@ def test_a_fault_of_our_own_ends_with_3_and_its_traceback_is_on_standard_error(f
 
 
 def test_a_question_that_is_refused_ends_with_1(faulty: Callable[..., Result]) -> None:
-    assert faulty("unsure", input="n\n").exit_code == 1
+    plain = faulty("unsure", input="n\n")
+    assert (plain.exit_code, "It was not confirmed: nothing was changed." in plain.stderr) == (1, True)
     documented = faulty("unsure", "--json", input="n\n")
     assert (documented.exit_code, json.loads(documented.stdout)["error"]["kind"]) == (1, "refused")
     assert faulty("unsure", input="y\n").exit_code == 0

@@ -216,9 +216,9 @@ REFUSALS: dict[Callable[[Flask], TestResponse], tuple[str, str]] = {
     ),
     an_assertion: (
         "invalid_client",
-        "a client assertion was sent, and assertions are not supported: send the client's secret",
+        "the assertion is not a JWT: it must have three parts, and has 1",
     ),
-    no_credentials: ("invalid_client", "neither Basic nor a secret in the form was sent"),
+    no_credentials: ("invalid_client", "neither Basic, nor a secret in the form, nor a signed assertion was sent"),
     a_client_without_a_grant: ("unauthorized_client", "the client was registered without a grant"),
     a_body_that_is_too_long: ("invalid_request", "the body is longer than 16384 bytes (KEYTURN_MAX_BODY_BYTES)"),
     another_method: ("invalid_request", "GET is not supported at /oauth/token; use POST"),

@@ -189,7 +189,7 @@ def test_a_client_id_counts_however_it_is_sent(app: Flask, spelling: str) -> Non
         (basic("fault-429", "wrong"), "", "the secret is wrong"),
         (basic("fault-429", SECRET + " "), "", "there is white space around the secret"),
         ({}, "&client_id=fault-429&client_secret=wrong", "the secret is wrong"),
-        ({}, "&client_id=fault-429", "neither Basic nor a secret in the form was sent"),
+        ({}, "&client_id=fault-429", "neither Basic, nor a secret in the form, nor a signed assertion was sent"),
         (basic("fault-429", "a:b"), "", "the secret is wrong"),
         (basic("demo-admin"), "&client_id=fault-429", "not the one in the Authorization header"),
         (basic("fault-429"), "&client_id=fault-401", "not the one in the Authorization header"),

@@ -139,7 +139,12 @@ def has_response(connection: HTTPConnection) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("kind", "what"), [("sqlite", "an entry"), ("postgresql", "an entry"), ("sqlite", "an opaque token")]
+    ("kind", "what"),
+    [
+        ("sqlite", "an entry"),
+        ("postgresql", "an entry"),
+        pytest.param("sqlite", "an opaque token", marks=pytest.mark.drill),
+    ],
 )
 def test_tokens_and_keys_are_served_while_every_thread_that_may_write_waits_for_another_writer(
     live: Callable[..., LiveServer], kind: str, what: str
@@ -205,7 +210,7 @@ def test_a_writer_that_freezes_inside_its_transaction_loses_it_and_the_next_one_
     assert output.startswith("The transaction was idle for too long, and was ended")
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.drill)])
 def test_a_writer_that_waits_in_vain_fails_because_another_one_holds_the_lock(
     prepared: Callable[[str], str], kind: str
 ) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from flask import Flask
+from joserfc import jwk
 
 from tests.conftest import ISSUER, Machine, Operator, demo
+from tests.support import keyed
 from tests.support.work import STATEMENTS, WRITES, Work, counted
 
 
@@ -47,6 +50,39 @@ def test_a_check_costs_one_statement_and_writes_nothing(work: Work, app: Flask, 
 
     (statement,) = [each for each in work.take(*STATEMENTS) if "tokens_not_before" in each]
     assert statement.startswith("SELECT")
+
+
+@pytest.mark.parametrize("alg", ["ES256", "RS256"])
+def test_an_assertion_costs_one_statement_more_which_writes_one_row_and_one_check_of_a_signature(
+    work: Work, app: Flask, tmp_path: Path, alg: str
+) -> None:
+    client = keyed.register(app, tmp_path, alg=alg)
+    client.token()  # the key is parsed once
+    work.take()
+
+    client.token()
+
+    done = list(work.done)
+    found, written = work.take(*STATEMENTS)
+    assert found.startswith("SELECT")
+    assert written.startswith("INSERT INTO used_assertions")
+    assert written.count("VALUES") == 1
+    assert [done.count(each) for each in ("verify", "digest", "import")] == [1, 1, 0]
+
+
+def test_an_unknown_client_and_a_wrong_key_cost_the_same(work: Work, app: Flask, tmp_path: Path) -> None:
+    client = keyed.register(app, tmp_path)
+    foreign = jwk.ECKey.generate_key("P-256")
+    unknown = {"iss": "ktc_nobody", "sub": "ktc_nobody"}
+    costs = []
+    for changes in ({}, unknown, {"header": {"kid": "x"}}, {}, unknown):
+        assertion = client.make(key=foreign, **changes)
+        work.take()
+        assert client.send(assertion).status_code == 401
+        costs.append([each.partition(" ")[0] for each in work.done if each != "import"])
+
+    assert [each.count("verify") for each in costs] == [1] * 5
+    assert costs[1:] == costs[:-1]
 
 
 def test_what_is_no_token_of_ours_costs_no_statement(work: Work, admin: Machine) -> None:

@@ -46,6 +46,7 @@ def run_bruno(npm: Npm, tmp_path: Path, server: LiveServer, *folders: str) -> di
     return dict(json.loads(report.read_text(encoding="utf-8"))[0]["summary"])
 
 
+@pytest.mark.tools
 def test_bruno_runs_the_flow(live: Callable[..., LiveServer], npm: Npm, tmp_path: Path) -> None:
     summary = run_bruno(npm, tmp_path, live(), "Start here")
 

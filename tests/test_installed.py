@@ -273,6 +273,15 @@ def test_systemd_runs_the_units_hardened_and_a_restart_of_the_only_server_fails_
     assert json.loads(machine.type("sudo keyturn clients list --json"))["clients"][0]["name"] == "web"
 
 
+def test_a_command_finds_the_files_of_the_directory_in_which_it_is_typed(machine: Machine) -> None:
+    machine.run("sh", "-c", """mkdir /run/here; cd /run/here; echo 'raise SystemExit("ours")' | tee wsgi.py >config.py
+        printf '[clients.other]\nscope = "read:logs"\n' >clients.toml""")  # fmt: skip
+
+    found = machine.type("cd /run/here; sudo keyturn apply clients.toml --dry-run --json")
+
+    assert json.loads(found)["created"][0]["name"] == "other"
+
+
 def test_the_service_starts_without_its_database_and_stops_at_a_fault_in_its_settings(machine: Machine) -> None:
     def restart_with(database: str) -> None:
         machine.run("sh", "-c", f"echo {database} >/etc/keyturn/database-url; systemctl restart keyturn.service || :")

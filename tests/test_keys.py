@@ -365,9 +365,17 @@ def test_while_one_thread_reads_the_keys_the_others_use_the_ones_they_have(admin
 
 def test_withdrawing_a_key_that_is_not_there_is_refused(operator: Operator) -> None:
     assert "no key has this kid" in operator.is_refused("keys", "withdraw", "nonsense")
+
+
+def test_withdrawing_a_key_again_changes_nothing(operator: Operator) -> None:
     kid = key_in_state(operator, "active")
-    operator.run("keys", "withdraw", kid)
-    assert "already withdrawn" in operator.is_refused("keys", "withdraw", kid)
+    assert operator.run("keys", "withdraw", kid)["changed"] is True
+    before = operator.run("keys", "list")
+
+    again = operator.run("keys", "withdraw", kid)
+
+    assert (again["changed"], again["state"]) == (False, "active")
+    assert operator.run("keys", "list") == before
 
 
 @settings(max_examples=15, deadline=None)

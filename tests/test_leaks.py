@@ -8,8 +8,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from flask import Flask
+from sqlalchemy import select
 
-from tests.conftest import Machine, Operator
+from app.audit import trail
+from app.storage.database import db
+from tests.conftest import SECRET_KEY, Machine, Operator
 from tests.support import leaks
 
 
@@ -23,6 +27,32 @@ def test_the_watch_knows_the_tokens_and_secrets_and_sees_what_is_written(operato
     assert {machine.secret, token.rpartition(".")[2]} <= leaks.suite.secrets
     assert "watched-scope" in written
     assert "watched-line" in written
+
+
+def test_a_dump_of_the_database_has_no_secret_no_token_and_no_private_key(
+    app: Flask, operator: Operator, tmp_path: Path
+) -> None:
+    dump = leaks.Watch()
+    dump.file = tmp_path / "dump.txt"
+    billing = operator.register("billing", "--scope", "read:logs")
+    opaque = operator.register("opaque", "--scope", "read:logs", "--format", "opaque")
+    rotated = operator.run("clients", "rotate-secret", "billing", "--overlap", "60")["client_secret"]
+    tokens = [each.token() for each in (billing, opaque) for _ in range(2)]
+    for machine, token in ((billing, tokens[0]), (opaque, tokens[2])):
+        assert machine.revoke(token).status_code == 200
+    for secret in (billing.secret, opaque.secret, rotated, SECRET_KEY, *tokens):
+        dump.remember(secret)
+
+    with app.app_context():
+        trail.current_batch().write()
+        for table in db.metadata.sorted_tables:
+            for row in db.session.execute(select(table)):
+                dump.record(str(tuple(row)))
+
+    assert dump.leaked() == set()
+    written = dump.file.read_text()
+    assert "PRIVATE" not in written
+    assert [each for each in (billing.client_id, "token_issued", "key_created") if each not in written] == []
 
 
 SECRET = "kts_0123456789abcdefghijKLMNOPQRST-_uvwxyz12345"

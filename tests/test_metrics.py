@@ -138,6 +138,7 @@ def test_refusals_are_counted_by_error_status_and_the_check_that_refused(measure
             ("jwt", "invalid_token", 401, 1),
             ("address", "not_found", 404, 1),
             ("address", "invalid_request", 405, 1),
+            ("none", "server_error", 500, 0),  # there from the start, so that an alert sees the first one
         )
     }
 
@@ -373,12 +374,23 @@ def test_every_metric_of_an_alert_exists() -> None:
     assert used
 
 
-def test_every_alert_says_what_to_do_and_links_to_a_section_that_exists() -> None:
+def test_every_alert_says_what_to_do_and_names_pages_that_exist() -> None:
     for rule in (rule for group in ALERTS for rule in group["rules"]):
         assert rule["labels"]["severity"] in ("page", "ticket")
         assert rule["annotations"]["summary"].endswith(".")
         assert len(rule["annotations"]["action"]) > 30
-        assert f"| `{rule['alert']}` |" in METRICS.text
+        assert all((ROOT / page).exists() for page in re.findall(r"docs/[\w-]+\.md", rule["annotations"]["action"]))
+        assert f"| `{rule['alert']}` | {rule['labels']['severity']} |" in METRICS.text
+
+
+def test_both_sides_of_a_division_in_an_alert_have_the_same_labels() -> None:
+    """Prometheus divides only what has equal labels; of anything else nothing is left, and the alert never fires."""
+    aggregation = re.compile(r"\w+ by \([\w, ]*\)")
+    divisions = [rule["expr"].split(" / ") for group in ALERTS for rule in group["rules"] if " / " in rule["expr"]]
+
+    assert divisions
+    for left, right in divisions:
+        assert aggregation.findall(left) == aggregation.findall(right)
 
 
 def test_the_version_is_the_project_s() -> None:

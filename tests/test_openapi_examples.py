@@ -93,7 +93,7 @@ def test_every_operation_says_what_it_needs(app: Flask) -> None:
     operations = [item[name] for item in items for name in METHODS if name in item]
 
     assert all("security" in operation for operation in operations)
-    assert sum(operation["security"] == [] for operation in operations) == 6
+    assert sum(operation["security"] == [] for operation in operations) == 8
 
 
 def test_the_examples_name_this_server_and_in_production_have_no_hint(new_app: Callable[..., Flask]) -> None:

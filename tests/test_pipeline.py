@@ -79,6 +79,7 @@ def runner(prepared: Callable[[str], str], tmp_path_factory: pytest.TempPathFact
         suite.record((made.folder / "keyturn.log").read_text(encoding="utf-8"))
 
 
+@pytest.mark.tools
 def test_the_job_waits_runs_the_collection_and_its_report_has_every_assertion(runner: Runner) -> None:
     waited = runner.run("Wait until it responds")
     assert waited.returncode == 0, (runner.folder / "keyturn.log").read_text(encoding="utf-8")

@@ -81,7 +81,7 @@ def locks_and_time_outs(address: str) -> tuple[int, list[str]]:
     return int(locks), [str(row[0]) for row in found if row]
 
 
-@pytest.mark.parametrize("pooled", ["transaction", "session"], indirect=True)
+@pytest.mark.parametrize("pooled", ["transaction", pytest.param("session", marks=pytest.mark.drill)], indirect=True)
 def test_a_fleet_behind_a_pooler_prepares_and_serves_without_a_503(
     pooled: str, live: Callable[..., LiveServer]
 ) -> None:

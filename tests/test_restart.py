@@ -145,7 +145,7 @@ def test_what_was_started_by_systemds_own_tool_serves_on_the_socket_that_it_pass
     service, port = Service(tmp_path, prepared("sqlite")), free_port()
     service.socket.close()
     command = [str(program), f"--listen=127.0.0.1:{port}"]
-    # It passes no environment on, except what it is told.
+    # It passes on no environment except what is named.
     command += [f"--setenv={name}={text}" for name, text in service.environment.items()]
     with service.log.open("ab") as log:
         process = subprocess.Popen([*command, *unit_command("ExecStart")], cwd=ROOT, stdout=log, stderr=log)

@@ -460,7 +460,7 @@ def test_what_was_not_used_for_long_is_stale_and_what_is_young_is_not(operator: 
         assert send(new) == 200
         operator.register("young", "--scope", "read:logs")
 
-        found = operator.run("clients", "stale", "--days", "90")
+        found = operator.run("clients", "stale", "--within", "90d")
 
     stale = [client for client, _ in names(found, "clients")]
     assert "demo-partner" in stale  # never used

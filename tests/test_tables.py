@@ -1,4 +1,4 @@
-"""The tables of the documents: every setting, command, route, error code and event is in one, once."""
+"""The tables of the documents: every setting, command, route, error code and event is in one row."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SOURCES = "\n".join(file.read_text() for file in (ROOT / "app").rglob("*.py"))
     ],
     ids=lambda each: each if isinstance(each, str) else each.name,
 )
-def test_a_thing_is_in_one_table_of_one_page(first: str, home: Page) -> None:
+def test_a_thing_is_in_one_row_of_one_page(first: str, home: Page) -> None:
     names = [row[0] for row in home.table(first)]
 
     pages = [each for each in PAGES if not each.name.startswith("docs/tutorial")]  # a lesson repeats what it teaches

@@ -218,4 +218,4 @@ def test_a_cleanup_names_the_worker_that_does_the_upkeep_for_long(
     with operator.app.app_context():
         lease.take()
 
-    assert f"{lease.name()} does the upkeep at this moment" in operator.is_refused("cleanup")
+    assert f"{lease.name()} does the upkeep at this moment" in operator.is_refused("cleanup", code=3)

@@ -243,6 +243,23 @@ def test_a_worker_whose_clock_is_wrong_leaves_the_upkeep_to_the_others(
     close(app)
 
 
+def test_a_wrong_clock_is_logged_although_another_worker_does_every_round(
+    prepared: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    url = prepared("postgresql")
+    right, wrong = build_app(database_url=url), build_app(database_url=url)
+    thread = UpkeepThread(wrong)
+    UpkeepThread(right).tick()
+
+    for ahead in (90, 91, 0, 90):
+        with time_machine.travel(now() + ahead):
+            assert not thread.tick()
+
+    assert caplog.text.count("seconds ahead of the database's") == 2  # it was right in between
+    close(right)
+    close(wrong)
+
+
 def test_the_last_round_and_what_it_did_can_be_read(workers: list[Flask]) -> None:
     fill(workers[0], 3)
     with workers[0].app_context():

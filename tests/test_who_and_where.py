@@ -14,7 +14,7 @@ from flask import Flask
 from app.audit import batch as batches
 from app.audit import operator as operators
 from app.audit import reports, trail
-from app.audit.event import AuditEvent, Event
+from app.audit.event import AuditEvent, Budget, Event
 from app.clients.secret import digest
 from app.clock import now
 from app.settings import current_settings
@@ -114,6 +114,37 @@ def test_a_token_at_the_api_is_named_by_its_id_in_the_log(reporting: Machine, ap
     refused = json.loads(lines[-1])
     assert refused["message"] == "access_refused"
     assert refused["jti"] == jti_of(api, token)
+
+
+@pytest.mark.parametrize("kind", ["jwt", "opaque"])
+def test_attack_a_stolen_token_that_was_revoked_is_found_in_the_log_wherever_it_is_sent(
+    operator: Operator,
+    api: Machine,
+    lines: list[str],  # noqa: F811
+    kind: str,
+) -> None:
+    web = operator.register("web", "--scope", "read:logs", "--format", kind)
+    token = web.token()
+    jti = jti_of(api, token)
+    send(web, "192.0.2.1", "/oauth/revoke", token=token)
+
+    web.get("/admin/logs", token)
+    api.introspect(token)
+
+    refused, inactive = map(json.loads, lines[-2:])
+    assert (refused["message"], refused["client_id"], refused["jti"]) == ("access_refused", web.client_id, jti)
+    assert (inactive["message"], inactive["client_id"], inactive["jti"]) == ("token_inactive", api.client_id, jti)
+    with operator.app.app_context():
+        trail.current_batch().write()
+    row = next(row for row in rows(operator.app) if row.event == "access_refused")
+    assert (row.client_id, row.budget) == (web.client_id, Budget.ANONYMOUS.value)  # whoever has the token may send it
+
+
+def test_a_request_for_nothing_is_logged_with_its_address(reporting: Machine, lines: list[str]) -> None:  # noqa: F811
+    reporting.get("/nothing", reporting.token())
+
+    line = json.loads(lines[-1])
+    assert (line["message"], line["path"], line["address"]) == ("request_refused", "/nothing", "127.0.0.1")
 
 
 def test_tokens_of_a_batch_share_a_prefix_and_those_of_the_next_have_another(quiet: Flask, api: Machine) -> None:

@@ -33,6 +33,7 @@ class AccessTokenValidator(BearerTokenValidator):
         try:
             token = checking.check(token_string)
         except InvalidTokenError as error:
+            g.token, g.claimed_client_id = error.token, error.token and error.token.client_id
             raise AccessRefusedError("invalid_token", reason=str(error)) from error
         g.client_id, g.token = token.client_id, token
         limits.count_call(token.client_id)

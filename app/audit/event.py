@@ -51,6 +51,8 @@ class Event(StrEnum):
     SECRET_ROTATED = "secret_rotated", Budget.CHANGES
     SECRET_REVOKED = "secret_revoked", Budget.CHANGES
     SECRET_UPDATED = "secret_updated", Budget.CHANGES
+    CLIENT_KEY_ADDED = "client_key_added", Budget.CHANGES
+    CLIENT_KEY_REMOVED = "client_key_removed", Budget.CHANGES
     TOKENS_REVOKED = "tokens_revoked", Budget.CHANGES
     KEY_CREATED = "key_created", Budget.CHANGES
     KEY_ROTATED = "key_rotated", Budget.CHANGES

@@ -1,8 +1,8 @@
 """For how many days the trail holds each kind of event, at the present rate: which of its bounds acts first.
 
 KEYTURN_AUDIT_DAYS says how long events are stored, and KEYTURN_AUDIT_ROWS how many of each budget at most. Where
-rows run out first, old events are removed before their age requires it; an operator hears of it while half of the
-rows are still free.
+rows run out first, old events are removed before their age requires it; the operator is warned while half of
+the rows are still free.
 """
 
 from __future__ import annotations

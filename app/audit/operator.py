@@ -1,6 +1,6 @@
 """Who runs a command: KEYTURN_OPERATOR, otherwise the system's user.
 
-It says whom to ask, and proves nothing: anyone who may run a command may also set the variable.
+It is a name and no proof: anyone who may run a command may also set the variable.
 """
 
 from __future__ import annotations

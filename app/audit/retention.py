@@ -38,7 +38,7 @@ def check_clock() -> None:
     if abs(ahead) > MAX_CLOCK_SECONDS:
         direction = "ahead of" if ahead > 0 else "behind"
         sentence = f"this machine's clock is {abs(ahead)} seconds {direction} the database's"
-        raise ClocksDifferError(f"{sentence}: nothing is deleted by age")
+        raise ClocksDifferError(f"{sentence}: nothing is deleted by age, and servers refuse each other's tokens")
 
 
 def too_old(settings: config.Settings) -> ColumnElement[bool]:

@@ -41,7 +41,11 @@ METHOD = Check("method", "The client is registered for this method of authentica
 FindClient = Callable[[str], Client | None]
 DEMO_IDS = {demo.client_id for demo in config.DEMO_CLIENTS}
 GENERATED_ID = re.compile(r"ktc_[A-Za-z0-9_-]{22}")
-SENT = {"client_secret_basic": "Basic", "client_secret_post": "a secret in the form"}
+SENT = {
+    "client_secret_basic": "Basic",
+    "client_secret_post": "a secret in the form",
+    "private_key_jwt": "a signed assertion",
+}
 UNKNOWN, WRONG_SECRET = "the client is unknown", "the secret is wrong"
 ONE_MECHANISM = "Send the client's credentials in one way only: HTTP Basic or the form."
 
@@ -166,6 +170,11 @@ def find_fault(client: Client | None, secret: KnownSecret | None, method: str) -
     if secret.not_after is not None and has_ended(secret):
         # An end that an operator ordered may be in the future on this machine's clock.
         return f"the secret {secret.name} expired {duration(max(0, now() - secret.not_after))} ago"
+    return find_state_fault(client, method)
+
+
+def find_state_fault(client: Client, method: str) -> str | None:
+    """Why a client may not authenticate in this way, whose secret or key is right; None if it may."""
     making.now.check = DEMO
     if current_settings().is_production and client.client_id in DEMO_IDS:
         return "demo clients are refused in production"

@@ -93,7 +93,7 @@ def register(plan: Plan, made: Iterable[NewSecret]) -> None:
 
     Args:
         plan: As `find` returned it.
-        made: As `new_secrets` returned them, in the hands of their owners by now; empty to register without.
+        made: As `new_secrets` returned them, already delivered; empty to register without.
 
     Raises:
         ChangedMeanwhileError: If one of the ids or names was taken meanwhile; nothing is changed.

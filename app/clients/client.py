@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from authlib.oauth2.rfc6749 import ClientMixin
 
 from app.clients import scope
+from app.clients.client_key import KnownKey
 from app.clients.scope import ChosenScope
 from app.clients.secret import KnownSecret
 
 SECRET_METHODS = ("client_secret_basic", "client_secret_post")
+KEY_METHOD = "private_key_jwt"
+AUTH_METHODS = (*SECRET_METHODS, KEY_METHOD)  # in this order a request is tried
 TOKEN_FORMATS = ("jwt", "opaque")
 
 
@@ -35,6 +38,7 @@ class Client(ClientMixin):
     disabled_at: int | None
     generation: int
     secrets: Sequence[KnownSecret]
+    keys: Sequence[KnownKey] = ()
 
     @property
     def claims(self) -> dict[str, str]:
@@ -53,7 +57,7 @@ class Client(ClientMixin):
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
         return method == self.token_endpoint_auth_method or (
-            self.token_endpoint_auth_method is None and method in SECRET_METHODS
+            self.token_endpoint_auth_method is None and method in AUTH_METHODS
         )
 
     def choose_scope(self, requested: str) -> ChosenScope:

@@ -148,7 +148,7 @@ def apply(difference: Difference, declared: Sequence[Declared], secrets: Iterabl
     Args:
         difference: As `find` returned it.
         declared: The clients that it was found for.
-        secrets: As `new_secrets` returned them, in the hands of their owners by now.
+        secrets: As `new_secrets` returned them, already delivered.
 
     Raises:
         ChangedMeanwhileError: If the difference is another one by now; nothing is changed.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import or_, select
 
 from app.audit import trail
 from app.audit.event import Event
 from app.clients import registration_rules as rules
+from app.clients.client import KEY_METHOD
+from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
+from app.clients.key_set import NewKey
 from app.clients.registered_values import GRANT, checked, new_client
 from app.clients.registration_rules import RegistrationError
 from app.clients.secret import ClientSecret, digest, generate
@@ -28,7 +31,8 @@ def register(
     token_format: str = "jwt",
     resource_server: str | None = None,
     claims: Mapping[str, str] | None = None,
-) -> tuple[ClientRow, str]:
+    keys: Sequence[NewKey] = (),
+) -> tuple[ClientRow, str | None]:
     """Register a client.
 
     Args:
@@ -36,14 +40,15 @@ def register(
         scope: What it may ever request; empty for a client without a grant.
         default_scope: What it gets if it requests none; all of `scope` if that is one resource's.
         access_token_seconds: The lifetime of its tokens in seconds; None for the server's setting.
-        auth_method: The only method by which it may authenticate; None for Basic or form.
+        auth_method: The only method by which it may authenticate; None for any, or with keys for private_key_jwt.
         grant_types: `client_credentials`, or empty for a client that never gets a token.
         token_format: `jwt` or `opaque`.
         resource_server: The audience of the API that it is, which may introspect its tokens (RFC 7662, section 2.1).
         claims: Added to its tokens as they are.
+        keys: Its public keys: then it has no secret.
 
     Returns:
-        The client, and its secret in plaintext: shown once, stored only as a digest.
+        The client, and its secret in plaintext: shown once, stored only as a digest. None if it has keys.
 
     Raises:
         RegistrationError: If a value is not valid or the name is taken; the text says which.
@@ -54,7 +59,7 @@ def register(
         "scope": scope,
         "default_scope": default_scope,
         "lifetime": access_token_seconds,
-        "auth_method": auth_method,
+        "auth_method": method_for(auth_method, has_keys=bool(keys)),
         "grant": bool(grant_types),
         "format": token_format,
         "resource_server": resource_server,
@@ -65,7 +70,28 @@ def register(
     if faults:
         raise RegistrationError("; ".join(faults.values()))
     client = new_client(new_id(), name, values)
+    if keys:
+        client.keys = [ClientKey(**each._asdict()) for each in keys]
+        store(client)
+        return client, None
     return client, add(client, generate())
+
+
+def method_for(method: str | None, *, has_keys: bool) -> str | None:
+    """The method of a client that has keys, or a secret.
+
+    Raises:
+        RegistrationError: If it could not authenticate by the method that is given.
+    """
+    if has_keys and method is None:
+        return KEY_METHOD
+    if has_keys and method not in (KEY_METHOD, "any"):
+        raise RegistrationError(
+            f"with a key the method is {KEY_METHOD}, or `any` for a client that gets a secret later"
+        )
+    if method == KEY_METHOD and not has_keys:
+        raise RegistrationError(f"{KEY_METHOD} needs a key: give it with --jwks or --generate-key")
+    return method
 
 
 def new_id() -> str:
@@ -80,11 +106,15 @@ def add(client: ClientRow, plaintext: str) -> str:
         RegistrationError: If its name is taken.
     """
     client.secrets = [ClientSecret(name="secret-1", digest=digest(plaintext))]
+    store(client)
+    return plaintext
+
+
+def store(client: ClientRow) -> None:
     with transaction():
         refuse_taken(client.name)
         db.session.add(client)
         trail.record(Event.CLIENT_CREATED, client_id=client.client_id)
-    return plaintext
 
 
 def refuse_taken(name: str) -> None:

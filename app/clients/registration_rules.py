@@ -9,7 +9,7 @@ from typing import Literal
 
 import config
 from app.clients import scope as scopes
-from app.clients.client import SECRET_METHODS, TOKEN_FORMATS
+from app.clients.client import AUTH_METHODS, TOKEN_FORMATS
 from app.settings import current_settings
 
 # A name never looks like an id or a secret: every command takes a name or an id.
@@ -116,8 +116,8 @@ def checked_method(method: str | None) -> str | None:
     if method is None or method == "any":
         return None
     # `none` would be a public client, and those never get this grant (RFC 6749, section 4.4).
-    if method not in SECRET_METHODS:
-        raise RegistrationError(f"an authentication method is one of {', '.join(SECRET_METHODS)}, or `any`")
+    if method not in AUTH_METHODS:
+        raise RegistrationError(f"an authentication method is one of {', '.join(AUTH_METHODS)}, or `any`")
     return method
 
 

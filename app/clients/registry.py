@@ -15,9 +15,10 @@ from sqlalchemy.orm import joinedload
 from app.audit import trail
 from app.audit.event import Event
 from app.clients.client import Client
+from app.clients.client_key import ClientKey, known_keys
 from app.clients.client_row import ClientRow
 from app.clients.registration_rules import RegistrationError
-from app.clients.secret import ClientSecret, KnownSecret
+from app.clients.secret import ClientSecret, known_secrets
 from app.clock import now
 from app.keys import keystore
 from app.logs import one_line
@@ -44,15 +45,23 @@ FIND_CLIENT = Statement(
         ClientSecret.digest.label("secret_digest"),
         ClientSecret.not_after.label("secret_not_after"),
         ClientSecret.ended_at.label("secret_ended_at"),
+        ClientKey.id.label("key_id"),
+        ClientKey.kid.label("key_kid"),
+        ClientKey.alg.label("key_alg"),
+        ClientKey.jwk.label("key_jwk"),
+        ClientKey.not_after.label("key_not_after"),
+        ClientKey.ended_at.label("key_ended_at"),
         keystore.GENERATION,
     )
     .outerjoin(ClientSecret, ClientSecret.client_row == ClientRow.id)
+    # Most clients have one or the other: only one with both has a row for each pair, 64 at most.
+    .outerjoin(ClientKey, ClientKey.client_row == ClientRow.id)
     .where(ClientRow.client_id == bindparam("client_id"))
 )
 
 
 def find_client(client_id: str) -> Client | None:
-    """The client with this id and its secrets, or None, by one statement: a row for each secret.
+    """The client with this id with its secrets and keys, or None, by one statement: a row for each pair of them.
 
     The statement also reads whether the signing keys have changed.
     """
@@ -73,17 +82,8 @@ def find_client(client_id: str) -> Client | None:
         resource_server=client.resource_server,
         disabled_at=client.disabled_at,
         generation=client.generation,
-        secrets=[
-            KnownSecret(
-                id=row.secret_id,
-                name=row.secret_name,
-                digest=row.secret_digest,
-                not_after=row.secret_not_after,
-                ended_at=row.secret_ended_at,
-            )
-            for row in rows
-            if row.secret_id is not None  # a client without a secret has one row, by the outer join
-        ],
+        secrets=known_secrets(rows),
+        keys=known_keys(rows) if client.key_id is not None else (),
     )
 
 

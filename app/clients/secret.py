@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import ForeignKey, LargeBinary, Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -58,6 +58,21 @@ class KnownSecret(NamedTuple):
     digest: bytes
     not_after: int | None
     ended_at: int | None
+
+
+def known_secrets(rows: Sequence[Any]) -> list[KnownSecret]:
+    """The secrets in the rows of `registry.FIND_CLIENT`; a client without one has None there, by the outer join."""
+    return [
+        KnownSecret(
+            id=row.secret_id,
+            name=row.secret_name,
+            digest=row.secret_digest,
+            not_after=row.secret_not_after,
+            ended_at=row.secret_ended_at,
+        )
+        for row in rows
+        if row.secret_id is not None and row.key_id == rows[0].key_id
+    ]
 
 
 def has_ended(secret: ClientSecret | KnownSecret) -> bool:

@@ -64,7 +64,16 @@ def read_contents(connection: Connection, moment: int) -> Contents:
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class Names:
+    """Tuples of names, by what they are names of."""
+
+    def as_dict(self) -> dict[str, tuple[str, ...]]:
+        """Those that are not empty."""
+        return {field: names for field, names in asdict(self).items() if names}
+
+
+@dataclass(frozen=True, slots=True)
+class Orders(Names):
     """What would work again: clients by their names, secrets as `CLIENT SECRET`, keys by their `kid`.
 
     A JWT is named by its `jti`, an opaque token by what its `jti` ends with.
@@ -76,7 +85,7 @@ class Orders:
         deleted: Clients that were deleted.
         secrets: Secrets that were ended or have run out, or were removed.
         withdrawn_keys: Signing keys that were withdrawn.
-        registrations: Clients whose registration was changed: their scope, say.
+        registrations: Clients whose registration was changed, such as their scope.
     """
 
     tokens: tuple[str, ...]
@@ -87,12 +96,9 @@ class Orders:
     withdrawn_keys: tuple[str, ...]
     registrations: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, tuple[str, ...]]:
-        return {name: names for name, names in asdict(self).items() if names}
-
 
 @dataclass(frozen=True, slots=True)
-class Losses:
+class Losses(Names):
     """What would not work any more, in the same words."""
 
     clients: tuple[str, ...]
@@ -100,9 +106,6 @@ class Losses:
     secrets: tuple[str, ...]
     signing_keys: tuple[str, ...]
     opaque_tokens: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, tuple[str, ...]]:
-        return {name: names for name, names in asdict(self).items() if names}
 
 
 def find_orders(present: Contents, backup: Contents) -> Orders:

@@ -6,6 +6,7 @@ from flask import Blueprint, request
 from werkzeug import Response
 
 from app.discovery.public_document import public
+from app.health import sighting
 from app.keys import keystore
 from app.keys.signing_key import JWKS_MAX_AGE_SECONDS
 
@@ -19,4 +20,4 @@ def jwks() -> Response:
     """Public members only: the row stores nothing else unencrypted (RFC 7517, section 9.3)."""
     response = public({"keys": [row.public_jwk for row in keystore.published()]}, max_age=JWKS_MAX_AGE_SECONDS)
     response.add_etag()
-    return response.make_conditional(request)
+    return sighting.show(response).make_conditional(request)

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response
 
-from app.clients.client import SECRET_METHODS
+from app.clients.client import AUTH_METHODS
+from app.clients.key_set import ALGORITHMS
 from app.discovery import error_pages, jwks
 from app.discovery.public_document import public
 from app.oauth.grant import ClientCredentialsGrant
@@ -42,8 +43,16 @@ def metadata() -> Response:
         "response_types_supported": [],
         # The default would claim two grants for browsers (RFC 8414, section 2).
         "grant_types_supported": [ClientCredentialsGrant.GRANT_TYPE],
-        "token_endpoint_auth_methods_supported": list(SECRET_METHODS),
-        "introspection_endpoint_auth_methods_supported": list(SECRET_METHODS),
-        "revocation_endpoint_auth_methods_supported": list(SECRET_METHODS),
+        **authentication("token"),
+        **authentication("introspection"),
+        **authentication("revocation"),
     }
     return public(document, max_age=MAX_AGE_SECONDS)
+
+
+def authentication(endpoint: str) -> dict[str, list[str]]:
+    """How a client authenticates at an endpoint, and the algorithms of its assertions there."""
+    return {
+        f"{endpoint}_endpoint_auth_methods_supported": list(AUTH_METHODS),
+        f"{endpoint}_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+    }

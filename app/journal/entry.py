@@ -30,7 +30,7 @@ class Entry:
         endpoint: Flask's name of the route; empty if no route has this path and method.
         client_id: The client; empty if that is uncertain.
         is_authenticated: Whether the client's secret or token was valid, and not only its id known.
-        auth: How it authenticated: `basic`, `post`, `bearer`, `none` or `other`.
+        auth: How it authenticated: `basic`, `post`, `assertion`, `bearer`, `none` or `other`.
         grant_type: The grant type that was requested.
         scope: The scope that was requested.
         granted: The scope of the token that was issued.

@@ -111,7 +111,7 @@ def mechanism(header: str, form: dict[str, str]) -> str:
     if header:
         scheme = header.partition(" ")[0].lower()
         return scheme if scheme in SCHEMES else "other"
-    return "post" if "client_secret" in form else "none"
+    return "assertion" if "client_assertion" in form else "post" if "client_secret" in form else "none"
 
 
 def bearer() -> str:

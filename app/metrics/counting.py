@@ -13,6 +13,7 @@ from app.metrics.notes import Note
 
 OTHER = "other"
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+FAILURE = ("server_error", "500", "none")
 SETTING = re.compile(r"\((KEYTURN_LIMIT_[A-Z]+)\)$")  # how the reason of a limit ends
 
 
@@ -32,6 +33,7 @@ class Counting:
         self.named: Set[str] = frozenset()  # the clients that have a label of their own
         for setting in limits:
             families.limits.labels(setting)
+        families.refusals.labels(*FAILURE)  # from 0: an alert does not see the first one of a series that is new
 
     def count(self) -> None:
         """Count all notes that there are."""

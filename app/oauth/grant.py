@@ -6,7 +6,7 @@ from authlib.oauth2.rfc6749 import grants
 
 from app.authentication import limits
 from app.checks import Check, making
-from app.clients.client import SECRET_METHODS, Client
+from app.clients.client import AUTH_METHODS, Client
 from app.oauth import resource_indicators
 
 GRANT_ALLOWED = Check("grant_allowed", "The client is registered for this grant.", "RFC 6749, section 5.2")
@@ -14,7 +14,7 @@ GRANT_ALLOWED = Check("grant_allowed", "The client is registered for this grant.
 
 class ClientCredentialsGrant(grants.ClientCredentialsGrant):
     # Authlib's default is Basic only.
-    TOKEN_ENDPOINT_AUTH_METHODS = SECRET_METHODS
+    TOKEN_ENDPOINT_AUTH_METHODS = AUTH_METHODS
 
     def authenticate_token_endpoint_client(self) -> Client:
         client: Client = super().authenticate_token_endpoint_client()

@@ -14,7 +14,7 @@ from app.audit import trail
 from app.audit.event import Event
 from app.authentication import limits
 from app.checks import Check, making
-from app.clients.client import SECRET_METHODS, Client
+from app.clients.client import AUTH_METHODS, Client
 from app.oauth.form_request import FormRequest
 from app.oauth.request_rules import required
 from app.oauth.server import current_server
@@ -32,7 +32,7 @@ NO_RESOURCE_SERVER = "This client is not registered as a resource server, and ma
 
 class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
     # Authlib's default is Basic only.
-    CLIENT_AUTH_METHODS = SECRET_METHODS
+    CLIENT_AUTH_METHODS = AUTH_METHODS
 
     def check_params(self, request: FormRequest, client: Client) -> None:
         # Authlib's check refuses an unknown token_type_hint; RFC 7662, section 2.1 permits ignoring it.
@@ -46,14 +46,14 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
         try:
             return checking.check(text)
         except InvalidTokenError as error:
-            record_inactive(str(error))
+            record_inactive(str(error), error.token)
             return None
 
     def check_permission(self, token: AccessToken, client: Client, request: FormRequest) -> bool:
         making.now.check = OWN_AUDIENCE
         if client.resource_server in token.audience:
             return True
-        record_inactive("the token is meant for another API, not the one that introspects it")
+        record_inactive("the token is meant for another API, not the one that introspects it", token)
         return False
 
     def create_introspection_payload(self, token: AccessToken | None) -> dict[str, Any]:
@@ -61,10 +61,10 @@ class IntrospectionEndpoint(rfc7662.IntrospectionEndpoint):
         return {"active": False} if token is None else {"active": True, "token_type": "Bearer", **token.claims}
 
 
-def record_inactive(reason: str) -> None:
-    """The response does not say why; the audit trail does."""
+def record_inactive(reason: str, token: AccessToken | None) -> None:
+    """The response does not say why; the audit trail does, and the log which token of ours it is."""
     making.now.has_failed = True
-    g.inactive = reason
+    g.inactive, g.token = reason, token
     trail.record_soon(Event.TOKEN_INACTIVE, client_id=g.get("client_id"), reason=f"inactive: {reason}")
 
 

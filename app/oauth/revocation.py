@@ -14,7 +14,7 @@ from sqlalchemy import CursorResult, update
 from app.audit import trail
 from app.audit.event import Event
 from app.checks import Check, making
-from app.clients.client import SECRET_METHODS, Client
+from app.clients.client import AUTH_METHODS, Client
 from app.clients.secret import digest
 from app.clock import now
 from app.oauth.form_request import FormRequest
@@ -35,7 +35,7 @@ NOT_YOURS = "The token was issued to another client: only its own client can rev
 
 class RevocationEndpoint(rfc7009.RevocationEndpoint):
     # Authlib's default is Basic only.
-    CLIENT_AUTH_METHODS = SECRET_METHODS
+    CLIENT_AUTH_METHODS = AUTH_METHODS
 
     def authenticate_token(self, request: FormRequest, client: Client) -> AccessToken | None:
         """The token, if it is ours and valid by any machine's clock; RFC 7009, section 2.2 wants 200 for any other."""

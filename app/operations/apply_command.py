@@ -14,6 +14,7 @@ from app.clients.difference import Kind, Step
 from app.clients.registration_rules import RegistrationError, listed
 from app.operations import difference_report
 from app.operations.command_group import FailedError, Outcome, changes, operator_command, wants_json
+from app.operations.file_argument import FILE_OR_DASH
 from app.operations.one_at_a_time import one_at_a_time
 from app.operations.secret_delivery import Delivery
 
@@ -31,7 +32,7 @@ secrets_to_command = click.option(
 
 
 @operator_command("apply", refusals=(RegistrationError,))
-@click.argument("files", nargs=-1, required=True, metavar="FILE…", type=click.Path(dir_okay=False, allow_dash=True))
+@click.argument("files", nargs=-1, required=True, metavar="FILE…", type=FILE_OR_DASH)
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing.")
 @click.option("--prune", is_flag=True, help="Remove the clients that no file declares.")
 @click.option("--yes", is_flag=True, help="Remove them without a question; needed if there is no terminal.")

@@ -17,10 +17,10 @@ from app.clients import registry
 from app.clients.registration_rules import RegistrationError
 from app.clock import now
 from app.operations.command_group import CommandGroup, as_json, moment, print_json
+from app.operations.time_options import within
 from app.settings import current_settings
 
 FOLLOW_SECONDS = 1
-DAY_SECONDS = 86_400
 NO_SINCE = "--since is the id of an event, or a time such as 2030-01-31 or 2030-01-31T12:00:00Z (UTC)."
 
 audit = CommandGroup("audit", help="Read the audit trail.", refusals=(UnknownCursorError, RegistrationError))
@@ -71,14 +71,14 @@ def write_events(position: int) -> int:
 
 @audit.command()
 @click.argument("client")
-@click.option("--days", type=click.IntRange(1, 3_650), default=7, show_default=True, help="How far to look back.")
+@within("7d", "How far to look back")
 @as_json
-def uses(client: str, days: int, as_json: bool) -> None:
+def uses(client: str, within: int, as_json: bool) -> None:
     """Show from which addresses, and by which secrets, a client has requested tokens."""
     client_id = registry.get_client(client).client_id
-    found = reports.uses(client_id, since=now() - days * DAY_SECONDS)
+    found = reports.uses(client_id, since=now() - within)
     if as_json:
-        print_json({"client_id": client_id, "days": days, "uses": [use_as_dict(use) for use in found]})
+        print_json({"client_id": client_id, "within": within, "uses": [use_as_dict(use) for use in found]})
         return
     click.echo(f"{'secret':20} {'address':40} {'issued':>9} {'refused':>9}  last")
     for use in found:

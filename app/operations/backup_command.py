@@ -33,9 +33,11 @@ def backup(file: Path) -> Outcome:
     For PostgreSQL it prints the command of pg_dump, and ends with exit code 1.
     """
     if db.engine.dialect.name == "postgresql":
-        # Without the password, which pg_dump reads from ~/.pgpass or asks for: what is typed can be seen by others.
-        url = make_url(current_settings().database_url).set(password=None).render_as_string()
+        # Without the password, which pg_dump reads from ~/.pgpass or prompts for: others can see what is typed.
+        url = make_url(current_settings().database_url)._replace(password=None).render_as_string()
         raise BackupError(WITH_POSTGRESQL.format(file=shlex.quote(str(file)), url=shlex.quote(url)))
+    if not file.parent.is_dir():
+        raise click.UsageError(f"There is no folder {file.parent}.")
     revision = sqlite_file.back_up(sqlite_path(db.engine.url), file)
     size = file.stat().st_size
     text = DONE.format(file=file, size=size, revision=revision)

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from app.audit import retention, trail
 from app.audit.event import Event
 from app.clock import monotonic
-from app.operations.command_group import Outcome, changes, operator_command
+from app.operations.command_group import FailedError, Outcome, changes, operator_command
 from app.settings import current_settings
 from app.storage.database import db, transaction
 from app.upkeep import lease, round  # noqa: A004, the name that people say
@@ -54,7 +54,7 @@ def clean_up(*, old_events: bool = False) -> dict[str, Any]:
     return report
 
 
-@operator_command("cleanup", refusals=(retention.ClocksDifferError, lease.BusyError, lease.LostError))
+@operator_command("cleanup", refusals=(retention.ClocksDifferError,))
 @click.option("--old-events", is_flag=True, help="Also remove all audit events older than KEYTURN_AUDIT_DAYS.")
 @changes
 def cleanup(old_events: bool) -> Outcome:
@@ -64,7 +64,10 @@ def cleanup(old_events: bool) -> Outcome:
     old audit events, at most a day of the trail in 24 hours; --old-events removes them all. If PostgreSQL's clock
     and this machine's differ by more than a minute, nothing is removed.
     """
-    report = clean_up(old_events=old_events)
+    try:
+        report = clean_up(old_events=old_events)
+    except (lease.BusyError, lease.LostError) as error:
+        raise FailedError(str(error)) from error  # a later try finds the lease free
     left = db.session.scalar(select(func.count()).where(retention.too_old(current_settings()))) or 0
     lines = [f"{what:14} {count:9} removed" for what, count in report["removed"].items()]
     lines += [f"The signing key was old enough: {report['rotated']} signs next."] if report["rotated"] else []

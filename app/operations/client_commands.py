@@ -1,4 +1,4 @@
-"""`flask clients …`: register, show, change and delete clients; `secret_commands.py` adds those about secrets."""
+"""`flask clients …`: register, show, change and delete clients; `secret_commands.py` has those about secrets."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any, Literal
 import click
 
 from app.clients import registration, registration_update, registry
-from app.clients.client import SECRET_METHODS, TOKEN_FORMATS
+from app.clients.client import AUTH_METHODS, TOKEN_FORMATS
 from app.clients.registered_values import GRANT
 from app.clients.registration_rules import RegistrationError
 from app.clients.registration_update import Wanted
 from app.operations import client_report
 from app.operations.client_report import changes_as_text, describe, describe_changes
 from app.operations.command_group import CommandGroup, Outcome, as_json, changes, print_json
+from app.operations.private_key_file import algorithm, generated, given_keys, jwks_file
 
 clients = CommandGroup("clients", help="Register clients, and rotate their secrets.", refusals=(RegistrationError,))
 which = click.argument("client")
@@ -26,13 +27,16 @@ which = click.argument("client")
 @click.option("--scope", default="", help="Every scope that it may request, separated by spaces.")
 @click.option("--default-scope", help="The scope it gets if it requests none; by default all of its scope.")
 @click.option("--lifetime", "access_token_seconds", type=int, metavar="SECONDS", help="How long its tokens are valid.")
-@click.option("--auth-method", help=f"The only method by which it may authenticate: {' or '.join(SECRET_METHODS)}.")
+@click.option("--auth-method", help=f"The only method by which it may authenticate: {' or '.join(AUTH_METHODS)}.")
 @click.option(
     "--format", "token_format", default="jwt", help=f"The format of its tokens: {' or '.join(TOKEN_FORMATS)}."
 )
 @click.option("--resource-server", metavar="URL", help="Make it the API of this audience, which may introspect tokens.")
 @click.option("--claim", "claims", multiple=True, metavar="KEY=VALUE", help="A claim for its tokens; may be repeated.")
 @click.option("--no-grant", is_flag=True, help="Register it without a grant: it gets no tokens.")
+@jwks_file
+@generated
+@algorithm
 @changes
 def create(
     name: str,
@@ -44,20 +48,25 @@ def create(
     resource_server: str | None,
     claims: tuple[str, ...],
     no_grant: bool,
+    jwks: str | None,
+    generate_key: str | None,
+    key_alg: str,
 ) -> Outcome:
-    """Register a client and show its secret, once."""
-    client, plaintext = registration.register(
-        name,
-        scope=scope,
-        default_scope=default_scope,
-        access_token_seconds=access_token_seconds,
-        auth_method=auth_method,
-        grant_types="" if no_grant or (resource_server not in (None, "none") and not scope) else GRANT,
-        token_format=token_format,
-        resource_server=resource_server,
-        claims=parse_claims(claims),
-    )
-    return shown({**describe(client), "client_secret": plaintext})
+    """Register a client and show its secret, once; or with a key, and without a secret."""
+    with given_keys(jwks, generate_key, key_alg) as keys:
+        client, plaintext = registration.register(
+            name,
+            scope=scope,
+            default_scope=default_scope,
+            access_token_seconds=access_token_seconds,
+            auth_method=auth_method,
+            grant_types="" if no_grant or (resource_server not in (None, "none") and not scope) else GRANT,
+            token_format=token_format,
+            resource_server=resource_server,
+            claims=parse_claims(claims),
+            keys=keys,
+        )
+    return shown(describe(client) | ({"client_secret": plaintext} if plaintext else {}))
 
 
 @clients.command()
@@ -69,7 +78,7 @@ def create(
     "--lifetime", metavar="SECONDS", help="How long its tokens are valid; `default` for the server's setting."
 )
 @click.option(
-    "--auth-method", help=f"The only method by which it may authenticate: {' or '.join(SECRET_METHODS)}; or `any`."
+    "--auth-method", help=f"The only method by which it may authenticate: {' or '.join(AUTH_METHODS)}; or `any`."
 )
 @click.option("--format", "token_format", help=f"The format of its tokens: {' or '.join(TOKEN_FORMATS)}.")
 @click.option("--resource-server", metavar="URL", help="Make it the API of this audience; `none` for no API.")
@@ -125,7 +134,7 @@ def list_all(as_json: bool) -> None:
 @which
 @as_json
 def show_one(client: str, as_json: bool) -> None:
-    """Show a client and its secrets' names and times."""
+    """Show a client, and the names and times of its secrets and keys."""
     found = describe(registry.get_client(client))
     if as_json:
         print_json(found)

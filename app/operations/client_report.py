@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
 from app.clients.registration_update import Change
 from app.clients.secret import ClientSecret
@@ -38,12 +39,18 @@ IN_A_TOKEN = {
 def describe(client: ClientRow) -> dict[str, Any]:
     """A client as the commands show it, with only the names and times of its secrets."""
     described = {name: getattr(client, name) for name in SHOWN} | {"grant_types": client.grant_types.split()}
-    return described | {"secrets": [describe_secret(secret) for secret in client.secrets]}
+    described["secrets"] = [describe_secret(secret) for secret in client.secrets]
+    return described | {"keys": [describe_key(key) for key in client.keys]}
 
 
 def describe_secret(secret: ClientSecret) -> dict[str, Any]:
     names = ("name", "created_at", "not_after", "last_used_at")
     return {name: getattr(secret, name) for name in names}
+
+
+def describe_key(key: ClientKey) -> dict[str, Any]:
+    names = ("kid", "alg", "created_at", "not_after", "last_used_at")
+    return {name: getattr(key, name) for name in names}
 
 
 def describe_changes(changes: list[Change]) -> dict[str, Any]:
@@ -58,10 +65,12 @@ def as_text(shown: Mapping[str, Any]) -> str:
     """What `describe` returns, a line for each value, with `client_secret` if the client has a new one."""
     lines: list[str] = []
     for name, value in shown.items():
-        if name == "secrets":
-            for secret in value:
-                times = [f"{what} {moment(at)}" for what, at in secret.items() if what != "name" and at]
-                lines.append(f"{'secret':28}{secret['name']}: {', '.join(times)}")
+        if name in ("secrets", "keys"):
+            for each in value:
+                times = [
+                    f"{what} {moment(at)}" for what, at in each.items() if what not in ("name", "kid", "alg") and at
+                ]
+                lines.append(f"{name[:-1]:28}{each.get('name') or each['kid']}: {', '.join(times)}")
         elif value not in (None, [], {}, 0):
             is_time = name.endswith(("_at", "_before"))
             lines.append(f"{name:28}{moment(value) if is_time else readable(value)}")

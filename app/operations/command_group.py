@@ -114,9 +114,9 @@ def errors_as_wanted(arguments: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except (click.ClickException, click.Abort) as error:
-        if "--json" not in options:
-            raise
         said = error if isinstance(error, click.ClickException) else click.ClickException(NOT_CONFIRMED)
+        if "--json" not in options:
+            raise said from error
         print_json({"error": {"kind": KINDS[said.exit_code], "message": said.format_message()}})
         raise click.exceptions.Exit(said.exit_code) from error
 
@@ -178,11 +178,18 @@ def exit_codes(refusals: tuple[type[Exception], ...]) -> Iterator[None]:
     except SQLAlchemyError as error:
         raise FailedError(f"the database failed: {cause(error)}. {meaning(error)}".rstrip()) from error
     except OSError as error:
-        raise FailedError(str(error)) from error
+        raise FailedError(as_sentence(error)) from error
     except Exception as error:
         # Python itself would end with 1, which means that nothing was changed.
         traceback.print_exc()
         raise FailedError(f"a fault of Keyturn: {type(error).__name__}") from error
+
+
+def as_sentence(error: OSError) -> str:
+    """What the system says, without its number: "/var/lib/keyturn/keyturn.db: No space left on device"."""
+    if not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
 
 
 def refuse_faults() -> None:

@@ -19,7 +19,8 @@ from app.copying.moved_tables import count_rows, find_tables, moved_tables
 from app.keys import cipher
 from app.keys.signing_key import SigningKey
 from app.operations.command_group import Outcome, changes, operator_command, wants_json
-from app.operations.database_url_argument import FILE, read_url, refuse_same, refuse_source
+from app.operations.database_url_argument import read_url, refuse_same, refuse_source
+from app.operations.file_argument import FILE
 from app.operations.orders_command import orders_command
 from app.operations.other_database import newest_revision, other_database, shown_url, upgrade
 from app.operations.prepare import register_migrations
@@ -72,7 +73,7 @@ def copy(target_url: str | None, target_file: Path | None, while_serving: bool, 
         if dry_run:
             refuse_target(target, creates=False)
             text = f"{before}\nNow {users}." if users else before
-            return Outcome({"rows": rows, "in_use": users, "copied": None}, text, changed=False)
+            return Outcome({"dry_run": True, "rows": rows, "in_use": users, "copied": None}, text, changed=False)
         if users:
             raise CopyError(IN_USE.format(users[:1].upper() + users[1:]))
         refuse_target(target, creates=True)
@@ -97,7 +98,8 @@ def copy_to(target: Flask, while_serving: bool) -> Outcome:
     warnings = list_warnings(meanwhile)
     rows = [f"{name:16} {count:9,}" for name, count in counts.items()]
     after = AFTER.format(seconds=seconds, source=shown_url(current_settings().database_url))
-    document = {"copied": counts, "seconds": round(seconds, 3), "meanwhile": meanwhile._asdict(), "warnings": warnings}
+    document = {"dry_run": False, "copied": counts, "seconds": round(seconds, 3), "warnings": warnings}
+    document["meanwhile"] = meanwhile._asdict()
     return Outcome(document, "\n".join([*rows, after, *warnings]))
 
 

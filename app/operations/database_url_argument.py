@@ -15,8 +15,6 @@ from app.settings.database_url import checked_database_url
 from app.storage import schema_revision
 from app.storage.database import db
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
 
 def read_url(places: Mapping[str, str | Path | None]) -> str:
     """The URL of another database, from the one place that has it.
@@ -25,13 +23,14 @@ def read_url(places: Mapping[str, str | Path | None]) -> str:
         places: The text of a URL, or a file that has it, by what an operator calls the place.
 
     Raises:
-        CopyError: If none or two have it, or it is not valid; the text does not repeat it.
+        UsageError: If none or two have it.
+        CopyError: If it is not valid; the text does not repeat it.
         OSError: If a file cannot be read.
     """
     found = {name: text for name, place in places.items() if place and (text := read(place))}
     if len(found) != 1:
         *names, last = places
-        raise CopyError(f"Name one database: {', '.join(names)} or {last}.")
+        raise click.UsageError(f"Name one database: {', '.join(names)} or {last}.")
     ((name, text),) = found.items()
     try:
         return checked_database_url(text)

@@ -134,7 +134,8 @@ def of_journal(entry: Entry) -> dict[str, Any]:
 
 def how(entry: Entry) -> str:
     """How the client authenticated, in words."""
-    names = {"basic": "HTTP Basic", "post": "a secret in the form", "bearer": "a Bearer token", "none": "nothing"}
+    names = {"basic": "HTTP Basic", "post": "a secret in the form", "assertion": "a signed assertion"}
+    names |= {"bearer": "a Bearer token", "none": "nothing"}
     sent = names.get(entry.auth, "another scheme of Authorization")
     return f"{sent}, accepted" if entry.is_authenticated and entry.auth != "none" else sent
 

@@ -8,12 +8,13 @@ from app.clients import bulk_import, import_lines
 from app.clients.registration_rules import RegistrationError
 from app.operations.apply_command import ONE_APPLIES, read, secrets_to, secrets_to_command
 from app.operations.command_group import Outcome, changes, operator_command, wants_json
+from app.operations.file_argument import FILE_OR_DASH
 from app.operations.one_at_a_time import one_at_a_time
 from app.operations.secret_delivery import Delivery
 
 
 @operator_command("import", refusals=(RegistrationError,))
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@click.argument("file", type=FILE_OR_DASH)
 @click.option(
     "--random-secrets", is_flag=True, help="State that each secret was generated with 128 random bits or more."
 )

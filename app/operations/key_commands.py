@@ -10,7 +10,7 @@ from cryptography.fernet import Fernet
 from app.clock import now
 from app.keys import plan, rotation
 from app.keys.cipher import SealedKeyError
-from app.keys.key_rows import all_keys
+from app.keys.key_rows import all_keys, in_state
 from app.keys.signing_key import JWKS_MAX_AGE_SECONDS, LEAD_SECONDS, READ_SECONDS, SigningKey
 from app.operations.command_group import CommandGroup, OperatorCommand, Outcome, as_json, changes, moment, print_json
 from app.settings import current_settings
@@ -76,7 +76,7 @@ lost_secret_key = click.option(
 def rotate(at_once: bool, lost_secret_key: bool) -> Outcome:
     """Let the standby key sign after one max-age of the JWKS, and publish another standby."""
     if lost_secret_key and not at_once:
-        raise rotation.RotationError("--lost-secret-key requires --now: until then no server could sign")
+        raise click.UsageError("--lost-secret-key requires --now: until then no server could sign.")
     key = rotation.rotate(at_once=at_once, lost_secret_key=lost_secret_key)
     sentence = f"{key.kid} ({key.alg}) signs {when(key)}; tokens of the old key stay valid."
     return Outcome(describe(key), sentence + caches(key))
@@ -88,11 +88,19 @@ def rotate(at_once: bool, lost_secret_key: bool) -> Outcome:
 @changes
 def withdraw(kid: str, lost_secret_key: bool) -> Outcome:
     """Withdraw a leaked key for good: its tokens are refused."""
+    if before := next((each.withdrawn_at for each in all_keys() if each.kid == kid), None):
+        return Outcome(signing(), f"{kid} was withdrawn at {moment(before)}: nothing was changed.", changed=False)
     key = rotation.withdraw(kid, lost_secret_key=lost_secret_key)
     sentence = (
         f"{kid} is withdrawn: each server refuses its tokens from its next request on. {key.kid} ({key.alg}) signs."
     )
     return Outcome(describe(key), sentence + caches(key))
+
+
+def signing() -> dict[str, Any]:
+    """The key that signs, as --json prints it."""
+    key = in_state("active", all_keys(), now())
+    return describe(key) if key else {}
 
 
 def describe(key: SigningKey) -> dict[str, Any]:

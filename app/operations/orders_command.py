@@ -15,7 +15,8 @@ from app.copying.database_copy import CopyError, snapshot
 from app.copying.in_use import find_users
 from app.copying.orders import Losses, Orders
 from app.operations.command_group import Outcome, changes, operator_command
-from app.operations.database_url_argument import FILE, read_url, refuse_same, refuse_source
+from app.operations.database_url_argument import read_url, refuse_same, refuse_source
+from app.operations.file_argument import FILE
 from app.operations.other_database import newest_revision, other_database
 from app.operations.restore_report import KEPT, LOST, ORDERED, listed
 from app.storage import schema_revision

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from app.refusals.assertion_causes import remedy_for
 from app.refusals.codes import CODES
 
 # Words in a reason, each with words of the cause that it describes; the first match counts.
@@ -21,10 +22,9 @@ CAUSES = (
     ("quotes", "quotes"),
     ("percent", "percent-encoded twice"),
     ("looks like a secret", "swapped"),
-    ("neither Basic nor", "No secret"),
-    ("assertion", "client_assertion"),
+    ("neither Basic", "No secret"),
     ("the secret .* expired", "after a rotation"),
-    ("is registered for client_secret", "another method"),
+    ("is registered for (client_secret|private_key)", "another method"),
     ("is disabled", "disabled"),
     ("without a grant", "without a grant"),
     ("not registered as a resource server", "introspects"),
@@ -48,6 +48,8 @@ CAUSES = (
 
 def for_reason(code: str, reason: str) -> str | None:
     """The remedy for the cause that a reason describes; None if the table has none for it."""
+    if remedy := remedy_for(reason):
+        return remedy
     for words, of_cause in CAUSES:
         if re.search(words, reason):
             causes = CODES[code].causes

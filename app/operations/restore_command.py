@@ -25,6 +25,7 @@ from app.copying.sqlite_file import BackupError
 from app.keys import cipher
 from app.keys.signing_key import SigningKey
 from app.operations.command_group import Outcome, changes, operator_command
+from app.operations.file_argument import FILE
 from app.operations.one_at_a_time import one_at_a_time
 from app.operations.other_database import known_revisions, other_database, sqlite_path, upgrade
 from app.operations.prepare import ONE_PREPARES
@@ -48,7 +49,7 @@ CANNOT_KEEP = "--keep-orders is not possible, because the present database canno
 
 
 @operator_command("restore", refusals=(BackupError, InUseError))
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE)
 @click.option("--replace", is_flag=True, help="Rename a database that is not empty, and put the backup in its place.")
 @click.option("--keep-orders", is_flag=True, help="Carry over what was revoked, ended, disabled, deleted or withdrawn.")
 @click.option("--drop-orders", is_flag=True, help="Let what was revoked, ended, disabled or withdrawn work again.")

@@ -107,6 +107,7 @@ class Restored:
 
     def document(self) -> dict[str, Any]:
         return {
+            "dry_run": not self.is_in_place,  # whatever is refused has no document
             "file": str(self.file),
             "revision": self.revision,
             "last_event_at": self.last_event_at,
@@ -114,7 +115,7 @@ class Restored:
             "lacks": self.losses and self.losses.as_dict(),
             "unknown_because": self.why_unknown or None,
             "orders_kept": self.keeps,
-            "tokens_revoked": self.revokes,
+            "earlier_tokens_revoked": self.revokes and self.is_in_place,
             "secret_key_fits": self.closed_kid is None,
             "replaced": str(self.aside) if self.aside else None,
             "restored": self.is_in_place,

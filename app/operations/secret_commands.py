@@ -1,10 +1,11 @@
-"""`flask clients …`, continued: the secrets of a client one by one, and those of all clients that end or are unused."""
+"""The commands of `flask clients` about secrets: those of one client, and those of all that end soon or are unused."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 
 import click
 
@@ -15,28 +16,24 @@ from app.clients.secret_use import SecretUse, use_of
 from app.clients.unused import Unused, unused
 from app.clock import duration
 from app.operations import client_report, secret_report
-from app.operations.client_commands import clients, which
+from app.operations.client_commands import which
 from app.operations.client_report import describe
-from app.operations.command_group import Outcome, as_json, changes, moment, print_json, wants_json
+from app.operations.command_group import Outcome, as_json, changes, moment, operator_command, print_json, wants_json
 from app.operations.secret_report import describe_use, still_used
-from app.operations.time_options import NEVER, Duration, Time, TimeOrNever, ago
+from app.operations.time_options import NEVER, Duration, Time, TimeOrNever, ago, within
 from app.upkeep import warnings
 
-__all__ = ["clients"]  # with the commands of both modules
-
+command = partial(operator_command, refusals=(RegistrationError,))  # `all_commands.py` puts them under `flask clients`
 which_secret = click.argument("name")
-within = click.option(
-    "--within", type=Duration(), default="1d", metavar="DURATION", help="The period that counts as in use (default 1d)."
-)
 MUST_SAY = (
     "{old}. Say how long it should still work: --overlap 1d for another day, or --overlap 0 to end it at once; "
     "then every program of {client} that still sends it is refused"
 )
 
 
-@clients.command("secrets")
+@command("secrets")
 @which
-@within
+@within("1d", "The period that counts as in use")
 @as_json
 def secrets(client: str, within: int, as_json: bool) -> None:
     """Show each secret of a client: until when it works, whether and from where it is used, when it is safe to end."""
@@ -48,7 +45,7 @@ def secrets(client: str, within: int, as_json: bool) -> None:
         click.echo("\n\n".join(map(secret_report.use_as_text, found)) or f"{row.name} has no secret.")
 
 
-@clients.command("rotate-secret")
+@command("rotate-secret")
 @which
 @click.option("--name", help="The name of the new secret.")
 @click.option("--overlap", type=Duration(), metavar="DURATION", help="How long the old secrets still work; 0 for none.")
@@ -59,7 +56,7 @@ def rotate_secret(client: str, name: str | None, overlap: int | None, not_after:
     row = registry.get_client(client)
     old = [use_of(row, secret) for secret in secret_rotation.usable(row)]
     if overlap is None:
-        overlap = ask_for_overlap(row, old) if old else 0
+        overlap = prompt_for_overlap(row, old) if old else 0
     plaintext = secret_rotation.rotate_secret(client, name=name, overlap=overlap, not_after=not_after)
     row = registry.get_client(client)
     document = {**describe(row), "client_secret": plaintext}
@@ -68,8 +65,8 @@ def rotate_secret(client: str, name: str | None, overlap: int | None, not_after:
     return Outcome({**document, "old_secrets": [describe_use(each) for each in old]}, text)
 
 
-def ask_for_overlap(client: ClientRow, old: Sequence[SecretUse]) -> int:
-    """How long the old secrets still work: asked on a terminal.
+def prompt_for_overlap(client: ClientRow, old: Sequence[SecretUse]) -> int:
+    """Prompt on a terminal for how long the old secrets still work.
 
     Raises:
         RegistrationError: If there is no terminal.
@@ -83,7 +80,7 @@ def ask_for_overlap(client: ClientRow, old: Sequence[SecretUse]) -> int:
     return chosen
 
 
-@clients.command("revoke-secret")
+@command("revoke-secret")
 @which
 @which_secret
 @click.option("--last", is_flag=True, help="Also if it is the only secret of the client that works.")
@@ -102,7 +99,7 @@ def revoke_secret(client: str, name: str, last: bool) -> Outcome:
     return outcome(row, found, sentence, changed)
 
 
-@clients.command("update-secret")
+@command("update-secret")
 @which
 @which_secret
 @click.option("--not-after", type=TimeOrNever(), required=True, metavar="TIME", help="When it ends, or `never`.")
@@ -134,8 +131,8 @@ def outcome(client: ClientRow, found: SecretUse, sentence: str, changed: bool) -
     return Outcome(document, sentence, changed)
 
 
-@clients.command("ending")
-@click.option("--within", type=Duration(), default="30d", metavar="DURATION", help="How far to look (default 30d).")
+@command("ending")
+@within("30d", "How far to look ahead")
 @as_json
 def ending(within: int, as_json: bool) -> None:
     """List what ends soon, of all clients: secrets, and the signing key."""
@@ -149,27 +146,25 @@ def ending(within: int, as_json: bool) -> None:
         click.echo(f"Nothing ends within {duration(within)}.")
 
 
-@clients.command("stale")
-@click.option(
-    "--days", type=click.IntRange(1, 3_650), default=90, help="How long a client or a secret is unused (default 90)."
-)
+@command("stale")
+@within("90d", "The period in which it was not used")
 @as_json
-def stale(days: int, as_json: bool) -> None:
+def stale(within: int, as_json: bool) -> None:
     """List the clients, and the secrets of other clients, that were not used for a long time."""
-    unused_clients, unused_secrets = unused(seconds=days * 86_400)
+    unused_clients, unused_secrets = unused(seconds=within)
     if as_json:
         documents = [[asdict(each) for each in some] for some in (unused_clients, unused_secrets)]
-        print_json({"days": days, "clients": documents[0], "secrets": documents[1]})
+        print_json({"within": within, "clients": documents[0], "secrets": documents[1]})
         return
     for each in unused_clients:
-        command = "delete" if each.is_disabled else "disable"
-        click.echo(f"{each.client:24}{'':24}{last_use(each)}: `flask clients {command} {each.client}`")
+        remedy = "delete" if each.is_disabled else "disable"
+        click.echo(f"{each.client:24}{'':24}{last_use(each)}: `flask clients {remedy} {each.client}`")
     for each in unused_secrets:
         click.echo(
             f"{each.client:24}{each.name:24}{last_use(each)}: `flask clients revoke-secret {each.client} {each.name}`"
         )
     if not unused_clients and not unused_secrets:
-        click.echo(f"No client and no secret is unused for {days} days.")
+        click.echo(f"No client and no secret is unused for {duration(within)}.")
 
 
 def last_use(each: Unused) -> str:

@@ -1,7 +1,7 @@
 """Where the secrets of new clients go, before the clients exist.
 
-A secret is delivered first and its client is created afterwards: whatever fails, no client has a secret that nobody
-has. A secret whose client was never created opens nothing.
+A secret is delivered first, and its client is created afterwards: a failure in between leaves a secret that opens
+nothing, and never a client whose secret nobody has.
 """
 
 from __future__ import annotations

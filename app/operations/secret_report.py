@@ -46,8 +46,9 @@ def rows(found: SecretUse) -> Iterator[tuple[str, str]]:
     in_use = ", in use" if found.is_in_use else ""
     yield "last used", f"{moment(last)} ({ago(last)}{in_use})" if last else "never"
     for use in found.uses:
+        tokens = f"{use.issued} token" + ("s" if use.issued != 1 else "")
         refused = f", {use.refused} refused" if use.refused else ""
-        yield "from", f"{use.address}: {use.issued} tokens{refused}, last {moment(use.last_at)}"
+        yield "from", f"{use.address}: {tokens}{refused}, last {moment(use.last_at)}"
     if found.safe_at is not None:
         yield "safe to end", safe(found)
 

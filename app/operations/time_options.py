@@ -68,6 +68,12 @@ class TimeOrNever(Time):
 NEVER = -1
 
 
+def within(default: str, meaning: str) -> Any:
+    """The option --within: the period that a command looks at, before now or after."""
+    text = f"{meaning} (default {default})."
+    return click.option("--within", type=Duration(), default=default, metavar="DURATION", help=text)
+
+
 def ago(at: int) -> str:
     """How long ago a moment was ("3 minutes ago")."""
     return f"{duration(now() - at)} ago" if at < now() else "just now"

@@ -1,14 +1,15 @@
-"""`flask tokens …`: revoke the tokens of a client, or one token by its `jti`."""
+"""`flask tokens …`: revoke the tokens of a client or of all clients, or one token by its `jti`."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import click
 
 from app.audit import reports
 from app.audit.event import AuditEvent
-from app.clients import registry
+from app.clients import all_tokens, registry
 from app.clients.registration_rules import RegistrationError
 from app.operations.command_group import CommandGroup, Outcome, changes, moment
 from app.operations.time_options import Time
@@ -20,6 +21,8 @@ UNKNOWN = (
     "Neither the database nor the audit trail knows a token with this jti: compare it with the token's. "
     "The trail knows a token within a second, until its oldest rows are removed."
 )
+NO_TERMINAL = "every client would have to request a new token, at once: --yes confirms it. Nothing was changed"
+SURE = "Every client has to request a new token, at once. Revoke all tokens of all clients?"
 
 
 @tokens.command()
@@ -30,13 +33,13 @@ UNKNOWN = (
 def revoke(client: str | None, jti: str | None, expires: int | None) -> Outcome:
     """Revoke all tokens issued to a client so far, or one token by its jti; the client's secrets still work."""
     if client is not None and jti is None and expires is None:
-        return revoke_all(client)
+        return revoke_those_of(client)
     if jti is None or client is not None:
         raise click.UsageError("Give either --client, or --jti with or without --expires.")
     return revoke_one(jti, expires)
 
 
-def revoke_all(client: str) -> Outcome:
+def revoke_those_of(client: str) -> Outcome:
     found = registry.revoke_tokens(client)
     names = ("client_id", "generation", "tokens_not_before")
     document = {name: getattr(found, name) for name in names}
@@ -73,3 +76,16 @@ def what_is_known(done: Revocation, issued: Sequence[AuditEvent]) -> str:
         secret = f" with {each.credential}" if each.credential else ""
         return f"It was issued to {each.client_id}{secret}{where} at {moment(each.at)}."
     return f"It was issued to {done.client_id}." if done.client_id else UNKNOWN
+
+
+@tokens.command("revoke-all")
+@click.option("--yes", is_flag=True, help="Do it without a question; needed if there is no terminal.")
+@changes
+def revoke_all(yes: bool) -> Outcome:
+    """Revoke all tokens issued to any client so far, as after a restore; secrets and signing keys stay as they are."""
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.ClickException(NO_TERMINAL)
+        click.confirm(SURE, abort=True, err=True)
+    count = all_tokens.revoke_all()
+    return Outcome({"clients": count}, f"All tokens issued so far are revoked, of {count} clients.", changed=count > 0)

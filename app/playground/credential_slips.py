@@ -118,14 +118,14 @@ CREDENTIAL_SLIPS = (
     ),
     Slip(
         name="assertion", group="credentials", title="An assertion instead of a secret",
-        question="A client signs an assertion, as other servers allow. What comes back?",
-        guesses=("A token, if the signature is valid", "401: send the secret", "400: the parameter is unknown"),
+        question="A client that has a key may sign an assertion instead. This one is only the word `signed`.",
+        guesses=("A token: the id is right", "401: it is not a JWT", "400: the parameter is unknown"),
         right=1,
         request=to_server(
             GRANT, ("client_id", "{client_id}"), ("client_assertion", "signed"),
             ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"), basic=None,
         ),
-        status=401, error="invalid_client", check="credentials",
-        cause=("invalid_client", "A `client_assertion` was sent."),
+        status=401, error="invalid_client", check="assertion_form",
+        cause=("invalid_client", "The assertion is not a JWT."),
     ),
 )  # fmt: skip

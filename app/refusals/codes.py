@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.refusals import assertion_causes
 from app.refusals import example_requests as curl
 from app.refusals.error_code import Code
 
@@ -23,6 +24,7 @@ CODES = {
             ("The body is not UTF-8.", "Encode it as UTF-8, and percent-encode anything that is not ASCII."),
             ("GET was used.", "The endpoints below `/oauth/` take POST only."),
             ("Plain http was used in production.", "Use https; the operator checks `KEYTURN_TRUSTED_PROXIES`."),
+            *assertion_causes.rows("invalid_request"),
         ),
         curl.REQUEST,
         "RFC 6749, section 5.2",
@@ -35,7 +37,6 @@ CODES = {
         "so that nobody can find out which clients exist; `flask explain` shows the operator the true reason.",
         (
             ("No secret was sent at all.", "Send the id and the secret, with Basic or in the form."),
-            ("A `client_assertion` was sent.", "Assertions are not supported: send the secret."),
             (
                 "The secret starts or ends with a space or newline.",
                 "Trim it: `--data-urlencode client_secret@secret.txt` brings the newline of the file.",
@@ -48,12 +49,13 @@ CODES = {
             ("The secret ended after a rotation.", "Use the newest; `flask clients show CLIENT` lists when each ends."),
             (
                 "The client is registered for another method.",
-                "Send Basic for `client_secret_basic`, the form for `client_secret_post`.",
+                "Send Basic for `client_secret_basic`, the form for `client_secret_post`, or an assertion.",
             ),
             (
                 "The client is disabled or was deleted.",
                 "Ask the operator: `flask clients enable CLIENT`, or register it again.",
             ),
+            *assertion_causes.rows("invalid_client"),
         ),
         f'curl -s {curl.GRANT} {curl.IN_FORM} "$ISSUER/oauth/token"',
         "RFC 6749, section 5.2",

@@ -23,6 +23,7 @@ MEDIA_TYPES = {
     "": "no media type was sent",
 }
 MAX_COMPARED_CHARACTERS = 100
+NO_CREDENTIALS = "neither Basic, nor a secret in the form, nor a signed assertion was sent"
 # The ends of addresses that other servers have, with ours; and those for which there is nothing here.
 USUAL = {
     "token": "/oauth/token",
@@ -141,13 +142,6 @@ def missing(name: str, sent: Sequence[tuple[str, str]]) -> str:
     if sent and sent[0][0].lstrip().startswith(("{", "[")):
         return f"the parameter {name} is missing: JSON was sent, labelled as a form"
     return f"The parameter {name} is missing."
-
-
-def no_credentials(form: Collection[str]) -> str:
-    """What a form without credentials has in their place, by the names of its parameters."""
-    if "client_assertion" in form or "client_assertion_type" in form:
-        return "a client assertion was sent, and assertions are not supported: send the client's secret"
-    return "neither Basic nor a secret in the form was sent"
 
 
 def sent_twice(names: Iterable[str], known: Collection[str]) -> str:

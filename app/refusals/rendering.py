@@ -73,7 +73,9 @@ def record_refusal(error: RefusedError) -> None:
     reason = f"{error.error or 'no token'}: {error.reason}"
     where = {"method": shown(request.method), "path": shown_path(request.path)}
     if error.status_code == 404:
-        trail.log_line(Event.REQUEST_REFUSED, reason=reason, **where)
+        trail.log_line(
+            Event.REQUEST_REFUSED, client_id=g.get("client_id"), address=g.get("address"), reason=reason, **where
+        )
     elif "client_id" in g:
         trail.record_soon(event_of(error), client_id=g.client_id, reason=reason, where=where)
     else:

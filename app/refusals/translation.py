@@ -12,8 +12,8 @@ from werkzeug.exceptions import BadRequestKeyError, HTTPException, MethodNotAllo
 from app.refusals.codes import CODES
 from app.refusals.errors import AccessRefusedError, RefusedError, error_text
 from app.refusals.hints import (
+    NO_CREDENTIALS,
     missing_from_request,
-    no_credentials,
     unknown_address,
     unsupported_grant,
     unsupported_method,
@@ -50,7 +50,7 @@ def as_refused(error: OAuth2Error) -> RefusedError:
     if code == "unsupported_grant_type":
         return RefusedError(code, reason=unsupported_grant(request.form.get("grant_type", ""), "client_credentials"))
     if code == "invalid_client":
-        return RefusedError(code, reason=no_credentials(request.form))
+        return RefusedError(code, reason=NO_CREDENTIALS)
     return RefusedError(code, reason=LEFT_TO_AUTHLIB.get(code, type(error).__name__))
 
 

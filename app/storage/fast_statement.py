@@ -42,7 +42,7 @@ class Statement:
         self.written = written
         self.writes = isinstance(written, Insert)
         self.texts: dict[str, str] = {}
-        columns = [] if isinstance(written, Insert) else list(written.selected_columns)
+        columns = list(written.exported_columns if isinstance(written, Insert) else written.selected_columns)
         for column in columns:
             refuse_conversion(column.name, column.type)
         self.found: Any = namedtuple("Found", [column.name for column in columns])  # type: ignore[misc]
@@ -51,7 +51,7 @@ class Statement:
         """Run it; what it writes is committed when this returns.
 
         Returns:
-            The rows that it selects, as named tuples of its columns; none if it writes.
+            The rows that it selects, or that its RETURNING names, as named tuples of its columns.
 
         Raises:
             DBAPIError: If the database refuses it or does not respond.

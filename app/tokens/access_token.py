@@ -16,10 +16,6 @@ from typing import Any
 GENERATION = "gen"
 
 
-class InvalidTokenError(Exception):
-    """A token that is not ours, or no longer valid; the text says why, without the token."""
-
-
 @dataclass(frozen=True, slots=True)
 class AccessToken:
     """The contents of a checked token. Times are in whole seconds since the epoch.
@@ -52,6 +48,15 @@ class AccessToken:
             claims=MappingProxyType(dict(claims)),
             kid=kid,
         )
+
+
+class InvalidTokenError(Exception):
+    """A token that is not ours, or no longer valid; the text says why, without the token.
+
+    `token` is the contents of a token that we have issued; None if it is not ours.
+    """
+
+    token: AccessToken | None = None
 
 
 def with_generation(claims: dict[str, Any], generation: int) -> dict[str, Any]:

@@ -87,16 +87,20 @@ def identify(text: str) -> AccessToken:
 
 def check_jwt(text: str) -> AccessToken:
     token = current_verified_jwts().verify(text)
-    check_moments(token.claims)
-    making.now.check = CLIENT_KNOWN
-    found = FIND_CLIENT_OF_JWT.run(jti=token.jti, client_id=token.client_id)
-    if not found:
-        raise InvalidTokenError("the client of the token does not exist")
-    refuse_revoked(found[0], token)
-    keystore.current_keystore().notice(found[0].key_generation)
-    making.now.check = KEY_IN_USE
-    if token.kid is None or keystore.find_public(token.kid) is None:
-        raise InvalidTokenError("the token's key was withdrawn")
+    try:
+        check_moments(token.claims)
+        making.now.check = CLIENT_KNOWN
+        found = FIND_CLIENT_OF_JWT.run(jti=token.jti, client_id=token.client_id)
+        if not found:
+            raise InvalidTokenError("the client of the token does not exist")
+        refuse_revoked(found[0], token)
+        keystore.current_keystore().notice(found[0].key_generation)
+        making.now.check = KEY_IN_USE
+        if token.kid is None or keystore.find_public(token.kid) is None:
+            raise InvalidTokenError("the token's key was withdrawn")
+    except InvalidTokenError as error:
+        error.token = token
+        raise
     return token
 
 
@@ -104,9 +108,13 @@ def check_opaque(text: str) -> AccessToken:
     row = find_opaque(text)
     token = AccessToken.from_claims(as_claims(text, row))
     making.now.check = EXPIRY
-    if token.expires_at <= now():
-        raise InvalidTokenError(f"the token expired {duration(now() - token.expires_at)} ago")
-    refuse_revoked(row, token)
+    try:
+        if token.expires_at <= now():
+            raise InvalidTokenError(f"the token expired {duration(now() - token.expires_at)} ago")
+        refuse_revoked(row, token)
+    except InvalidTokenError as error:
+        error.token = token
+        raise
     return token
 
 

@@ -13,6 +13,8 @@ from flask import Flask
 from sqlalchemy import ColumnElement
 
 from app.audit import retention
+from app.authentication.replay import UsedAssertion
+from app.clients.client_key import ClientKey
 from app.clients.secret import ClientSecret
 from app.clock import LEEWAY_SECONDS, now
 from app.keys.signing_key import SigningKey
@@ -39,6 +41,8 @@ REMOVALS = {
     "opaque tokens": Removal(IssuedToken, lambda moment: IssuedToken.expires_at <= moment - LEEWAY_SECONDS),
     "revocations": Removal(RevokedToken, RevokedToken.is_of_no_use),
     "secrets": Removal(ClientSecret, lambda moment: ClientSecret.not_after <= moment - ENDED_SECRET_SECONDS),
+    "client keys": Removal(ClientKey, lambda moment: ClientKey.not_after <= moment - ENDED_SECRET_SECONDS),
+    "used assertions": Removal(UsedAssertion, UsedAssertion.is_of_no_use),
     "signing keys": Removal(SigningKey, SigningKey.is_of_no_use),
 }
 

@@ -14,7 +14,7 @@ from typing import Any
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.audit.retention import ClocksDifferError, Trimmer
+from app.audit.retention import ClocksDifferError, Trimmer, check_clock
 from app.logs import log
 from app.settings import current_settings
 from app.storage.database import db
@@ -24,6 +24,7 @@ from app.upkeep.round import ROUND_SECONDS, StoppedError
 
 TICK_SECONDS = (10.0, 20.0)
 JOIN_SECONDS = 5.0
+CLOCK = "clock"
 
 
 class UpkeepThread:
@@ -54,6 +55,7 @@ class UpkeepThread:
         with self._app.app_context():
             try:
                 self._trimmer.look()
+                self._check_clock()
                 if not lease.is_free_and_due(ROUND_SECONDS):
                     return False
                 report = round.run(trimmer=self._trimmer, is_stopped=self._stopped.is_set)
@@ -62,8 +64,11 @@ class UpkeepThread:
             except lease.LostError as error:
                 log.warning("a round of the upkeep was not finished here: %s", error)
                 return False
-            except (ClocksDifferError, SQLAlchemyError) as error:
-                self._log_once(cause(error))
+            except ClocksDifferError as error:
+                self._log_once(str(error), CLOCK)  # the seconds in its text change
+                return False
+            except SQLAlchemyError as error:
+                self._log_once(cause(error), cause(error))
                 return False
             finally:
                 db.session.remove()
@@ -71,10 +76,16 @@ class UpkeepThread:
             log_report(report)
             return True
 
-    def _log_once(self, problem: str) -> None:
+    def _check_clock(self) -> None:
+        """Compare the clocks at each tick: another worker may do every round, and this one's tokens are refused."""
+        check_clock()
+        if self._problem == CLOCK:
+            self._problem = ""
+
+    def _log_once(self, sentence: str, problem: str) -> None:
         """Log what prevents a round when it begins to, and not at every tick."""
         if problem != self._problem:
-            log.error("the upkeep cannot be done, and is tried again: %s", problem)
+            log.error("the upkeep cannot be done, and is tried again: %s", sentence)
         self._problem = problem
 
     def _run(self) -> None:

@@ -62,7 +62,7 @@ class Load:
         self.url, self.certificate, self.clients, self.api, self.pause = url, certificate, clients, api, 1 / rounds
         self.counts: Counter[str] = Counter()
         self.total: Counter[str] = Counter()
-        self.tokens: deque[str] = deque(maxlen=KEPT_TOKENS)
+        self.tokens: deque[tuple[float, str]] = deque(maxlen=KEPT_TOKENS)  # with the second of their issue
         self.ended = threading.Event()
         self.lock = threading.Lock()
         self.threads = [threading.Thread(target=self.use, args=[each], daemon=True) for each in clients]
@@ -86,25 +86,26 @@ class Load:
     def round(self, client: Client, credentials: tuple[str, str], *, revokes: bool) -> None:
         """Request a token and introspect it; then revoke it, or remember it if it is opaque."""
         outcome, body = client.post("/oauth/token", credentials, grant_type="client_credentials")
-        self.count(outcome, issued=outcome == "200")
         token = str(body.get("access_token", ""))
+        self.count(outcome, issued=outcome == "200", opaque=token.startswith("kta_"))
         if not token:
             return
         self.check(client, token)
         if revokes:
             self.count(client.post("/oauth/revoke", credentials, token=token)[0])
         elif token.startswith("kta_"):
-            self.tokens.append(token)
+            self.tokens.append((time.time(), token))
 
     def check(self, client: Client, token: str) -> None:
         outcome, body = client.post("/oauth/introspect", self.api, token=token)
         self.count("refused" if body.get("active") is False else outcome)
 
-    def count(self, outcome: str, *, issued: bool = False) -> None:
+    def count(self, outcome: str, *, issued: bool = False, opaque: bool = False) -> None:
         with self.lock:
             self.counts[outcome] += 1
             self.total[outcome] += 1
             self.total["issued"] += issued
+            self.total["opaque"] += opaque
 
     def take(self) -> Counter[str]:
         """What was counted since the last call."""
@@ -112,10 +113,10 @@ class Load:
             counts, self.counts = self.counts, Counter()
         return counts
 
-    def lost(self) -> int:
-        """How many of the opaque tokens that clients got and did not revoke are not valid."""
+    def lost(self, *, since: float = 0) -> int:
+        """How many of the opaque tokens that clients got since then and did not revoke are not valid."""
         with closing(Client(self.url, self.certificate)) as client:
-            return sum(self.is_lost(client, token) for token in self.tokens)
+            return sum(self.is_lost(client, token) for issued_at, token in self.tokens if issued_at >= since)
 
     def is_lost(self, client: Client, token: str) -> bool:
         for _ in range(100):

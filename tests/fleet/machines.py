@@ -84,6 +84,10 @@ class Part:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(timeout=60)
 
+    def send(self, number: signal.Signals) -> None:
+        if self.process:
+            self.process.send_signal(number)
+
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children() if self.process else []
 

@@ -32,7 +32,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"oauth": "the protocol's endpoints", "api": "the sample API"},
     {"upkeep": "what the workers do by themselves"},
     {"health": "whether it is well", "copying": "what is moved"},
-    {"journal": "what each request sent"},
+    {"journal": "what each request sent", "doctor": "what is wrong here"},
     {"operations": "what an operator does"},
     {"discovery": "what the server says about itself", "faults": "what goes wrong on purpose"},
     {"lesson": "what a learner has done"},

@@ -1,7 +1,7 @@
 """A machine on which Keyturn is installed as docs/deploy.md says, with /opt, /etc and /var/lib in namespaces.
 
 Everything of the real machine that it shows is read-only or a copy, so a test can be its root and its user `keyturn`.
-Only root can make namespaces everywhere, so whoever is not root has no such machine.
+Only root can make namespaces everywhere, so other users have no such machine.
 """
 
 from __future__ import annotations

@@ -40,10 +40,10 @@ class Page:
                 yield command, output
 
     def table(self, first: str) -> list[list[str]]:
-        """The rows of the table whose first column has this heading."""
-        found = re.search(rf"^\| {first} \|.*\n\| ---.*\n((?:\|.*\n)+)", self.text, re.MULTILINE)
+        """The rows of the tables whose first column has this heading, in order."""
+        found = re.findall(rf"^\| {first} \|.*\n\| ---.*\n((?:\|.*\n)+)", self.text, re.MULTILINE)
         assert found, f"{self.name} has no table of {first}"
-        return [[cell.strip() for cell in row.strip("|\n").split(" | ")] for row in found[1].splitlines()]
+        return [[cell.strip() for cell in row.strip("|\n").split(" | ")] for row in "".join(found).splitlines()]
 
     def section(self, heading: str) -> str:
         found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", self.text, re.DOTALL | re.MULTILINE)

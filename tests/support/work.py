@@ -15,6 +15,7 @@ import authlib._joserfc_helpers
 import pytest
 from flask import Flask
 from joserfc import jwk
+from joserfc.jws import JWSRegistry
 from sqlalchemy import event
 
 from app.audit import trail
@@ -60,6 +61,8 @@ def counted(app: Flask) -> Iterator[Work]:
     count(hmac, "compare_digest", lambda *_: "compare")
     count(jwk, "import_key", lambda *_: "import")
     count(authlib._joserfc_helpers, "import_key", lambda *_: "import")
+    for kind in ("ES256", "RS256"):
+        count(type(JWSRegistry.algorithms[kind]), "verify", lambda *_: "verify")
     count(Limits, "hit", lambda *_: "limit hit")
 
     def execute(*arguments: Any) -> None:

@@ -1,0 +1,131 @@
+"""How a client gets keys, several at once, and how one of them is ended.
+
+Each change is one transaction with its audit event; a change that is refused writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from app.audit import trail
+from app.audit.event import Event
+from app.clients.client import KEY_METHOD
+from app.clients.client_key import MAX_KEYS, ClientKey, has_ended
+from app.clients.client_row import ClientRow
+from app.clients.key_set import NewKey
+from app.clients.registration_rules import RegistrationError
+from app.clients.registry import get_client
+from app.clients.secret_rotation import refuse_past
+from app.clock import now
+from app.logs import one_line
+from app.storage.database import transaction
+
+LAST = (
+    "{kid} is the only key of {client} that works: without it the client gets no token. "
+    "`flask clients add-key {client}` gives it another one; --last ends this one all the same"
+)
+BY_SECRET = (
+    "{client} is registered for {method}, and may not use a key: "
+    "`flask clients update {client} --auth-method any` (or private_key_jwt) allows it"
+)
+
+
+def add_keys(id_or_name: str, keys: Sequence[NewKey], *, not_after: int | None = None) -> list[ClientKey]:
+    """Give a client more keys; those that it has, and its secrets, still work.
+
+    Args:
+        id_or_name: The client.
+        keys: Checked public keys. Those that it has already, under the same `kid`, are left as they are.
+        not_after: Their planned end, in seconds since the epoch; None for no end.
+
+    Returns:
+        The keys that are new.
+
+    Raises:
+        RegistrationError: If there is no such client, it may not use a key, a `kid` is that of another of its keys,
+            or of one that was ended, or it would have more than MAX_KEYS.
+    """
+    refuse_past(not_after)
+    with transaction():
+        client = get_client(id_or_name)
+        if client.token_endpoint_auth_method not in (None, KEY_METHOD):
+            raise RegistrationError(BY_SECRET.format(client=client.name, method=client.token_endpoint_auth_method))
+        new = [ClientKey(**each._asdict(), not_after=not_after) for each in keys if is_new(client, each)]
+        make_room(client, len(new))
+        client.keys += new
+        if new:
+            reason = f"kid {' '.join(each.kid for each in new)}"
+            trail.record(Event.CLIENT_KEY_ADDED, client_id=client.client_id, reason=reason)
+    return new
+
+
+def is_new(client: ClientRow, key: NewKey) -> bool:
+    """Whether a client does not have this key.
+
+    Raises:
+        RegistrationError: If it has another key of the same `kid`, or has ended this one.
+    """
+    found = next((each for each in client.keys if each.kid == key.kid), None)
+    if found is None:
+        return True
+    if found.jwk != key.jwk:
+        raise RegistrationError(f"{client.name} has another key with the kid {key.kid}: give the new one another kid")
+    if has_ended(found):
+        raise RegistrationError(f"the key {key.kid} of {client.name} was ended for good: create a new one")
+    return False
+
+
+def remove_key(id_or_name: str, kid: str, *, last: bool = False) -> bool:
+    """End one key now, for good, whatever the clock of a server says. Tokens that it got stay valid.
+
+    Args:
+        id_or_name: The client.
+        kid: The key.
+        last: Also if no other key of a client without a secret works.
+
+    Returns:
+        False if it was ended before: then nothing is changed.
+
+    Raises:
+        RegistrationError: If there is no such client or key, or it is the last one that works.
+    """
+    with transaction():
+        client = get_client(id_or_name)
+        key = get_key(client, kid)
+        if key.ended_at is not None:
+            return False
+        if not last and usable(client) == [key] and client.token_endpoint_auth_method == KEY_METHOD:
+            raise RegistrationError(LAST.format(kid=key.kid, client=client.name))
+        key.end(now())
+        trail.record(Event.CLIENT_KEY_REMOVED, client_id=client.client_id, reason=f"kid {key.kid}")
+    return True
+
+
+def usable(client: ClientRow) -> list[ClientKey]:
+    """The keys of a client that still work."""
+    return [each for each in client.keys if not has_ended(each)]
+
+
+def get_key(client: ClientRow, kid: str) -> ClientKey:
+    """The key of a client with this `kid`.
+
+    Raises:
+        RegistrationError: If there is none; the text names those that there are, or a similar one.
+    """
+    found = next((each for each in client.keys if each.kid == kid), None)
+    if found is None:
+        kids = [each.kid for each in client.keys]
+        near = get_close_matches(kid[:128], kids, n=1, cutoff=0.6)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(kids) or 'none'}"
+        raise RegistrationError(f"{client.name} has no key with the kid {one_line(kid)[:128]}; {hint}")
+    return found
+
+
+def make_room(client: ClientRow, count: int) -> None:
+    """Remove keys that have ended, oldest first, until `count` more fit."""
+    for old in [each for each in client.keys if has_ended(each)]:
+        if len(client.keys) + count > MAX_KEYS:
+            client.keys.remove(old)
+    if len(client.keys) + count > MAX_KEYS:
+        raise RegistrationError(f"a client has at most {MAX_KEYS} keys; `flask clients remove-key` ends one")

@@ -1,0 +1,90 @@
+"""Where a client's key comes from: a file with its public keys, or a new private key that goes into a file.
+
+The private key is PKCS#8 in PEM: the standard libraries of Python, Node, Go and Java all read it, and so does
+openssl; as a JWK it would need a library in three of the four. The `kid`, which PEM has no place for, is printed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from joserfc import jwk
+
+from app.clients import key_set
+from app.clients.key_set import ALGORITHMS, NewKey
+from app.clients.registration_rules import RegistrationError
+from app.operations.command_group import FailedError
+
+RSA_BITS = 2_048
+
+jwks_file = click.option("--jwks", metavar="FILE", help="A JSON Web Key Set with its public keys.")
+generated = click.option(
+    "--generate-key", metavar="FILE", help="Create a key pair: the private key goes into this new file, and only there."
+)
+algorithm = click.option(
+    "--key-alg",
+    type=click.Choice(ALGORITHMS),
+    default="ES256",
+    help="The algorithm of a generated key (default ES256).",
+)
+
+
+@contextmanager
+def given_keys(jwks: str | None, generate_key: str | None, alg: str) -> Iterator[Sequence[NewKey]]:
+    """The public keys that the options give; what is stored inside is stored after the private key is in its file.
+
+    If it fails inside, the new file is removed: its key opens nothing.
+
+    Raises:
+        RegistrationError: If the file cannot be used, or the new file exists.
+        FailedError: If it cannot be read or written.
+    """
+    if jwks is not None and generate_key is not None:
+        raise click.UsageError("a key comes from one place: --jwks or --generate-key")
+    if generate_key is None:
+        yield key_set.read(read(Path(jwks))) if jwks is not None else ()
+        return
+    file, key = Path(generate_key), generate(alg)
+    write(file, key.as_pem(private=True))
+    try:
+        yield [key_set.of_public(key)]
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+
+
+def generate(alg: str) -> jwk.RSAKey | jwk.ECKey:
+    return jwk.ECKey.generate_key("P-256") if alg == "ES256" else jwk.RSAKey.generate_key(RSA_BITS)
+
+
+def read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RegistrationError(f"{file} must be {key_set.FORM}; it is not text") from error
+    except OSError as error:
+        raise FailedError(f"{file}: {error.strerror}. Nothing was changed") from error
+
+
+def write(file: Path, pem: bytes) -> None:
+    """Write a private key to a file that this creates, readable by its owner only."""
+    try:
+        opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except FileExistsError as error:
+        raise RegistrationError(
+            f"{file} exists, and is never overwritten: the key in it may be the only copy. Nothing was changed"
+        ) from error
+    except OSError as error:
+        raise FailedError(f"{file}: {error.strerror}. Nothing was changed") from error
+    try:
+        with os.fdopen(opened, "wb") as written:
+            written.write(pem)
+            written.flush()
+            os.fsync(written.fileno())
+    except OSError as error:
+        file.unlink(missing_ok=True)
+        raise FailedError(f"{file}: {error.strerror}. Nothing was changed") from error
