@@ -466,6 +466,33 @@ def test_an_assertion_is_short_and_for_the_issuer_alone(
     assert len({each.claims["jti"] for each in found}) == 2
 
 
+@pytest.mark.parametrize("alg", ["ES256", "RS256"])
+def test_a_private_key_gets_tokens_though_the_clock_is_off(
+    server: LiveServer, source: Callable[..., Any], tmp_path: Path, alg: str
+) -> None:
+    file, clock, sent = tmp_path / "key", Clock(), []
+    app = build_app(database_url=server.environment["KEYTURN_DATABASE_URL"], issuer=server.url)
+    command = ["clients", "create", f"by-key-{alg}", "--scope", SCOPE, "--generate-key", str(file), "--key-alg", alg]
+    client_id = Operator(app).run(*command)["client_id"]
+    close(app)
+    tokens = source(client_id, secret="", private_key=file, issuer=server.url, clock=clock)
+    before = lines(server, '"token_refused"', client_id)
+
+    statuses = [tokens.send(call(server, sent)).status_code]
+    refused = [lines(server, '"token_refused"', client_id) - before]
+    clock.ahead = HOUR
+    with time_machine.travel(time.time() - 600):
+        statuses.append(tokens.send(call(server, sent)).status_code)
+        refused.append(lines(server, '"token_refused"', client_id) - before)
+        clock.ahead = 2 * HOUR
+        statuses.append(tokens.send(call(server, sent)).status_code)
+        refused.append(lines(server, '"token_refused"', client_id) - before)
+
+    assert statuses == [200, 200, 200]
+    assert len(set(sent)) == 3
+    assert refused == [0, 1, 1]  # the clock is corrected once
+
+
 def test_a_server_that_refuses_a_key_by_a_clock_that_is_off_corrects_it(
     source: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -586,6 +613,7 @@ def test_nothing_that_is_written_has_a_secret_or_a_token(
     written = reason_of(cut) + caplog.text + repr(tokens) + repr(cut) + repr(tokens.state)
 
     assert "IncompleteRead" in caplog.text
+    assert "eyJ" not in written  # the half of a token that `fault-cut` sends
     assert not [secret for secret in (SECRET, token, token.rpartition(".")[2]) if secret in written]
 
 
