@@ -351,14 +351,38 @@ def test_an_expired_token_is_replaced(server: LiveServer, source: Callable[..., 
     assert len(set(sent)) == len(sent) == 2
 
 
-@pytest.mark.parametrize(("scope", "status"), [("read:logs", 403)])
-def test_a_token_that_lacks_a_scope_is_not_replaced(
-    server: LiveServer, source: Callable[..., Any], scope: str, status: int
+def test_a_token_that_lacks_a_scope_is_not_replaced(server: LiveServer, source: Callable[..., Any]) -> None:
+    sent: list[str] = []
+
+    assert source(scope="read:logs").send(call(server, sent)).status_code == 403
+    assert len(sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("challenge", "times"),
+    [
+        pytest.param('Bearer realm="api", error="invalid_token"', 2, id="invalid-token"),
+        pytest.param('Bearer realm="api"', 2, id="no-error"),
+        pytest.param("", 2, id="no-challenge"),
+        # RFC 9470: a new token of the same client would be refused as well.
+        pytest.param('Bearer error="insufficient_user_authentication"', 1, id="another-error"),
+    ],
+)
+def test_a_401_of_any_api_is_sent_once_more_if_a_new_token_may_help(
+    source: Callable[..., Any], challenge: str, times: int
 ) -> None:
     sent: list[str] = []
 
-    assert source(scope=scope).send(call(server, sent)).status_code == status
-    assert len(sent) == 1
+    def request(headers: dict[str, str]) -> requests.Response:
+        sent.append(headers["Authorization"])
+        suite.remember(headers["Authorization"].partition(" ")[2])
+        response = requests.Response()
+        response.status_code = 401
+        response.headers["WWW-Authenticate"] = challenge
+        return response
+
+    assert source().send(request).status_code == 401
+    assert len(sent) == len(set(sent)) == times
 
 
 def test_a_revoked_token_is_replaced_once_for_all_threads_and_processes(
