@@ -517,6 +517,26 @@ def test_a_private_key_gets_tokens_though_the_clock_is_off(
     assert refused == [0, 1, 1]  # the clock is corrected once
 
 
+def test_a_platform_token_is_read_from_its_file_each_time(
+    server: LiveServer, source: Callable[..., Any], tmp_path: Path
+) -> None:
+    """What is in the file is an assertion that the server accepts once; so a second token needs a second one."""
+    key, file, clock = tmp_path / "key", tmp_path / "token", Clock()
+    app = build_app(database_url=server.environment["KEYTURN_DATABASE_URL"], issuer=server.url)
+    made = Operator(app).run("clients", "create", "pod", "--scope", SCOPE, "--generate-key", str(key))
+    close(app)
+    platform = source(made["client_id"], private_key=key, issuer=server.url)
+    tokens = source(made["client_id"], platform_token=file, clock=clock)
+
+    found = []
+    for hour in range(2):
+        clock.ahead = hour * HOUR
+        file.write_text(platform.signed(key.read_text()) + "\n")
+        found.append(token_of(tokens))
+
+    assert len(set(found)) == 2
+
+
 def test_a_server_that_refuses_a_key_by_a_clock_that_is_off_corrects_it(
     source: Callable[..., Any], tmp_path: Path
 ) -> None:
