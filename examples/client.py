@@ -180,12 +180,15 @@ class TokenSource:
         now, state = self.clock(), self.state
         if now < state.expires_at and state.token != refused and not state.is_due(now, refused):
             return True
-        self.folder.mkdir(mode=0o700, exist_ok=True)  # it may be below /tmp, where old folders are removed
-        with self.file.with_suffix(".lock").open("w", encoding="ascii") as file:  # opened anew: a lock of its own
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.folder.mkdir(mode=0o700, exist_ok=True)  # it may be below /tmp, where old folders are removed
+                lock = stack.enter_context(self.file.with_suffix(".lock").open("w", encoding="ascii"))
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of a file that is opened anew: threads exclude too
             except BlockingIOError:
                 return False
+            except OSError as error:
+                log.warning("a token is requested without a lock: %s", error)
             self.state = self.stored()
             if self.state.is_due(self.clock(), refused):
                 self.state = self.after_request(self.state, refused)

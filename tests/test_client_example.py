@@ -351,14 +351,38 @@ def test_an_expired_token_is_replaced(server: LiveServer, source: Callable[..., 
     assert len(set(sent)) == len(sent) == 2
 
 
-@pytest.mark.parametrize(("scope", "status"), [("read:logs", 403)])
-def test_a_token_that_lacks_a_scope_is_not_replaced(
-    server: LiveServer, source: Callable[..., Any], scope: str, status: int
+def test_a_token_that_lacks_a_scope_is_not_replaced(server: LiveServer, source: Callable[..., Any]) -> None:
+    sent: list[str] = []
+
+    assert source(scope="read:logs").send(call(server, sent)).status_code == 403
+    assert len(sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("challenge", "times"),
+    [
+        pytest.param('Bearer realm="api", error="invalid_token"', 2, id="invalid-token"),
+        pytest.param('Bearer realm="api"', 2, id="no-error"),
+        pytest.param("", 2, id="no-challenge"),
+        # RFC 9470: a new token of the same client would be refused as well.
+        pytest.param('Bearer error="insufficient_user_authentication"', 1, id="another-error"),
+    ],
+)
+def test_a_401_of_any_api_is_sent_once_more_if_a_new_token_may_help(
+    source: Callable[..., Any], challenge: str, times: int
 ) -> None:
     sent: list[str] = []
 
-    assert source(scope=scope).send(call(server, sent)).status_code == status
-    assert len(sent) == 1
+    def request(headers: dict[str, str]) -> requests.Response:
+        sent.append(headers["Authorization"])
+        suite.remember(headers["Authorization"].partition(" ")[2])
+        response = requests.Response()
+        response.status_code = 401
+        response.headers["WWW-Authenticate"] = challenge
+        return response
+
+    assert source().send(request).status_code == 401
+    assert len(sent) == len(set(sent)) == times
 
 
 def test_a_revoked_token_is_replaced_once_for_all_threads_and_processes(
@@ -466,6 +490,53 @@ def test_an_assertion_is_short_and_for_the_issuer_alone(
     assert len({each.claims["jti"] for each in found}) == 2
 
 
+@pytest.mark.parametrize("alg", ["ES256", "RS256"])
+def test_a_private_key_gets_tokens_though_the_clock_is_off(
+    server: LiveServer, source: Callable[..., Any], tmp_path: Path, alg: str
+) -> None:
+    file, clock, sent = tmp_path / "key", Clock(), []
+    app = build_app(database_url=server.environment["KEYTURN_DATABASE_URL"], issuer=server.url)
+    command = ["clients", "create", f"by-key-{alg}", "--scope", SCOPE, "--generate-key", str(file), "--key-alg", alg]
+    client_id = Operator(app).run(*command)["client_id"]
+    close(app)
+    tokens = source(client_id, secret="", private_key=file, issuer=server.url, clock=clock)
+    before = lines(server, '"token_refused"', client_id)
+
+    statuses = [tokens.send(call(server, sent)).status_code]
+    refused = [lines(server, '"token_refused"', client_id) - before]
+    clock.ahead = HOUR
+    with time_machine.travel(time.time() - 600):
+        statuses.append(tokens.send(call(server, sent)).status_code)
+        refused.append(lines(server, '"token_refused"', client_id) - before)
+        clock.ahead = 2 * HOUR
+        statuses.append(tokens.send(call(server, sent)).status_code)
+        refused.append(lines(server, '"token_refused"', client_id) - before)
+
+    assert statuses == [200, 200, 200]
+    assert len(set(sent)) == 3
+    assert refused == [0, 1, 1]  # the clock is corrected once
+
+
+def test_a_platform_token_is_read_from_its_file_each_time(
+    server: LiveServer, source: Callable[..., Any], tmp_path: Path
+) -> None:
+    """What is in the file is an assertion that the server accepts once; so a second token needs a second one."""
+    key, file, clock = tmp_path / "key", tmp_path / "token", Clock()
+    app = build_app(database_url=server.environment["KEYTURN_DATABASE_URL"], issuer=server.url)
+    made = Operator(app).run("clients", "create", "pod", "--scope", SCOPE, "--generate-key", str(key))
+    close(app)
+    platform = source(made["client_id"], private_key=key, issuer=server.url)
+    tokens = source(made["client_id"], platform_token=file, clock=clock)
+
+    found = []
+    for hour in range(2):
+        clock.ahead = hour * HOUR
+        file.write_text(platform.signed(key.read_text()) + "\n")
+        found.append(token_of(tokens))
+
+    assert len(set(found)) == 2
+
+
 def test_a_server_that_refuses_a_key_by_a_clock_that_is_off_corrects_it(
     source: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -550,16 +621,30 @@ def test_a_file_that_cannot_be_trusted_is_not_used(
     assert issued(server) == before + 1
 
 
+@pytest.mark.parametrize("broken", ["file", "folder"])
 def test_without_a_file_a_process_still_has_its_token(
-    server: LiveServer, source: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    server: LiveServer, source: Callable[..., Any], caplog: pytest.LogCaptureFixture, broken: str
 ) -> None:
     tokens = source()
-    tokens.file.mkdir()
+    if broken == "file":
+        tokens.file.mkdir()
+    else:
+        tokens.folder.rmdir()
+        tokens.folder.write_text("")
     before = issued(server)
 
     assert token_of(tokens) == token_of(tokens)
     assert issued(server) == before + 1
     assert "other processes do not get the token" in caplog.text
+    assert ("without a lock" in caplog.text) == (broken == "folder")
+
+
+def test_a_folder_that_was_removed_is_made_again(source: Callable[..., Any]) -> None:
+    tokens = source()
+    tokens.folder.rmdir()
+
+    assert token_of(tokens) == token_of(source())
+    assert tokens.folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_nothing_that_is_written_has_a_secret_or_a_token(
@@ -572,6 +657,7 @@ def test_nothing_that_is_written_has_a_secret_or_a_token(
     written = reason_of(cut) + caplog.text + repr(tokens) + repr(cut) + repr(tokens.state)
 
     assert "IncompleteRead" in caplog.text
+    assert "eyJ" not in written  # the half of a token that `fault-cut` sends
     assert not [secret for secret in (SECRET, token, token.rpartition(".")[2]) if secret in written]
 
 
