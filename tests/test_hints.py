@@ -52,7 +52,8 @@ def database_url(prepared: Callable[[str], str]) -> str:
             f"the metadata is at {METADATA}",
         ),
         ("/jwks.json", "there is nothing at /jwks.json; did you mean /.well-known/jwks.json?"),
-        ("/health", f"there is nothing at /health; the metadata is at {METADATA}"),
+        ("/health", "there is nothing at /health; did you mean /health/live?"),
+        ("/version", f"there is nothing at /version; the metadata is at {METADATA}"),
         (
             "/.well-known/openid-configuration",
             "there is nothing at /.well-known/openid-configuration: "
