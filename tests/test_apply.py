@@ -16,14 +16,16 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from joserfc import jwk
 
 from app.clients import declaration
+from app.clients.applying import ChangedMeanwhileError, NewSecret
 from app.clients.declaration import DeclarationError
-from app.clients.difference import ChangedMeanwhileError, NewSecret
 from app.operations.exit_codes import FailedError
 from app.operations.secret_delivery import Delivery
 from app.settings.keyturn_file import declared_resources
 from tests.conftest import ROOT, SECRET_KEY, Machine, Operator, build_app, close, demo, wait_for
+from tests.support.keyed import Keyed
 from tests.support.leaks import suite
 
 BILLING = """
@@ -178,6 +180,49 @@ def test_in_production_prune_removes_the_demo_clients_too(new_app: Callable[...,
 
     assert "demo-admin" in [each["name"] for each in done["removed"]]
     assert names(operator) == ["billing"]
+
+
+KEYED = '[clients.keyed]\nscope = "read:logs"\nauth_method = "private_key_jwt"\n'
+
+
+def test_a_declared_client_of_private_key_jwt_gets_no_secret_and_its_keys_are_left_alone(
+    app: Flask, operator: Operator, file: Path, tmp_path: Path
+) -> None:
+    file.write_text(KEYED, encoding="utf-8")
+    told = app.test_cli_runner().invoke(args=["apply", str(file)])  # there is no secret, and so nowhere to name
+    assert told.exit_code == 0
+    assert told.stdout.endswith("`flask clients add-key NAME` gives a client its first.\n")
+    made = operator.run("clients", "show", "keyed")
+    assert f"+ keyed ({made['client_id']})" in told.stdout
+    assert (made["secrets"], made["keys"]) == ([], [])
+    private = tmp_path / "key.pem"
+    operator.run("clients", "add-key", "keyed", "--generate-key", str(private))
+    client = Keyed(app, made["client_id"], jwk.ECKey.import_key(private.read_text()))
+
+    file.write_text(KEYED + "lifetime = 60\n", encoding="utf-8")
+    keys = operator.run("clients", "keys", "keyed")
+    done = operator.run("apply", str(file), "--prune", "--yes")
+
+    assert (done["updated"][0]["changes"], done["without_key"]) == ({"lifetime": {"old": None, "new": 60}}, [])
+    assert operator.run("clients", "keys", "keyed") == keys
+    assert client.send().json["expires_in"] == 60
+    assert operator.run("apply", str(file))["changed"] is False
+
+
+def test_a_client_that_loses_its_last_key_or_the_use_of_its_secret_is_named_by_every_apply(
+    operator: Operator, file: Path, tmp_path: Path
+) -> None:
+    file.write_text(KEYED.replace("keyed", "billing"), encoding="utf-8")
+    operator.run("clients", "create", "billing", "--scope", "read:logs")
+    secrets = operator.run("clients", "show", "billing")["secrets"]
+    assert operator.run("apply", str(file))["without_key"] == ["billing"]
+    assert operator.run("clients", "show", "billing")["secrets"] == secrets
+    key = operator.run("clients", "add-key", "billing", "--generate-key", str(tmp_path / "key.pem"))["keys"][0]
+    assert operator.run("apply", str(file))["without_key"] == []
+
+    operator.run("clients", "remove-key", "billing", key["kid"], "--last")
+
+    assert operator.run("apply", str(file), "--dry-run")["without_key"] == ["billing"]
 
 
 def test_keyturn_toml_has_no_clients(tmp_path: Path) -> None:

@@ -20,9 +20,11 @@ import pytest
 import requests
 from cryptography.fernet import Fernet
 from flask import Flask
-from sqlalchemy import update
+from sqlalchemy import select, update
 
+from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
+from app.clock import now
 from app.storage.database import db, transaction
 from tests.conftest import ISSUER, ROOT, LiveServer, Machine, Operator, build_app, close, demo, kid_of
 from tests.support import keyed
@@ -477,7 +479,7 @@ def test_the_documents_say_what_was_done(place: Place) -> None:
     }
     assert looked["ordered_since"] == {"clients_tokens": ["demo-admin"], "disabled": ["demo-admin"]}
     assert (looked["changed"], looked["restored"], looked["secret_key_fits"]) == (False, False, True)
-    assert (looked["dry_run"], looked["tokens_revoked"]) == (True, False)
+    assert (looked["dry_run"], looked["earlier_tokens_revoked"]) == (True, False)
 
 
 # Another database that was used after the backup
@@ -587,7 +589,9 @@ def test_the_commands_for_postgresql_make_a_backup_and_restore_it(
     token = place.run(lambda app: demo(app, "demo-opaque").token())
     before, name = rows_of(place.url), f"restored_{secrets.token_hex(4)}"
     (dump,) = re.findall(r"^  (pg_dump .*)$", place.flask("backup", str(place.backup), code=1), re.MULTILINE)
+    place.backup.touch()
     (back,) = re.findall(r"^  (createdb .*)$", place.restore(code=1), re.MULTILINE)
+    place.backup.unlink()
     server = re.search(r"host=([^&]+)", postgresql_tools)
     assert server
     environment = os.environ | {"PGUSER": "postgres"}
@@ -710,8 +714,58 @@ def test_a_clients_key_that_was_removed_since_is_an_order_as_well(
 ) -> None:
     client = place.run(lambda app: keyed.register(app, place.folder))
     place.flask("backup", str(place.backup))
-    place.flask("clients", "remove-key", "keyed", client.key.thumbprint(), "--last")
+    kid = client.key.thumbprint()
+    place.flask("clients", "remove-key", "keyed", kid, "--last")
+    place.flask("clients", "add-key", "keyed", "--generate-key", str(place.folder / "next.pem"))
 
-    place.restore(*orders)
+    said = [place.restore("--replace", code=1), place.restore("--dry-run"), place.restore(*orders)]
 
+    for output in said:
+        assert f"\n  keys of clients that were ended: 1 (keyed {kid})\n" in output
+        assert "\n  keys of clients that were added: 1 (keyed " in output
     assert place.run(lambda app: replace(client, app=app).send().status_code) == status_of_a_request
+
+
+def test_a_clients_key_whose_row_is_gone_or_whose_end_has_passed_stays_ended(place: Place) -> None:
+    clients = [place.run(lambda app, n=name: keyed.register(app, place.folder, name=n)) for name in ("gone", "over")]
+    place.flask("backup", str(place.backup))
+
+    def end(app: Flask) -> None:
+        with app.app_context(), transaction():
+            gone, over = db.session.scalars(select(ClientKey).order_by(ClientKey.id))
+            db.session.delete(gone)
+            over.not_after = now() - 1
+
+    place.run(end)
+    said = place.restore(*KEPT)
+
+    names = ", ".join(f"{name} {each.key.thumbprint()}" for name, each in zip(("gone", "over"), clients, strict=True))
+    assert f"keys of clients that were ended: 2 ({names})" in said
+    assert [place.run(lambda app, c=each: replace(c, app=app).send().status_code) for each in clients] == [401, 401]
+
+
+def test_an_assertion_that_was_used_since_is_not_accepted_again_with_the_orders_kept(place: Place) -> None:
+    client = place.run(lambda app: keyed.register(app, place.folder))
+    place.flask("backup", str(place.backup))
+    used = client.make()
+    assert place.run(lambda app: replace(client, app=app).send(used).status_code) == 200
+    place.flask("clients", "disable", "demo-partner")
+
+    place.restore(*KEPT)
+
+    assert place.run(lambda app: replace(client, app=app).send(used).status_code) == 401
+    assert place.run(lambda app: replace(client, app=app).send().status_code) == 200
+
+
+def test_orders_about_keys_are_found_in_another_database_and_carried_over(place: Place) -> None:
+    client = place.run(lambda app: keyed.register(app, place.folder))
+    place.flask("backup", str(place.backup))
+    place.flask("clients", "remove-key", "keyed", client.key.thumbprint(), "--last")
+    restored = Place(f"sqlite:///{place.backup}", place.folder)
+
+    said = restored.flask("db", "orders", place.url)
+    before = restored.run(lambda app: replace(client, app=app).send().status_code)
+    restored.flask("db", "orders", place.url, "--keep")
+
+    assert f"keys of clients that were ended: 1 (keyed {client.key.thumbprint()})" in said
+    assert (before, restored.run(lambda app: replace(client, app=app).send().status_code)) == (200, 401)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ from app.copying import database_copy, moved_tables
 from app.storage.database import db, transaction
 from app.upkeep.lease import Lease
 from tests.conftest import ISSUER, ROOT, SECRET_KEY, LiveServer, Machine, Operator, build_app, close, demo, run_on
+from tests.support import keyed
+from tests.support.keyed import Keyed
 
 BOTH_WAYS = pytest.mark.parametrize(("kind", "other"), [("sqlite", "postgresql"), ("postgresql", "sqlite")])
 
@@ -55,6 +58,8 @@ class Used:
     client_id: str
     secret: str
     ended_secret: str
+    keyed: Keyed
+    assertion: str
     rows: dict[str, list[dict[str, Any]]]
 
 
@@ -100,11 +105,15 @@ def use(url: str) -> Used:
     operator.run("clients", "disable", "demo-reporting")
     operator.run("keys", "rotate", "--now")
     tokens = opaque.token(), shop.token()
+    with TemporaryDirectory() as folder:
+        client = keyed.register(app, Path(folder))
+    used = client.make()
+    assert client.send(used).status_code == 200
     with app.app_context(), transaction():
         report = {"removed": {"opaque tokens": 3}}
         db.session.execute(update(Lease).values(holder="a", number=7, expires_at=2**40, report=report))
     close(app)
-    return Used(url, *tokens, revoked, shop.client_id, shop.secret, ended, rows_of(url))
+    return Used(url, *tokens, revoked, shop.client_id, shop.secret, ended, client, used, rows_of(url))
 
 
 def copy(source: str, *arguments: str, code: int = 0, **settings: str) -> Any:
@@ -131,6 +140,8 @@ def test_all_that_worked_works_on_the_other_database_and_nothing_else(
     assert Machine(app, source.client_id, source.ended_secret).request_token().status_code == 401
     assert demo(app, "demo-reporting").request_token().status_code == 401
     assert api.request_token().status_code == 200
+    client = replace(source.keyed, app=app)
+    assert [client.send(each).status_code for each in (source.assertion, client.make())] == [401, 200]
     close(app)
 
 
@@ -154,21 +165,27 @@ def test_every_row_is_moved_as_it_is_and_no_worker_has_the_lease(
 
 @BOTH_WAYS
 def test_ids_continue_on_the_other_database_and_no_event_is_lost(
-    kind: str, other: str, used: Callable[[str], Used], new_database: Callable[[str], str]
+    kind: str, other: str, used: Callable[[str], Used], new_database: Callable[[str], str], tmp_path: Path
 ) -> None:
     source, target = used(kind), new_database(other)
     copy(source.url, target)
     app = build_app(database_url=target)
-    newest = {name: max(row["id"] for row in source.rows[name]) for name in ("clients", "audit_events", "signing_keys")}
+    tables = ("clients", "client_keys", "audit_events", "signing_keys")
+    newest = {name: max(row["id"] for row in source.rows[name]) for name in tables}
 
     made = Operator(app).register("another", "--scope", "inventory:read")
     made.token()
     Operator(app).run("keys", "rotate")
+    keyed.register(app, tmp_path, name="newer")
 
     close(app)
     found = rows_of(target)
     new = {name: [row["id"] for row in found[name] if row["id"] > old] for name, old in newest.items()}
-    assert (len(new["clients"]), len(new["signing_keys"])) == (1, 1)
+    assert {name: len(new[name]) for name in tables if name != "audit_events"} == {
+        "clients": 2,
+        "client_keys": 1,
+        "signing_keys": 1,
+    }
     events = {row["event"] for row in found["audit_events"] if row["id"] in new["audit_events"]}
     assert events == {"client_created", "token_issued", "key_rotated"}
 

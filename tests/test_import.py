@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from joserfc import jwk
 from sqlalchemy import func, select
 
 from app.audit.event import AuditEvent
@@ -19,6 +20,7 @@ from app.clients.import_lines import ImportFaultsError
 from app.clients.secret import ClientSecret
 from app.storage.database import db
 from tests.conftest import Machine, Operator, build_app, close
+from tests.support.keyed import Keyed
 from tests.support.leaks import suite
 
 RANDOM = "--random-secrets"
@@ -106,6 +108,24 @@ def test_a_client_without_any_secret_gets_its_first_by_a_rotation(app: Flask, op
     made = operator.run("clients", "rotate-secret", "billing", "--overlap", "0")["client_secret"]
 
     assert Machine(app, "billing", made).token()
+
+
+def test_a_client_of_private_key_jwt_gets_no_secret_and_its_line_has_none(
+    app: Flask, operator: Operator, file: Path, secret: str, tmp_path: Path
+) -> None:
+    keyed = {"client_id": "keyed", "scope": "read:logs", "auth_method": "private_key_jwt"}
+    refused = operator.is_refused("clients", "import", write(file, billing(secret) | keyed), RANDOM)
+    done = operator.run("clients", "import", write(file, keyed), "--secrets-to", str(tmp_path / "new"))
+
+    assert "line 1: secrets are of no use to a client that authenticates by private_key_jwt only" in refused
+    assert (done["imported"], done["without_secret"], done["without_key"]) == (1, [], ["keyed"])
+    assert not (tmp_path / "new").exists()
+    assert operator.run("clients", "show", "keyed")["secrets"] == []
+    told = app.test_cli_runner().invoke(args=["clients", "import", write(file, keyed | {"client_id": "b"})]).stdout
+    assert told.endswith("\nWithout a key: 1. `flask clients add-key CLIENT` gives a client its first.\n")
+    operator.run("clients", "add-key", "keyed", "--generate-key", str(tmp_path / "key.pem"))
+    key = jwk.ECKey.import_key((tmp_path / "key.pem").read_text())
+    assert Keyed(app, "keyed", key).send().status_code == 200
 
 
 def test_one_line_with_a_fault_leaves_the_register_as_it_is(operator: Operator, file: Path, secret: str) -> None:

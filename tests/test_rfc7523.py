@@ -337,6 +337,25 @@ def test_R029_a_client_with_a_key_has_no_secret_and_one_with_a_secret_method_may
     assert both.send().json["hint"].endswith("client_secret_basic, a signed assertion was sent")
 
 
+def test_a_client_that_authenticates_by_a_key_only_gets_no_new_secret(
+    app: Flask, keyed: Keyed, operator: Operator
+) -> None:
+    before = operator.run("clients", "show", "keyed")
+    for options in ((), ("--overlap", "0")):
+        said = operator.is_refused("clients", "rotate-secret", "keyed", *options)
+        assert (
+            "keyed is registered for private_key_jwt, and may not use a secret: `flask clients add-key keyed`" in said
+        )
+    assert operator.run("clients", "show", "keyed") == before
+    operator.run("clients", "update", "keyed", "--auth-method", "any")
+    made = operator.run("clients", "rotate-secret", "keyed")["client_secret"]
+    assert Machine(app, keyed.client_id, made).request_token().status_code == 200
+
+    operator.run("clients", "revoke-secret", "keyed", "secret-1")  # without --last: its key works
+
+    assert keyed.send().status_code == 200
+
+
 def test_R027_a_disabled_client_is_refused_and_its_assertion_is_not_used_up(keyed: Keyed, operator: Operator) -> None:
     operator.run("clients", "disable", "keyed")
     assertion = keyed.make()

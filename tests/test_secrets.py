@@ -420,7 +420,7 @@ def test_the_report_for_people_names_each_address(operator: Operator, billing: M
     shown = operator.app.test_cli_runner().invoke(args=["clients", "secrets", "billing"]).stdout
 
     assert shown.startswith("secret-1\n  created")
-    assert "192.0.2.4: 1 tokens, 1 refused, last 20" in shown
+    assert "192.0.2.4: 1 token, 1 refused, last 20" in shown
     assert ", in use)" in shown
 
 

@@ -6,7 +6,6 @@ from sqlalchemy import JSON, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.clients.client_key import ClientKey
-from app.clients.client_trust import ClientTrust
 from app.clients.secret import ClientSecret
 from app.clock import now
 from app.storage.database import Base
@@ -42,14 +41,10 @@ class ClientRow(Base):
     disabled_at: Mapped[int | None]
     generation: Mapped[int] = mapped_column(default=0)
     ended_until: Mapped[int] = mapped_column(default=0)
-    jwks_uri: Mapped[str | None] = mapped_column(Text)
 
     secrets: Mapped[list[ClientSecret]] = relationship(
         order_by=ClientSecret.id, cascade="all, delete-orphan", passive_deletes=True
     )
     keys: Mapped[list[ClientKey]] = relationship(
         order_by=ClientKey.id, cascade="all, delete-orphan", passive_deletes=True
-    )
-    trusts: Mapped[list[ClientTrust]] = relationship(
-        order_by=ClientTrust.id, cascade="all, delete-orphan", passive_deletes=True
     )

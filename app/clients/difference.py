@@ -1,25 +1,22 @@
-"""The difference between the clients that files declare and the register, and the steps that remove it."""
+"""The difference between the clients that files declare and the register; `applying.py` removes it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
 
 from sqlalchemy import select
 
 import config
-from app.audit import trail
-from app.audit.event import Event
-from app.clients import registration, registry
+from app.clients import client_key
+from app.clients.client import KEY_METHOD
 from app.clients.client_row import ClientRow
 from app.clients.declaration import DeclarationError, Declared
-from app.clients.registered_values import VALUES, new_client
+from app.clients.registered_values import VALUES
 from app.clients.registration_update import Change
-from app.clients.secret import ClientSecret, digest, generate
 from app.settings import current_settings
-from app.storage.database import db, transaction
+from app.storage.database import db
 
 
 class Kind(StrEnum):
@@ -51,27 +48,17 @@ class Difference:
         unchanged: How many clients are as declared.
         undeclared: The names of clients that no file declares and that are not removed.
         disabled: The names of clients that are disabled, of which no file says whether they are.
+        without_key: The names of declared clients that authenticate by a key only, and have none that works.
     """
 
     steps: tuple[Step, ...]
     unchanged: int
     undeclared: tuple[str, ...]
     disabled: tuple[str, ...]
+    without_key: tuple[str, ...]
 
     def of(self, kind: Kind) -> list[Step]:
         return [step for step in self.steps if step.kind is kind]
-
-
-class NewSecret(NamedTuple):
-    """The first secret of a client that is not created yet."""
-
-    client_id: str
-    name: str
-    plaintext: str
-
-
-class ChangedMeanwhileError(Exception):
-    """Another process has changed the register since the difference was found."""
 
 
 def find(declared: Sequence[Declared], *, prune: bool) -> Difference:
@@ -100,6 +87,7 @@ def find(declared: Sequence[Declared], *, prune: bool) -> Difference:
         unchanged=len(declared) - sum(step.kind is not Kind.REMOVE for step in steps),
         undeclared=() if prune else tuple(row.name for row in others),
         disabled=tuple(each.name for each in declared if each.disabled is None and is_disabled(found[each.name])),
+        without_key=tuple(each.name for each in declared if is_by_key(each) and not has_key(found[each.name])),
     )
 
 
@@ -122,6 +110,15 @@ def is_disabled(row: ClientRow | None) -> bool:
     return row is not None and row.disabled_at is not None
 
 
+def is_by_key(each: Declared) -> bool:
+    """Whether it has no secret: it could use none. Its keys are no part of a file."""
+    return bool(each.values["auth_method"] == KEY_METHOD)
+
+
+def has_key(row: ClientRow | None) -> bool:
+    return row is not None and not all(map(client_key.has_ended, row.keys))
+
+
 def step_for(each: Declared, row: ClientRow | None) -> Step | None:
     """What is done to a declared client; None if it is as declared."""
     if row is None:
@@ -135,61 +132,3 @@ def step_for(each: Declared, row: ClientRow | None) -> Step | None:
     if each.disabled is not None and each.disabled != is_disabled(row):
         changes.append(Change("disabled", not each.disabled, each.disabled))
     return Step(Kind.UPDATE, each.name, row.client_id, tuple(changes), row, each) if changes else None
-
-
-def new_secrets(difference: Difference) -> list[NewSecret]:
-    """An id and a secret for each client that is to be created; nothing is stored."""
-    return [NewSecret(registration.new_id(), step.name, generate()) for step in difference.of(Kind.CREATE)]
-
-
-def apply(difference: Difference, declared: Sequence[Declared], secrets: Iterable[NewSecret]) -> None:
-    """Take all steps of a difference, in one transaction with their audit events: all or none.
-
-    Args:
-        difference: As `find` returned it.
-        declared: The clients that it was found for.
-        secrets: As `new_secrets` returned them, already delivered.
-
-    Raises:
-        ChangedMeanwhileError: If the difference is another one by now; nothing is changed.
-    """
-    made = {each.name: each for each in secrets}
-    with transaction():
-        current = find(declared, prune=bool(difference.of(Kind.REMOVE)))
-        if current.steps != difference.steps:
-            raise ChangedMeanwhileError("the register was changed meanwhile by another command; nothing was changed")
-        for step in current.steps:
-            if step.kind is Kind.CREATE and step.declared:
-                create(step.declared, made[step.name])
-            elif step.row is not None and step.kind is Kind.UPDATE:
-                update(step.row, step.changes)
-            elif step.row is not None:
-                registry.remove(step.row)
-
-
-def create(declared: Declared, made: NewSecret) -> None:
-    client = new_client(made.client_id, made.name, declared.values)
-    client.secrets = [ClientSecret(name="secret-1", digest=digest(made.plaintext))]
-    client.generation = 0
-    client.tokens_not_before = client.ended_until = 0
-    db.session.add(client)
-    trail.record(Event.CLIENT_CREATED, client_id=client.client_id)
-    if declared.disabled:
-        registry.set_disabled(client, True)
-
-
-def update(row: ClientRow, changes: Iterable[Change]) -> None:
-    recorded: list[Change] = []
-    for change in changes:
-        if change.what == "disabled":
-            registry.set_disabled(row, change.new)
-        elif change.what == "name":
-            row.name = change.new
-            recorded.append(change)
-        else:
-            value = VALUES[change.what]
-            value.put(row, change.new)
-            recorded.append(Change(value.column, change.old, change.new))
-    if recorded:
-        reason = "; ".join(change.summary() for change in recorded)
-        trail.record(Event.CLIENT_UPDATED, client_id=row.client_id, reason=reason)

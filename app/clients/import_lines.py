@@ -14,6 +14,7 @@ from typing import Any
 
 import config
 from app.clients import registered_values, registration_rules
+from app.clients.client import KEY_METHOD
 from app.clients.declaration import LOOKS_SECRET
 from app.clients.imported_secret import ImportedSecret, checked_secrets
 from app.clients.registered_values import VALUES
@@ -23,6 +24,7 @@ from app.settings import toml_text
 
 ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")  # no client percent-encodes these (RFC 3986, section 2.3)
 OTHER_KEYS = ("client_id", "name", "disabled", "secrets")
+NO_SECRETS = f"secrets are of no use to a client that authenticates by {KEY_METHOD} only: leave them out"
 DEMO_IDS = {demo.client_id for demo in config.DEMO_CLIENTS}
 MAX_SHOWN = 50
 
@@ -111,6 +113,8 @@ def client(line: int, document: dict[str, Any]) -> ImportedClient:
             check_names(client_id, name)
         if "secrets" not in wrong:
             secrets = checked_secrets(document.get("secrets", []), {str(client_id), str(name)})
+        if secrets and values.get("auth_method") == KEY_METHOD:
+            raise RegistrationError(NO_SECRETS)
     except RegistrationError as error:
         sentences.append(str(error))
     if sentences:

@@ -10,7 +10,8 @@ from itertools import count
 
 from app.audit import trail
 from app.audit.event import Event
-from app.clients import registration_rules
+from app.clients import client_key, registration_rules
+from app.clients.client import KEY_METHOD
 from app.clients.client_row import ClientRow
 from app.clients.registration_rules import RegistrationError
 from app.clients.registry import get_client
@@ -20,6 +21,10 @@ from app.logs import one_line
 from app.storage.database import transaction
 
 MAX_OVERLAP_SECONDS = 604_800
+BY_KEY = (
+    "{client} is registered for {method}, and may not use a secret: `flask clients add-key {client}` gives it another "
+    "key; `flask clients update {client} --auth-method any` allows a secret beside it"
+)
 LAST = (
     "{name} is the only secret of {client} that works: without it the client gets no token. "
     "`flask clients rotate-secret {client}` gives it another one; --last ends this one all the same"
@@ -40,8 +45,8 @@ def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0,
         The new secret in plaintext: shown once, stored only as a digest.
 
     Raises:
-        RegistrationError: If there is no such client, the overlap, the end or the name is not valid, or MAX_SECRETS
-            of its secrets still work.
+        RegistrationError: If there is no such client, it may not use a secret, the overlap, the end or the name is
+            not valid, or MAX_SECRETS of its secrets still work.
 
     See RFC 7591, section 3.2.1 (`client_secret_expires_at`). The overlap is our own.
     """
@@ -51,6 +56,7 @@ def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0,
     plaintext = generate()
     with transaction():
         client = get_client(id_or_name)
+        refuse_by_key(client)
         for old in client.secrets:
             if overlap:
                 old.end_by(now() + overlap)
@@ -80,18 +86,30 @@ def revoke_secret(id_or_name: str, name: str, *, last: bool = False) -> bool:
         False if it was ended before: then nothing is changed.
 
     Raises:
-        RegistrationError: If there is no such client or secret, or it is the last one that works.
+        RegistrationError: If there is no such client or secret, or it is the last one that works and it has no key.
     """
     with transaction():
         client = get_client(id_or_name)
         secret = get_secret(client, name)
         if secret.ended_at is not None:
             return False
-        if not last and usable(client) == [secret]:
+        if not last and usable(client) == [secret] and not has_key(client):
             raise RegistrationError(LAST.format(name=secret.name, client=client.name))
         secret.end(now())
         trail.record(Event.SECRET_REVOKED, client_id=client.client_id, reason=f"secret {secret.name}")
     return True
+
+
+def refuse_by_key(client: ClientRow) -> None:
+    """Refuse a new secret for a client that could not use it."""
+    if client.token_endpoint_auth_method == KEY_METHOD:
+        raise RegistrationError(BY_KEY.format(client=client.name, method=KEY_METHOD))
+
+
+def has_key(client: ClientRow) -> bool:
+    """Whether a client gets tokens without a secret."""
+    may_use = client.token_endpoint_auth_method in (None, KEY_METHOD)
+    return may_use and not all(map(client_key.has_ended, client.keys))
 
 
 def plan_end(id_or_name: str, name: str, *, not_after: int | None) -> bool:

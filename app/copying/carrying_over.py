@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, Table, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, RowMapping, Select, Table, bindparam, case, delete, func, insert, select, update
 
+from app.authentication.replay import UsedAssertion
 from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
-from app.clients.secret import ClientSecret, has_ended
+from app.clients.secret import ClientSecret
 from app.copying.moved_tables import moved_tables
+from app.copying.orders import works
 from app.keys.signing_key import KeyGeneration, SigningKey
 from app.tokens.stored_token import IssuedToken, RevokedToken
 
@@ -27,12 +29,13 @@ def carry_over(present: Connection, restored: Connection, moment: int) -> None:
     Args:
         present: The database that will be replaced.
         restored: The copy of the backup, in a transaction that writes.
-        moment: The time at which a secret that is missing now counts as ended.
+        moment: The time at which a secret or key that is missing now counts as ended.
     """
     carry_revocations(present, restored)
     carry_clients(present, restored)
-    carry_secrets(present, restored, moment)
-    carry_keys(present, restored, moment)
+    carry_ends(present, restored, ClientSecret, moment)
+    carry_ends(present, restored, ClientKey, moment)
+    carry_assertions(present, restored)
     if keys := present.execute(select(table_of(SigningKey))).mappings().all():
         restored.execute(delete(SigningKey))
         restored.execute(insert(table_of(SigningKey)), [dict(key) for key in keys])
@@ -74,33 +77,32 @@ def carry_clients(present: Connection, restored: Connection) -> None:
         restored.execute(update(ClientRow).where(this).values(values))
 
 
-def carry_secrets(present: Connection, restored: Connection, moment: int) -> None:
-    """A secret that has ended or is missing now is ended; one whose end was brought forward ends then."""
-    found = {row.digest: row for row in present.execute(select(table_of(ClientSecret)))}
-    old: Any
-    for old in restored.execute(select(table_of(ClientSecret))).all():
-        new = found.get(old.digest)
+def carry_ends(present: Connection, restored: Connection, model: type[ClientSecret | ClientKey], moment: int) -> None:
+    """A secret or key of a client that has ended or is missing now is ended; an earlier end of it is carried over."""
+    query = select(model.__table__, ClientRow.client_id).join(ClientRow, ClientRow.id == model.client_row)
+    found = {what(row): row for row in present.execute(query)}
+    for old in restored.execute(query).all():
         values: dict[str, int | None]
-        if new is None:
+        if (new := found.get(what(old))) is None:
             values = {"ended_at": moment, "not_after": moment}
         else:
             ends = [end for end in (old.not_after, new.not_after) if end is not None]
             values = {"ended_at": new.ended_at or old.ended_at, "not_after": min(ends, default=None)}
-        if not has_ended(old) and any(getattr(old, name) != value for name, value in values.items()):
-            restored.execute(update(ClientSecret).where(ClientSecret.id == old.id).values(values))
+        if works(old) and any(getattr(old, name) != value for name, value in values.items()):
+            restored.execute(update(model).where(model.id == old.id).values(values))
 
 
-def carry_keys(present: Connection, restored: Connection, moment: int) -> None:
-    """A client's key that has ended or is missing now is ended."""
-    query = select(ClientKey.id, ClientKey.jwk, ClientKey.ended_at, ClientKey.not_after, ClientRow.client_id)
-    query = query.join(ClientRow, ClientRow.id == ClientKey.client_row)
-    found = {(row.client_id, row.jwk): row for row in present.execute(query)}
-    for old in restored.execute(query).all():
-        new = found.get((old.client_id, old.jwk))
-        ended = moment if new is None else new.ended_at
-        if ended is not None and old.ended_at is None:
-            values = {"ended_at": ended, "not_after": min(ended, old.not_after or ended)}
-            restored.execute(update(ClientKey).where(ClientKey.id == old.id).values(values))
+def what(row: Row[Any]) -> tuple[object, ...]:
+    """What a secret or key is, in any database: ids may differ."""
+    return (row.client_id, row.digest) if "digest" in row._fields else (row.client_id, row.kid, row.jwk)
+
+
+def carry_assertions(present: Connection, restored: Connection) -> None:
+    """An assertion that was used is not accepted again."""
+    known = set(restored.scalars(select(UsedAssertion.digest)))
+    used = [dict(row) for row in present.execute(select(table_of(UsedAssertion))).mappings()]
+    if new := [row for row in used if row["digest"] not in known]:
+        restored.execute(insert(UsedAssertion), new)
 
 
 def renew_generation(restored: Connection, newest: int) -> None:

@@ -1,18 +1,19 @@
 """What was ordered since a backup: what a restore would bring back, and what it would lose.
 
-A backup has the tokens, secrets, clients and keys of its time. What an operator or a client ended since then would
+A backup has the tokens, clients, secrets and keys of its time. What an operator or a client ended since then would
 work again: it is named, and can be carried over before the backup takes the database's place.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
 from app.clients.secret import ClientSecret, has_ended
 from app.clock import now
@@ -20,7 +21,8 @@ from app.keys.signing_key import SigningKey
 from app.tokens.stored_token import IssuedToken, RevokedToken
 
 REGISTRATION = ("scope", "default_scope", "token_endpoint_auth_method", "grant_types", "claims", "resource_server")
-Secret = tuple[str, bytes]  # its client's id, and its digest
+# Secrets or keys of clients, each by its client's id and its digest, or its `kid` and its JWK.
+Credentials = Mapping[tuple[str, object], Row[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +30,11 @@ class Contents:
     """The clients, secrets and keys of a database, and the tokens that were revoked in it and have not expired."""
 
     clients: Mapping[str, Row[Any]]
-    secrets: Mapping[Secret, Row[Any]]
+    secrets: Credentials
+    client_keys: Credentials
     keys: Mapping[str, Row[Any]]
     revoked: frozenset[str]
     opaque: frozenset[str]
-
-    def works(self, secret: Secret) -> bool:
-        return secret in self.secrets and not has_ended(self.secrets[secret])  # type: ignore[arg-type]
-
-    def name(self, client_id: str) -> str:
-        return str(self.clients[client_id].name)
 
 
 def read_contents(connection: Connection, moment: int) -> Contents:
@@ -50,6 +47,7 @@ def read_contents(connection: Connection, moment: int) -> Contents:
     clients = {row.client_id: row for row in connection.execute(select(ClientRow.__table__))}
     owners = {row.id: client_id for client_id, row in clients.items()}
     secrets = connection.execute(select(ClientSecret.__table__))
+    client_keys = connection.execute(select(ClientKey.__table__, ClientKey.kid.label("name")))
     keys = connection.execute(select(SigningKey.__table__))
     jwts = connection.scalars(select(RevokedToken.jti).where(RevokedToken.expires_at > moment))
     alive = IssuedToken.expires_at > moment
@@ -57,6 +55,7 @@ def read_contents(connection: Connection, moment: int) -> Contents:
     return Contents(
         clients=clients,
         secrets={(owners[row.client_row], row.digest): row for row in secrets},
+        client_keys={(owners[row.client_row], (row.kid, row.jwk)): row for row in client_keys},
         keys={row.kid: row for row in keys},
         revoked=frozenset(jwts) | {shown_id(token) for token, revoked_at in opaque if revoked_at is not None},
         opaque=frozenset(shown_id(token) for token, revoked_at in opaque if revoked_at is None),
@@ -74,7 +73,7 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Orders(Names):
-    """What would work again: clients by their names, secrets as `CLIENT SECRET`, keys by their `kid`.
+    """What would work again: clients by their names, secrets as `CLIENT SECRET`, their keys as `CLIENT KID`.
 
     A JWT is named by its `jti`, an opaque token by what its `jti` ends with.
 
@@ -84,6 +83,7 @@ class Orders(Names):
         disabled: Clients that were disabled.
         deleted: Clients that were deleted.
         secrets: Secrets that were ended or have run out, or were removed.
+        client_keys: Keys of clients, likewise.
         withdrawn_keys: Signing keys that were withdrawn.
         registrations: Clients whose registration was changed, such as their scope.
     """
@@ -93,6 +93,7 @@ class Orders(Names):
     disabled: tuple[str, ...]
     deleted: tuple[str, ...]
     secrets: tuple[str, ...]
+    client_keys: tuple[str, ...]
     withdrawn_keys: tuple[str, ...]
     registrations: tuple[str, ...]
 
@@ -104,19 +105,21 @@ class Losses(Names):
     clients: tuple[str, ...]
     enabled: tuple[str, ...]
     secrets: tuple[str, ...]
+    client_keys: tuple[str, ...]
     signing_keys: tuple[str, ...]
     opaque_tokens: tuple[str, ...]
 
 
 def find_orders(present: Contents, backup: Contents) -> Orders:
     both = [(present.clients[each], old) for each, old in backup.clients.items() if each in present.clients]
-    ended = [each for each in backup.secrets if backup.works(each) and not present.works(each)]
+    names = {old.client_id: old.name for _, old in both}
     return Orders(
         tokens=tuple(sorted(present.revoked - backup.revoked)),
         clients_tokens=tuple(old.name for new, old in both if new.generation > old.generation),
         disabled=tuple(old.name for new, old in both if new.disabled_at and not old.disabled_at),
         deleted=tuple(old.name for each, old in backup.clients.items() if each not in present.clients),
-        secrets=names(backup, (each for each in ended if each[0] in present.clients)),
+        secrets=only_here(names, backup.secrets, present.secrets),
+        client_keys=only_here(names, backup.client_keys, present.client_keys),
         withdrawn_keys=tuple(
             kid for kid, key in backup.keys.items() if key.withdrawn_at is None and is_withdrawn(present, kid)
         ),
@@ -128,11 +131,12 @@ def find_orders(present: Contents, backup: Contents) -> Orders:
 
 def find_losses(present: Contents, backup: Contents) -> Losses:
     both = [(new, backup.clients[each]) for each, new in present.clients.items() if each in backup.clients]
-    added = [each for each in present.secrets if present.works(each) and not backup.works(each)]
+    names = {new.client_id: new.name for new, _ in both}
     return Losses(
         clients=tuple(new.name for each, new in present.clients.items() if each not in backup.clients),
         enabled=tuple(new.name for new, old in both if old.disabled_at and not new.disabled_at),
-        secrets=names(present, (each for each in added if each[0] in backup.clients)),
+        secrets=only_here(names, present.secrets, backup.secrets),
+        client_keys=only_here(names, present.client_keys, backup.client_keys),
         signing_keys=tuple(
             kid
             for kid, key in present.keys.items()
@@ -151,5 +155,14 @@ def is_withdrawn(contents: Contents, kid: str) -> bool:
     return kid in contents.keys and contents.keys[kid].withdrawn_at is not None
 
 
-def names(contents: Contents, secrets: Iterable[Secret]) -> tuple[str, ...]:
-    return tuple(f"{contents.name(each[0])} {contents.secrets[each].name}" for each in secrets)
+def only_here(names: Mapping[str, str], here: Credentials, there: Credentials) -> tuple[str, ...]:
+    """`CLIENT NAME` of each that works in one database and not in the other, of the clients with these names."""
+    return tuple(
+        f"{names[client_id]} {row.name}"
+        for (client_id, what), row in here.items()
+        if client_id in names and works(row) and not works(there.get((client_id, what)))
+    )
+
+
+def works(row: Row[Any] | None) -> bool:
+    return row is not None and not has_ended(row)  # type: ignore[arg-type]

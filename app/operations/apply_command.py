@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from app.clients import declaration, difference
+from app.clients import applying, declaration, difference
 from app.clients.declaration import Declared
 from app.clients.difference import Kind, Step
 from app.clients.registration_rules import RegistrationError, listed
@@ -67,10 +67,10 @@ def apply(
     with one_at_a_time("apply", number=ONE_APPLIES):
         found = difference.find(declared, prune=prune)
         check_removals(found.of(Kind.REMOVE), confirmed, at_most)
-        made = difference.new_secrets(found)
+        made = applying.new_secrets(found)
         with delivery.before(made):
-            difference.apply(found, declared, made)
-    return difference_report.outcome(found, {each.name: each.client_id for each in made}, is_dry=False)
+            ids = applying.apply(found, declared, made)
+    return difference_report.outcome(found, ids, is_dry=False)
 
 
 def read(file: str) -> bytes:

@@ -14,6 +14,7 @@ from app.operations.command_group import Outcome
 VERBS = {Kind.CREATE: "created", Kind.UPDATE: "changed", Kind.REMOVE: "removed"}
 MEMBERS = {Kind.CREATE: "created", Kind.UPDATE: "updated", Kind.REMOVE: "removed"}
 OF_TOKENS = {"scope", "default_scope", "claims", "format", "lifetime"}
+WITHOUT_KEY = "Without a key, and so without tokens: {}. `flask clients add-key NAME` gives a client its first."
 TOKENS_STAY = (
     "Tokens issued before stay as they are until they expire; `flask tokens revoke --client NAME` revokes them."
 )
@@ -52,6 +53,8 @@ def notes(found: Difference, *, is_dry: bool) -> list[str]:
         said.append(f"No file declares {listed(found.undeclared)}: left alone; --prune removes such clients.")
     if found.disabled:
         said.append(f"Disabled, and no file says whether that is meant: {listed(found.disabled)}.")
+    if found.without_key:
+        said.append(WITHOUT_KEY.format(listed(found.without_key)))
     return said
 
 
@@ -79,6 +82,7 @@ def document(found: Difference, made: Mapping[str, str], *, is_dry: bool) -> dic
         "unchanged": found.unchanged,
         "undeclared": list(found.undeclared),
         "disabled": list(found.disabled),
+        "without_key": list(found.without_key),
     }
 
 

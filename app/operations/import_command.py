@@ -35,7 +35,9 @@ def import_clients(
             with delivery.before(made):
                 bulk_import.register(plan, made)
     without = [] if made else [each.client_id for each in plan.without_secret()]
-    document = {"dry_run": dry_run, "imported": len(plan.new), "unchanged": plan.unchanged, "without_secret": without}
+    without_key = [each.client_id for each in plan.without_key()]
+    counts = {"imported": len(plan.new), "unchanged": plan.unchanged}
+    document = {"dry_run": dry_run, **counts, "without_secret": without, "without_key": without_key}
     return Outcome(document, summary(plan, len(without), dry_run), changed=bool(plan.new))
 
 
@@ -46,4 +48,6 @@ def summary(plan: bulk_import.Plan, without: int, dry_run: bool) -> str:
     said = [f"{start}{len(plan.new)} imported, {plan.unchanged} registered before."]
     if without:
         said.append(f"Without a secret: {without}. `flask clients rotate-secret CLIENT` gives a client its first.")
+    if keyless := len(plan.without_key()):
+        said.append(f"Without a key: {keyless}. `flask clients add-key CLIENT` gives a client its first.")
     return "\n".join(said)

@@ -16,6 +16,7 @@ ORDERED = {
     "disabled": "clients that were disabled",
     "deleted": "clients that were deleted",
     "secrets": "secrets that were ended",
+    "client_keys": "keys of clients that were ended",
     "withdrawn_keys": "signing keys that were withdrawn",
     "registrations": "clients whose registration was changed",
 }
@@ -23,12 +24,13 @@ LOST = {
     "clients": "clients that were registered",
     "enabled": "clients that were enabled",
     "secrets": "secrets that were created",
+    "client_keys": "keys of clients that were added",
     "signing_keys": "signing keys, whose tokens will be refused",
     "opaque_tokens": "opaque tokens that were issued",
 }
 UNKNOWN = (
-    "What was ordered since the backup is unknown: {why}. Tokens that were revoked, secrets that were ended, clients "
-    "that were disabled or deleted, and signing keys that were withdrawn since then work again. "
+    "What was ordered since the backup is unknown: {why}. Tokens that were revoked, secrets and keys of clients that "
+    "were ended, clients that were disabled or deleted, and signing keys that were withdrawn since then work again. "
     "--revoke-tokens (later: `flask tokens revoke-all`) revokes all earlier tokens; `flask keys withdraw` and "
     "`flask clients` do the rest."
 )

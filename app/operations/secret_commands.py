@@ -54,6 +54,7 @@ def secrets(client: str, within: int, as_json: bool) -> None:
 def rotate_secret(client: str, name: str | None, overlap: int | None, not_after: int | None) -> Outcome:
     """Give a client a new secret and show it, once."""
     row = registry.get_client(client)
+    secret_rotation.refuse_by_key(row)
     old = [use_of(row, secret) for secret in secret_rotation.usable(row)]
     if overlap is None:
         overlap = prompt_for_overlap(row, old) if old else 0

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from app.clients.difference import ChangedMeanwhileError, NewSecret
+from app.clients.applying import ChangedMeanwhileError, NewSecret
 from app.clients.registration_rules import RegistrationError
 from app.logs import one_line
 from app.operations.exit_codes import FailedError

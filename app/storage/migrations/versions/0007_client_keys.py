@@ -1,4 +1,4 @@
-"""Clients without a secret: their public keys, the assertions that were used, and the issuers that they trust.
+"""Clients without a secret: their public keys, and the assertions that were used.
 
 It only adds, and the previous release still works: it refuses assertions, as before.
 """
@@ -15,7 +15,6 @@ revisions = sa.table("schema_revisions", sa.column("revision", sa.Text), sa.colu
 
 
 def upgrade() -> None:
-    op.add_column("clients", sa.Column("jwks_uri", sa.Text))
     op.create_table(
         "client_keys",
         sa.Column("id", Whole, nullable=False),
@@ -42,27 +41,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest", name="pk_used_assertions"),
     )
     op.create_index("ix_used_assertions_expires_at", "used_assertions", ["expires_at"])
-    op.create_table(
-        "client_trusts",
-        sa.Column("id", Whole, nullable=False),
-        sa.Column("client_row", Whole, nullable=False),
-        sa.Column("issuer", sa.Text, nullable=False),
-        sa.Column("claims", sa.JSON, nullable=False),
-        sa.Column("created_at", Whole, nullable=False),
-        sa.Column("last_used_at", Whole),
-        sa.PrimaryKeyConstraint("id", name="pk_client_trusts"),
-        sa.ForeignKeyConstraint(
-            ["client_row"], ["clients.id"], name="fk_client_trusts_client_row_clients", ondelete="CASCADE"
-        ),
-    )
-    op.create_index("ix_client_trusts_client_row", "client_trusts", ["client_row"])
-    op.create_index("ix_client_trusts_issuer", "client_trusts", ["issuer"])
     op.bulk_insert(revisions, [{"revision": revision, "serves": serves}])
 
 
 def downgrade() -> None:
     op.execute(revisions.delete().where(revisions.c.revision == revision))
-    op.drop_table("client_trusts")
     op.drop_table("used_assertions")
     op.drop_table("client_keys")
-    op.drop_column("clients", "jwks_uri")
