@@ -22,9 +22,11 @@ from app.authentication import replay
 from app.authentication.replay import UsedAssertion
 from app.clients.client_key import ClientKey
 from app.clock import now
+from app.doctor import record_checks
+from app.health.fleet import of_endings
 from app.refusals.assertion_causes import ASSERTION_CAUSES
 from app.storage.database import db
-from app.upkeep import removals
+from app.upkeep import removals, warnings
 from tests.conftest import ISSUER, ROOT, Machine, Operator, demo
 from tests.support.keyed import GRANT, LEFT_OUT, TYPE, Keyed, public_set, register
 
@@ -354,6 +356,48 @@ def test_a_client_that_authenticates_by_a_key_only_gets_no_new_secret(
     operator.run("clients", "revoke-secret", "keyed", "secret-1")  # without --last: its key works
 
     assert keyed.send().status_code == 200
+
+
+def ends(operator: Operator) -> list[tuple[str, str, bool]]:
+    """What ends soon of the client `keyed`: its kind, its name, and whether it is the last."""
+    found = operator.run("clients", "ending", "--within", "60d")["ending"]
+    return [(each["kind"], each["name"], each["is_last"]) for each in found if each.get("client") == "keyed"]
+
+
+def test_the_planned_end_of_a_key_is_known_wherever_what_ends_soon_is_named(
+    app: Flask, keyed: Keyed, operator: Operator, tmp_path: Path
+) -> None:
+    kid, file = FOREIGN.thumbprint(), public_set(tmp_path, FOREIGN)
+    operator.run("clients", "add-key", "keyed", "--jwks", file, "--not-after", "6d")
+    assert ends(operator) == [("client_key_ends", kid, False)]
+    with app.app_context():
+        number = next(each for each in of_endings() if each.name == "keyturn_ending")
+        assert {each.labels["kind"]: each.value for each in number.samples}["client_key"] == 1
+        warned = [warnings.sentence(each) for each in warnings.collect()]
+    assert next(each for each in warned if kid in each).startswith(f"the key {kid} of client keyed ends in ")
+
+    operator.run("clients", "remove-key", "keyed", keyed.key.thumbprint())
+
+    assert ends(operator) == [("client_key_ends", kid, True)]
+    with app.app_context():
+        found = next(each for each in record_checks.check_secrets(None) if "keyed" in each.what)  # type: ignore[arg-type]
+    assert found.what.startswith("The last key of client keyed ends in ")
+    operator.run("clients", "update", "keyed", "--auth-method", "any")
+    operator.run("clients", "rotate-secret", "keyed", "--not-after", "50d")
+    assert ends(operator) == [("client_key_ends", kid, False), ("secret_ends", "secret-1", True)]
+    operator.run("clients", "update", "keyed", "--auth-method", "private_key_jwt")  # it cannot use the secret
+    assert ends(operator) == [("client_key_ends", kid, True)]
+
+
+def test_a_client_that_uses_its_key_is_not_stale(keyed: Keyed, operator: Operator) -> None:
+    with time_machine.travel(now() + 100 * 86_400, tick=False):
+        stale = operator.run("clients", "stale", "--within", "90d")["clients"]
+        assert keyed.client_id in [each["client_id"] for each in stale]
+        assert (
+            keyed.send(path="/oauth/revoke", token="x").status_code == 200
+        )  # no token is issued: only the key says so
+        stale = operator.run("clients", "stale", "--within", "90d")["clients"]
+    assert keyed.client_id not in [each["client_id"] for each in stale]
 
 
 def test_R027_a_disabled_client_is_refused_and_its_assertion_is_not_used_up(keyed: Keyed, operator: Operator) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, union_all
 
 from app.audit.event import AuditEvent, Event
 from app.audit.trail import current_batch
+from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
 from app.clients.secret import ClientSecret
 from app.clock import now
@@ -41,8 +42,9 @@ def unused(*, seconds: int) -> tuple[list[Unused], list[Unused]]:
 
 
 def unused_clients(before: int) -> list[Unused]:
-    """The clients of which no secret was used since a moment, and none that is removed by now got a token."""
-    last = func.max(ClientSecret.last_used_at)
+    """The clients of which no secret or key was used since a moment, and none that is removed by now got a token."""
+    used = union_all(*(select(each.client_row, each.last_used_at) for each in (ClientSecret, ClientKey))).subquery()
+    last = func.max(used.c.last_used_at)
     columns = (ClientRow.client_id, ClientRow.name, ClientRow.created_at)
     got_tokens = exists().where(
         AuditEvent.client_id == ClientRow.client_id,
@@ -51,7 +53,7 @@ def unused_clients(before: int) -> list[Unused]:
     )
     query = (
         select(*columns, last, ClientRow.disabled_at.is_not(None))
-        .outerjoin(ClientSecret, ClientSecret.client_row == ClientRow.id)
+        .outerjoin(used, used.c.client_row == ClientRow.id)
         .where(ClientRow.created_at < before)
         .group_by(ClientRow.id, *columns, ClientRow.disabled_at)
         .having(and_(is_before(last, before), ~got_tokens))

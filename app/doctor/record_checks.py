@@ -50,16 +50,26 @@ def check_scopes(_: Installation) -> Iterator[Finding]:
             yield fault(sentence, "Declare them, or change these clients.")
 
 
+RENEW = {
+    "secret_ends": "Run `flask clients rotate-secret {} --overlap 7d`, and give its owner the new one.",
+    "client_key_ends": "Let its owner create a new key, and run `flask clients add-key {} --jwks FILE`.",
+}
+
+
 def check_secrets(_: Installation) -> Iterator[Finding]:
-    """A client's last secret that ends soon: then it gets no more tokens."""
-    ends = [each for each in warnings.secrets(SOON_SECONDS) if each["is_last"]]
+    """A client's last secret or key that ends soon: then it gets no more tokens."""
+    ends = [each for each in warnings.of_clients(SOON_SECONDS) if each["is_last"]]
     for each in ends[:MOST]:
         yield warning(
-            f"The last secret of client {each['client']} ends in {duration(max(0, each['at'] - now()))}.",
-            f"Run `flask clients rotate-secret {each['client']} --overlap 7d`, and give its owner the new one.",
+            f"The last {warnings.WORDS[each['kind']]} of client {each['client']} ends in {left(each['at'])}.",
+            RENEW[each["kind"]].format(each["client"]),
         )
     if len(ends) > MOST:
-        yield warning(f"{len(ends) - MOST} more clients' last secrets end.", "Run `flask clients ending`.")
+        yield warning(f"{len(ends) - MOST} more clients' last secrets or keys end.", "Run `flask clients ending`.")
+
+
+def left(end: int) -> str:
+    return duration(max(0, end - now()))
 
 
 def check_ended_secrets(_: Installation) -> Iterator[Finding]:

@@ -28,7 +28,7 @@ from app.upkeep.warnings import ending
 FACTS_SECONDS = 10
 SOON_SECONDS = 14 * 86_400
 MOST = 50
-KINDS = ("secret", "key")
+KINDS = ("secret", "client_key", "key")
 STATES = ("standby", "next", "active", "retired")
 
 
@@ -53,7 +53,7 @@ KEYS = Gauge("keyturn_signing_keys", "Published signing keys, by their state.", 
 SIGNS = Gauge("keyturn_signing_key_signs_since_timestamp_seconds", "Since when the active key signs.", ("kid",))
 ENDS = Gauge(
     "keyturn_end_timestamp_seconds",
-    "When what ends within 14 days does so: the planned end of a secret, or of the active key.",
+    "When what ends within 14 days does so: the planned end of a secret or key of a client, or of the active key.",
     ("kind", "client_id", "name"),
 )
 ENDING = Gauge("keyturn_ending", "How many end within 14 days.", ("kind",))

@@ -42,7 +42,11 @@ def secrets(client: str, within: int, as_json: bool) -> None:
     if as_json:
         print_json({"client_id": row.client_id, "name": row.name, "secrets": [describe_use(each) for each in found]})
     else:
-        click.echo("\n\n".join(map(secret_report.use_as_text, found)) or f"{row.name} has no secret.")
+        click.echo("\n\n".join(map(secret_report.use_as_text, found)) or f"{row.name} has no secret." + has_keys(row))
+
+
+def has_keys(client: ClientRow) -> str:
+    return f" `flask clients keys {client.name}` shows its keys." if client.keys else ""
 
 
 @command("rotate-secret")
@@ -136,7 +140,7 @@ def outcome(client: ClientRow, found: SecretUse, sentence: str, changed: bool) -
 @within("30d", "How far to look ahead")
 @as_json
 def ending(within: int, as_json: bool) -> None:
-    """List what ends soon, of all clients: secrets, and the signing key."""
+    """List what ends soon: secrets and keys of all clients, and the signing key."""
     found = warnings.ending(within)
     if as_json:
         print_json({"within": within, "ending": found})

@@ -1,12 +1,14 @@
-"""What ends soon: secrets and signing keys; each is logged at most once a day by the whole fleet."""
+"""What ends soon: secrets and keys of clients, and signing keys; the fleet logs each at most once a day."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Select, literal, select, union, union_all
 
+from app.clients.client import KEY_METHOD
+from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
 from app.clients.secret import ClientSecret
 from app.clock import duration, now
@@ -17,11 +19,31 @@ from app.settings import current_settings
 from app.storage.database import db
 
 DAY_SECONDS = 86_400
-SECRETS_SECONDS = 7 * DAY_SECONDS  # how long before its end the upkeep warns of a secret
+SECRETS_SECONDS = 7 * DAY_SECONDS  # how long before its end the upkeep warns of a secret or a key of a client
 KEYS_SECONDS = DAY_SECONDS
 MOST = 100  # that are logged and reported one by one
 
 Ending = dict[str, Any]
+WORDS = {"secret_ends": "secret", "client_key_ends": "key"}
+METHOD = ClientRow.token_endpoint_auth_method
+
+Credential = type[ClientSecret | ClientKey]
+
+
+def query(kind: str, model: Credential, name: ColumnElement[str]) -> Select[*tuple[Any, ...]]:
+    columns = (ClientRow.client_id, ClientRow.name.label("client"), name.label("name"))
+    times = (model.not_after.label("at"), model.last_used_at)
+    return select(literal(kind).label("kind"), *columns, *times).join(ClientRow, ClientRow.id == model.client_row)
+
+
+MODELS: dict[Credential, Select[*tuple[Any, ...]]] = {
+    ClientSecret: query("secret_ends", ClientSecret, ClientSecret.name.expression).where(
+        METHOD.is_(None) | (METHOD != KEY_METHOD)
+    ),
+    ClientKey: query("client_key_ends", ClientKey, ClientKey.kid.expression).where(
+        METHOD.is_(None) | (METHOD == KEY_METHOD)
+    ),
+}
 
 
 def ending(within_seconds: int) -> list[Ending]:
@@ -29,34 +51,32 @@ def ending(within_seconds: int) -> list[Ending]:
 
     Returns:
         For a secret `kind` is `secret_ends`; `client_id`, `client` (the client's name), `name` (the secret's), `at` in
-        seconds since the epoch, `last_used_at` or None, and `is_last`: no other secret of the client lives longer.
+        seconds since the epoch, `last_used_at` or None, and `is_last`: no other secret or key of the client lives
+        longer. For a client's key it is `client_key_ends`, and `name` is its `kid`.
         For the signing key that stops signing `kind` is `key_ends`; `name` is its `kid`, `successor` that of the key
         which signs then.
     """
-    return sorted([*secrets(within_seconds), *signing_keys(within_seconds)], key=lambda each: int(each["at"]))
+    return sorted([*of_clients(within_seconds), *signing_keys(within_seconds)], key=lambda each: int(each["at"]))
 
 
-def secrets(within_seconds: int) -> Iterable[Ending]:
+def of_clients(within_seconds: int) -> Iterable[Ending]:
+    """The secrets and keys that end within this time, of the clients that may use them."""
     moment = now()
-    lives = ClientSecret.ended_at.is_(None) & (ClientSecret.not_after.is_(None) | (ClientSecret.not_after > moment))
-    soon = select(ClientSecret.client_row).where(lives, ClientSecret.not_after <= moment + within_seconds)
-    found = select(ClientSecret, ClientRow.client_id, ClientRow.name).join(ClientRow)
-    rows = db.session.execute(found.where(lives, ClientSecret.client_row.in_(soon))).all()
-    longest: dict[int, float] = {}
-    for secret, _, _ in rows:
-        end = float("inf") if secret.not_after is None else secret.not_after
-        longest[secret.client_row] = max(end, longest.get(secret.client_row, 0))
-    for secret, client_id, client in rows:
-        if secret.not_after is not None and secret.not_after <= moment + within_seconds:
-            yield {
-                "kind": "secret_ends",
-                "client_id": client_id,
-                "client": client,
-                "name": secret.name,
-                "at": secret.not_after,
-                "last_used_at": secret.last_used_at,
-                "is_last": secret.not_after >= longest[secret.client_row],
-            }
+    until = moment + within_seconds
+    soon = union(*(select(each.client_row).where(lives(each, moment), each.not_after <= until) for each in MODELS))
+    queries = (query.where(lives(each, moment), ClientRow.id.in_(soon)) for each, query in MODELS.items())
+    rows = db.session.execute(union_all(*queries)).mappings().all()
+    longest: dict[str, float] = {}
+    for row in rows:
+        end = float("inf") if row["at"] is None else row["at"]
+        longest[row["client_id"]] = max(end, longest.get(row["client_id"], 0))
+    for row in rows:
+        if row["at"] is not None and row["at"] <= until:
+            yield {**row, "is_last": row["at"] >= longest[row["client_id"]]}
+
+
+def lives(model: Credential, moment: int) -> ColumnElement[bool]:
+    return model.ended_at.is_(None) & (model.not_after.is_(None) | (model.not_after > moment))
 
 
 def signing_keys(within_seconds: int) -> Iterable[Ending]:
@@ -77,7 +97,7 @@ def signing_keys(within_seconds: int) -> Iterable[Ending]:
 
 def collect() -> list[Ending]:
     """What the upkeep warns of."""
-    both = [*secrets(SECRETS_SECONDS), *signing_keys(KEYS_SECONDS)]
+    both = [*of_clients(SECRETS_SECONDS), *signing_keys(KEYS_SECONDS)]
     return sorted(both, key=lambda each: int(each["at"]))
 
 
@@ -99,7 +119,7 @@ def log_new(found: list[Ending], logged: dict[str, int]) -> dict[str, int]:
             log.warning("%s", sentence(each), extra={"fields": {"client_id": each["client_id"]}})
             current[key] = moment
     if len(found) > MOST and "more" not in current:
-        log.warning("%d more secrets end within %s", len(found) - MOST, duration(SECRETS_SECONDS))
+        log.warning("%d more secrets and keys end within %s", len(found) - MOST, duration(SECRETS_SECONDS))
         current["more"] = moment
     return current
 
@@ -113,4 +133,4 @@ def sentence(each: Ending) -> str:
     notes = ", and it is the client's last" if each["is_last"] else ""
     used = each["last_used_at"]
     notes += f"; it was used {duration(max(0, now() - used))} ago" if used else ""
-    return f"the secret {each['name']} of client {each['client']} ends {when}{notes}"
+    return f"the {WORDS[each['kind']]} {each['name']} of client {each['client']} ends {when}{notes}"
