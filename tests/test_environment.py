@@ -174,7 +174,7 @@ def test_prepare_does_not_check_whether_prepare_was_run_and_other_commands_do(tm
 
     prepare, listing = flask("prepare", **broken), flask("clients", "list", **empty)
 
-    assert (prepare.returncode, listing.returncode) == (1, 1)
+    assert (prepare.returncode, listing.returncode) == (3, 3)
     assert "file is not a database" in prepare.stderr
     assert "Was `flask prepare` run?" not in prepare.stderr
     assert "Was `flask prepare` run?" in listing.stderr

@@ -46,7 +46,7 @@ def test_switched_off_the_description_has_exactly_the_routes_that_are_there(off:
 
     rules = [rule for rule in off.url_map.iter_rules() if not rule.endpoint.startswith("playground.")]
     assert set(document["paths"]) == {re.sub(r"<(\w+)>", r"{\1}", rule.rule).removesuffix("/") for rule in rules}
-    assert [tag["name"] for tag in document["tags"]] == ["oauth", "descriptions"]
+    assert [tag["name"] for tag in document["tags"]] == ["oauth", "descriptions", "health"]
 
 
 def test_switched_off_no_description_names_an_address_that_is_not_there(off: Flask) -> None:
