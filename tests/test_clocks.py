@@ -97,7 +97,7 @@ class Machines:
         done = self.run("cleanup")
         if done.returncode == 0:
             return dict(json.loads(done.stdout)["removed"])
-        assert "the database's: nothing is deleted by age" in done.stderr
+        assert "the database's: nothing is deleted by age" in json.loads(done.stdout)["error"]["message"]
         assert self.server.environment["KEYTURN_DATABASE_URL"].startswith("postgresql")
         return {}
 

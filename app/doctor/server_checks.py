@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import redis
-
 from app.clock import LEEWAY_SECONDS
 from app.doctor.finding import Finding, fault, note, warning
 from app.doctor.installation import Installation
@@ -143,6 +141,8 @@ def check_limits(installation: Installation) -> Iterator[Finding]:
 
 
 def of_redis(installation: Installation) -> Iterator[Finding]:
+    import redis  # here, as it takes as long to import as Flask, and no other command needs it
+
     remedy = "Start Redis, or correct KEYTURN_REDIS_URL. Until then each worker counts separately."
     options = {"socket_timeout": REDIS_SECONDS, "socket_connect_timeout": REDIS_SECONDS}
     try:
