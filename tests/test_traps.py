@@ -204,7 +204,11 @@ def test_trap_only_basic_is_allowed_unless_told_otherwise(admin: Machine) -> Non
     in_form = FORM | {"client_id": admin.client_id, "client_secret": admin.secret}
 
     assert admin.app.test_client().post("/oauth/token", data=in_form).status_code == 200
-    assert set(ClientCredentialsGrant.TOKEN_ENDPOINT_AUTH_METHODS) == {"client_secret_basic", "client_secret_post"}
+    assert set(ClientCredentialsGrant.TOKEN_ENDPOINT_AUTH_METHODS) == {
+        "client_secret_basic",
+        "client_secret_post",
+        "private_key_jwt",
+    }
 
 
 def test_trap_json_a_missing_grant_type_and_get_are_all_unsupported_grant_type(admin: Machine) -> None:
