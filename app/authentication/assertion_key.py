@@ -19,7 +19,8 @@ from joserfc.util import urlsafe_b64encode
 from app.authentication.assertion import REGISTRY, Assertion, refuse
 from app.authentication.client_secret import UNKNOWN
 from app.clients.client import Client
-from app.clients.client_key import KnownKey, has_ended
+from app.clients.client_key import KnownKey
+from app.clients.credential import has_ended
 from app.clients.key_set import imported
 from app.clock import duration, now
 from app.logs import shown

@@ -21,7 +21,8 @@ from app.audit import trail
 from app.authentication import limits
 from app.checks import Check, making
 from app.clients.client import Client
-from app.clients.secret import ClientSecret, KnownSecret, find_matching, has_ended
+from app.clients.credential import has_ended
+from app.clients.secret import ClientSecret, KnownSecret, find_matching
 from app.clock import duration, now
 from app.refusals import hints
 from app.refusals.errors import RefusedError

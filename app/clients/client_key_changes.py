@@ -6,19 +6,19 @@ Each change is one transaction with its audit event; a change that is refused wr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 from app.audit import trail
 from app.audit.event import Event
+from app.clients import credential
 from app.clients.client import KEY_METHOD
-from app.clients.client_key import MAX_KEYS, ClientKey, has_ended
+from app.clients.client_key import MAX_KEYS, ClientKey
 from app.clients.client_row import ClientRow
+from app.clients.credential_rules import get, make_room
 from app.clients.key_set import NewKey
 from app.clients.registration_rules import RegistrationError
 from app.clients.registry import get_client
 from app.clients.secret_rotation import refuse_past
 from app.clock import now
-from app.logs import one_line
 from app.storage.database import transaction
 
 LAST = (
@@ -29,6 +29,7 @@ BY_SECRET = (
     "{client} is registered for {method}, and may not use a key: "
     "`flask clients update {client} --auth-method any` (or private_key_jwt) allows it"
 )
+TOO_MANY = f"a client has at most {MAX_KEYS} keys; `flask clients remove-key` ends one"
 
 
 def add_keys(id_or_name: str, keys: Sequence[NewKey], *, not_after: int | None = None) -> list[ClientKey]:
@@ -52,7 +53,7 @@ def add_keys(id_or_name: str, keys: Sequence[NewKey], *, not_after: int | None =
         if client.token_endpoint_auth_method not in (None, KEY_METHOD):
             raise RegistrationError(BY_SECRET.format(client=client.name, method=client.token_endpoint_auth_method))
         new = [ClientKey(**each._asdict(), not_after=not_after) for each in keys if is_new(client, each)]
-        make_room(client, len(new))
+        make_room(client.keys, len(new), most=MAX_KEYS, refusal=TOO_MANY)
         client.keys += new
         if new:
             reason = f"kid {' '.join(each.kid for each in new)}"
@@ -71,7 +72,7 @@ def is_new(client: ClientRow, key: NewKey) -> bool:
         return True
     if found.jwk != key.jwk:
         raise RegistrationError(f"{client.name} has another key with the kid {key.kid}: give the new one another kid")
-    if has_ended(found):
+    if credential.has_ended(found):
         raise RegistrationError(f"the key {key.kid} of {client.name} was ended for good: create a new one")
     return False
 
@@ -104,7 +105,7 @@ def remove_key(id_or_name: str, kid: str, *, last: bool = False) -> bool:
 
 def usable(client: ClientRow) -> list[ClientKey]:
     """The keys of a client that still work."""
-    return [each for each in client.keys if not has_ended(each)]
+    return credential.usable(client.keys)
 
 
 def get_key(client: ClientRow, kid: str) -> ClientKey:
@@ -113,19 +114,4 @@ def get_key(client: ClientRow, kid: str) -> ClientKey:
     Raises:
         RegistrationError: If there is none; the text names those that there are, or a similar one.
     """
-    found = next((each for each in client.keys if each.kid == kid), None)
-    if found is None:
-        kids = [each.kid for each in client.keys]
-        near = get_close_matches(kid[:128], kids, n=1, cutoff=0.6)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(kids) or 'none'}"
-        raise RegistrationError(f"{client.name} has no key with the kid {one_line(kid)[:128]}; {hint}")
-    return found
-
-
-def make_room(client: ClientRow, count: int) -> None:
-    """Remove keys that have ended, oldest first, until `count` more fit."""
-    for old in [each for each in client.keys if has_ended(each)]:
-        if len(client.keys) + count > MAX_KEYS:
-            client.keys.remove(old)
-    if len(client.keys) + count > MAX_KEYS:
-        raise RegistrationError(f"a client has at most {MAX_KEYS} keys; `flask clients remove-key` ends one")
+    return get({each.kid: each for each in client.keys}, kid, refusal=f"{client.name} has no key with the kid")

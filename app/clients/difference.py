@@ -9,9 +9,9 @@ from enum import StrEnum
 from sqlalchemy import select
 
 import config
-from app.clients import client_key
 from app.clients.client import KEY_METHOD
 from app.clients.client_row import ClientRow
+from app.clients.credential import usable
 from app.clients.declaration import DeclarationError, Declared
 from app.clients.registered_values import VALUES
 from app.clients.registration_update import Change
@@ -116,7 +116,7 @@ def is_by_key(each: Declared) -> bool:
 
 
 def has_key(row: ClientRow | None) -> bool:
-    return row is not None and not all(map(client_key.has_ended, row.keys))
+    return row is not None and bool(usable(row.keys))
 
 
 def step_for(each: Declared, row: ClientRow | None) -> Step | None:

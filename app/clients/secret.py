@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ForeignKey, LargeBinary, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.clock import now
+from app.clients.credential import Credential
 from app.storage.database import Base
 
 PREFIX = "kts_"
@@ -23,11 +23,8 @@ MAX_SECRETS = 8
 NO_DIGEST = bytes(32)
 
 
-class ClientSecret(Base):
-    """One of a client's secrets, as a digest. All times are in whole seconds since the epoch.
-
-    `not_after` is its planned end. An operator has ended a secret with an `ended_at`: no clock undoes that.
-    """
+class ClientSecret(Credential, Base):
+    """One of a client's secrets, as a digest."""
 
     __tablename__ = "client_secrets"
 
@@ -35,19 +32,6 @@ class ClientSecret(Base):
     client_row: Mapped[int] = mapped_column(ForeignKey("clients.id", ondelete="CASCADE"), index=True)
     name: Mapped[str] = mapped_column(Text)
     digest: Mapped[bytes] = mapped_column(LargeBinary)
-    created_at: Mapped[int] = mapped_column(default=now)
-    not_after: Mapped[int | None]
-    last_used_at: Mapped[int | None]
-    ended_at: Mapped[int | None]
-
-    def end(self, moment: int) -> None:
-        """End it now, for good."""
-        self.ended_at = moment if self.ended_at is None else self.ended_at
-        self.end_by(moment)
-
-    def end_by(self, moment: int) -> None:
-        """End it at that moment, unless it ends earlier."""
-        self.not_after = moment if self.not_after is None else min(self.not_after, moment)
 
 
 class KnownSecret(NamedTuple):
@@ -73,12 +57,6 @@ def known_secrets(rows: Sequence[Any]) -> list[KnownSecret]:
         for row in rows
         if row.secret_id is not None and row.key_id == rows[0].key_id
     ]
-
-
-def has_ended(secret: ClientSecret | KnownSecret) -> bool:
-    """Whether an operator has ended the secret, or its planned end has passed."""
-    # Authlib lets a secret past its end authenticate; RFC 7591, section 3.2.1 does not.
-    return secret.ended_at is not None or (secret.not_after is not None and secret.not_after <= now())
 
 
 def generate() -> str:

@@ -5,19 +5,18 @@ Each change is one transaction with its audit event; a change that is refused wr
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from itertools import count
 
 from app.audit import trail
 from app.audit.event import Event
-from app.clients import client_key, registration_rules
+from app.clients import credential, registration_rules
 from app.clients.client import KEY_METHOD
 from app.clients.client_row import ClientRow
+from app.clients.credential_rules import get, make_room
 from app.clients.registration_rules import RegistrationError
 from app.clients.registry import get_client
-from app.clients.secret import MAX_SECRETS, ClientSecret, digest, generate, has_ended
+from app.clients.secret import MAX_SECRETS, ClientSecret, digest, generate
 from app.clock import now
-from app.logs import one_line
 from app.storage.database import transaction
 
 MAX_OVERLAP_SECONDS = 604_800
@@ -29,6 +28,7 @@ LAST = (
     "{name} is the only secret of {client} that works: without it the client gets no token. "
     "`flask clients rotate-secret {client}` gives it another one; --last ends this one all the same"
 )
+TOO_MANY = f"the client has {MAX_SECRETS} secrets that still work; `flask clients revoke-secret` ends one"
 
 
 def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0, not_after: int | None = None) -> str:
@@ -62,7 +62,7 @@ def rotate_secret(id_or_name: str, *, name: str | None = None, overlap: int = 0,
                 old.end_by(now() + overlap)
             else:
                 old.end(now())
-        make_room(client)
+        make_room(client.secrets, 1, most=MAX_SECRETS, refusal=TOO_MANY)
         taken = {old.name for old in client.secrets}
         if name in taken:
             raise RegistrationError(f"the client has a secret named {name}")
@@ -109,7 +109,7 @@ def refuse_by_key(client: ClientRow) -> None:
 def has_key(client: ClientRow) -> bool:
     """Whether a client gets tokens without a secret."""
     may_use = client.token_endpoint_auth_method in (None, KEY_METHOD)
-    return may_use and not all(map(client_key.has_ended, client.keys))
+    return may_use and bool(credential.usable(client.keys))
 
 
 def plan_end(id_or_name: str, name: str, *, not_after: int | None) -> bool:
@@ -143,7 +143,7 @@ def plan_end(id_or_name: str, name: str, *, not_after: int | None) -> bool:
 
 def usable(client: ClientRow) -> list[ClientSecret]:
     """The secrets of a client that still work."""
-    return [each for each in client.secrets if not has_ended(each)]
+    return credential.usable(client.secrets)
 
 
 def get_secret(client: ClientRow, name: str) -> ClientSecret:
@@ -152,26 +152,9 @@ def get_secret(client: ClientRow, name: str) -> ClientSecret:
     Raises:
         RegistrationError: If there is none; the text names those that there are, or a similar one.
     """
-    found = next((each for each in client.secrets if each.name == name), None)
-    if found is None:
-        names = [each.name for each in client.secrets]
-        near = get_close_matches(name[:64], names, n=1, cutoff=0.6)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names) or 'none'}"
-        raise RegistrationError(f"{client.name} has no secret named {one_line(name)[:64]}; {hint}")
-    return found
+    return get({each.name: each for each in client.secrets}, name, refusal=f"{client.name} has no secret named")
 
 
 def refuse_past(not_after: int | None) -> None:
     if not_after is not None and not_after <= now():
         raise RegistrationError("the end of a secret is in the future; `flask clients revoke-secret` ends one now")
-
-
-def make_room(client: ClientRow) -> None:
-    """Remove secrets that have ended, oldest first, until one more fits."""
-    for old in [each for each in client.secrets if has_ended(each)]:
-        if len(client.secrets) >= MAX_SECRETS:
-            client.secrets.remove(old)
-    if len(client.secrets) >= MAX_SECRETS:
-        raise RegistrationError(
-            f"the client has {MAX_SECRETS} secrets that still work; `flask clients revoke-secret` ends one"
-        )

@@ -10,7 +10,8 @@ from app.audit.pauses import longest_pause
 from app.audit.reports import Use
 from app.audit.trail import current_batch
 from app.clients.client_row import ClientRow
-from app.clients.secret import ClientSecret, has_ended
+from app.clients.credential import has_ended
+from app.clients.secret import ClientSecret
 from app.clock import now
 from app.settings import current_settings
 from app.storage.database import db

@@ -15,7 +15,8 @@ from sqlalchemy import Connection, Row, select
 
 from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
-from app.clients.secret import ClientSecret, has_ended
+from app.clients.credential import has_ended
+from app.clients.secret import ClientSecret
 from app.clock import now
 from app.keys.signing_key import SigningKey
 from app.tokens.stored_token import IssuedToken, RevokedToken
@@ -165,4 +166,4 @@ def only_here(names: Mapping[str, str], here: Credentials, there: Credentials) -
 
 
 def works(row: Row[Any] | None) -> bool:
-    return row is not None and not has_ended(row)  # type: ignore[arg-type]
+    return row is not None and not has_ended(row)

@@ -10,8 +10,9 @@ import click
 
 from app.audit.trail import current_batch
 from app.clients import client_key_changes, registry
-from app.clients.client_key import ClientKey, has_ended
+from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
+from app.clients.credential import has_ended
 from app.clients.registration_rules import RegistrationError
 from app.operations.client_commands import which
 from app.operations.command_group import Outcome, as_json, changes, moment, operator_command, print_json

@@ -6,7 +6,6 @@ openssl; as a JWK it would need a library in three of the four. The `kid`, which
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +16,8 @@ from joserfc import jwk
 from app.clients import key_set
 from app.clients.key_set import ALGORITHMS, NewKey
 from app.clients.registration_rules import RegistrationError
-from app.operations.exit_codes import FailedError
 from app.operations.file_argument import FILE
+from app.operations.new_private_file import write_new
 
 RSA_BITS = 2_048
 
@@ -50,7 +49,7 @@ def given_keys(jwks: Path | None, generate_key: str | None, alg: str) -> Iterato
         yield key_set.read(read(jwks)) if jwks is not None else ()
         return
     file, key = Path(generate_key), generate(alg)
-    write(file, key.as_pem(private=True))
+    write_new(file, key.as_pem(private=True))
     try:
         yield [key_set.of_public(key)]
     except BaseException:
@@ -67,23 +66,3 @@ def read(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise RegistrationError(f"{file} must be {key_set.FORM}; it is not text") from error
-
-
-def write(file: Path, pem: bytes) -> None:
-    """Write a private key to a file that this creates, readable by its owner only."""
-    try:
-        opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except FileExistsError as error:
-        raise RegistrationError(
-            f"{file} exists, and is never overwritten: the key in it may be the only copy. Nothing was changed"
-        ) from error
-    except OSError as error:
-        raise FailedError(f"{file}: {error.strerror}. Nothing was changed") from error
-    try:
-        with os.fdopen(opened, "wb") as written:
-            written.write(pem)
-            written.flush()
-            os.fsync(written.fileno())
-    except OSError as error:
-        file.unlink(missing_ok=True)
-        raise FailedError(f"{file}: {error.strerror}. Nothing was changed") from error

@@ -22,6 +22,7 @@ from app.clients.applying import ChangedMeanwhileError, NewSecret
 from app.clients.registration_rules import RegistrationError
 from app.logs import one_line
 from app.operations.exit_codes import FailedError
+from app.operations.new_private_file import write_new
 
 COMMAND_SECONDS = 60
 ALL_COMMANDS_SECONDS = 300
@@ -33,10 +34,6 @@ NOT_KNOWN = (
     "The secrets were delivered, and whether their clients were created is not known. Repeat the command (with another "
     "file): it creates those that are missing. A secret counts if `flask clients list` shows its client_id."
 )
-
-
-class DeliveryError(OSError):
-    """A secret could not be delivered; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +55,8 @@ class Delivery:
         """Deliver the secrets before their clients are created inside; if that fails, say what that means.
 
         Raises:
-            DeliveryError: If not all could be delivered.
             RegistrationError: If there is nowhere to deliver them.
-            FailedError: If the register was changed meanwhile.
+            FailedError: If not all could be delivered, or the register was changed meanwhile.
         """
         if secrets:
             self.deliver(secrets)
@@ -79,7 +75,8 @@ class Delivery:
         if self.to_command is not None:
             run_for_each(self.to_command, secrets)
         elif self.to_file not in (None, "-"):
-            write(Path(str(self.to_file)), secrets)
+            lines = "".join(line(each) + "\n" for each in secrets)
+            write_new(Path(str(self.to_file)), lines.encode())
         elif self.to_file == "-" or (sys.stdout.isatty() and not self.as_json):
             show(secrets, as_lines=self.to_file == "-")
         else:
@@ -93,26 +90,6 @@ class Delivery:
 
 def line(secret: NewSecret) -> str:
     return json.dumps({"client_id": secret.client_id, "name": secret.name, "client_secret": secret.plaintext})
-
-
-def write(file: Path, secrets: Sequence[NewSecret]) -> None:
-    """Write JSON lines to a file that this creates, readable by its owner only."""
-    try:
-        opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except FileExistsError as error:
-        raise RegistrationError(
-            f"{file} exists, and is never overwritten: the secrets in it may be the only copy. Nothing was changed"
-        ) from error
-    except OSError as error:
-        raise DeliveryError(f"{file}: {error.strerror}. Nothing was changed") from error
-    try:
-        with os.fdopen(opened, "w", encoding="utf-8") as written:
-            written.writelines(line(each) + "\n" for each in secrets)
-            written.flush()
-            os.fsync(written.fileno())
-    except OSError as error:
-        file.unlink(missing_ok=True)
-        raise DeliveryError(f"{file}: {error.strerror}. Nothing was changed") from error
 
 
 def show(secrets: Sequence[NewSecret], *, as_lines: bool) -> None:
@@ -144,9 +121,9 @@ def run_for_each(command: str, secrets: Sequence[NewSecret]) -> None:
                 timeout=seconds,
             )
         except subprocess.TimeoutExpired as error:
-            raise DeliveryError(f"the command for {each.name} has not ended in time. Nothing was changed") from error
+            raise FailedError(f"the command for {each.name} has not ended in time. Nothing was changed") from error
         click.echo(done.stdout.decode(errors="replace"), err=True, nl=False)
         if done.returncode:
-            raise DeliveryError(
+            raise FailedError(
                 one_line(f"the command for {each.name} ended with {done.returncode}. Nothing was changed")
             )

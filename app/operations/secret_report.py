@@ -7,7 +7,7 @@ from typing import Any
 
 from app.audit.reports import Use
 from app.clients.client_row import ClientRow
-from app.clients.secret import has_ended
+from app.clients.credential import has_ended
 from app.clients.secret_use import SecretUse
 from app.clock import duration, now
 from app.operations.command_group import moment
