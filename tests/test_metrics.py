@@ -585,6 +585,17 @@ show("keyturn_audit_events_dropped_total")
     assert run(script) == ["True True", "counter_0.db []", "keyturn_audit_events_dropped_total 2.0"]
 
 
+def test_a_worker_that_was_killed_as_it_created_its_file_ends_no_master_and_no_scrape(run: Run) -> None:
+    script = """
+pid = in_a_child(lambda: Families().dropped.inc())
+(shared_files.path() / f"histogram_{pid}.db").write_bytes(b"")
+shared_files.bury(pid)
+print(*sorted(file.name for file in shared_files.path().glob("*.db")), shared_files.dead)
+show("keyturn_audit_events_dropped_total")
+"""
+    assert run(script) == ["counter_0.db []", "keyturn_audit_events_dropped_total 1.0"]
+
+
 def test_values_of_the_master_are_not_counted_again_by_its_workers(run: Run) -> None:
     script = """
 families = Families()
