@@ -20,9 +20,8 @@ from app.keys.cipher import SealedKeyError
 from app.keys.key_rows import all_keys
 from app.logs import log
 from app.settings import current_settings
-from app.storage.database import delete_in_steps, transaction
+from app.storage.database import BeginStep, delete_in_steps, transaction
 from app.upkeep import lease, removals, warnings
-from app.upkeep.removals import BeginStep
 
 ROUND_SECONDS = 300  # between two rounds of the fleet
 
