@@ -100,7 +100,7 @@ def check_unused(_: Installation) -> Iterator[Finding]:
 
 def check_upkeep(installation: Installation) -> Iterator[Finding]:
     """A round was done lately, by a worker or by hand."""
-    at, _, _ = last_round()
+    at, _ = last_round()
     is_on = installation.settings.upkeep == "on"
     age = None if at is None else max(0, database_clock.read() - at)
     late = LATE_SECONDS if is_on else DAY_SECONDS

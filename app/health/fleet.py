@@ -114,7 +114,7 @@ def of_endings() -> Iterator[Metric]:
 
 def of_upkeep() -> Iterator[Metric]:
     """The last round that a worker of any server has completed; of one that has not been, nothing."""
-    at, report, _ = last_round()
+    at, report = last_round()
     if at is not None:
         yield ROUND.of(((), at))
         yield REMOVED.of(*(((what,), number) for what, number in report.get("removed", {}).items()))

@@ -45,7 +45,8 @@ def run(
 
     Returns:
         What it did, as JSON: `holder`, `removed` (rows by kind), `rotated` and `standby` (the `kid` of a key that
-        became the next or the standby one, or None), and `warnings`, as `warnings.ending` returns them.
+        became the next or the standby one, or None), `warnings`, as `warnings.ending` returns them, and `logged`, when
+        each of these was logged.
 
     Raises:
         BusyError: If another worker does the upkeep.
