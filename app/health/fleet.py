@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.clock import monotonic, now
+from app.clock import DAY_SECONDS, monotonic, now
 from app.health import conditions
 from app.health.readiness import STATEMENT_SECONDS, current_readiness
 from app.keys.keystore import current_keystore
@@ -26,7 +26,7 @@ from app.upkeep.lease import ONLY, Lease, last_round
 from app.upkeep.warnings import ending
 
 FACTS_SECONDS = 10
-SOON_SECONDS = 14 * 86_400
+SOON_SECONDS = 14 * DAY_SECONDS
 MOST = 50
 KINDS = ("secret", "client_key", "key")
 STATES = ("standby", "next", "active", "retired")

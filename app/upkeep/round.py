@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.audit import holding, retention
 from app.audit.event import AuditEvent
-from app.clock import now
+from app.clock import DAY_SECONDS, now
 from app.keys import plan, rotation
 from app.keys.cipher import SealedKeyError
 from app.keys.key_rows import all_keys
@@ -113,7 +113,7 @@ def rotate_by_age() -> str | None:
     if due is None or due > now():
         return None
     try:
-        return rotation.rotate(older_than=days * plan.DAY_SECONDS).kid
+        return rotation.rotate(older_than=days * DAY_SECONDS).kid
     except (rotation.RotationError, SealedKeyError) as error:
         log.error("the signing key could not be rotated: %s", error)
         return None
