@@ -6,10 +6,11 @@ clock can undo.
 
 import time
 
+HOUR_SECONDS, DAY_SECONDS = 3_600, 86_400
 LEEWAY_SECONDS = 60
 ahead = 0  # seconds by which this process's clock was moved
 passed = 0  # seconds that did not pass, and that both clocks count
-UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+UNITS = ((DAY_SECONDS, "day"), (HOUR_SECONDS, "hour"), (60, "minute"), (1, "second"))
 
 
 def now() -> int:

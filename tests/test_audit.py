@@ -24,7 +24,7 @@ from app.audit import retention, trail
 from app.audit.batch import Noted
 from app.audit.event import AuditEvent, Budget, Event
 from app.clients.secret import ClientSecret
-from app.clock import now
+from app.clock import DAY_SECONDS, now
 from app.logs import JsonLine, log
 from app.settings import current_settings
 from app.storage import database
@@ -461,7 +461,7 @@ def add_days(app: Flask, days: int) -> None:
     """Add one row for each of the last `days` days."""
     with app.app_context(), transaction():
         for day in range(days, 0, -1):
-            at = now() - day * retention.DAY_SECONDS + 10
+            at = now() - day * DAY_SECONDS + 10
             db.session.add(AuditEvent(at=at, event="client_created", budget="changes", reason=f"{day} days ago"))
 
 
@@ -503,7 +503,7 @@ def test_attack_a_clock_that_is_far_ahead_empties_no_trail(app: Flask, database_
         trail.current_batch().close()
     add_days(app, 80)
 
-    with time_machine.travel(now() + 91 * retention.DAY_SECONDS):
+    with time_machine.travel(now() + 91 * DAY_SECONDS):
         trim_after(app, 2)
 
     assert max(days_ago(app)) == (79 if database_url.startswith("sqlite") else 80)
@@ -515,7 +515,7 @@ def test_ids_never_begin_again(app: Flask) -> None:
         trail.current_batch().close()
         add_days(app, 3)
         newest = max(row.id for row in rows(app))
-        with time_machine.travel(now() + 3_650 * retention.DAY_SECONDS):
+        with time_machine.travel(now() + 3_650 * DAY_SECONDS):
             database.delete_in_steps(AuditEvent, retention.too_old(current_settings()))
         assert [row.id for row in rows(app)] == [newest]
 

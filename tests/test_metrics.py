@@ -21,6 +21,7 @@ import pytest
 import yaml
 from flask import Flask
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event, text
 
@@ -360,10 +361,12 @@ def test_every_metric_is_in_the_table_of_the_page_and_no_other() -> None:
     rows = METRICS.table("metric")
 
     assert {re.sub(r"`|\{.*", "", row[0]) for row in rows} == names_of_all()
-    labels = {each.name: set(each.labels) for each in fleet.GAUGES}
+    counted = [each for each in vars(Families()).values() if isinstance(each, MetricWrapperBase)]
+    labels = {name: set(each._labelnames) for each in counted for name in (each._name, f"{each._name}_total")}
+    labels |= {each.name: set(each.labels) for each in fleet.GAUGES}
     for row in rows:
         name, _, shown = row[0].strip("`").partition("{")
-        assert labels.get(name, set(shown.rstrip("}").split(", ")) - {""}) == set(shown.rstrip("}").split(", ")) - {""}
+        assert labels[name] == set(re.findall(r"\w+", shown)), name
 
 
 def test_every_metric_of_an_alert_exists() -> None:
@@ -583,6 +586,17 @@ print(*sorted(file.name for file in shared_files.path().glob("counter*.db")), sh
 show("keyturn_audit_events_dropped_total")
 """
     assert run(script) == ["True True", "counter_0.db []", "keyturn_audit_events_dropped_total 2.0"]
+
+
+def test_a_worker_that_was_killed_as_it_created_its_file_ends_no_master_and_no_scrape(run: Run) -> None:
+    script = """
+pid = in_a_child(lambda: Families().dropped.inc())
+(shared_files.path() / f"histogram_{pid}.db").write_bytes(b"")
+shared_files.bury(pid)
+print(*sorted(file.name for file in shared_files.path().glob("*.db")), shared_files.dead)
+show("keyturn_audit_events_dropped_total")
+"""
+    assert run(script) == ["counter_0.db []", "keyturn_audit_events_dropped_total 1.0"]
 
 
 def test_values_of_the_master_are_not_counted_again_by_its_workers(run: Run) -> None:

@@ -30,6 +30,7 @@ from app.upkeep.lease import Lease
 from tests.conftest import ISSUER, LiveServer, build_app, close, demo, kid_of, wait_for
 from tests.support.calling import BASIC, FORM, call, events, send_form, token
 from tests.support.leaks import suite
+from tests.test_drills import children
 
 TAKEN_OVER_SECONDS = 60  # as docs/upkeep.md says: within a minute
 KINDS = ["sqlite", "postgresql"]
@@ -38,11 +39,6 @@ KINDS = ["sqlite", "postgresql"]
 @pytest.fixture(params=KINDS)
 def url(request: pytest.FixtureRequest, prepared: Callable[[str], str]) -> str:
     return prepared(request.param)
-
-
-def children(server: LiveServer) -> list[int]:
-    found = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text(encoding="utf-8")
-    return [int(pid) for pid in found.split()]
 
 
 @contextmanager

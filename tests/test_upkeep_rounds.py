@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import select, text, update
 
 from app.audit import trail
 from app.audit.event import AuditEvent
@@ -20,27 +20,16 @@ from app.clock import now
 from app.faults.fault_count import FORGOTTEN_SECONDS, FaultCount
 from app.keys.signing_key import LEAD_SECONDS, SigningKey
 from app.storage import database
-from app.storage.database import Base, db, transaction
+from app.storage.database import db, transaction
 from app.tokens.stored_token import IssuedToken, RevokedToken
 from app.upkeep import lease, removals, round, upkeep_thread, warnings  # noqa: A004, as in app/
 from app.upkeep.upkeep_thread import UpkeepThread
 from tests.conftest import Machine, Operator, build_app, close, demo, kid_of
 from tests.support import simulated_days
+from tests.test_upkeep import counted, fill
 
 HOUR, DAY = 3_600, 86_400
 TABLES = (AuditEvent, IssuedToken, RevokedToken, ClientSecret, SigningKey, FaultCount)
-
-
-def size(app: Flask, model: type[Base]) -> int:
-    with app.app_context():
-        return db.session.scalar(select(func.count()).select_from(model)) or 0
-
-
-def fill(app: Flask, count: int) -> None:
-    """Store `count` expired opaque tokens."""
-    row = {"client_id": "x", "scope": "s", "audience": "a", "claims": {}, "issued_at": 0, "expires_at": 1}
-    with app.app_context(), transaction():
-        db.session.execute(insert(IssuedToken), [{**row, "digest": n.to_bytes(32)} for n in range(count)])
 
 
 class Fleet:
@@ -96,7 +85,7 @@ def test_thirty_days_without_a_cron_job_leave_every_table_flat_and_refuse_no_tok
         statuses.update(fleet.work(hours))
         rounds += sum(thread.tick() for thread in fleet.threads)
         if hour % 24 == 0:
-            sizes.append([size(fleet.apps[0], model) for model in TABLES])
+            sizes.append([counted(fleet.apps[0], model) for model in TABLES])
         let_pass(hours * HOUR)
 
     assert statuses == {200}
@@ -153,15 +142,15 @@ def test_a_worker_that_was_frozen_loses_the_lease_and_notices_it_before_its_next
 
     let_pass(lease.LEASE_SECONDS - 2)
     assert not UpkeepThread(workers[1]).tick()  # it may still be at work
-    assert size(workers[0], IssuedToken) == 15
+    assert counted(workers[0], IssuedToken) == 15
     let_pass(3)
     assert UpkeepThread(workers[1]).tick()
-    assert size(workers[0], IssuedToken) == 0
+    assert counted(workers[0], IssuedToken) == 0
     fill(workers[0], 25)
     go_on.set()
     frozen.join(30)
 
-    assert size(workers[0], IssuedToken) == 25  # the frozen one has removed nothing more
+    assert counted(workers[0], IssuedToken) == 25  # the frozen one has removed nothing more
     assert "another worker has taken over the upkeep" in caplog.text
 
 
@@ -173,7 +162,7 @@ def test_two_that_begin_at_once_do_one_round(workers: list[Flask]) -> None:
         done = list(pool.map(UpkeepThread.tick, threads))
 
     assert done.count(True) == 1
-    assert size(workers[0], IssuedToken) == 0
+    assert counted(workers[0], IssuedToken) == 0
 
 
 def test_a_round_is_due_five_minutes_after_the_last_one_whoever_did_it(
@@ -206,7 +195,7 @@ def test_a_worker_that_ends_gives_the_lease_back(workers: list[Flask], monkeypat
     monkeypatch.setattr(database.time, "sleep", lambda _: ending._stopped.set())
 
     assert not ending.tick()
-    assert size(workers[0], IssuedToken) == 15
+    assert counted(workers[0], IssuedToken) == 15
     assert other.tick()
 
 
@@ -224,7 +213,7 @@ def test_a_round_that_fails_is_tried_again_and_logged_once(
 
     assert caplog.text.count("the upkeep cannot be done") == 1
     assert thread.tick()
-    assert size(workers[0], IssuedToken) == 0
+    assert counted(workers[0], IssuedToken) == 0
 
 
 def test_a_worker_whose_clock_is_wrong_leaves_the_upkeep_to_the_others(
@@ -238,7 +227,7 @@ def test_a_worker_whose_clock_is_wrong_leaves_the_upkeep_to_the_others(
         assert [thread.tick() for _ in range(3)] == [False] * 3
 
     assert caplog.text.count("seconds ahead of the database's") == 1
-    assert size(app, IssuedToken) == 3
+    assert counted(app, IssuedToken) == 3
     assert thread.tick()
     close(app)
 
@@ -263,16 +252,16 @@ def test_a_wrong_clock_is_logged_although_another_worker_does_every_round(
 def test_the_last_round_and_what_it_did_can_be_read(workers: list[Flask]) -> None:
     fill(workers[0], 3)
     with workers[0].app_context():
-        assert lease.last_round() == (None, {}, None)
+        assert lease.last_round() == (None, {})
     UpkeepThread(workers[0]).tick()
 
     with workers[1].app_context():
-        at, report, holder = lease.last_round()
+        at, report = lease.last_round()
 
     assert at is not None
     assert abs(at - now()) < 60
     assert report["removed"]["opaque tokens"] == 3
-    assert holder == lease.name()
+    assert report["holder"] == lease.name()
 
 
 def test_without_upkeep_no_thread_starts(new_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,7 +281,7 @@ def test_a_room_adds_what_is_removed_with_one_line(app: Flask) -> None:
 
     UpkeepThread(app).tick()
 
-    assert size(app, FaultCount) == 1
+    assert counted(app, FaultCount) == 1
     assert removals.current_removals.of(app).keys() - removals.REMOVALS.keys() == {"fault counts"}
 
 

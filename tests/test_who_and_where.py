@@ -137,7 +137,7 @@ def test_attack_a_stolen_token_that_was_revoked_is_found_in_the_log_wherever_it_
     with operator.app.app_context():
         trail.current_batch().write()
     row = next(row for row in rows(operator.app) if row.event == "access_refused")
-    assert (row.client_id, row.budget) == (web.client_id, Budget.ANONYMOUS.value)  # whoever has the token may send it
+    assert (row.client_id, row.budget) == (web.client_id, Budget.ANONYMOUS.value)  # anyone who has it can send it
 
 
 def test_tokens_of_a_batch_share_a_prefix_and_those_of_the_next_have_another(quiet: Flask, api: Machine) -> None:

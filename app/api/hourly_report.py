@@ -13,8 +13,7 @@ from time import monotonic
 from flask import Flask
 
 from app.audit import reports
-from app.audit.batch import HOUR
-from app.clock import now
+from app.clock import HOUR_SECONDS, now
 from app.per_app import PerApp
 from app.refusals.errors import RefusedError
 
@@ -49,7 +48,7 @@ class HourlyReport:
             rows = self._rows
         finally:
             self._lock.release()
-        first = now() - now() % HOUR - (hours - 1) * HOUR
+        first = now() - now() % HOUR_SECONDS - (hours - 1) * HOUR_SECONDS
         return [row for row in rows if int(row["hour"] or 0) >= first]
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.audit.event import Budget, Event
-from app.clock import now
+from app.clock import HOUR_SECONDS, now
 
 MAX_ROWS = 1_000  # of each budget
 MAX_SINGLE_ROWS = 50  # of each budget
@@ -23,7 +23,6 @@ MAX_ADDRESSES = 32  # of each client
 OTHER_ADDRESS = "other"
 PREFIX_BYTES = 6
 PREFIX_CHARACTERS = 8  # of base64url
-HOUR = 3_600
 
 
 class Noted(NamedTuple):
@@ -107,7 +106,7 @@ class Batch:
             self._singles[noted.budget] += single
             if not single and noted.reason is not None:
                 noted = self._with_bounded_address(noted.without_words())
-            key = RowKey(noted, moment // HOUR, request_id if single else None)
+            key = RowKey(noted, moment // HOUR_SECONDS, request_id if single else None)
             self._add(key, {"at": moment, "request_id": request_id, "count": 1})
 
     def _with_bounded_address(self, noted: Noted) -> Noted:

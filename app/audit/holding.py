@@ -15,8 +15,7 @@ from sqlalchemy import func, select
 import config
 from app.audit import trail
 from app.audit.event import AuditEvent, Budget, Event
-from app.audit.retention import DAY_SECONDS, HOUR_SECONDS
-from app.clock import now
+from app.clock import DAY_SECONDS, HOUR_SECONDS, now
 from app.storage.database import db, transaction
 
 NAMES = {

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 from sqlalchemy import select
 
-from app.audit.batch import HOUR
 from app.audit.event import AuditEvent
 from app.audit.trail import current_batch
+from app.clock import HOUR_SECONDS
 from app.storage.database import db
 
 
@@ -25,7 +25,7 @@ def longest_pause(client_id: str, credential: str, *, since: int) -> int | None:
         Seconds; None if it was used in one hour or in none.
     """
     current_batch().write_before_reading()
-    hour = (AuditEvent.at - AuditEvent.at % HOUR).label("hour")
+    hour = (AuditEvent.at - AuditEvent.at % HOUR_SECONDS).label("hour")
     query = (
         select(hour)
         .where(AuditEvent.client_id == client_id, AuditEvent.credential == credential, AuditEvent.at >= since)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, case, func, select
 
-from app.audit.batch import HOUR, PREFIX_CHARACTERS
+from app.audit.batch import PREFIX_CHARACTERS
 from app.audit.event import AuditEvent, Budget, Event
 from app.audit.trail import current_batch
-from app.clock import now
+from app.clock import HOUR_SECONDS, now
 from app.storage.database import db
 
 MAX_ID = 2**63 - 1
@@ -121,10 +121,11 @@ def tokens_per_hour(*, hours: int) -> list[dict[str, str | int | None]]:
         Rows of `hour` (its start, in seconds since the epoch), `client_id` (None if unknown), `issued`, `refused`.
     """
     current_batch().write_before_reading()
-    hour = AuditEvent.at - AuditEvent.at % HOUR
+    hour = AuditEvent.at - AuditEvent.at % HOUR_SECONDS
+    since = (now() // HOUR_SECONDS - hours + 1) * HOUR_SECONDS
     query = (
         select(hour.label("hour"), AuditEvent.client_id, AuditEvent.event, func.sum(AuditEvent.count))
-        .where(AuditEvent.event.in_(COUNTED), AuditEvent.at >= now() - now() % HOUR - (hours - 1) * HOUR)
+        .where(AuditEvent.event.in_(COUNTED), AuditEvent.at >= since)
         .group_by("hour", AuditEvent.client_id, AuditEvent.event)
     )
     rows: dict[tuple[int, str | None], dict[str, str | int | None]] = {}

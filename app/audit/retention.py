@@ -7,21 +7,15 @@ The newest row is never deleted: SQLite would reuse its id.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sqlalchemy import ColumnElement, func, select
 
 import config
 from app.audit.event import AuditEvent, Budget
-from app.clock import monotonic, now
+from app.clock import DAY_SECONDS, HOUR_SECONDS, monotonic, now
 from app.storage import database_clock
-from app.storage.database import db, delete_in_steps
+from app.storage.database import BeginStep, db, delete_in_steps
 
-DAY_SECONDS = 86_400
-HOUR_SECONDS = 3_600
 MAX_CLOCK_SECONDS = 60  # by how much two clocks that agree may differ
-
-BeginStep = Callable[[], None]
 
 
 class ClocksDifferError(Exception):
@@ -99,9 +93,8 @@ class Trimmer:
         """
         check_clock()
         self.look()
-        return delete_in_steps(
-            AuditEvent, too_old(settings) & (AuditEvent.at < self._reach()), begin_step=begin_step
-        )  # fmt: skip
+        removable = too_old(settings) & (AuditEvent.at < self._reach())
+        return delete_in_steps(AuditEvent, removable, begin_step=begin_step)
 
     def _reach(self) -> int:
         """The end of what may be deleted: a day past the oldest row after an hour, and a day more every 24 hours.

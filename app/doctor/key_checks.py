@@ -8,7 +8,7 @@ from time import perf_counter_ns
 
 from sqlalchemy import select
 
-from app.clock import duration, now
+from app.clock import DAY_SECONDS, duration, now
 from app.doctor.finding import Finding, fault, note, warning
 from app.doctor.installation import Installation
 from app.health import conditions
@@ -17,7 +17,6 @@ from app.keys.key_rows import all_keys, in_state
 from app.keys.signing_key import KeyGeneration
 from app.storage.fast_statement import Statement
 
-DAY_SECONDS = 86_400
 LATE_DAYS = 2  # a round is done every five minutes, but nobody is to be called for an evening's outage
 OLD_DAYS = 365
 ROUNDS = 50

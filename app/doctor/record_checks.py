@@ -12,7 +12,7 @@ from app.audit.event import AuditEvent
 from app.clients import undeclared
 from app.clients.client_row import ClientRow
 from app.clients.unused import unused
-from app.clock import duration, now
+from app.clock import DAY_SECONDS, duration, now
 from app.doctor.finding import Finding, fault, warning
 from app.doctor.installation import Installation
 from app.storage import database_clock
@@ -21,7 +21,6 @@ from app.upkeep import warnings
 from app.upkeep.lease import last_round
 from app.upkeep.round import ROUND_SECONDS
 
-DAY_SECONDS = 86_400
 SOON_SECONDS = 14 * DAY_SECONDS
 UNUSED_DAYS = 90
 LATE_SECONDS = 3 * ROUND_SECONDS
@@ -100,7 +99,7 @@ def check_unused(_: Installation) -> Iterator[Finding]:
 
 def check_upkeep(installation: Installation) -> Iterator[Finding]:
     """A round was done lately, by a worker or by hand."""
-    at, _, _ = last_round()
+    at, _ = last_round()
     is_on = installation.settings.upkeep == "on"
     age = None if at is None else max(0, database_clock.read() - at)
     late = LATE_SECONDS if is_on else DAY_SECONDS

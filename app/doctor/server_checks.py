@@ -40,7 +40,7 @@ def our_kids() -> set[str]:
 
 
 def check_visibility(installation: Installation) -> Iterator[Finding]:
-    """The servers show what they see to whoever has their secret keys."""
+    """The servers show what they see to anyone who has their secret keys."""
     if installation.visit.without:
         total = len(installation.visit.kids)
         yield fault(

@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.clock import monotonic, now
+from app.clock import DAY_SECONDS, monotonic, now
 from app.health import conditions
 from app.health.readiness import STATEMENT_SECONDS, current_readiness
 from app.keys.keystore import current_keystore
@@ -26,7 +26,7 @@ from app.upkeep.lease import ONLY, Lease, last_round
 from app.upkeep.warnings import ending
 
 FACTS_SECONDS = 10
-SOON_SECONDS = 14 * 86_400
+SOON_SECONDS = 14 * DAY_SECONDS
 MOST = 50
 KINDS = ("secret", "client_key", "key")
 STATES = ("standby", "next", "active", "retired")
@@ -114,7 +114,7 @@ def of_endings() -> Iterator[Metric]:
 
 def of_upkeep() -> Iterator[Metric]:
     """The last round that a worker of any server has completed; of one that has not been, nothing."""
-    at, report, _ = last_round()
+    at, report = last_round()
     if at is not None:
         yield ROUND.of(((), at))
         yield REMOVED.of(*(((what,), number) for what, number in report.get("removed", {}).items()))

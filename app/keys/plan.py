@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import config
+from app.clock import DAY_SECONDS
 from app.keys.key_rows import in_state
 from app.keys.signing_key import LEAD_SECONDS, LINGER_SECONDS, NEVER, SigningKey
-
-DAY_SECONDS = 86_400
 
 
 class Coming(NamedTuple):

@@ -103,16 +103,19 @@ def bury(pid: int) -> None:
     dead.append(pid)
     if (held := lock(path() / MERGING)) is None:
         return
-    for kind in KINDS:
-        for each in dead:
-            merge(kind, each)
-    dead.clear()
-    os.close(held)
+    try:
+        for kind in KINDS:
+            for each in dead:
+                merge(kind, each)
+        dead.clear()
+    finally:
+        os.close(held)
 
 
 def merge(kind: str, pid: int) -> None:
     file = path() / f"{kind}_{pid}.db"
-    if not file.exists():
+    if not file.exists() or not file.stat().st_size:  # a worker that was killed as it created it has counted nothing
+        file.unlink(missing_ok=True)
         return
     name = str(path() / f"{kind}_{ARCHIVE}.db")
     archive = MmapedDict(name)

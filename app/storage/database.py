@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,8 @@ WRITES = {"keyturn_writes": True}  # execution options: a transaction begins, wi
 ONE_WRITER = 6749  # PostgreSQL names advisory locks by number
 POOL_SECONDS = 5
 STEP_ROWS = 500
+
+BeginStep = Callable[[], None]
 
 
 class Base(DeclarativeBase):
@@ -117,19 +118,12 @@ def take_turn(connection: Connection) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(ONE_WRITER)))
 
 
-def delete_in_steps(
-    model: type[Base],
-    condition: ColumnElement[bool],
-    *,
-    steps: int | None = None,
-    begin_step: Callable[[], None] = lambda: None,
-) -> int:
-    """Delete the rows that meet a condition, in short transactions between which others can write.
+def delete_in_steps(model: type[Base], condition: ColumnElement[bool], *, begin_step: BeginStep = lambda: None) -> int:
+    """Delete the rows that meet a condition, in transactions of STEP_ROWS rows between which others can write.
 
     Args:
         model: The table.
         condition: Which rows.
-        steps: How many transactions to make at most, of STEP_ROWS rows each; None for as many as it takes.
         begin_step: Called first in each transaction; what it raises ends the deletion.
 
     Returns:
@@ -139,13 +133,12 @@ def delete_in_steps(
     some = select(key).where(condition).limit(STEP_ROWS)
     step = delete(model).where(key.in_(some)).execution_options(synchronize_session=False)
     total = 0
-    for _ in count() if steps is None else range(steps):
+    while True:
         begin = time.monotonic()
         with transaction():
             begin_step()
-            removed = db.session.execute(step).rowcount  # type: ignore[attr-defined]
+            removed: int = db.session.execute(step).rowcount  # type: ignore[attr-defined]
         total += removed
         if removed < STEP_ROWS:
-            break
+            return total
         time.sleep(time.monotonic() - begin)  # as long as the step took, so that others get the lock
-    return total

@@ -126,13 +126,12 @@ def change_own(held: Held, **values: Any) -> None:
         raise LostError("another worker has taken over the upkeep")
 
 
-def last_round() -> tuple[int | None, dict[str, Any], str | None]:
-    """When the last round ended, what it did, and which worker did it; None, empty and None if there was none."""
+def last_round() -> tuple[int | None, dict[str, Any]]:
+    """When the last round ended, and its report, as `round.run` returns it; None and empty if there was none."""
     lease = db.session.get(Lease, ONLY, populate_existing=True)
     if lease is None or lease.round_at is None:
-        return None, {}, None
-    report = lease.report or {}
-    return lease.round_at, report, report.get("holder")
+        return None, {}
+    return lease.round_at, lease.report or {}
 
 
 def is_free_and_due(seconds: int) -> bool:

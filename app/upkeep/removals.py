@@ -16,17 +16,15 @@ from app.audit import retention
 from app.authentication.replay import UsedAssertion
 from app.clients.client_key import ClientKey
 from app.clients.secret import ClientSecret
-from app.clock import LEEWAY_SECONDS, now
+from app.clock import DAY_SECONDS, LEEWAY_SECONDS, now
 from app.keys.signing_key import SigningKey
 from app.per_app import PerApp
 from app.settings import current_settings
-from app.storage.database import Base, delete_in_steps
+from app.storage.database import Base, BeginStep, delete_in_steps
 from app.tokens.stored_token import IssuedToken, RevokedToken
 
 # How long a refusal can name the secret that has ended: "the secret blue expired 3 days ago".
-ENDED_SECRET_SECONDS = 7 * 86_400
-
-BeginStep = Callable[[], None]
+ENDED_SECRET_SECONDS = 7 * DAY_SECONDS
 
 
 class Removal(NamedTuple):

@@ -14,15 +14,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.audit import holding, retention
 from app.audit.event import AuditEvent
-from app.clock import now
+from app.clock import DAY_SECONDS, now
 from app.keys import plan, rotation
 from app.keys.cipher import SealedKeyError
 from app.keys.key_rows import all_keys
 from app.logs import log
 from app.settings import current_settings
-from app.storage.database import delete_in_steps, transaction
+from app.storage.database import BeginStep, delete_in_steps, transaction
 from app.upkeep import lease, removals, warnings
-from app.upkeep.removals import BeginStep
 
 ROUND_SECONDS = 300  # between two rounds of the fleet
 
@@ -46,7 +45,8 @@ def run(
 
     Returns:
         What it did, as JSON: `holder`, `removed` (rows by kind), `rotated` and `standby` (the `kid` of a key that
-        became the next or the standby one, or None), and `warnings`, as `warnings.ending` returns them.
+        became the next or the standby one, or None), `warnings`, as `warnings.ending` returns them, and `logged`, when
+        each of these was logged.
 
     Raises:
         BusyError: If another worker does the upkeep.
@@ -113,7 +113,7 @@ def rotate_by_age() -> str | None:
     if due is None or due > now():
         return None
     try:
-        return rotation.rotate(older_than=days * plan.DAY_SECONDS).kid
+        return rotation.rotate(older_than=days * DAY_SECONDS).kid
     except (rotation.RotationError, SealedKeyError) as error:
         log.error("the signing key could not be rotated: %s", error)
         return None

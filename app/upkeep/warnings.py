@@ -11,14 +11,13 @@ from app.clients.client import KEY_METHOD
 from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
 from app.clients.secret import ClientSecret
-from app.clock import duration, now
+from app.clock import DAY_SECONDS, duration, now
 from app.keys import plan
 from app.keys.key_rows import all_keys, in_state
 from app.logs import log
 from app.settings import current_settings
 from app.storage.database import db
 
-DAY_SECONDS = 86_400
 SECRETS_SECONDS = 7 * DAY_SECONDS  # how long before its end the upkeep warns of a secret or a key of a client
 KEYS_SECONDS = DAY_SECONDS
 MOST = 100  # that are logged and reported one by one
