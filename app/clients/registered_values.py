@@ -123,6 +123,22 @@ def checked(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
     return values, faults
 
 
+def checked_of_a_file(
+    given: Given, fault_of: Callable[[str, object], str | None]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values to store, and what is wrong in a table of a file, each by its key.
+
+    Args:
+        given: The table, which may have other keys as well.
+        fault_of: What is wrong with a key, or with the form of its value; None if nothing is.
+    """
+    wrong = {key: sentence for key, value in given.items() if (sentence := fault_of(key, value))}
+    values, faults = checked({key: value for key, value in given.items() if key not in wrong})
+    if wrong:  # then a value that seems to be left out may be misspelt
+        faults = {key: sentence for key, sentence in faults.items() if key in given}
+    return values, {key: in_a_file(sentence) for key, sentence in (faults | wrong).items()}
+
+
 def in_a_file(sentence: str) -> str:
     """A sentence of the rules, with the words of a file in place of the options of a command."""
     return OPTION.sub(lambda found: found[1].replace("-", "_"), sentence)
