@@ -110,7 +110,7 @@ def client(line: int, document: dict[str, Any]) -> ImportedClient:
             check_names(client_id, name)
         if "secrets" not in faults:
             secrets = checked_secrets(document.get("secrets", []), {str(client_id), str(name)})
-        if secrets and values.get("auth_method") == KEY_METHOD:
+        if secrets and registered_values.is_by_key(values):
             raise RegistrationError(NO_SECRETS)
     except RegistrationError as error:
         sentences.append(str(error))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.clients import registration_rules as rules
+from app.clients.client import KEY_METHOD
 from app.clients.client_row import ClientRow
 from app.clients.registration_rules import RegistrationError
 
@@ -137,6 +138,11 @@ def checked_of_a_file(
     if wrong:  # then a value that seems to be left out may be misspelt
         faults = {key: sentence for key, sentence in faults.items() if key in given}
     return values, {key: in_a_file(sentence) for key, sentence in (faults | wrong).items()}
+
+
+def is_by_key(values: Given) -> bool:
+    """Whether a client authenticates by a key only, which no file has: it gets no secret, as it could use none."""
+    return bool(values.get("auth_method") == KEY_METHOD)
 
 
 def in_a_file(sentence: str) -> str:
