@@ -189,6 +189,14 @@ def app(new_app: Callable[..., Flask]) -> Flask:
     return new_app()
 
 
+@pytest.fixture(scope="module")
+def reader(prepared: Callable[[str], str]) -> Iterator[Flask]:
+    """An app on SQLite that the tests of a file share, as they write nothing."""
+    app = build_app(database_url=prepared("sqlite"))
+    yield app
+    close(app)
+
+
 @dataclass
 class Machine:
     """A client: it has an id and a secret, requests tokens and uses them."""

@@ -10,7 +10,7 @@ import shlex
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -309,13 +309,6 @@ def test_a_file_of_secrets_is_removed_only_if_they_certainly_open_nothing(tmp_pa
 
     assert not left
     assert json.loads(file.read_text())["client_secret"] == "kts_x"
-
-
-@pytest.fixture(scope="module")
-def reader(prepared: Callable[[str], str]) -> Iterator[Flask]:
-    app = build_app(database_url=prepared("sqlite"))
-    yield app
-    close(app)
 
 
 def faults(app: Flask, *texts: str) -> list[str]:

@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,10 @@ from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
 from app.clock import now
 from app.storage.database import db, transaction
-from tests.conftest import ISSUER, ROOT, LiveServer, Machine, Operator, build_app, close, demo, kid_of
+from tests.conftest import ISSUER, ROOT, LiveServer, Machine, Operator, build_app, close, demo, kid_of, missing
 from tests.support import keyed
 from tests.support.pages import page, pattern
+from tests.support.small_disk import small_disk
 from tests.test_database_copy import demo_client, rows_of, status
 
 KEPT, DROPPED = ("--replace", "--keep-orders"), ("--replace", "--drop-orders")
@@ -667,20 +668,14 @@ def test_a_backup_and_a_restore_that_are_killed_leave_the_database_as_it_was(pla
     assert "left alone" in works(place, ordered)[1]
 
 
-def full_disk(folder: Path) -> Iterator[Path]:
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("this user may not mount a file system")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 @pytest.mark.drill
 def test_a_backup_to_a_full_disk_fails_and_leaves_nothing(place: Place) -> None:
-    folder = place.folder / "small"
-    folder.mkdir()
-    for small in full_disk(folder):
+    small = place.folder / "small"
+    with small_disk(small, "200k") as is_mounted:
+        if not is_mounted:
+            missing("a small disk", install="this test mounts a file system, which only root may")
         (small / "filler").write_bytes(bytes(100_000))
+
         assert "full" in place.flask("backup", str(small / "keyturn.backup"), code=3)
         assert [file.name for file in small.iterdir()] == ["filler"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from app.clients import import_lines
 from app.clients.import_lines import ImportFaultsError
 from app.clients.secret import ClientSecret
 from app.storage.database import db
-from tests.conftest import Machine, Operator, build_app, close
+from tests.conftest import Machine, Operator
 from tests.support.keyed import Keyed
 from tests.support.leaks import suite
 
@@ -170,13 +169,6 @@ def test_a_token_of_a_deleted_client_is_not_valid_for_an_imported_one_of_the_sam
     assert machine.get("/admin/logs", machine.token()).status_code == 200
 
 
-@pytest.fixture(scope="module")
-def reader(prepared: Callable[[str], str]) -> Iterator[Flask]:
-    app = build_app(database_url=prepared("sqlite"))
-    yield app
-    close(app)
-
-
 OK = '"client_id": "x", "scope": "read:logs"'
 DIGEST = "ab" * 32
 
@@ -194,6 +186,7 @@ DIGEST = "ab" * 32
         ),
         pytest.param('{"client_id": "demo-admin", "scope": "read:logs"}', "demo client's", id="demo"),
         pytest.param('{"client_id": "x"}', "line 1: scope is missing", id="no-scope"),
+        pytest.param('{"client_id": "x", "scope": 3}', "line 1: scope must be words in quotes", id="scope-type"),
         pytest.param(f'{{{OK}, "lifetime": 0}}', "line 1: a lifetime is 1 to", id="lifetime"),
         pytest.param(f'{{{OK}, "liftime": 9}}', "line 1: liftime is unknown; did you mean lifetime?", id="key"),
         pytest.param(f'{{{OK}, "disabled": 0}}', "line 1: disabled must be true or false", id="disabled"),

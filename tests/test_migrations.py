@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 from flask import Flask
 from sqlalchemy import inspect
 
-from app.operations.prepare import MIGRATIONS
+from app.operations.schema_upgrade import MIGRATIONS
 from app.storage import schema_revision
 from app.storage.database import db
 from tests.conftest import build_app, close, run_on

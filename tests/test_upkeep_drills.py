@@ -7,7 +7,6 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +29,7 @@ from app.upkeep.lease import Lease
 from tests.conftest import ISSUER, LiveServer, build_app, close, demo, kid_of, wait_for
 from tests.support.calling import BASIC, FORM, call, events, send_form, token
 from tests.support.leaks import suite
+from tests.support.small_disk import small_disk
 from tests.test_drills import children
 
 TAKEN_OVER_SECONDS = 60  # as docs/upkeep.md says: within a minute
@@ -215,19 +215,6 @@ def test_after_a_withdrawal_an_api_with_an_old_jwks_accepts_the_next_token(live:
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[bool]:
-    """A disk of 24 MB at the folder; False where this user may not mount one."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
-    is_mounted = subprocess.run(mount, check=False, capture_output=True).returncode == 0
-    try:
-        yield is_mounted
-    finally:
-        if is_mounted:
-            subprocess.run(["umount", "-l", folder], check=True)
-
-
-@contextmanager
 def full(folder: Path, server: LiveServer, *, is_mounted: bool) -> Iterator[None]:
     """Fill the disk; without a disk of its own no file of the server's workers may grow."""
     if is_mounted:
@@ -251,7 +238,7 @@ def test_a_full_disk_during_the_upkeep_loses_nothing_and_the_upkeep_recovers(
     live: Callable[..., LiveServer], prepared: Callable[[str], str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "disk"
-    with small_disk(folder) as is_mounted:
+    with small_disk(folder, "24m") as is_mounted:
         shutil.copy(prepared("sqlite").removeprefix("sqlite:///"), folder / "keyturn.db")
         url = f"sqlite:///{folder}/keyturn.db"
         with opened(url):

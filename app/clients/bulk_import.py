@@ -14,10 +14,9 @@ from app.audit import trail
 from app.audit.event import Event
 from app.clients import registry
 from app.clients.applying import ChangedMeanwhileError, NewSecret
-from app.clients.client import KEY_METHOD
 from app.clients.client_row import ClientRow
 from app.clients.import_lines import ImportedClient, ImportFaultsError
-from app.clients.registered_values import VALUES
+from app.clients.registered_values import VALUES, is_by_key
 from app.clients.secret import ClientSecret, digest, generate
 from app.clock import now
 from app.storage.database import db, transaction
@@ -37,15 +36,10 @@ class Plan:
     unchanged: int
 
     def without_secret(self) -> list[ImportedClient]:
-        return [each for each in self.new if not each.secrets and not is_by_key(each)]
+        return [each for each in self.new if not each.secrets and not is_by_key(each.values)]
 
     def without_key(self) -> list[ImportedClient]:
-        return [each for each in self.new if is_by_key(each)]
-
-
-def is_by_key(each: ImportedClient) -> bool:
-    """Whether it authenticates by a key only, which no line has: then it gets no secret."""
-    return bool(each.values["auth_method"] == KEY_METHOD)
+        return [each for each in self.new if is_by_key(each.values)]
 
 
 def find(imported: Sequence[ImportedClient], *, has_random_secrets: bool) -> Plan:

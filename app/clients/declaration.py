@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from app.clients import registered_values, registration_rules
@@ -148,14 +149,11 @@ class DeclarationFile:
         if (first := self.places.setdefault(name, self.place(path))) != self.place(path):
             self.fault(path, f"the client {name} is declared in {first} already")
         self.check_name(path, name)
-        wrong = {key: sentence for key, value in table.items() if (sentence := key_fault(name, key, value))}
-        values, faults = registered_values.checked({key: value for key, value in table.items() if key not in wrong})
-        if wrong:  # then a value that seems to be left out may be misspelt
-            faults = {key: sentence for key, sentence in faults.items() if key in table}
-        for key, sentence in (faults | wrong).items():
+        values, faults = registered_values.checked_of_a_file(table, partial(key_fault, name))
+        for key, sentence in faults.items():
             written = key if key in table else "scope"  # on which a default scope depends
-            self.fault((*path, written), f"[clients.{name}] {registered_values.in_a_file(sentence)}")
-        if "renamed_from" in table and "renamed_from" not in wrong:
+            self.fault((*path, written), f"[clients.{name}] {sentence}")
+        if "renamed_from" in table and "renamed_from" not in faults:
             self.check_name((*path, "renamed_from"), table["renamed_from"])
         if len(self.faults) > before:
             return None

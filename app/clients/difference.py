@@ -9,11 +9,10 @@ from enum import StrEnum
 from sqlalchemy import select
 
 import config
-from app.clients.client import KEY_METHOD
 from app.clients.client_row import ClientRow
 from app.clients.credential import usable
 from app.clients.declaration import DeclarationError, Declared
-from app.clients.registered_values import VALUES
+from app.clients.registered_values import VALUES, is_by_key
 from app.clients.registration_update import Change
 from app.settings import current_settings
 from app.storage.database import db
@@ -87,7 +86,7 @@ def find(declared: Sequence[Declared], *, prune: bool) -> Difference:
         unchanged=len(declared) - sum(step.kind is not Kind.REMOVE for step in steps),
         undeclared=() if prune else tuple(row.name for row in others),
         disabled=tuple(each.name for each in declared if each.disabled is None and is_disabled(found[each.name])),
-        without_key=tuple(each.name for each in declared if is_by_key(each) and not has_key(found[each.name])),
+        without_key=tuple(each.name for each in declared if is_by_key(each.values) and not has_key(found[each.name])),
     )
 
 
@@ -108,11 +107,6 @@ def is_demo(row: ClientRow) -> bool:
 
 def is_disabled(row: ClientRow | None) -> bool:
     return row is not None and row.disabled_at is not None
-
-
-def is_by_key(each: Declared) -> bool:
-    """Whether it has no secret: it could use none. Its keys are no part of a file."""
-    return bool(each.values["auth_method"] == KEY_METHOD)
 
 
 def has_key(row: ClientRow | None) -> bool:

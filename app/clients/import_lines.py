@@ -100,20 +100,17 @@ def client(line: int, document: dict[str, Any]) -> ImportedClient:
     Raises:
         RegistrationError: With a line of text for each fault.
     """
-    wrong = {key: sentence for key, value in document.items() if (sentence := key_fault(key, value))}
-    values, faults = registered_values.checked({k: v for k, v in document.items() if k in VALUES and k not in wrong})
-    if wrong:  # then a value that seems to be left out may be misspelt
-        faults = {key: sentence for key, sentence in faults.items() if key in document}
-    sentences = [registered_values.in_a_file(each) for each in (wrong | faults).values()]
+    values, faults = registered_values.checked_of_a_file(document, key_fault)
+    sentences = list(faults.values())
     client_id = document.get("client_id", "")
     name = document.get("name", client_id)
     secrets: list[ImportedSecret] = []
     try:
-        if "client_id" not in wrong and "name" not in wrong:
+        if "client_id" not in faults and "name" not in faults:
             check_names(client_id, name)
-        if "secrets" not in wrong:
+        if "secrets" not in faults:
             secrets = checked_secrets(document.get("secrets", []), {str(client_id), str(name)})
-        if secrets and values.get("auth_method") == KEY_METHOD:
+        if secrets and registered_values.is_by_key(values):
             raise RegistrationError(NO_SECRETS)
     except RegistrationError as error:
         sentences.append(str(error))

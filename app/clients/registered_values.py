@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.clients import registration_rules as rules
+from app.clients.client import KEY_METHOD
 from app.clients.client_row import ClientRow
 from app.clients.registration_rules import RegistrationError
 
@@ -121,6 +122,27 @@ def checked(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
         except RegistrationError as error:
             faults[word] = str(error)
     return values, faults
+
+
+def checked_of_a_file(
+    given: Given, fault_of: Callable[[str, object], str | None]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values to store, and what is wrong in a table of a file, each by its key.
+
+    Args:
+        given: The table, which may have other keys as well.
+        fault_of: What is wrong with a key, or with the form of its value; None if nothing is.
+    """
+    wrong = {key: sentence for key, value in given.items() if (sentence := fault_of(key, value))}
+    values, faults = checked({key: value for key, value in given.items() if key not in wrong})
+    if wrong:  # then a value that seems to be left out may be misspelt
+        faults = {key: sentence for key, sentence in faults.items() if key in given}
+    return values, {key: in_a_file(sentence) for key, sentence in (faults | wrong).items()}
+
+
+def is_by_key(values: Given) -> bool:
+    """Whether a client authenticates by a key only, which no file has: it gets no secret, as it could use none."""
+    return bool(values.get("auth_method") == KEY_METHOD)
 
 
 def in_a_file(sentence: str) -> str:

@@ -22,8 +22,8 @@ from app.operations.command_group import Outcome, changes, operator_command, wan
 from app.operations.database_url_argument import read_url, refuse_same, refuse_source
 from app.operations.file_argument import FILE
 from app.operations.orders_command import orders_command
-from app.operations.other_database import newest_revision, other_database, shown_url, upgrade
-from app.operations.prepare import register_migrations
+from app.operations.other_database import other_database, shown_url
+from app.operations.schema_upgrade import newest_revision, register_migrations, upgrade
 from app.settings import current_settings
 from app.storage import schema_revision
 from app.storage.database import db

@@ -10,7 +10,7 @@ from flask import Flask
 
 from app.copying import database_copy
 from app.copying.database_copy import CopyError
-from app.operations.other_database import newest_revision
+from app.operations.schema_upgrade import newest_revision
 from app.settings.database_url import checked_database_url
 from app.storage import schema_revision
 from app.storage.database import db

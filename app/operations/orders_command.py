@@ -17,8 +17,9 @@ from app.copying.orders import Losses, Orders
 from app.operations.command_group import Outcome, changes, operator_command
 from app.operations.database_url_argument import read_url, refuse_same, refuse_source
 from app.operations.file_argument import FILE
-from app.operations.other_database import newest_revision, other_database
+from app.operations.other_database import other_database
 from app.operations.restore_report import KEPT, LOST, ORDERED, listed
+from app.operations.schema_upgrade import newest_revision
 from app.storage import schema_revision
 from app.storage.database import db, transaction
 

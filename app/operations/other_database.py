@@ -12,7 +12,7 @@ from sqlalchemy import URL, make_url
 
 from app.audit import trail
 from app.keys import keystore
-from app.operations.prepare import MIGRATIONS, register_migrations
+from app.operations.schema_upgrade import register_migrations
 from app.settings import current_settings
 from app.storage import database
 from app.storage.database import db
@@ -52,23 +52,3 @@ def shown_url(url: str) -> str:
     """A database for people: without its password, and without what is behind the `?`."""
     made = make_url(url)
     return made.set(query={}).render_as_string(hide_password=True)
-
-
-def newest_revision() -> str:
-    """The schema of this release."""
-    from alembic.script import ScriptDirectory  # here, as in `prepare`: no server needs it
-
-    return str(ScriptDirectory(str(MIGRATIONS)).get_current_head())
-
-
-def known_revisions() -> set[str]:
-    from alembic.script import ScriptDirectory
-
-    return {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
-
-
-def upgrade() -> None:
-    """Bring the schema of the current app's database up to date."""
-    import flask_migrate
-
-    flask_migrate.upgrade()

@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 from cryptography.fernet import Fernet
-from flask import Flask, current_app
+from flask import current_app
 
 from app.api import stock
 from app.clients import undeclared
@@ -28,7 +27,6 @@ from app.storage import schema_revision
 from app.storage.database import db
 from app.storage.postgresql import missing_time_outs
 
-MIGRATIONS = Path(__file__).parent.parent / "storage" / "migrations"
 ONE_PREPARES = 9068  # PostgreSQL names advisory locks by number
 LOST_KEY = (
     "No key in KEYTURN_SECRET_KEYS decrypts the active signing key, or the next one: set the one that encrypted it. "
@@ -87,17 +85,13 @@ def look_after_keys() -> Iterator[str]:
 
 def migrate() -> str:
     """Bring the schema up to date; leave a newer release's as it is, if it still supports this code."""
-    import flask_migrate  # here, as no server needs it, and with Alembic it takes as long to import as Flask
-    from alembic.script import ScriptDirectory
-
-    register_migrations(current_app)
-    scripts = ScriptDirectory(str(MIGRATIONS))
-    newest = str(scripts.get_current_head())
-    if newer := foreign_database.find_newer_schema({script.revision for script in scripts.walk_revisions()}, newest):
+    schema_upgrade.register_migrations(current_app)
+    newest = schema_upgrade.newest_revision()
+    if newer := foreign_database.find_newer_schema(schema_upgrade.known_revisions(), newest):
         return f"The database was created by a newer Keyturn (its schema is {newer}), which still supports this one."
     if schema_revision.find_revision() == newest:
         return "The database is up to date."
-    schema_upgrade.without_blocking(flask_migrate.upgrade)
+    schema_upgrade.upgrade_without_blocking()
     return Change("The database is up to date.")
 
 
@@ -108,14 +102,6 @@ def advise_time_outs() -> Iterator[str]:
             missing = missing_time_outs(connection)
         if missing:
             yield f"PostgreSQL never ends a forgotten session of this role (docs/postgresql.md): {' '.join(missing)}"
-
-
-def register_migrations(app: Flask) -> None:
-    """Let `flask db` find the migrations."""
-    import flask_migrate
-
-    # Alembic reads the path by ConfigParser, where a `%` begins an interpolation. There is no alembic.ini to miss.
-    flask_migrate.Migrate(app, db, directory=str(MIGRATIONS).replace("%", "%%"))
 
 
 def make_secret_file() -> bool:

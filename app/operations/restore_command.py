@@ -27,9 +27,10 @@ from app.keys.signing_key import SigningKey
 from app.operations.command_group import Outcome, changes, operator_command
 from app.operations.file_argument import FILE
 from app.operations.one_at_a_time import one_at_a_time
-from app.operations.other_database import known_revisions, other_database, sqlite_path, upgrade
+from app.operations.other_database import other_database, sqlite_path
 from app.operations.prepare import ONE_PREPARES
 from app.operations.restore_report import CHOOSE, Restored
+from app.operations.schema_upgrade import known_revisions, upgrade
 from app.storage.database import db, transaction
 from app.storage.failures import cause
 from app.upkeep.lease import Lease

@@ -37,8 +37,7 @@ class MissingError(Exception):
 def program(name: str) -> str:
     found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     if not found:
-        package = {"redis-server": "redis-server"}.get(name, name)
-        raise MissingError(f"{name} is missing: apt install {package}")
+        raise MissingError(f"{name} is missing: apt install {name}")
     return found
 
 
