@@ -93,7 +93,7 @@ NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache", "Content-Type": "
 METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
 ALGORITHMS = ["RS256", "ES256"]
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-# Of nobody, without a signature and with one by a shared secret: what any server refuses, whoever its clients are.
+# Assertions of an unknown client, which any server refuses: unsigned, by an HMAC, and with a signature of no key.
 NOT_SIGNED = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJub2JvZHkiLCJzdWIiOiJub2JvZHkifQ."
 BY_HMAC = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJub2JvZHkiLCJzdWIiOiJub2JvZHkifQ.AAAA"
 BY_NOBODY = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJub2JvZHkiLCJzdWIiOiJub2JvZHkifQ." + "A" * 86

@@ -122,7 +122,7 @@ class TokenSource:
     It authenticates with a secret, with a private key (RFC 7523; PEM or JWK, RSA or P-256) for the issuer, or with a
     token that a platform writes into a file. Files are read each time, so that new credentials need no restart.
     In `folder`, into which only this user may write, all processes of the machine share the token (mode 0600).
-    A request takes at most `seconds`; a call waits at most `wait` seconds more if there is no token.
+    `seconds` is the time-out of each step of a request; without a token, a call waits at most `wait` seconds more.
     """
 
     token_endpoint: str

@@ -400,7 +400,7 @@ def test_the_page_names_every_file_of_stubs_and_every_fault_of_the_middleware() 
 
 def test_every_stub_has_responded_to_one_of_these_tests(wiremock: str, request: pytest.FixtureRequest) -> None:
     if request.config.option.keyword or any("::" in each for each in request.config.args):
-        pytest.skip("only some of these tests were run")
+        pytest.skip("-k or the name of a test chose some of this file; `make test` runs all of it, and then this")
     found = requests.get(f"{wiremock}/__admin/mappings/unmatched", timeout=60).json()["mappings"]
 
     too_slow = re.compile(r"slow-([25]|10|30)s")

@@ -1,4 +1,4 @@
-"""What a client assertion must be, whoever the client is: its form, its header, its parties (RFC 7523).
+"""The form, the header and the parties of a client assertion: the same for every client (RFC 7523).
 
 Then its signature is checked (`assertion_key.py`), and then its other claims (`assertion_claims.py`).
 """

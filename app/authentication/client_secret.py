@@ -48,7 +48,7 @@ SENT = {
     "private_key_jwt": "a signed assertion",
 }
 UNKNOWN, WRONG_SECRET = "the client is unknown", "the secret is wrong"
-ONE_MECHANISM = "Send the client's credentials in one way only: HTTP Basic or the form."
+ONE_MECHANISM = "Send the client's credentials in one way only: HTTP Basic, a secret in the form, or an assertion."
 
 
 def client_secret_basic(find_client: FindClient, request: OAuth2Request) -> Client | None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 ISSUER_ALONE = "Set `aud` to the issuer, as the metadata has it, and to nothing else."
 PARTIES = "Set `iss` and `sub` to the client's id, which begins with `ktc_`."
-CLOCK = "Synchronize the client's clock: 60 seconds are the most that it may differ."
+CLOCK = "Synchronize the client's clock: it may differ by at most 60 seconds."
 SIGN_WITH = "Sign with RS256 or ES256 and the client's private key."
-ADD_KEY = "The operator adds it with `flask clients add-key`; `flask clients keys CLIENT` lists those that there are."
+ADD_KEY = "The operator adds it with `flask clients add-key`; `flask clients keys CLIENT` lists the keys that it has."
 BOTH = "Send `client_assertion` and `client_assertion_type` together."
 NEW_EACH_TIME = "Create an assertion with a new random `jti` for each request, also when you try again."
 
@@ -148,7 +148,7 @@ ASSERTION_CAUSES = {
         "aud must be {issuer}, without a slash at the end", "`aud` has a slash too many.", ISSUER_ALONE,
     ),
     "audience": AssertionCause(
-        "aud is {aud}, and must be {issuer}", "`aud` is something else.", ISSUER_ALONE,
+        "aud is {aud}, and must be {issuer}", "`aud` is not the issuer.", ISSUER_ALONE,
     ),
     "time_form": AssertionCause(
         "{name} is not a number of seconds since 1970",

@@ -131,7 +131,7 @@ CODES = {
             ("It was revoked, or its client was disabled or deleted.", "Request a new one."),
             ("It is for another API.", "Request one with a scope of this API; the `aud` of the token follows from it."),
             ("It is cut off, or in quotes.", "Send all of it, without quotes."),
-            ("The clocks of two machines differ.", "Synchronize them: 60 seconds are the most that they may differ."),
+            ("The clocks of two machines differ.", "Synchronize them: they may differ by at most 60 seconds."),
             ("It was signed with a key that was withdrawn.", "Request a new one."),
         ),
         'curl -s -H "Authorization: Bearer $TOKEN" "$ISSUER/inventory"',

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -28,12 +28,11 @@ class Keyed:
     client_id: str
     key: jwk.Key
     alg: str = "ES256"
-    header: dict[str, Any] = field(default_factory=dict)
 
     def make(self, claims: Any = None, *, key: Any = None, header: dict[str, Any] | None = None, **changes: Any) -> str:
         usual = {"iss": self.client_id, "sub": self.client_id, "aud": ISSUER, "jti": uuid4().hex}
         usual |= {"iat": now(), "exp": now() + 60}
-        signed = {"alg": self.alg} | self.header | (header or {})
+        signed = {"alg": self.alg} | (header or {})
         members = {name: value for name, value in (usual | changes).items() if value is not LEFT_OUT}
         payload = json.dumps(members if claims is None else claims)  # jwt.encode refuses what an attacker sends
         return jws.serialize_compact(signed, payload, key or self.key, algorithms=[signed["alg"]])
