@@ -165,7 +165,7 @@ def test_two_that_begin_at_once_do_one_round(workers: list[Flask]) -> None:
     assert counted(workers[0], IssuedToken) == 0
 
 
-def test_a_round_is_due_five_minutes_after_the_last_one_whoever_did_it(
+def test_a_round_is_due_five_minutes_after_the_last_one_on_any_server(
     workers: list[Flask], let_pass: Callable[[int], None]
 ) -> None:
     one, other = (UpkeepThread(app) for app in workers)

@@ -112,6 +112,6 @@ def get_key(client: ClientRow, kid: str) -> ClientKey:
     """The key of a client with this `kid`.
 
     Raises:
-        RegistrationError: If there is none; the text names those that there are, or a similar one.
+        RegistrationError: If there is none; the text names one that is spelt nearly like it, or all of them.
     """
     return get({each.kid: each for each in client.keys}, kid, refusal=f"{client.name} has no key with the kid")

@@ -24,7 +24,7 @@ def get(credentials: Mapping[str, T], name: str, *, refusal: str) -> T:
         refusal: The beginning of the sentence if there is none, up to the name.
 
     Raises:
-        RegistrationError: If there is none; the text names those that there are, or a similar one.
+        RegistrationError: If there is none; the text names one that is spelt nearly like it, or all of them.
     """
     if name in credentials:
         return credentials[name]

@@ -150,7 +150,7 @@ def get_secret(client: ClientRow, name: str) -> ClientSecret:
     """The secret of a client with this name.
 
     Raises:
-        RegistrationError: If there is none; the text names those that there are, or a similar one.
+        RegistrationError: If there is none; the text names one that is spelt nearly like it, or all of them.
     """
     return get({each.name: each for each in client.secrets}, name, refusal=f"{client.name} has no secret named")
 
