@@ -171,7 +171,8 @@ class Settings:
     metrics_bind: str = setting("KEYTURN_METRICS_BIND", "", Form.ADDRESS)
     metrics_clients: int = setting("KEYTURN_METRICS_CLIENTS", 50, Whole(0, 10_000, "clients"))
 
-    # What `app/settings/` found while it read the variables.
+    # What `app/settings/` found while it read the variables and the file.
+    issuers: tuple[Issuer, ...] = ()
     env_is_set: bool = False
     faults: tuple[str, ...] = ()
     resources_file: str = ""
@@ -192,3 +193,18 @@ class Resource:
     name: str
     audience: str
     scopes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuer:
+    """Another issuer whose tokens may authenticate clients; without `jwks_uri` and `jwks_file` its metadata is read."""
+
+    name: str
+    issuer: str
+    audience: str
+    identity_claims: tuple[str, ...] = ("sub",)
+    algorithms: tuple[str, ...] = ("RS256",)
+    max_token_seconds: int = 3_600
+    jwks_uri: str = ""
+    jwks_file: str = ""
+    private_network: bool = False

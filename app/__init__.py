@@ -9,10 +9,10 @@ Read five files, in this order, and you have read what the guide shows:
 5. `app/api/routes.py`            the guarded routes
 
 The other files are details. Each package has one subject: `oauth` (the protocol's endpoints), `api` (the sample
-API), `authentication` (client authentication and limits), `clients` (clients, secrets and scopes), `tokens`
-(how a token is issued, stored and checked), `keys` (signing keys), `discovery` (metadata and error pages),
-`refusals` (error codes and responses), `audit` (the audit trail), `settings` (how they are read), `storage`
-(the database), `upkeep` (what the workers do by themselves), `health` (probes, and what can be watched),
+API), `authentication` (client authentication and limits), `remote_keys` (keys that are elsewhere), `clients`
+(clients, their credentials and scopes), `tokens` (how a token is issued, stored and checked), `keys` (signing
+keys), `discovery` (metadata and error pages), `refusals` (error codes and responses), `audit` (the audit trail),
+`settings` (how they are read), `storage` (the database), `upkeep` (what the workers do by themselves), `health` (probes, and what can be watched),
 `metrics` (what is counted), `copying` (backups, and the move to another database), `doctor` (what is wrong with
 an installation), `operations` (the commands), `serving` (gunicorn's worker), and in development `journal` (what
 each request sent), `lesson` (the tutorial's steps), `faults` (what goes wrong on purpose) and `playground` (the

@@ -6,6 +6,7 @@ from sqlalchemy import JSON, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.clients.client_key import ClientKey
+from app.clients.client_trust import ClientTrust
 from app.clients.secret import ClientSecret
 from app.clock import now
 from app.storage.database import Base
@@ -17,6 +18,7 @@ class ClientRow(Base):
     `token_endpoint_auth_method` is None for a client that may use any method of `AUTH_METHODS`;
     `grant_types` is a list of words, `claims` are added to its tokens, `token_format` is one of
     `TOKEN_FORMATS`. `resource_server` is the audience of the API that this client is, if it is one.
+    `jwks_uri` is where its keys are, if they are not stored here (RFC 7591, section 2).
     A client with a `disabled_at` is disabled; the value is for people. `generation` is written into the
     client's tokens, and those of an earlier one are refused, whatever a clock says (`registry.end_tokens`).
     The previous release reads `tokens_not_before` instead: tokens issued before it are refused, unless it
@@ -41,10 +43,14 @@ class ClientRow(Base):
     disabled_at: Mapped[int | None]
     generation: Mapped[int] = mapped_column(default=0)
     ended_until: Mapped[int] = mapped_column(default=0)
+    jwks_uri: Mapped[str | None] = mapped_column(Text)
 
     secrets: Mapped[list[ClientSecret]] = relationship(
         order_by=ClientSecret.id, cascade="all, delete-orphan", passive_deletes=True
     )
     keys: Mapped[list[ClientKey]] = relationship(
         order_by=ClientKey.id, cascade="all, delete-orphan", passive_deletes=True
+    )
+    trusts: Mapped[list[ClientTrust]] = relationship(
+        order_by=ClientTrust.id, cascade="all, delete-orphan", passive_deletes=True
     )

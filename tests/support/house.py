@@ -27,7 +27,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"audit": "what happened"},
     {"refusals": "why not"},
     {"keys": "what we sign with", "clients": "who may request a token"},
-    {"authentication": "how a client proves who it is"},
+    {"remote_keys": "keys that are elsewhere", "authentication": "how a client proves who it is"},
     {"tokens": "what a token is"},
     {"oauth": "the protocol's endpoints", "api": "the sample API"},
     {"upkeep": "what the workers do by themselves"},

@@ -1,0 +1,1 @@
+"""Keys that are elsewhere: key sets behind an address or in a file, fetched with care."""
