@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.clients import registration_rules as rules
-from app.clients.client import KEY_METHOD
+from app.clients.client import KEY_METHOD, TRUST_METHOD
 from app.clients.client_row import ClientRow
 from app.clients.registration_rules import RegistrationError
 
@@ -141,8 +141,8 @@ def checked_of_a_file(
 
 
 def is_by_key(values: Given) -> bool:
-    """Whether a client authenticates by a key only, which no file has: it gets no secret, as it could use none."""
-    return bool(values.get("auth_method") == KEY_METHOD)
+    """Whether a client authenticates by a key or a trust only, and gets no secret, as it could use none."""
+    return values.get("auth_method") in (KEY_METHOD, TRUST_METHOD)
 
 
 def in_a_file(sentence: str) -> str:
