@@ -31,7 +31,19 @@ HEADER = Check(
 SIGNATURE = Check("platform_key", "A key of its issuer has signed the token.", "RFC 7523, section 3")
 
 TYPS = ("jwt", "jose")
-REGISTRY = Registry(algorithms=ALGORITHMS, strict_check_header=False)  # RFC 7515, section 4: ignore what is unknown
+
+
+class PlatformRegistry(Registry):
+    """joserfc's registry with what keyturn.toml may allow."""
+
+    def get_alg(self, name: str) -> Any:
+        # joserfc warns each time that EdDSA is called Ed25519 by now (RFC 9864), and issuers still write it.
+        return self.algorithms[name] if name == "EdDSA" else super().get_alg(name)
+
+
+REGISTRY = PlatformRegistry(
+    algorithms=ALGORITHMS, strict_check_header=False
+)  # RFC 7515, section 4: ignore what is unknown
 
 
 def declared_issuer(form: Mapping[str, str]) -> Issuer | None:

@@ -50,7 +50,7 @@ PLATFORM_CAUSES = {
         "The platform's token has no `aud`.", AUDIENCE,
     ),
     "platform_audience_list": AssertionCause(
-        "aud of a token of {issuer} must be {audience} alone, and is a list of {count}",
+        "aud of a token of {issuer} is a list of {count}, and must be {audience} alone",
         "The platform's token is for several audiences.", AUDIENCE,
     ),
     "platform_audience": AssertionCause(
@@ -78,7 +78,7 @@ PLATFORM_CAUSES = {
         "The platform's token lacks a claim that the client's trust expects.", EXPECTED,
     ),
     "claim_form": AssertionCause(
-        "the claim {claim} is a list or an object; {trust} expects {expected}",
+        "no trust can expect a list or an object, as the claim {claim} is; {trust} expects {expected}",
         "A claim of the platform's token is a list or an object.",
         "Expect a claim that is text, a number, true or false; `/NAME/NAME` names one within an object.",
     ),

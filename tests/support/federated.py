@@ -1,4 +1,4 @@
-"""Clients that authenticate with a token of their platform: what they send, and a keyturn.toml that declares issuers."""
+"""Clients that authenticate with a token of their platform, and a keyturn.toml that declares its issuer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def toml(folder: Path, *tables: str) -> str:
     return str(file)
 
 
-def send(app: Flask, token: str, path: str = "/oauth/token", **form: Any) -> TestResponse:
-    """Send a platform's token as the client assertion that it is."""
-    sent = GRANT | {"client_assertion": token, "client_assertion_type": TYPE} | form
+def send(app: Flask, token: str, path: str = "/oauth/token", more: Any = None, **form: Any) -> TestResponse:
+    """Send a platform's token as the client assertion that it is, with these parameters and `more`."""
+    sent = GRANT | {"client_assertion": token, "client_assertion_type": TYPE} | form | (more or {})
     return app.test_client().post(path, data=sent)
