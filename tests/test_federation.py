@@ -21,22 +21,12 @@ from app.refusals.platform_causes import PLATFORM_CAUSES
 from tests.conftest import ISSUER, Operator, build_app, close, demo
 from tests.support import fake_issuer
 from tests.support.fake_issuer import LEFT_OUT, RSA_KEYS, FakeIssuer
-from tests.support.federated import send, toml
+from tests.support.federated import TABLE, URL, platform_in, send, toml
 from tests.support.keyed import TYPE, Keyed
 from tests.test_rfc7523 import encoded
 
 FOREIGN = RSA_KEYS[1]
 EC = jwk.ECKey.generate_key("P-256")
-URL = "https://token.actions.example"
-
-# The platform of these tests: its key set is in a file, so that no request leaves the process.
-TABLE = """
-[issuers.github]
-issuer = "{url}"
-audience = "{audience}"
-identity_claims = ["repository_id", "repository_owner_id", "sub"]
-jwks_file = "{file}"
-"""
 
 
 @dataclass
@@ -67,12 +57,6 @@ class Place:
         response = self.send(token, **form)
         assert (response.status_code, response.json["error"]) == (401, "invalid_client"), response.text
         return str(response.json["hint"])
-
-
-def platform_in(folder: Path, *, audience: str = ISSUER) -> tuple[FakeIssuer, str]:
-    platform = FakeIssuer(URL, audience)
-    file = platform.write(folder / "keys.json")
-    return platform, toml(folder, TABLE.format(url=URL, audience=audience, file=file))
 
 
 @pytest.fixture
@@ -123,7 +107,7 @@ BROKEN: list[tuple[str, str, Break]] = [
     ),
     ("platform_algorithm", "signed with none", lambda p: p.send(encoded({"alg": "none"}, {"iss": URL}, b""))),
     ("platform_algorithm", "allows RS256", lambda p: p.send(p.token(key=EC, header={"alg": "ES256"}))),
-    ("platform_kid_unknown", "has the kid blue; it has ", lambda p: p.send(p.token(header={"kid": "blue"}))),
+    ("platform_kid_unknown", "no key with the kid blue; it has ", lambda p: p.send(p.token(header={"kid": "blue"}))),
     ("platform_wrong_key", "was not signed with the key", lambda p: p.send(by_another_key(p))),
     ("platform_wrong_key", "or was changed", lambda p: p.send(changed(p.token(), sub="repo:octo-org/other"))),
     ("platform_audience_missing", f"it must be {ISSUER}", lambda p: p.send(p.token(aud=LEFT_OUT))),
