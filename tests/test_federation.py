@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -15,10 +16,13 @@ from flask import Flask
 from joserfc import jwk
 from werkzeug.test import TestResponse
 
+import config
+from app.clients import trust_rules
 from app.clock import now
 from app.refusals.assertion_causes import ASSERTION_CAUSES
 from app.refusals.platform_causes import PLATFORM_CAUSES
-from tests.conftest import ISSUER, Operator, build_app, close, demo
+from app.settings import read_settings
+from tests.conftest import ISSUER, SECRET_KEY, Operator, build_app, close, demo
 from tests.support import fake_issuer
 from tests.support.fake_issuer import LEFT_OUT, RSA_KEYS, FakeIssuer
 from tests.support.federated import TABLE, URL, platform_in, send, toml
@@ -446,3 +450,255 @@ def test_an_expected_value_may_be_a_number_a_truth_or_within_an_object(place: Pl
     assert place.hint(place.token(repository_id=74.0, run=run)).startswith("the claim repository_id is 74.0; ")
     assert place.hint(place.token(run=run | {"is_first": "False"})).startswith("the claim /run/is_first is False; ")
     assert "has no claim /run/attempt" in place.hint(place.token(run=[2]))
+
+
+REFUSED_TRUSTS = [
+    pytest.param(["--issuer", "githb", "--claim", "repository_id=74"], "did you mean github?", id="issuer"),
+    pytest.param(["--issuer", "nothing", "--claim", "repository_id=74"], "it declares github", id="no-issuer"),
+    pytest.param(["--claim", "environment=production"], "must expect a value of repository_id or", id="no-identity"),
+    pytest.param(["--claim", "sub=*"], "must expect more than * of", id="anyone"),
+    pytest.param(["--claim", "sub=*/*:*"], "must expect more than * of", id="anyone-in-parts"),
+    pytest.param(["--claim", "iss=https://a.example"], "iss identifies nobody", id="iss"),
+    pytest.param(["--claim", "repository_id=74", "--claim", "aud=x"], "aud identifies nobody", id="aud"),
+    pytest.param(["--claim", "/sub/x=5", "--claim", "/iss/x=5"], "the name of a claim is", id="within-iss"),
+    pytest.param(["--claim", "/sub=5"], "the name of a claim is", id="pointer-to-a-member"),
+    pytest.param(["--claim", "/a/~2=5"], "the name of a claim is", id="no-pointer"),
+    pytest.param(["--claim", "sub=repo:octo-*/x:y"], "a * in the value of sub must be a whole segment", id="star"),
+    pytest.param(["--claim", "sub=**"], "a * in the value of sub must be a whole segment", id="two-stars"),
+    pytest.param(["--claim", "sub="], "1 to 512 printable characters", id="empty"),
+    pytest.param(["--claim", "sub=a\nb"], "1 to 512 printable characters", id="newline"),
+    pytest.param(["--claim", f"sub={'x' * 513}"], "1 to 512 printable characters", id="long"),
+    pytest.param(["--claim", "sub=a", "--claim", "sub=b"], "each key once", id="twice"),
+    pytest.param(["--claim", "sub"], "KEY=VALUE", id="no-value"),
+    pytest.param([p for n in range(17) for p in ("--claim", f"c{n}=x")], "at most 16 claims", id="seventeen"),
+    pytest.param(["--claim", "sub=a", "--name", "two words"], "a name is 1 to 64 letters", id="name"),
+]
+
+
+@pytest.mark.parametrize(("options", "sentence"), REFUSED_TRUSTS)
+def test_a_trust_that_cannot_be_right_is_refused(shared: Place, options: list[str], sentence: str) -> None:
+    given = options if "--issuer" in options else ["--issuer", "github", *options]
+
+    assert sentence in shared.operator.is_refused("clients", "trust", "deployer", *given)
+
+
+# Each expected value with one that it matches and one that it does not.
+VALUES = [
+    ("repo:octo-org/*:ref:refs/heads/main", "repo:octo-org/a.b:ref:refs/heads/main", True),
+    ("repo:octo-org/*:ref:refs/heads/main", "repo:octo-org/a/b:ref:refs/heads/main", False),
+    ("repo:octo-org/*:ref:refs/heads/main", "repo:octo-org/:ref:refs/heads/main", False),
+    ("repo:octo-org/*:ref:refs/heads/main", "repo:octo-org/a:x:ref:refs/heads/main", False),
+    ("repo:octo-org/*:ref:refs/heads/main", "repo:octo-org/a:ref:refs/heads/main2", False),
+    ("repo:octo-org/*:ref:refs/heads/main", "repo:octo-org@65/a@74:ref:refs/heads/main", False),
+    ("refs/heads/*", "refs/heads/main", True),
+    ("refs/heads/*", "refs/heads/feature/x", False),
+    ("a.c", "abc", False),
+    ("a.c/*", "abc/x", False),
+    ("x/*", "x/a\nb", True),
+    ("74", "74 ", False),
+    ("Production", "production", False),
+]
+
+
+@pytest.mark.parametrize(("expected", "value", "matches"), VALUES)
+def test_a_star_is_one_whole_segment(expected: str, value: str, matches: bool) -> None:
+    assert (trust_rules.mismatches({"sub": expected}, {"sub": value}) == []) is matches
+
+
+OVERLAPS = [
+    ({"repository_id": "1"}, {"repository_id": "1"}, True),
+    ({"repository_id": "1"}, {"repository_id": "2"}, False),
+    ({"repository_id": "1", "environment": "a"}, {"repository_id": "1", "environment": "b"}, False),
+    ({"repository_id": "1", "environment": "a"}, {"repository_id": "1", "ref": "b"}, True),
+    ({"repository_id": "1"}, {"sub": "repo:a/b"}, False),  # that cannot be known
+    ({"sub": "repo:a/*"}, {"sub": "repo:a/b"}, True),
+    ({"sub": "repo:a/*:x"}, {"sub": "repo:a/b:*"}, True),
+    ({"sub": "repo:a/*:x"}, {"sub": "repo:a/b:y"}, False),
+    ({"sub": "repo:a/*"}, {"sub": "repo:a/b/c"}, False),
+    ({"sub": "repo:*"}, {"sub": "repo:"}, False),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "is_known"), OVERLAPS)
+def test_two_trusts_overlap_if_no_claim_tells_them_apart(
+    one: dict[str, str], other: dict[str, str], is_known: bool
+) -> None:
+    issuer = config.Issuer(name="x", issuer=URL, audience="a", identity_claims=("repository_id", "sub"))
+
+    assert trust_rules.overlap(issuer, one, other) is is_known
+    assert trust_rules.overlap(issuer, other, one) is is_known
+
+
+def test_two_clients_that_one_token_would_match_are_refused_and_the_other_is_named(place: Place) -> None:
+    place.trust("deployer", "repository_id=74", "environment=production")
+    given = ["--issuer", "github", "--claim", "repository_id=74"]
+    scope = ["--scope", "read:logs"]
+
+    said = place.operator.is_refused("clients", "create", "other", *scope, *given)
+
+    assert "a token could match this trust and github-1 of deployer" in said
+    assert [each["name"] for each in place.operator.run("clients", "list")["clients"] if each["name"] == "other"] == []
+    place.operator.run("clients", "create", "other", *scope, *given, "--claim", "environment=staging")
+    assert "github-1 of other" in place.operator.is_refused("clients", "trust", "deployer", *given)
+    place.operator.run("clients", "untrust", "other", "github-1", "--last")
+    place.operator.run("clients", "trust", "deployer", *given)  # what has ended is in nobody's way
+
+
+def test_a_client_has_several_trusts_and_each_is_ended_by_itself(place: Place) -> None:
+    client_id = place.trust("deployer", "repository_id=74", "environment=production")
+    again = ("clients", "trust", "deployer", "--issuer", "github", "--claim", "environment=production")
+    same = place.operator.run(*again, "--claim", "repository_id=74")
+    assert ([each["name"] for each in same["trusts"]], same["changed"]) == (["github-1"], False)
+    assert "is named github-1" in place.operator.is_refused(*again, "--claim", "repository_id=74", "--name", "mine")
+    assert "has a trust named github-1" in place.operator.is_refused(
+        *again, "--claim", "repository_id=76", "--name", "github-1"
+    )
+    added = place.operator.run(*again, "--claim", "repository_id=75", "--not-after", "1h")["trusts"][0]
+    assert (added["name"], added["state"], added["issuer"]) == ("github-2", "works", URL)
+    assert place.send(place.token(repository_id="75")).status_code == 200
+
+    ended = place.operator.run("clients", "untrust", "deployer", "github-1")
+
+    assert ended["trusts"][0]["state"] == "ended"
+    assert place.send().status_code == 401
+    assert place.operator.run("clients", "untrust", "deployer", "github-1")["changed"] is False
+    assert "is the only trust" in place.operator.is_refused("clients", "untrust", "deployer", "github-2")
+    assert "did you mean github-2?" in place.operator.is_refused("clients", "untrust", "deployer", "github-22")
+    shown = place.operator.run("clients", "trusts", "deployer")["trusts"]
+    assert [(each["name"], each["state"], bool(each["last_used_at"])) for each in shown] == [
+        ("github-1", "ended", False),
+        ("github-2", "works", True),
+    ]
+    for number in range(6):
+        place.operator.run(*again, "--claim", f"repository_id=9{number}")
+    place.operator.run(*again, "--claim", "repository_id=99")  # in the place of the one that has ended
+    assert "has at most 8 trusts" in place.operator.is_refused(*again, "--claim", "repository_id=100")
+    with time_machine.travel(now() + 3_601, tick=False):
+        assert "the trust github-2 of deployer ended " in place.hint(place.token(repository_id="75"))
+    events = demo(place.app, "demo-admin").events(client_id=client_id, event="client_trust_removed")
+    assert [each["reason"] for each in events] == [f"trust github-1: {URL} repository_id environment"]
+
+
+def test_a_client_of_a_platform_has_no_secret_and_one_with_a_secret_may_get_a_trust_beside_it(place: Place) -> None:
+    made = place.operator.run(
+        "clients", "create", "deployer", "--scope", "read:logs", "--issuer", "github", "--claim", "repository_id=74"
+    )
+    assert (made["secrets"], made["token_endpoint_auth_method"]) == ([], "federated_jwt")
+    assert "client_secret" not in made
+    assert "gives it another trust" in place.operator.is_refused("clients", "rotate-secret", "deployer")
+    given = ("--issuer", "github", "--claim", "repository_id=75")
+    strict = place.operator.register("strict", "--scope", "read:logs", "--auth-method", "client_secret_post")
+    assert "may not use a token of another issuer" in place.operator.is_refused("clients", "trust", "strict", *given)
+    place.operator.run("clients", "update", "strict", "--auth-method", "any")
+    place.operator.run("clients", "trust", "strict", *given)
+    assert strict.request_token().status_code == 200
+    assert place.send(place.token(repository_id="75")).status_code == 200
+
+    place.operator.run("clients", "update", "strict", "--auth-method", "federated_jwt")
+
+    assert strict.request_token().json["hint"] == "the client is registered for federated_jwt, Basic was sent"
+    assert place.send(place.token(repository_id="75")).status_code == 200
+    place.operator.run("clients", "revoke-secret", "strict", "secret-1")  # without --last: its trust works
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--auth-method", "federated_jwt"], "federated_jwt needs a trust: give it with --issuer and --claim"),
+        (["--issuer", "github", "--auth-method", "client_secret_basic"], "with a trust the method is federated_jwt"),
+        (["--issuer", "github", "--claim", "actor=x"], "must expect a value of"),
+    ],
+)
+def test_options_about_a_trust_that_cannot_be_right_are_refused(
+    shared: Place, options: list[str], sentence: str
+) -> None:
+    claims = [] if "--claim" in options else ["--claim", "repository_id=1000"]
+    given = options if "--issuer" not in options else [*options, *claims]
+
+    assert sentence in shared.operator.is_refused("clients", "create", "other", "--scope", "read:logs", *given)
+
+
+def test_the_issuer_of_a_trust_is_its_url_and_not_the_name_of_a_table(
+    new_app: Callable[..., Flask], tmp_path: Path
+) -> None:
+    """The attack: somebody points `[issuers.github]` at a server of theirs."""
+    platform, file = platform_in(tmp_path)
+    Place(new_app(file=file), platform).trust("deployer", "repository_id=74")
+    other = FakeIssuer("https://other.example", ISSUER, keys=[FOREIGN])
+    table = TABLE.format(url=other.url, audience=ISSUER, file=other.write(tmp_path / "other.json"))
+    place = Place(new_app(file=toml(tmp_path, table)), other)
+
+    assert place.hint() == "no client trusts a token of github"
+    (trust,) = place.operator.run("clients", "trusts", "deployer")["trusts"]
+    assert (trust["issuer"], trust["state"]) == (URL, "issuer not in keyturn.toml")
+
+
+GOOD = {"issuer": "https://issuer.example", "audience": "https://auth.example.com"}
+FAULTS = [
+    ({"isuer": "https://a.example"}, "isuer is unknown; did you mean issuer?"),
+    ({"issuer": LEFT_OUT}, "[issuers.x] has no issuer: an http or https URL"),
+    ({"audience": LEFT_OUT}, "[issuers.x] has no audience: the text that"),
+    ({"issuer": "issuer.example"}, "issuer of x must be an http or https URL"),
+    ({"issuer": "https://issuer.example?a=b"}, "issuer of x must be an http or https URL"),
+    ({"issuer": "https://" + "a" * 200}, "issuer of x must be an http or https URL"),
+    ({"audience": ""}, "audience of x must be the text"),
+    ({"audience": ["a"]}, "audience of x must be the text"),
+    ({"identity_claims": []}, "identity_claims of x must be a list of 1 to 8 claims"),
+    ({"identity_claims": "sub"}, "identity_claims of x must be a list of 1 to 8 claims"),
+    ({"identity_claims": ["iss"]}, "identity_claims of x must be a list of 1 to 8 claims"),
+    ({"identity_claims": ["sub", "sub"]}, "identity_claims of x must be a list of 1 to 8 claims"),
+    ({"identity_claims": [f"c{n}" for n in range(9)]}, "identity_claims of x must be a list of 1 to 8 claims"),
+    ({"algorithms": ["HS256"]}, "algorithms of x must be a list of RS256"),
+    ({"algorithms": ["none"]}, "algorithms of x must be a list of RS256"),
+    ({"algorithms": [["RS256"]]}, "algorithms of x must be a list of RS256"),
+    ({"max_token_seconds": 86_401}, "max_token_seconds of x must be a whole number from 1 to 86400"),
+    ({"max_token_seconds": True}, "max_token_seconds of x must be a whole number"),
+    ({"jwks_uri": "ftp://a.example"}, "jwks_uri of x must be an http or https URL"),
+    ({"jwks_file": "keys.json"}, "jwks_file of x must be the absolute path of a file"),
+    ({"jwks_file": "/keys.json", "jwks_uri": "https://a.example"}, "come from one place"),
+    ({"private_network": "yes"}, "private_network of x must be true or false"),
+]
+
+
+@pytest.mark.parametrize(("changes", "sentence"), FAULTS)
+def test_a_fault_in_the_table_of_an_issuer_is_named_with_its_line(
+    tmp_path: Path, changes: dict[str, Any], sentence: str
+) -> None:
+    members = {key: value for key, value in (GOOD | changes).items() if value is not LEFT_OUT}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in members.items()]
+
+    (fault,) = read_settings({"KEYTURN_FILE": toml(tmp_path, "\n".join(["[issuers.x]", *lines]))}).faults
+
+    assert sentence in fault
+    assert re.search(r": line \d+: ", fault)
+
+
+@pytest.mark.parametrize(
+    ("tables", "sentence"),
+    [
+        (['[issuers."a b"]\nissuer = "https://a.example"'], "an issuer's name is 1 to 48 letters"),
+        (['[issuers]\nx = "https://a.example"'], "issuers.x is not a table"),
+        (['[[issuers]]\nissuer = "https://a.example"'], "issuers is not a table"),
+        (['[issuer.x]\nissuer = "https://a.example"'], "issuer is unknown; did you mean issuers?"),
+        ([f'[issuers.{name}]\nissuer = "https://a.example"\naudience = "b"' for name in "xy"], "x and y are one"),
+        ([f'[issuers.x]\nissuer = "{ISSUER}"\naudience = "b"'], "without this server (KEYTURN_ISSUER)"),
+    ],
+)
+def test_a_fault_in_the_tables_of_issuers_is_named(tmp_path: Path, tables: list[str], sentence: str) -> None:
+    (fault,) = read_settings({"KEYTURN_FILE": toml(tmp_path, *tables)}).faults
+
+    assert sentence in fault
+
+
+@pytest.mark.parametrize("key", ["issuer", "jwks_uri"])
+def test_in_production_an_issuer_is_https(tmp_path: Path, key: str) -> None:
+    members = GOOD | {key: "http://issuer.example"}
+    table = "\n".join(["[issuers.x]", *(f'{name} = "{value}"' for name, value in members.items())])
+    given = {"KEYTURN_FILE": toml(tmp_path, table)}
+    production = {"KEYTURN_ENV": "production", "KEYTURN_ISSUER": "https://auth.example.com"}
+    production["KEYTURN_SECRET_KEYS"] = SECRET_KEY
+
+    assert read_settings(given).faults == ()
+    assert "whose issuers are https in production, and http://issuer.example is not" in str(
+        read_settings(given | production).faults
+    )
