@@ -14,12 +14,16 @@ from app.audit import trail
 from app.audit.event import Event
 from app.clients import registry
 from app.clients.applying import ChangedMeanwhileError, NewSecret
+from app.clients.client import KEY_METHOD
 from app.clients.client_row import ClientRow
 from app.clients.import_lines import ImportedClient, ImportFaultsError
-from app.clients.registered_values import VALUES, is_by_key
+from app.clients.registered_credentials import BY_KEY
+from app.clients.registered_values import VALUES, gets_secret
 from app.clients.secret import ClientSecret, digest, generate
 from app.clock import now
-from app.storage.database import db, transaction
+from app.storage.database import Base, db, transaction
+
+OwnedRow = tuple[str, dict[str, Any]]  # the id of a client, and a row of it
 
 ROWS = 500  # in one statement: none takes long, and none is awaited for long
 NOT_STATED = (
@@ -36,10 +40,11 @@ class Plan:
     unchanged: int
 
     def without_secret(self) -> list[ImportedClient]:
-        return [each for each in self.new if not each.secrets and not is_by_key(each.values)]
+        return [each for each in self.new if not each.secrets and gets_secret(each.values)]
 
     def without_key(self) -> list[ImportedClient]:
-        return [each for each in self.new if is_by_key(each.values)]
+        by_key = [each for each in self.new if each.values.get("auth_method") == KEY_METHOD]
+        return [each for each in by_key if not any(each.values.get(word) for word in BY_KEY)]
 
 
 def find(imported: Sequence[ImportedClient], *, has_random_secrets: bool) -> Plan:
@@ -103,7 +108,8 @@ def register(plan: Plan, made: Iterable[NewSecret]) -> None:
     """
     moment = now()
     clients = [columns(each, moment) for each in plan.new]
-    digests = secret_rows(plan.new, made, moment)
+    owned = credential_rows(plan.new, moment)
+    owned[ClientSecret] = secret_rows(plan.new, made, moment)
     taken = {name for each in plan.new for name in (each.client_id, each.name)}
     with transaction():
         if any(taken & set(pair) for pair in db.session.execute(select(ClientRow.client_id, ClientRow.name))):
@@ -111,8 +117,9 @@ def register(plan: Plan, made: Iterable[NewSecret]) -> None:
         for some in batches(clients):
             db.session.execute(insert(ClientRow), some)
         keys = {row.client_id: row.id for row in db.session.execute(select(ClientRow.id, ClientRow.client_id))}
-        for some in batches([{**row, "client_row": keys[client_id]} for client_id, row in digests]):
-            db.session.execute(insert(ClientSecret), some)
+        for model, rows in owned.items():
+            for some in batches([{**row, "client_row": keys[client_id]} for client_id, row in rows]):
+                db.session.execute(insert(model), some)
         for some_clients in batches(plan.new):
             for each in some_clients:
                 trail.record(Event.CLIENT_CREATED, client_id=each.client_id, reason="imported")
@@ -121,7 +128,7 @@ def register(plan: Plan, made: Iterable[NewSecret]) -> None:
 
 def columns(each: ImportedClient, moment: int) -> dict[str, Any]:
     """A row for a client. Its id may have been another's: no token of that one has its generation."""
-    row = {VALUES[word].column: value for word, value in each.values.items()}
+    row = {VALUES[word].column: value for word, value in each.values.items() if VALUES[word].rows is None}
     return row | {
         "client_id": each.client_id,
         "name": each.name,
@@ -131,11 +138,9 @@ def columns(each: ImportedClient, moment: int) -> dict[str, Any]:
     }
 
 
-def secret_rows(
-    new: Iterable[ImportedClient], made: Iterable[NewSecret], moment: int
-) -> list[tuple[str, dict[str, Any]]]:
-    """The rows of all secrets, each with the id of its client."""
-    rows: list[tuple[str, dict[str, Any]]] = []
+def secret_rows(new: Iterable[ImportedClient], made: Iterable[NewSecret], moment: int) -> list[OwnedRow]:
+    """The rows of all secrets."""
+    rows: list[OwnedRow] = []
     for each in new:
         for secret in each.secrets:
             row = {"name": secret.name, "digest": secret.digest, "created_at": moment, "not_after": secret.not_after}
@@ -144,6 +149,17 @@ def secret_rows(
         row = {"name": "secret-1", "digest": digest(one.plaintext), "created_at": moment, "not_after": None}
         rows.append((one.client_id, row))
     return rows
+
+
+def credential_rows(new: Iterable[ImportedClient], moment: int) -> dict[type[Base], list[OwnedRow]]:
+    """The rows of all keys, by their tables."""
+    found: dict[type[Base], list[OwnedRow]] = {}
+    for each in new:
+        for word, value in each.values.items():
+            if rows := VALUES[word].rows:
+                owned = [(each.client_id, {**columns, "created_at": moment}) for columns in rows.columns(value)]
+                found.setdefault(rows.model, []).extend(owned)
+    return found
 
 
 def batches(rows: Iterable[Any]) -> Iterator[list[Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.clients.difference import Difference, Kind, Step
+from app.clients.registered_values import VALUES
 from app.clients.registration_rules import listed
 from app.clients.registration_update import Change
 from app.operations.client_report import readable
@@ -14,6 +15,7 @@ from app.operations.command_group import Outcome
 VERBS = {Kind.CREATE: "created", Kind.UPDATE: "changed", Kind.REMOVE: "removed"}
 MEMBERS = {Kind.CREATE: "created", Kind.UPDATE: "updated", Kind.REMOVE: "removed"}
 OF_TOKENS = {"scope", "default_scope", "claims", "format", "lifetime"}
+STAYS_ENDED = "Ended for good, and declared by a file: {}. It stays ended: remove it from the file."
 WITHOUT_KEY = "Without a key, and so without tokens: {}. `flask clients add-key NAME` gives a client its first."
 TOKENS_STAY = (
     "Tokens issued before stay as they are until they expire; `flask tokens revoke --client NAME` revokes them."
@@ -55,6 +57,8 @@ def notes(found: Difference, *, is_dry: bool) -> list[str]:
         said.append(f"Disabled, and no file says whether that is meant: {listed(found.disabled)}.")
     if found.without_key:
         said.append(WITHOUT_KEY.format(listed(found.without_key)))
+    if found.ended:
+        said.append(STAYS_ENDED.format(listed(found.ended)))
     return said
 
 
@@ -68,11 +72,14 @@ def said(what: str, value: object) -> str:
     value = in_a_file(what, value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    return readable(value) or "(default)"
+    left_out = "(default)" if what not in VALUES or VALUES[what].has_default else "none"
+    return readable(value) or left_out
 
 
 def in_a_file(what: str, value: Any) -> Any:
-    return bool(value) if what == "grant" and value is not None else value
+    if what == "grant":
+        return None if value is None else bool(value)
+    return VALUES[what].shown(value) if what in VALUES and value is not None else value
 
 
 def document(found: Difference, made: Mapping[str, str], *, is_dry: bool) -> dict[str, Any]:
@@ -83,6 +90,7 @@ def document(found: Difference, made: Mapping[str, str], *, is_dry: bool) -> dic
         "undeclared": list(found.undeclared),
         "disabled": list(found.disabled),
         "without_key": list(found.without_key),
+        "ended": list(found.ended),
     }
 
 
