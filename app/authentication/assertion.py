@@ -17,7 +17,8 @@ from app.checks import Check, making
 from app.clients.key_set import ALGORITHMS
 from app.logs import shown
 from app.refusals.assertion_causes import ASSERTION_CAUSES
-from app.refusals.errors import RefusedError
+from app.refusals.errors import RefusedError, SourceFailedError
+from app.refusals.key_set_causes import KEY_SET_CAUSES
 from app.settings import current_settings
 
 COMPLETE = Check("assertion_type", "The assertion comes with its type.", "RFC 7521, section 4.2")
@@ -55,7 +56,8 @@ def refuse(cause_name: str, /, **words: object) -> NoReturn:
     """Refuse an assertion for one of `ASSERTION_CAUSES`."""
     cause = ASSERTION_CAUSES[cause_name]
     description = cause.sentence[0].upper() + cause.sentence[1:] + "." if cause.code == "invalid_request" else None
-    raise RefusedError(cause.code, description, reason=cause.sentence.format(**words))
+    kind = SourceFailedError if cause_name in KEY_SET_CAUSES else RefusedError
+    raise kind(cause.code, description, reason=cause.sentence.format(**words))
 
 
 def is_sent(form: Mapping[str, str]) -> bool:

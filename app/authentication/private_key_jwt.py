@@ -18,7 +18,7 @@ from app.checks import Check, making
 from app.clients.client import Client
 from app.clients.client_key import ClientKey
 from app.clock import now
-from app.refusals.errors import RefusedError
+from app.refusals.errors import RefusedError, SourceFailedError
 
 SIGNATURE = Check("assertion_key", "A key of the client has signed the assertion.", "RFC 7523, section 3")
 ONCE = Check("assertion_once", "The assertion was not used before.", "RFC 7523, section 3")
@@ -39,7 +39,7 @@ def private_key_jwt(find_client: FindClient, request: OAuth2Request) -> Client |
         client_id = sent.client_id
         return authenticate(find_client, sent)
     except RefusedError as error:
-        if error.error == "invalid_client":
+        if error.error == "invalid_client" and not isinstance(error, SourceFailedError):
             limits.count_failure(client_id, error.reason)
         raise
 
