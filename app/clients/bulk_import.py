@@ -17,7 +17,7 @@ from app.clients.applying import ChangedMeanwhileError, NewSecret
 from app.clients.client import KEY_METHOD
 from app.clients.client_row import ClientRow
 from app.clients.import_lines import ImportedClient, ImportFaultsError
-from app.clients.registered_credentials import BY_KEY
+from app.clients.registered_keys import BY_KEY
 from app.clients.registered_values import VALUES, gets_secret
 from app.clients.secret import ClientSecret, digest, generate
 from app.clock import now

@@ -13,7 +13,7 @@ import config
 from app.clients.client import KEY_METHOD
 from app.clients.client_row import ClientRow
 from app.clients.declaration import DeclarationError, Declared
-from app.clients.registered_credentials import BY_KEY
+from app.clients.registered_keys import BY_KEY
 from app.clients.registered_values import VALUES
 from app.clients.registration_update import Change
 from app.settings import current_settings

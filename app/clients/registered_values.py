@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from app.clients import registered_credentials as credentials
+from app.clients import registered_keys as credentials
 from app.clients import registration_rules as rules
 from app.clients.client import SECRET_METHODS
 from app.clients.client_row import ClientRow
