@@ -83,7 +83,7 @@ def test_a_plan_prints_the_kids_and_nothing_of_a_key(app: Flask, operator: Opera
 
     dry = app.test_cli_runner().invoke(args=["apply", str(file), "--dry-run"])
 
-    assert "    jwks              first -> first second\n" in dry.stdout
+    assert "    jwks              first -> first, second\n" in dry.stdout
     assert new.as_dict(private=False)["x"] not in dry.stdout
     assert status(app, new) == 401
 
@@ -199,7 +199,7 @@ KEY = "[[clients.signer.jwks.keys]]\n"
         pytest.param("jwks.kyes = []\n", "[clients.signer] jwks must be a JSON Web Key Set: ", id="misspelt"),
         pytest.param(
             f'auth_method = "client_secret_basic"\n{KEY}{EC}',
-            "line 3: [clients.signer] auth_method client_secret_basic leaves the jwks without a use: it needs",
+            "[clients.signer] auth_method client_secret_basic leaves the jwks without a use: it needs private_key_jwt",
             id="method",
         ),
         pytest.param(

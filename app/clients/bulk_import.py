@@ -12,14 +12,13 @@ from sqlalchemy import insert, select
 
 from app.audit import trail
 from app.audit.event import Event
-from app.clients import registry
+from app.clients import registry, trust_overlaps
 from app.clients.applying import ChangedMeanwhileError, NewSecret
-from app.clients.client import KEY_METHOD
 from app.clients.client_row import ClientRow
 from app.clients.import_lines import ImportedClient, ImportFaultsError
-from app.clients.registered_keys import BY_KEY
-from app.clients.registered_values import VALUES, gets_secret
+from app.clients.registered_values import NEEDS, VALUES, gets_secret
 from app.clients.secret import ClientSecret, digest, generate
+from app.clients.trust_overlaps import Held
 from app.clock import now
 from app.storage.database import Base, db, transaction
 
@@ -42,9 +41,11 @@ class Plan:
     def without_secret(self) -> list[ImportedClient]:
         return [each for each in self.new if not each.secrets and gets_secret(each.values)]
 
-    def without_key(self) -> list[ImportedClient]:
-        by_key = [each for each in self.new if each.values.get("auth_method") == KEY_METHOD]
-        return [each for each in by_key if not any(each.values.get(word) for word in BY_KEY)]
+    def without(self, method: str) -> list[ImportedClient]:
+        """Those that authenticate by keys only, or by trusts only, and have none."""
+        words = [word for word, needed in NEEDS.items() if needed == method]
+        of_method = [each for each in self.new if each.values["auth_method"] == method]
+        return [each for each in of_method if not any(each.values.get(word) for word in words)]
 
 
 def find(imported: Sequence[ImportedClient], *, has_random_secrets: bool) -> Plan:
@@ -60,6 +61,7 @@ def find(imported: Sequence[ImportedClient], *, has_random_secrets: bool) -> Pla
     owners = {name: row.client_id for row in rows.values() for name in (row.client_id, row.name)}
     digests = {secret.digest: row.client_id for row in rows.values() for secret in row.secrets}
     faults = [fault for each in imported if (fault := conflict(each, rows.get(each.client_id), owners, digests))]
+    faults += overlaps(imported)
     if faults:
         raise ImportFaultsError(faults)
     new = tuple(each for each in imported if each.client_id not in rows)
@@ -78,6 +80,18 @@ def conflict(
             return f"{start}: {name} is the id or the name of the client {owners[name]} already"
     shared = next((digests[secret.digest] for secret in each.secrets if secret.digest in digests), None)
     return f"{start} has the same secret as the client {shared}" if shared else None
+
+
+def overlaps(imported: Sequence[ImportedClient]) -> Iterator[str]:
+    """The trusts of some lines that overlap with others, of the register or of other lines."""
+    new = [
+        Held(each.name, trust.issuer, trust.claims, f"line {each.line}")
+        for each in imported
+        for trust in each.values.get("trusts", ())
+    ]
+    if new:
+        for one, _, sentence in trust_overlaps.find(new, [*trust_overlaps.in_register(), *new]):
+            yield f"{one.place}: {sentence}"
 
 
 def differing(each: ImportedClient, row: ClientRow) -> list[str]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from sqlalchemy import select
 
 import config
-from app.clients.client import KEY_METHOD
+from app.clients import declared_credentials
+from app.clients.client import KEY_METHOD, TRUST_METHOD
 from app.clients.client_row import ClientRow
 from app.clients.declaration import DeclarationError, Declared
-from app.clients.registered_keys import BY_KEY
 from app.clients.registered_values import VALUES
 from app.clients.registration_update import Change
 from app.settings import current_settings
@@ -50,6 +49,7 @@ class Difference:
         undeclared: The names of clients that no file declares and that are not removed.
         disabled: The names of clients that are disabled, of which no file says whether they are.
         without_key: The names of declared clients that authenticate by a key only, and have none that works.
+        without_trust: Likewise by a trust only.
         ended: What files declare and an operator has ended for good, with its client: it stays ended.
     """
 
@@ -58,6 +58,7 @@ class Difference:
     undeclared: tuple[str, ...]
     disabled: tuple[str, ...]
     without_key: tuple[str, ...]
+    without_trust: tuple[str, ...]
     ended: tuple[str, ...]
 
     def of(self, kind: Kind) -> list[Step]:
@@ -78,11 +79,12 @@ def find(declared: Sequence[Declared], *, prune: bool) -> Difference:
     rows = {row.name: row for row in db.session.scalars(select(ClientRow).order_by(ClientRow.id))}
     ids = {row.client_id: row.name for row in rows.values()}
     found = {each.name: rows.get(each.name) or rows.get(each.renamed_from or "") for each in declared}
+    pairs = [(each, found[each.name]) for each in declared]
     faults = [wrong for each in declared if (wrong := name_fault(each, rows, ids))]
-    faults += [wrong for each in declared for wrong in credential_faults(each, found[each.name])]
+    faults += declared_credentials.faults(pairs, prune=prune)
     if faults:
         raise DeclarationError("\n".join(faults))
-    steps = [step for each in declared if (step := step_for(each, found[each.name]))]
+    steps = [step for each, row in pairs if (step := step_for(each, row))]
     present = {row.name for row in found.values() if row is not None}
     others = [row for name, row in rows.items() if name not in present and not is_demo(row)]
     if prune:
@@ -91,9 +93,10 @@ def find(declared: Sequence[Declared], *, prune: bool) -> Difference:
         steps=tuple(steps),
         unchanged=len(declared) - sum(step.kind is not Kind.REMOVE for step in steps),
         undeclared=() if prune else tuple(row.name for row in others),
-        disabled=tuple(each.name for each in declared if each.disabled is None and is_disabled(found[each.name])),
-        without_key=tuple(each.name for each in declared if lacks_key(each, found[each.name])),
-        ended=tuple(name for each in declared for name in ended(each, found[each.name])),
+        disabled=tuple(each.name for each, row in pairs if each.disabled is None and is_disabled(row)),
+        without_key=tuple(each.name for each, row in pairs if declared_credentials.lacks(KEY_METHOD, each, row)),
+        without_trust=tuple(each.name for each, row in pairs if declared_credentials.lacks(TRUST_METHOD, each, row)),
+        ended=tuple(name for each, row in pairs for name in declared_credentials.ended(each, row)),
     )
 
 
@@ -116,36 +119,6 @@ def is_disabled(row: ClientRow | None) -> bool:
     return row is not None and row.disabled_at is not None
 
 
-def credential_faults(each: Declared, row: ClientRow | None) -> Iterator[str]:
-    """What is wrong with declared keys for the client that is to have them."""
-    for word, value in each.values.items():
-        rows = VALUES[word].rows
-        if row is not None and rows and (wrong := rows.fault(row, value)):
-            yield f"{each.place}: {wrong}"
-
-
-def ended(each: Declared, row: ClientRow | None) -> Iterator[str]:
-    for word, value in each.values.items():
-        rows = VALUES[word].rows
-        if row is not None and rows:
-            yield from (f"{each.name} {name}" for name in rows.ended(row, value))
-
-
-def lacks_key(each: Declared, row: ClientRow | None) -> bool:
-    """Whether a client that authenticates by a key only will have none."""
-    if each.values.get("auth_method") != KEY_METHOD:
-        return False
-    return not any(next_value(word, each, row) for word in BY_KEY)
-
-
-def next_value(word: str, each: Declared, row: ClientRow | None) -> Any:
-    """The value that a client will have: as declared, but without what was ended for good."""
-    value = VALUES[word]
-    if word not in each.values:
-        return row and value.of(row)
-    return value.rows.without(row, each.values[word]) if row is not None and value.rows else each.values[word]
-
-
 def step_for(each: Declared, row: ClientRow | None) -> Step | None:
     """What is done to a declared client; None if it is as declared."""
     if row is None:
@@ -154,7 +127,7 @@ def step_for(each: Declared, row: ClientRow | None) -> Step | None:
         return Step(Kind.CREATE, each.name, None, tuple(changes), declared=each)
     changes = [] if row.name == each.name else [Change("name", row.name, each.name)]
     for word in each.values:
-        old, new = VALUES[word].of(row), next_value(word, each, row)
+        old, new = VALUES[word].of(row), declared_credentials.next_value(word, each, row)
         if old != new:
             changes.append(Change(word, old, new))
     if each.disabled is not None and each.disabled != is_disabled(row):

@@ -1,8 +1,4 @@
-"""The keys and trusts of a client as values of its registration, which a file of `flask apply` or an import may have.
-
-A file that leaves one out leaves it as it is, so that keys which a command added stay; an empty list ends all. What an
-operator has ended for good stays so, whatever a file says.
-"""
+"""The keys of a client as a value of its registration, which a file of `flask apply` or an import may have."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.clients import client_key_changes, credential, key_set
-from app.clients.client import KEY_METHOD
 from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
 from app.clients.key_set import NewKey
@@ -23,8 +18,6 @@ KEY_SET = Form(
 )
 IN_GIT = ". Anyone who can read the file has it: create another key"
 
-BY_KEY = ("jwks",)  # the values by which a client of private_key_jwt authenticates
-
 Keys = tuple[NewKey, ...]
 
 
@@ -35,11 +28,6 @@ def is_list_of_tables(value: object) -> bool:
 def has_keys(given: Given) -> bool:
     """Whether a client is given keys of its own."""
     return bool(given.get("jwks") and given["jwks"]["keys"])
-
-
-def methods(given: Given) -> dict[str, str]:
-    """The methods by which what a client is given authenticates it, each with the word of that."""
-    return {KEY_METHOD: "jwks"} if has_keys(given) else {}
 
 
 def checked_keys(given: Given) -> Keys:

@@ -110,7 +110,6 @@ TRUSTS = Value(
         columns=columns,
         ended=ended,
         without=without_ended,
-        fault=lambda client, trusts: None,
         change=client_trust_changes.replace,
     ),
 )

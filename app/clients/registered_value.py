@@ -35,6 +35,10 @@ def as_it_is(value: Any) -> Any:
     return value
 
 
+def no_fault(_client: ClientRow, _value: Any) -> str | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
     """What a value has more that is rows of its own: keys or trusts, of which a client has several.
@@ -44,16 +48,16 @@ class Rows:
         columns: The columns of each row, but for those that every credential has.
         ended: What of a value a client had, and an operator has ended for good, in words; a file does not undo that.
         without: A value without what was ended.
-        fault: What is wrong with a value for a client; None if nothing is.
         change: Ends and adds rows until a client has the value, with the events that commands write.
+        fault: What is wrong with a value for a client; None if nothing is.
     """
 
     model: type[Base]
     columns: Callable[[Any], Sequence[Mapping[str, Any]]]
     ended: Callable[[ClientRow, Any], Sequence[str]]
     without: Callable[[ClientRow, Any], Any]
-    fault: Callable[[ClientRow, Any], str | None]
     change: Callable[[ClientRow, Any], None]
+    fault: Callable[[ClientRow, Any], str | None] = no_fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

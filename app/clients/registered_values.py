@@ -1,7 +1,9 @@
 """What a registration says, as one table: each value with its word, its rule, and how a client has it.
 
 `flask clients create`, `flask apply` and `flask clients import` use the same words and rules. A new value, of a
-column or of rows of its own, is one more row of the table.
+column or of rows of its own, is one more row of the table. Keys and trusts have no default: a file that leaves them
+out leaves them as they are, so that what a command added stays; an empty list ends all. What an operator has ended for
+good stays so, whatever a file says.
 """
 
 from __future__ import annotations
@@ -10,10 +12,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from app.clients import registered_keys as credentials
 from app.clients import registration_rules as rules
-from app.clients.client import SECRET_METHODS
+from app.clients.client import KEY_METHOD, SECRET_METHODS, TRUST_METHOD
 from app.clients.client_row import ClientRow
+from app.clients.registered_keys import JWKS
+from app.clients.registered_trusts import TRUSTS
 from app.clients.registered_value import CHOICE, SECONDS, TEXTS, WORD, WORDS, Given, in_column
 from app.clients.registration_rules import RegistrationError
 
@@ -48,16 +51,25 @@ def default_scope(given: Given) -> str:
 
 
 def auth_method(given: Given) -> str | None:
-    """A client that is given keys has the method for them, unless another one is given."""
-    method, methods = rules.checked_method(given.get("auth_method")), credentials.methods(given)
+    """A client that is given keys or trusts alone has the method for them, unless another one is given."""
+    method, words = rules.checked_method(given.get("auth_method")), [word for word in NEEDS if is_given(word, given)]
+    methods = {NEEDS[word] for word in words}
     if given.get("auth_method") is None:
-        return next(iter(methods)) if len(methods) == 1 else None
-    for needed, word in methods.items():
-        if method not in (None, needed):
-            raise RegistrationError(f"--auth-method {method} leaves the {word} without a use: it needs {needed} or any")
+        return methods.pop() if len(methods) == 1 else None
+    for word in words:
+        if method not in (None, NEEDS[word]):
+            raise RegistrationError(f"--auth-method {method} leaves the {word} without a use: it needs {NEEDS[word]}")
     return method
 
 
+def is_given(word: str, given: Given) -> bool:
+    """Whether a client is given keys or trusts, and not an empty list of them."""
+    value = given.get(word)
+    return bool(value["keys"] if isinstance(value, dict) else value)
+
+
+# The values by which a client authenticates, each with its method.
+NEEDS = {"jwks": KEY_METHOD, "trusts": TRUST_METHOD}
 VALUES = {
     "scope": in_column("scope", WORDS, scope),
     "default_scope": in_column("default_scope", WORDS, default_scope),
@@ -69,7 +81,8 @@ VALUES = {
         "resource_server", WORD, lambda given: rules.checked_resource_server(given.get("resource_server"))
     ),
     "claims": in_column("claims", TEXTS, lambda given: rules.checked_claims(given.get("claims", {}))),
-    "jwks": credentials.JWKS,
+    "jwks": JWKS,
+    "trusts": TRUSTS,
 }
 
 
@@ -114,7 +127,7 @@ def may_use_secret(values: Given) -> bool:
 
 def gets_secret(values: Given) -> bool:
     """Whether a new client of these values gets a secret: it may use one, and is given nothing else."""
-    return may_use_secret(values) and not any(values.get(word) for word, each in VALUES.items() if not each.has_default)
+    return may_use_secret(values) and not any(values.get(word) for word in NEEDS)
 
 
 def in_a_file(sentence: str) -> str:
