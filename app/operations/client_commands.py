@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
@@ -14,13 +13,16 @@ from app.clients.client import AUTH_METHODS, TOKEN_FORMATS
 from app.clients.registered_values import GRANT
 from app.clients.registration_rules import RegistrationError
 from app.clients.registration_update import Wanted
+from app.clients.trust_rules import checked_trust
 from app.operations import client_report
 from app.operations.client_report import changes_as_text, describe, describe_changes
 from app.operations.command_group import CommandGroup, Outcome, as_json, changes, print_json
 from app.operations.private_key_file import algorithm, generated, given_keys, jwks_file
+from app.operations.typed_values import parse_claims, parse_lifetime
 
 clients = CommandGroup("clients", help="Register clients, and rotate their secrets.", refusals=(RegistrationError,))
 which = click.argument("client")
+CLAIM = "A claim for its tokens; with --issuer, what a token of that issuer must say. It may be repeated."
 
 
 @clients.command()
@@ -33,8 +35,9 @@ which = click.argument("client")
     "--format", "token_format", default="jwt", help=f"The format of its tokens: {' or '.join(TOKEN_FORMATS)}."
 )
 @click.option("--resource-server", metavar="URL", help="Make it the API of this audience, which may introspect tokens.")
-@click.option("--claim", "claims", multiple=True, metavar="KEY=VALUE", help="A claim for its tokens; may be repeated.")
+@click.option("--claim", "claims", multiple=True, metavar="KEY=VALUE", help=CLAIM)
 @click.option("--no-grant", is_flag=True, help="Register it without a grant: it gets no tokens.")
+@click.option("--issuer", metavar="NAME", help="Whose tokens authenticate it: [issuers.NAME] of keyturn.toml.")
 @jwks_file
 @generated
 @algorithm
@@ -49,11 +52,13 @@ def create(
     resource_server: str | None,
     claims: tuple[str, ...],
     no_grant: bool,
+    issuer: str | None,
     jwks: Path | None,
     generate_key: str | None,
     key_alg: str,
 ) -> Outcome:
-    """Register a client and show its secret, once; or with a key, and without a secret."""
+    """Register a client and show its secret, once; or with a key or an issuer, and without a secret."""
+    given = parse_claims(claims)
     with given_keys(jwks, generate_key, key_alg) as keys:
         client, plaintext = registration.register(
             name,
@@ -64,8 +69,9 @@ def create(
             grant_types="" if no_grant or (resource_server not in (None, "none") and not scope) else GRANT,
             token_format=token_format,
             resource_server=resource_server,
-            claims=parse_claims(claims),
+            claims={} if issuer else given,
             keys=keys,
+            trust=checked_trust(issuer, given) if issuer else None,
         )
     return shown(describe(client) | ({"client_secret": plaintext} if plaintext else {}))
 
@@ -175,23 +181,3 @@ def delete(client: str) -> Outcome:
 
 def shown(document: Mapping[str, Any], *, changed: bool = True) -> Outcome:
     return Outcome(document, client_report.as_text(document), changed)
-
-
-def parse_lifetime(text: str | None) -> int | Literal["default"] | None:
-    if text is None:
-        return None
-    if text == "default":
-        return "default"
-    if not re.fullmatch("[0-9]{1,9}", text):
-        raise RegistrationError("a lifetime is a whole number of seconds, or `default`")
-    return int(text)
-
-
-def parse_claims(pairs: tuple[str, ...]) -> dict[str, str]:
-    claims: dict[str, str] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or name in claims:
-            raise RegistrationError("a claim is written KEY=VALUE, each key once")
-        claims[name] = value
-    return claims

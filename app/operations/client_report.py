@@ -7,6 +7,7 @@ from typing import Any
 
 from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
+from app.clients.client_trust import ClientTrust
 from app.clients.registration_update import Change
 from app.clients.secret import ClientSecret
 from app.operations.command_group import moment
@@ -40,7 +41,8 @@ def describe(client: ClientRow) -> dict[str, Any]:
     """A client as the commands show it, with only the names and times of its secrets."""
     described = {name: getattr(client, name) for name in SHOWN} | {"grant_types": client.grant_types.split()}
     described["secrets"] = [describe_secret(secret) for secret in client.secrets]
-    return described | {"keys": [describe_key(key) for key in client.keys]}
+    described["keys"] = [describe_key(key) for key in client.keys]
+    return described | {"trusts": [describe_trust(trust) for trust in client.trusts]}
 
 
 def describe_secret(secret: ClientSecret) -> dict[str, Any]:
@@ -51,6 +53,11 @@ def describe_secret(secret: ClientSecret) -> dict[str, Any]:
 def describe_key(key: ClientKey) -> dict[str, Any]:
     names = ("kid", "alg", "created_at", "not_after", "last_used_at")
     return {name: getattr(key, name) for name in names}
+
+
+def describe_trust(trust: ClientTrust) -> dict[str, Any]:
+    names = ("name", "issuer", "claims", "created_at", "not_after", "last_used_at")
+    return {name: getattr(trust, name) for name in names}
 
 
 def describe_changes(changes: list[Change]) -> dict[str, Any]:
@@ -65,12 +72,11 @@ def as_text(shown: Mapping[str, Any]) -> str:
     """What `describe` returns, a line for each value, with `client_secret` if the client has a new one."""
     lines: list[str] = []
     for name, value in shown.items():
-        if name in ("secrets", "keys"):
+        if name in ("secrets", "keys", "trusts"):
             for each in value:
-                times = [
-                    f"{what} {moment(at)}" for what, at in each.items() if what not in ("name", "kid", "alg") and at
-                ]
-                lines.append(f"{name[:-1]:28}{each.get('name') or each['kid']}: {', '.join(times)}")
+                times = [f"{what} {moment(at)}" for what, at in each.items() if type(at) is int]
+                expects = [f"{each['issuer']} {readable(each['claims'])}"] if "issuer" in each else []
+                lines.append(f"{name[:-1]:28}{each.get('name') or each['kid']}: {', '.join(expects + times)}")
         elif value not in (None, [], {}, 0):
             is_time = name.endswith(("_at", "_before"))
             lines.append(f"{name:28}{moment(value) if is_time else readable(value)}")
