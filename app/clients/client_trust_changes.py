@@ -5,6 +5,7 @@ Each change is one transaction with its audit event; a change that is refused wr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 
 from sqlalchemy import select
@@ -82,6 +83,11 @@ def put(client: ClientRow, new: NewTrust, *, name: str | None = None, not_after:
         RegistrationError: As `add_trust`.
     """
     refuse_overlap(client, new)
+    return append(client, new, name=name, not_after=not_after)
+
+
+def append(client: ClientRow, new: NewTrust, *, name: str | None = None, not_after: int | None = None) -> ClientTrust:
+    """Give a client a trust that overlaps with no other, in the caller's transaction, without an event."""
     name = free_name(client, new.issuer_name, name)  # before one that has ended is removed: its row is deleted last
     make_room(client.trusts, 1, most=MAX_TRUSTS, refusal=TOO_MANY)
     trust = ClientTrust(
@@ -144,9 +150,30 @@ def remove_trust(id_or_name: str, name: str, *, last: bool = False) -> bool:
             return False
         if not last and usable(client) == [trust] and client.token_endpoint_auth_method == TRUST_METHOD:
             raise RegistrationError(LAST.format(name=trust.name, client=client.name))
-        trust.end(now())
-        trail.record(Event.CLIENT_TRUST_REMOVED, client_id=client.client_id, reason=summary(trust))
+        end(client, trust)
     return True
+
+
+def end(client: ClientRow, trust: ClientTrust) -> None:
+    """End one trust now, in the caller's transaction."""
+    trust.end(now())
+    trail.record(Event.CLIENT_TRUST_REMOVED, client_id=client.client_id, reason=summary(trust))
+
+
+def replace(client: ClientRow, trusts: Sequence[NewTrust]) -> None:
+    """Let a client have these trusts and no other, in the caller's transaction, which has found that none overlaps.
+
+    Raises:
+        RegistrationError: If it would have more than MAX_TRUSTS.
+    """
+    wanted = [(each.issuer, each.claims, each.identity) for each in trusts]
+    for old in usable(client):
+        if (old.issuer, old.claims, old.identity) not in wanted:
+            end(client, old)
+    for each in trusts:
+        if same(client, each) is None:
+            trust = append(client, each)
+            trail.record(Event.CLIENT_TRUST_ADDED, client_id=client.client_id, reason=summary(trust))
 
 
 def usable(client: ClientRow) -> list[ClientTrust]:

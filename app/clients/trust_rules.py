@@ -145,6 +145,8 @@ def overlap(issuer: Issuer, one: Claims, other: Claims) -> bool:
 
 def can_be_equal(one: str, other: str) -> bool:
     """Whether one value can be as both of these expect it."""
+    if "*" not in one and "*" not in other:
+        return one == other
     ours, theirs = SEPARATOR.split(one), SEPARATOR.split(other)
     # `*` is no separator and no empty segment.
     return len(ours) == len(theirs) and all(
