@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import tomllib
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -27,6 +29,7 @@ from tests.support import fake_issuer
 from tests.support.fake_issuer import LEFT_OUT, RSA_KEYS, FakeIssuer
 from tests.support.federated import TABLE, URL, platform_in, send, toml
 from tests.support.keyed import TYPE, Keyed
+from tests.support.pages import page, pattern
 from tests.test_rfc7523 import encoded
 
 FOREIGN = RSA_KEYS[1]
@@ -702,3 +705,216 @@ def test_in_production_an_issuer_is_https(tmp_path: Path, key: str) -> None:
     assert "whose issuers are https in production, and http://issuer.example is not" in str(
         read_settings(given | production).faults
     )
+
+
+# Each recipe of the page, with the table of its issuer pointed at a platform on loopback.
+PAGE = page("federation")
+RECIPES = [
+    heading for heading in re.findall(r"^## (.+)$", PAGE.prose, re.MULTILINE) if "```toml" in PAGE.section(heading)
+]
+AUDIENCE = "https://auth.example.com"
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[FakeIssuer]:
+    with fake_issuer.served(AUDIENCE) as found:
+        yield found
+
+
+def from_page(heading: str, platform: FakeIssuer, folder: Path) -> str:
+    """The path of a keyturn.toml with the excerpt of a recipe, in which only the addresses are another's."""
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", PAGE.section(heading), re.DOTALL | re.MULTILINE)
+    ((_, table),) = tomllib.loads(text)["issuers"].items()
+    platform.path = "/" + table["issuer"].partition("://")[2].partition("/")[2]
+    platform.audience = table["audience"]
+    text = text.replace(table["issuer"], platform.url)
+    if "jwks_file" in table:
+        text = text.replace(table["jwks_file"], str(platform.write(folder / "cluster-keys.json")))
+    return toml(folder, text)
+
+
+@pytest.fixture
+def recipe(prepared: Callable[[str], str], platform: FakeIssuer, tmp_path: Path) -> Iterator[Callable[[str], Place]]:
+    """Follows a recipe of the page: its excerpt, and its commands with their outputs."""
+    made: list[Flask] = []
+
+    def follow(heading: str, *headings: str) -> Place:
+        platform.rotate(RSA_KEYS[0])
+        platform.alg, platform.key_file = "RS256", None
+        platform.requests.clear()
+        made.append(build_app(database_url=prepared("sqlite"), file=from_page(heading, platform, tmp_path)))
+        for each in (heading, *headings):
+            for command, shown in commands(each):
+                run(made[-1], command, shown, table_address(heading), platform.url)
+        return Place(made[-1], platform)
+
+    yield follow
+    for app in made:
+        close(app)
+
+
+def commands(heading: str) -> list[tuple[str, str]]:
+    found = re.findall(r"^```console\n(.*?)^```$", PAGE.section(heading), re.DOTALL | re.MULTILINE)
+    parts = [part for block in found for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
+    return [(command, shown) for command, _, shown in (part.partition("\n") for part in parts)]
+
+
+def table_address(heading: str) -> str:
+    return re.findall(r'^issuer = "(.*)"$', PAGE.section(heading), re.MULTILINE)[0]
+
+
+def run(app: Flask, command: str, shown: str, address: str, url: str) -> None:
+    program, *args = shlex.split(command)
+    done = app.test_cli_runner().invoke(args=args)
+    assert (program, done.exit_code) == (".venv/bin/flask", 0), done.output
+    assert pattern(shown).fullmatch(done.stdout.replace(url, address).strip()), done.stdout
+
+
+def claims_of_entra(**changes: Any) -> dict[str, Any]:
+    usual = {"oid": "9f8e7d6c-0000-4000-8000-5b4a39281706", "sub": "9f8e7d6c-0000-4000-8000-5b4a39281706"}
+    return usual | {"tid": "3b4c5d6e-0000-4000-8000-1a2b3c4d5e6f", "ver": "2.0", "exp": now() + 86_400} | changes
+
+
+def claims_of_google(**changes: Any) -> dict[str, Any]:
+    usual = {"sub": "113475438248934895348", "azp": "113475438248934895348", "email_verified": True}
+    return usual | {"email": "collector@project.iam.gserviceaccount.com", "exp": now() + 3_600} | changes
+
+
+TOKENS: dict[str, Callable[..., dict[str, Any]]] = {
+    "GitHub Actions": fake_issuer.github,
+    "GitLab CI": fake_issuer.gitlab,
+    "Kubernetes": fake_issuer.kubernetes,
+    "SPIFFE": fake_issuer.spiffe,
+    "Microsoft Entra": claims_of_entra,
+    "Google Cloud": claims_of_google,
+}
+
+
+def test_every_recipe_of_the_page_is_followed_here() -> None:
+    assert list(TOKENS) == RECIPES
+
+
+def accepted(place: Place, claims: dict[str, Any], **how: Any) -> TestResponse:
+    response = send(place.app, place.platform.sign(claims, **how))
+    assert response.status_code == 200, response.text
+    return response
+
+
+def refused(place: Place, claims: dict[str, Any], **how: Any) -> str:
+    response = send(place.app, place.platform.sign(claims, **how))
+    assert response.status_code == 401, response.text
+    return str(response.json["hint"])
+
+
+def test_a_job_of_github_is_known_by_ids_whatever_its_sub_is(recipe: Callable[..., Place]) -> None:
+    """The attack: a repository is deleted, and created again by another owner under its name."""
+    place = recipe("GitHub Actions")
+
+    accepted(place, fake_issuer.github())
+    accepted(place, fake_issuer.github_immutable())
+
+    assert fake_issuer.github_immutable()["sub"] == "repo:octo-org@65/octo-repo@74:environment:production"
+    assert refused(place, fake_issuer.github(repository_id="9074")) == (
+        "the claim repository_id is 9074; github-1 of deployer expects 74"
+    )
+    assert refused(place, fake_issuer.github_immutable(repository_id="9074", repository_owner_id="9065"))
+    assert "repository_owner_id is 9065" in refused(place, fake_issuer.github(repository_owner_id="9065"))
+    assert "environment is staging" in refused(place, fake_issuer.github(environment="staging"))
+    assert "has no claim environment" in refused(place, fake_issuer.github(environment=LEFT_OUT))
+    assert place.platform.requests == ["/.well-known/openid-configuration", "/keys"]
+
+
+def test_a_job_of_github_on_a_wrong_branch_is_refused(recipe: Callable[..., Place]) -> None:
+    place = recipe("GitHub Actions")
+    place.trust("nightly", "repository_id=80", "ref=refs/heads/main")
+    job = {"repository_id": "80", "environment": LEFT_OUT}
+
+    accepted(place, fake_issuer.github(**job))
+
+    for ref in ("refs/heads/feature", "refs/tags/main", "refs/pull/5/merge"):
+        assert refused(place, fake_issuer.github(**job, ref=ref)) == (
+            f"the claim ref is {ref}; github-1 of nightly expects refs/heads/main"
+        )
+
+
+def test_what_a_client_trusts_is_changed_as_the_page_shows(recipe: Callable[..., Place]) -> None:
+    place = recipe("GitHub Actions", "Change what a client trusts")
+
+    accepted(place, fake_issuer.github(repository_id="75"))
+    assert "the trust github-1 of deployer ended" in refused(place, fake_issuer.github())
+
+
+def test_a_job_of_gitlab_is_known_by_its_project_and_a_protected_branch(recipe: Callable[..., Place]) -> None:
+    place = recipe("GitLab CI")
+
+    accepted(place, fake_issuer.gitlab())
+    accepted(place, fake_issuer.gitlab(project_path="renamed/project"))
+
+    assert "project_id is 21" in refused(place, fake_issuer.gitlab(project_id="21"))
+    assert refused(place, fake_issuer.gitlab(ref="feature", ref_protected="false")) == (
+        "the claim ref_protected is false; gitlab-1 of publisher expects true"
+    )
+
+
+def test_a_pod_is_known_by_the_uid_of_its_service_account_through_a_rotation(recipe: Callable[..., Place]) -> None:
+    """The attack: a service account is deleted, and created again under its name by another one."""
+    place = recipe("Kubernetes")
+    accepted(place, fake_issuer.kubernetes())
+
+    place.platform.rotate(*RSA_KEYS[::-1])  # the new key signs, and the old one is still published
+
+    accepted(place, fake_issuer.kubernetes())
+    accepted(place, fake_issuer.kubernetes(), key=RSA_KEYS[0])
+    place.platform.rotate(RSA_KEYS[1])
+    assert "no key with the kid" in refused(place, fake_issuer.kubernetes(), key=RSA_KEYS[0])
+    uid = "0b2d6f0e-63c5-4d4e-9b2c-7a1f0e9d8c7b"
+    assert refused(place, fake_issuer.kubernetes(uid)) == (
+        f"the claim /kubernetes.io/serviceaccount/uid is {uid}; cluster-1 of exporter expects "
+        "14ee3fa4-a7e2-420f-9f9a-dbc4507c3798"
+    )
+    assert place.platform.requests == []  # the keys are in a file
+
+
+def test_a_workload_of_spiffe_is_known_by_its_id_and_its_aud_is_a_list_of_one(recipe: Callable[..., Place]) -> None:
+    place = recipe("SPIFFE")
+    place.platform.rotate(EC)
+    place.platform.alg = "ES256"
+
+    accepted(place, fake_issuer.spiffe(aud=[AUDIENCE]))
+
+    assert "spire-1 of billing expects" in refused(
+        place, fake_issuer.spiffe(aud=[AUDIENCE], sub="spiffe://example.org/ns/billing/sa/other")
+    )
+    assert "is a list of 2" in refused(place, fake_issuer.spiffe(aud=[AUDIENCE, "https://other.example"]))
+
+
+@pytest.mark.parametrize(("heading", "identity"), [("Microsoft Entra", "oid"), ("Google Cloud", "sub")])
+def test_a_cloud_knows_a_workload_by_an_id(recipe: Callable[..., Place], heading: str, identity: str) -> None:
+    place = recipe(heading)
+
+    accepted(place, TOKENS[heading]())
+
+    assert f"the claim {identity} is 5; " in refused(place, TOKENS[heading](**{identity: "5"}))
+
+
+def test_an_issuer_with_a_new_key_is_read_again_and_one_that_is_down_is_not_needed(
+    recipe: Callable[..., Place],
+) -> None:
+    place = recipe("GitHub Actions")
+    with time_machine.travel(now(), tick=False) as clock:
+        accepted(place, fake_issuer.github())
+        clock.shift(120)
+        place.platform.rotate(FOREIGN)
+
+        accepted(place, fake_issuer.github())
+
+    assert place.platform.requests.count("/keys") == 2
+
+
+def test_the_key_set_of_a_platform_that_cannot_be_fetched_is_the_cause(recipe: Callable[..., Place]) -> None:
+    place = recipe("GitHub Actions")
+    place.platform.path = "/elsewhere"  # its metadata name another issuer now
+
+    said = refused(place, fake_issuer.github(iss=place.platform.url.removesuffix("/elsewhere")))
+
+    assert ASSERTION_CAUSES["status"].matches(said), said

@@ -25,14 +25,19 @@ RSA_KEYS = [jwk.RSAKey.generate_key(2_048) for _ in range(2)]  # made once: each
 
 @dataclass
 class FakeIssuer:
-    """An issuer: `url` is its `iss`, `audience` what its tokens are for by default."""
+    """An issuer: `address` and `path` are its `iss`, `audience` what its tokens are for by default."""
 
-    url: str
+    address: str
     audience: Any
     keys: list[jwk.Key] = field(default_factory=lambda: [RSA_KEYS[0]])
     alg: str = "RS256"
     requests: list[str] = field(default_factory=list)
     key_file: Path | None = None
+    path: str = "/"
+
+    @property
+    def url(self) -> str:
+        return self.address + self.path.rstrip("/")
 
     def key_set(self) -> dict[str, Any]:
         named = ({**key.as_dict(private=False), "kid": key.thumbprint(), "use": "sig"} for key in self.keys)
@@ -63,10 +68,10 @@ class FakeIssuer:
 
     def response(self, path: str) -> dict[str, Any] | None:
         self.requests.append(path)
-        if path == "/.well-known/openid-configuration":
+        if path == f"{self.path.rstrip('/')}/.well-known/openid-configuration":
             return {
                 "issuer": self.url,
-                "jwks_uri": f"{self.url}/keys",
+                "jwks_uri": f"{self.address}/keys",
                 "response_types_supported": ["id_token"],
                 "subject_types_supported": ["public"],
                 "id_token_signing_alg_values_supported": [self.alg],
