@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 from uuid import uuid4
 
 from joserfc import jwk, jws
@@ -66,8 +67,11 @@ class FakeIssuer:
         named = {name: value for name, value in names.items() if value is not LEFT_OUT}
         return jws.serialize_compact(named, json.dumps(members), signer, algorithms=[named["alg"]])
 
-    def response(self, path: str) -> dict[str, Any] | None:
+    def response(self, path: str, authorization: str = "") -> dict[str, Any] | None:
+        """The document at a path; `/request` is that of a job of GitHub, which gets its token there."""
         self.requests.append(path)
+        if path.startswith("/request?") and authorization == "bearer of-the-job":
+            return {"value": self.sign(github(aud=parse_qs(path.partition("?")[2])["audience"][0]))}
         if path == f"{self.path.rstrip('/')}/.well-known/openid-configuration":
             return {
                 "issuer": self.url,
@@ -86,7 +90,7 @@ def served(audience: Any) -> Iterator[FakeIssuer]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            document = found[0].response(self.path)
+            document = found[0].response(self.path, self.headers.get("Authorization", ""))
             body = json.dumps(document).encode()
             self.send_response(404 if document is None else 200)
             self.send_header("Content-Type", "application/json")
