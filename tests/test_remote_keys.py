@@ -24,7 +24,7 @@ from app.refusals.key_set_causes import KEY_SET_CAUSES
 from app.remote_keys import addresses, fetching, key_sets, public_key
 from app.remote_keys.careful_get import Document
 from app.remote_keys.key_source import KeySetError, KeySource
-from tests.conftest import ISSUER, LiveServer, Operator, demo
+from tests.conftest import LiveServer, Operator, demo
 from tests.support import certificates, key_server
 from tests.support.calling import BASIC, FORM, call
 from tests.support.key_server import Respond, Server, after, key_set, redirects, sends, sends_text, serving, trickles
@@ -653,7 +653,7 @@ def test_R040_a_source_that_says_nothing_holds_up_no_other_client(
             if name == "secret":
                 headers = FORM | {"Authorization": f"Basic {BASIC}"}
             else:
-                sent = sent | {"client_assertion": clients[name].make(aud=ISSUER), "client_assertion_type": TYPE}
+                sent = sent | {"client_assertion": clients[name].make(aud=server.url), "client_assertion_type": TYPE}
             return call(server, "POST", "/oauth/token", urlencode(sent), **headers)[0]
 
         with ThreadPoolExecutor(60) as threads:
