@@ -71,9 +71,9 @@ CHECKS = (
     Examination("trail", "The audit trail holds as many days as it should.", record_checks.check_trail, SCHEMA),
     Examination("demo clients", "None is registered in production.", record_checks.check_demo_clients, SCHEMA),
     Examination("scopes", "The scopes of all clients are declared.", record_checks.check_scopes, SCHEMA),
-    Examination("secrets", "No client's last secret or key ends soon.", record_checks.check_secrets, SCHEMA),
+    Examination("secrets", "No client's last credential ends soon.", record_checks.check_secrets, SCHEMA),
     Examination("ended secrets", "Nobody sends a secret that has ended.", record_checks.check_ended_secrets, SCHEMA),
-    Examination("unused", "All clients and secrets are used.", record_checks.check_unused, SCHEMA),
+    Examination("unused", "All clients and their credentials are used.", record_checks.check_unused, SCHEMA),
 )
 
 

@@ -15,6 +15,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.clients.credential_kinds import CREDENTIAL_KINDS
 from app.clock import DAY_SECONDS, monotonic, now
 from app.health import conditions
 from app.health.readiness import STATEMENT_SECONDS, current_readiness
@@ -28,7 +29,7 @@ from app.upkeep.warnings import ending
 FACTS_SECONDS = 10
 SOON_SECONDS = 14 * DAY_SECONDS
 MOST = 50
-KINDS = ("secret", "client_key", "key")
+KINDS = (*CREDENTIAL_KINDS, "key")
 STATES = ("standby", "next", "active", "retired")
 
 
@@ -53,7 +54,7 @@ KEYS = Gauge("keyturn_signing_keys", "Published signing keys, by their state.", 
 SIGNS = Gauge("keyturn_signing_key_signs_since_timestamp_seconds", "Since when the active key signs.", ("kid",))
 ENDS = Gauge(
     "keyturn_end_timestamp_seconds",
-    "When what ends within 14 days does so: the planned end of a secret or key of a client, or of the active key.",
+    "When what ends within 14 days does so: a secret, key or trust of a client, or the active key.",
     ("kind", "client_id", "name"),
 )
 ENDING = Gauge("keyturn_ending", "How many end within 14 days.", ("kind",))

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement
 from app.audit import retention
 from app.authentication.replay import UsedAssertion
 from app.clients.client_key import ClientKey
+from app.clients.client_trust import ClientTrust
 from app.clients.secret import ClientSecret
 from app.clock import DAY_SECONDS, LEEWAY_SECONDS, now
 from app.keys.signing_key import SigningKey
@@ -25,6 +26,8 @@ from app.tokens.stored_token import IssuedToken, RevokedToken
 
 # How long a refusal can name the secret that has ended: "the secret blue expired 3 days ago".
 ENDED_SECRET_SECONDS = 7 * DAY_SECONDS
+# How long a file that declares a key or a trust which has ended does not bring it back: `flask apply` finds the row.
+DECLARED_SECONDS = 365 * DAY_SECONDS
 
 
 class Removal(NamedTuple):
@@ -39,7 +42,9 @@ REMOVALS = {
     "opaque tokens": Removal(IssuedToken, lambda moment: IssuedToken.expires_at <= moment - LEEWAY_SECONDS),
     "revocations": Removal(RevokedToken, RevokedToken.is_of_no_use),
     "secrets": Removal(ClientSecret, lambda moment: ClientSecret.not_after <= moment - ENDED_SECRET_SECONDS),
-    "client keys": Removal(ClientKey, lambda moment: ClientKey.not_after <= moment - ENDED_SECRET_SECONDS),
+    # A client has at most eight of each, those that have ended included.
+    "client keys": Removal(ClientKey, lambda moment: ClientKey.not_after <= moment - DECLARED_SECONDS),
+    "client trusts": Removal(ClientTrust, lambda moment: ClientTrust.not_after <= moment - DECLARED_SECONDS),
     "used assertions": Removal(UsedAssertion, UsedAssertion.is_of_no_use),
     "signing keys": Removal(SigningKey, SigningKey.is_of_no_use),
 }
