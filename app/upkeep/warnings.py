@@ -59,7 +59,7 @@ def of_clients(within_seconds: int) -> Iterable[Ending]:
             yield found | {"is_last": row["at"] >= longest[row["client_id"]]}
 
 
-def ending_rows(kind: CredentialKind, moment: int, until: int) -> Select[tuple[int]]:
+def ending_rows(kind: CredentialKind, moment: int, until: int) -> Select[int]:
     return select(kind.model.client_row).where(kind.works(moment), kind.model.not_after <= until)
 
 
