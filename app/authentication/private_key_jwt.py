@@ -12,7 +12,7 @@ from flask import g
 from app.audit import trail
 from app.authentication import assertion, assertion_claims, limits, replay
 from app.authentication.assertion import Assertion
-from app.authentication.assertion_key import check_signature
+from app.authentication.assertion_key import PUBLISHED, check_signature
 from app.authentication.client_secret import GENERATED_ID, FindClient, find_state_fault
 from app.checks import Check, making
 from app.clients.client import Client
@@ -62,5 +62,6 @@ def authenticate(find_client: FindClient, sent: Assertion) -> Client:
     first_used_at = replay.use(client.client_id, jti, expires_at=expires_at)
     if first_used_at is not None:
         assertion_claims.refuse_replay(first_used_at)
-    trail.current_batch().touch(ClientKey.last_used_at, key.id, now())
+    if key.id != PUBLISHED:
+        trail.current_batch().touch(ClientKey.last_used_at, key.id, now())
     return client

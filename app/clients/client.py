@@ -41,6 +41,7 @@ class Client(ClientMixin):
     generation: int
     secrets: Sequence[KnownSecret]
     keys: Sequence[KnownKey] = ()
+    jwks_uri: str | None = None
 
     @property
     def claims(self) -> dict[str, str]:

@@ -28,6 +28,16 @@ class KeySource(NamedTuple):
         words = ["issuer"] * self.by_discovery + ["private"] * self.private_network
         return " ".join([*words, self.address])
 
+    @property
+    def host(self) -> str:
+        """Its host, with a port if it has one, for a sentence; of a file its path."""
+        return self.address if self.is_file else place(self.address)
+
+
+def place(address: str) -> str:
+    """The host of an address, with its port if it has one."""
+    return address.partition("://")[2].partition("/")[0].rpartition("@")[2]
+
 
 class KeySetError(Exception):
     """Keys that are elsewhere cannot be had.
