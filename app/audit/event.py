@@ -84,8 +84,8 @@ class AuditEvent(Base):
 
     `at` is in whole seconds since the epoch; `request_id` is the last request's. `budget` is None in
     rows of releases without budgets: those share their own bound. `address` is the client's, `credential` the name
-    of the secret or trust, or the id of the key, by which it authenticated, `operator` who ran the command. `jti_prefix` is
-    what the `jti` of every token that the row counts begins with. Each is None where there is none.
+    of the secret or trust, or the id of the key, by which it authenticated, `operator` who ran the command.
+    `jti_prefix` is what the `jti` of every token that the row counts begins with. Each is None where there is none.
     """
 
     __tablename__ = "audit_events"

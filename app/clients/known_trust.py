@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Integer, Text, bindparam, cast, select
+from sqlalchemy import Text, bindparam, cast, literal_column, select
 
 from app.clients.client_row import ClientRow
 from app.clients.client_trust import ClientTrust
@@ -39,7 +39,8 @@ FIND_SOME = Statement(
     .where(ClientTrust.issuer == bindparam("issuer"))
     # First those of the client that the request names, then the newest.
     .order_by((ClientRow.client_id == bindparam("client_id")).desc(), ClientTrust.id.desc())
-    .limit(bindparam("most", type_=Integer))
+    .limit(literal_column(str(MAX_COMPARED)))
+    .offset(literal_column("0"))  # numbers, which need no parameter
 )
 
 
@@ -73,7 +74,7 @@ def find_trusts(issuer: str, identities: Sequence[str]) -> list[KnownTrust]:
 
 def find_some(issuer: str, client_id: str) -> list[KnownTrust]:
     """Some trusts in an issuer, first those of a client: to name the nearest one after a refusal."""
-    return in_order(FIND_SOME.run(issuer=issuer, client_id=client_id, most=MAX_COMPARED))
+    return in_order(FIND_SOME.run(issuer=issuer, client_id=client_id))
 
 
 def in_order(rows: Sequence[Any]) -> list[KnownTrust]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from app.refusals.assertion_cause import AssertionCause
 from app.refusals.key_set_causes import KEY_SET_CAUSES
+from app.refusals.platform_causes import PLATFORM_CAUSES
 
 ISSUER_ALONE = "Set `aud` to the issuer, as the metadata has it, and to nothing else."
 PARTIES = "Set `iss` and `sub` to the client's id, which begins with `ktc_`."
@@ -155,7 +156,7 @@ ASSERTION_CAUSES = {
         "the assertion was used before, {ago} ago: its jti was first seen at {first}",
         "The assertion was used before.", NEW_EACH_TIME,
     ),
-} | KEY_SET_CAUSES  # fmt: skip
+} | PLATFORM_CAUSES | KEY_SET_CAUSES  # fmt: skip
 
 
 def rows(code: str) -> tuple[tuple[str, str], ...]:

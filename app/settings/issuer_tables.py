@@ -85,7 +85,7 @@ def declared_issuers(document: Mapping[str, Any], text: str) -> tuple[Issuer, ..
     """
     tables = document.get("issuers", {})
     if not isinstance(tables, dict):
-        raise ValueError("issuers is not a table: write [issuers.NAME]")
+        raise ValueError("issuers is not a table: write [issuers.NAME]")  # noqa: TRY004, a fault of the file
     numbers = lines(text)
     for name, table in tables.items():
         if wrong := table_fault(name, table):
