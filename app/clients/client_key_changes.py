@@ -29,6 +29,10 @@ BY_SECRET = (
     "{client} is registered for {method}, and may not use a key: "
     "`flask clients update {client} --auth-method any` (or private_key_jwt) allows it"
 )
+ELSEWHERE = (
+    "the keys of {client} are at its jwks_uri, and a key is added there; "
+    "`flask clients update {client} --jwks-uri none` makes room for keys that are stored here"
+)
 OTHER_KEY = "{client} has another key with the kid {kid}: give the new one another kid"
 TOO_MANY = f"a client has at most {MAX_KEYS} keys; `flask clients remove-key` ends one"
 
@@ -51,11 +55,18 @@ def add_keys(id_or_name: str, keys: Sequence[NewKey], *, not_after: int | None =
     refuse_past(not_after)
     with transaction():
         client = get_client(id_or_name)
-        if client.token_endpoint_auth_method not in (None, KEY_METHOD):
-            raise RegistrationError(BY_SECRET.format(client=client.name, method=client.token_endpoint_auth_method))
+        refuse_other_method(client)
+        if client.jwks_uri:
+            raise RegistrationError(ELSEWHERE.format(client=client.name))
         new = [ClientKey(**each._asdict(), not_after=not_after) for each in keys if is_new(client, each)]
         add(client, new)
     return new
+
+
+def refuse_other_method(client: ClientRow) -> None:
+    """Refuse a client that may not use a key."""
+    if client.token_endpoint_auth_method not in (None, KEY_METHOD):
+        raise RegistrationError(BY_SECRET.format(client=client.name, method=client.token_endpoint_auth_method))
 
 
 def add(client: ClientRow, new: Sequence[ClientKey]) -> None:

@@ -15,6 +15,7 @@ from app.clients.client import KEY_METHOD, TRUST_METHOD
 from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
 from app.clients.key_set import NewKey
+from app.clients.key_set_address import checked_jwks_uri, put_jwks_uri
 from app.clients.registered_values import GRANT, checked, new_client
 from app.clients.registration_rules import RegistrationError
 from app.clients.secret import ClientSecret, digest, generate
@@ -34,6 +35,7 @@ def register(
     resource_server: str | None = None,
     claims: Mapping[str, str] | None = None,
     keys: Sequence[NewKey] = (),
+    jwks_uri: str | None = None,
     trust: NewTrust | None = None,
 ) -> tuple[ClientRow, str | None]:
     """Register a client.
@@ -50,6 +52,7 @@ def register(
         resource_server: The audience of the API that it is, which may introspect its tokens (RFC 7662, section 2.1).
         claims: Added to its tokens as they are.
         keys: Its public keys: then it has no secret.
+        jwks_uri: Where its keys are, instead: then it has no secret either.
         trust: What tokens of another issuer must say: then it has no secret.
 
     Returns:
@@ -64,7 +67,7 @@ def register(
         "scope": scope,
         "default_scope": default_scope,
         "lifetime": access_token_seconds,
-        "auth_method": method_for(auth_method, has_keys=bool(keys), has_trust=trust is not None),
+        "auth_method": method_for(auth_method, has_keys=bool(keys or jwks_uri), has_trust=trust is not None),
         "grant": bool(grant_types),
         "format": token_format,
         "resource_server": resource_server,
@@ -75,7 +78,9 @@ def register(
     if faults:
         raise RegistrationError("; ".join(faults.values()))
     client = new_client(new_id(), name, values)
-    if keys or trust:
+    if jwks_uri:
+        put_jwks_uri(client, checked_jwks_uri(jwks_uri))
+    if keys or jwks_uri or trust:
         client.keys = [ClientKey(**each._asdict()) for each in keys]
         store(client, trust)
         return client, None
@@ -93,7 +98,7 @@ def method_for(method: str | None, *, has_keys: bool, has_trust: bool = False) -
             raise RegistrationError("with a key and a trust the method is `any`")
         return "any"
     for usual, has, what, options in (
-        (KEY_METHOD, has_keys, "a key", "--jwks or --generate-key"),
+        (KEY_METHOD, has_keys, "a key", "--jwks, --jwks-uri or --generate-key"),
         (TRUST_METHOD, has_trust, "a trust", "--issuer and --claim"),
     ):
         if has and method is None:

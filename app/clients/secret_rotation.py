@@ -112,7 +112,7 @@ def refuse_by_key(client: ClientRow) -> None:
 def needs_no_secret(client: ClientRow) -> bool:
     """Whether a client gets tokens without a secret."""
     method = client.token_endpoint_auth_method
-    has_key = method in (None, KEY_METHOD) and credential.usable(client.keys)
+    has_key = method in (None, KEY_METHOD) and (client.jwks_uri or credential.usable(client.keys))
     return bool(has_key or (method in (None, TRUST_METHOD) and credential.usable(client.trusts)))
 
 

@@ -11,6 +11,7 @@ from app.clients.client_trust import ClientTrust
 from app.clients.registration_update import Change
 from app.clients.secret import ClientSecret
 from app.operations.command_group import moment
+from app.operations.key_set_report import describe_key_set, key_set_as_text, meaning_for_keys
 from app.settings import current_settings
 
 SHOWN = (
@@ -23,6 +24,7 @@ SHOWN = (
     "grant_types",
     "token_format",
     "resource_server",
+    "jwks_uri",
     "claims",
     "created_at",
     "disabled_at",
@@ -42,6 +44,8 @@ def describe(client: ClientRow) -> dict[str, Any]:
     described = {name: getattr(client, name) for name in SHOWN} | {"grant_types": client.grant_types.split()}
     described["secrets"] = [describe_secret(secret) for secret in client.secrets]
     described["keys"] = [describe_key(key) for key in client.keys]
+    if key_set := describe_key_set(client):
+        described["key_set"] = key_set
     return described | {"trusts": [describe_trust(trust) for trust in client.trusts]}
 
 
@@ -77,6 +81,8 @@ def as_text(shown: Mapping[str, Any]) -> str:
                 times = [f"{what} {moment(at)}" for what, at in each.items() if type(at) is int]
                 expects = [f"{each['issuer']} {readable(each['claims'])}"] if "issuer" in each else []
                 lines.append(f"{name[:-1]:28}{each.get('name') or each['kid']}: {', '.join(expects + times)}")
+        elif name == "key_set":
+            lines.append(f"{name:28}{key_set_as_text(value)}")
         elif value not in (None, [], {}, 0):
             is_time = name.endswith(("_at", "_before"))
             lines.append(f"{name:28}{moment(value) if is_time else readable(value)}")
@@ -90,7 +96,8 @@ def changes_as_text(client: ClientRow, changes: list[Change]) -> str:
     if not changes:
         return "Nothing to change: the client is already registered like that."
     lines = [f"{each.what}: {readable(each.old) or 'none'} -> {readable(each.new) or 'none'}" for each in changes]
-    return "\n".join([*lines, *meaning_for_tokens(client, {each.what: each.old for each in changes})])
+    changed = {each.what: each.old for each in changes}
+    return "\n".join([*lines, *meaning_for_tokens(client, changed), *meaning_for_keys(client, changed)])
 
 
 def meaning_for_tokens(client: ClientRow, changed: Mapping[str, Any]) -> Iterator[str]:
