@@ -233,3 +233,37 @@ def test_an_import_has_keys_too_and_no_client_of_it_needs_a_secret(
     assert status(app, key) == 200
     assert "registered already, with another auth_method and jwks" in other
     assert "secrets are of no use to a client that authenticates by private_key_jwt only" in both
+
+
+def test_a_client_s_keys_move_to_an_address_and_back_as_the_file_says(
+    app: Flask, operator: Operator, file: Path
+) -> None:
+    key, address = new_key("first"), "http://127.0.0.1:1/jwks"
+    apply(operator, file, declared(key))
+
+    elsewhere = apply(operator, file, f'{SIGNER}jwks_uri = "{address}"\n')
+    shown = operator.run("clients", "show", "signer")
+    again = apply(operator, file, f'{SIGNER}jwks_uri = "{address}"\n')
+    left_out = apply(operator, file, f'{SIGNER}auth_method = "private_key_jwt"\n')
+    back = apply(operator, file, declared(new_key("second")))
+    none = apply(operator, file, f'{SIGNER}auth_method = "private_key_jwt"\njwks_uri = "none"\njwks.keys = []\n')
+
+    assert elsewhere["updated"][0]["changes"] == {
+        "jwks": {"old": ["first"], "new": []},
+        "jwks_uri": {"old": None, "new": address},
+    }
+    assert (shown["jwks_uri"], status(app, key)) == (address, 401)
+    assert (again["changed"], left_out["changed"], left_out["without_key"]) == (False, False, [])
+    assert back["updated"][0]["changes"]["jwks_uri"] == {"old": address, "new": None}
+    assert none["without_key"] == ["signer"]
+    assert events(app, "client_updated")[0] == ("client_updated", f"jwks_uri +{address}")
+
+
+def test_a_declared_address_of_keys_needs_no_secret(app: Flask, operator: Operator, file: Path) -> None:
+    done = apply(operator, file, f'{SIGNER}jwks_uri = "https://signer.example/jwks"\n')
+
+    assert done["created"][0]["changes"]["auth_method"]["new"] == "private_key_jwt"
+    assert (operator.run("clients", "show", "signer")["secrets"], done["without_key"]) == ([], [])
+    file.write_text(f'{SIGNER}jwks_uri = "none"\nauth_method = "private_key_jwt"\n', encoding="utf-8")
+    dry = app.test_cli_runner().invoke(args=["apply", str(file), "--dry-run"]).stdout
+    assert "    jwks_uri          https://signer.example/jwks -> none\n" in dry

@@ -193,7 +193,7 @@ def test_a_trust_of_a_client_that_no_file_declares_counts_unless_it_is_removed(o
         ),
         pytest.param(
             f'auth_method = "private_key_jwt"\n{trust(repository_id="1")}',
-            "line 3: [clients.deployer] auth_method private_key_jwt leaves the trusts without a use: it needs federated_jwt",
+            "[clients.deployer] auth_method private_key_jwt leaves the trusts without a use: it needs federated_jwt",
             id="method",
         ),
     ],

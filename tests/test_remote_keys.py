@@ -119,7 +119,6 @@ def test_R030_a_client_authenticates_with_a_key_that_it_publishes(client: Keyed,
     assert {each["credential"] for each in found} == {KEY.thumbprint()}
 
 
-
 def at(respond: Respond, path: str = "/keys") -> Callable[[Server], str]:
     def prepare(server: Server) -> str:
         server.respond = respond
