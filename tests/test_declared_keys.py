@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,15 @@ def declared(*keys: jwk.Key, of: str = SIGNER) -> str:
         for each in keys
     ]
     return "\n".join([of, *tables] if tables else [of, "jwks.keys = []", ""]) + "\n"
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, prepared: Callable[[str], str]) -> str:
+    """Of SQLite, unless a test is of both."""
+    return prepared(getattr(request, "param", "sqlite"))
+
+
+ON_BOTH = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture
@@ -88,6 +98,7 @@ def test_a_plan_prints_the_kids_and_nothing_of_a_key(app: Flask, operator: Opera
     assert status(app, new) == 401
 
 
+@ON_BOTH
 def test_a_key_is_rotated_by_editing_the_file(app: Flask, operator: Operator, file: Path) -> None:
     old, new = new_key("first"), new_key("second")
     apply(operator, file, declared(old))
@@ -105,6 +116,7 @@ def test_a_key_is_rotated_by_editing_the_file(app: Flask, operator: Operator, fi
     ]
 
 
+@ON_BOTH
 def test_eight_keys_are_replaced_by_eight_others_at_once(app: Flask, operator: Operator, file: Path) -> None:
     old, new = ([new_key(f"{name}-{number}") for number in range(8)] for name in ("old", "new"))
     apply(operator, file, declared(*old))
@@ -133,6 +145,7 @@ def test_a_file_without_keys_leaves_them_and_an_empty_list_ends_all(
     assert "Without a key, and so without tokens: signer." in printed
 
 
+@ON_BOTH
 def test_a_key_that_an_operator_has_ended_is_not_brought_back_by_a_file(
     app: Flask, operator: Operator, file: Path
 ) -> None:
@@ -214,6 +227,7 @@ def test_what_is_wrong_with_declared_keys_is_named_with_its_line(reader: Flask, 
     assert "Sx7" not in "".join(found)
 
 
+@ON_BOTH
 def test_an_import_has_keys_too_and_no_client_of_it_needs_a_secret(
     app: Flask, operator: Operator, tmp_path: Path
 ) -> None:
@@ -233,3 +247,38 @@ def test_an_import_has_keys_too_and_no_client_of_it_needs_a_secret(
     assert status(app, key) == 200
     assert "registered already, with another auth_method and jwks" in other
     assert "secrets are of no use to a client that authenticates by private_key_jwt only" in both
+
+
+@ON_BOTH
+def test_a_client_s_keys_move_to_an_address_and_back_as_the_file_says(
+    app: Flask, operator: Operator, file: Path
+) -> None:
+    key, address = new_key("first"), "http://127.0.0.1:1/jwks"
+    apply(operator, file, declared(key))
+
+    elsewhere = apply(operator, file, f'{SIGNER}jwks_uri = "{address}"\n')
+    shown = operator.run("clients", "show", "signer")
+    again = apply(operator, file, f'{SIGNER}jwks_uri = "{address}"\n')
+    left_out = apply(operator, file, f'{SIGNER}auth_method = "private_key_jwt"\n')
+    back = apply(operator, file, declared(new_key("second")))
+    none = apply(operator, file, f'{SIGNER}auth_method = "private_key_jwt"\njwks_uri = "none"\njwks.keys = []\n')
+
+    assert elsewhere["updated"][0]["changes"] == {
+        "jwks": {"old": ["first"], "new": []},
+        "jwks_uri": {"old": None, "new": address},
+    }
+    assert (shown["jwks_uri"], status(app, key)) == (address, 401)
+    assert (again["changed"], left_out["changed"], left_out["without_key"]) == (False, False, [])
+    assert back["updated"][0]["changes"]["jwks_uri"] == {"old": address, "new": None}
+    assert none["without_key"] == ["signer"]
+    assert events(app, "client_updated")[0] == ("client_updated", f"jwks_uri +{address}")
+
+
+def test_a_declared_address_of_keys_needs_no_secret(app: Flask, operator: Operator, file: Path) -> None:
+    done = apply(operator, file, f'{SIGNER}jwks_uri = "https://signer.example/jwks"\n')
+
+    assert done["created"][0]["changes"]["auth_method"]["new"] == "private_key_jwt"
+    assert (operator.run("clients", "show", "signer")["secrets"], done["without_key"]) == ([], [])
+    file.write_text(f'{SIGNER}jwks_uri = "none"\nauth_method = "private_key_jwt"\n', encoding="utf-8")
+    dry = app.test_cli_runner().invoke(args=["apply", str(file), "--dry-run"]).stdout
+    assert "    jwks_uri          https://signer.example/jwks -> none\n" in dry

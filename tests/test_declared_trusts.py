@@ -34,6 +34,15 @@ def trust(of: str = "deployer", issuer: str = "github", **claims: str) -> str:
     return f'[[clients.{of}.trusts]]\nissuer = "{issuer}"\nclaims = {{ {table} }}\n'
 
 
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, prepared: Callable[[str], str]) -> str:
+    """Of SQLite, unless a test is of both."""
+    return prepared(getattr(request, "param", "sqlite"))
+
+
+ON_BOTH = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+
+
 @pytest.fixture(scope="session")
 def settings_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The keyturn.toml of this repository, and two issuers."""
@@ -86,6 +95,7 @@ def test_a_number_is_written_as_a_token_has_it(operator: Operator, file: Path) -
     assert trusts(operator, "deployer") == [{"repository_id": "123", "ref_protected": "true"}]
 
 
+@ON_BOTH
 def test_trusts_are_changed_by_editing_the_file_left_alone_without_and_ended_by_an_empty_list(
     app: Flask, operator: Operator, file: Path
 ) -> None:
@@ -109,6 +119,7 @@ def test_trusts_are_changed_by_editing_the_file_left_alone_without_and_ended_by_
     ]
 
 
+@ON_BOTH
 def test_a_trust_that_an_operator_has_ended_is_not_brought_back_by_a_file_but_by_a_command(
     operator: Operator, file: Path
 ) -> None:
@@ -142,6 +153,7 @@ def test_two_declared_clients_that_one_token_could_match_are_refused_with_both_n
     assert refused.count("could match") == 1
 
 
+@ON_BOTH
 def test_a_trust_moves_from_one_client_to_another_in_one_run_in_either_order(operator: Operator, file: Path) -> None:
     mine, theirs = trust(repository_id="1"), trust("other", repository_id="1")
     apply(operator, file, DEPLOYER + mine + OTHER + trust("other", repository_id="2"))
@@ -193,7 +205,7 @@ def test_a_trust_of_a_client_that_no_file_declares_counts_unless_it_is_removed(o
         ),
         pytest.param(
             f'auth_method = "private_key_jwt"\n{trust(repository_id="1")}',
-            "line 3: [clients.deployer] auth_method private_key_jwt leaves the trusts without a use: it needs federated_jwt",
+            "[clients.deployer] auth_method private_key_jwt leaves the trusts without a use: it needs federated_jwt",
             id="method",
         ),
     ],
@@ -214,6 +226,7 @@ def test_a_client_may_have_keys_and_trusts_together_and_no_secret(operator: Oper
     assert (shown["secrets"], len(shown["keys"]), len(shown["trusts"])) == ([], 1, 1)
 
 
+@ON_BOTH
 def test_an_import_has_trusts_too(app: Flask, operator: Operator, tmp_path: Path) -> None:
     lines = tmp_path / "clients.jsonl"
     line = {

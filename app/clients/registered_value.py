@@ -85,15 +85,8 @@ class Value:
     rows: Rows | None = None
 
 
-def in_column(column: str, form: Form, checked: Callable[[Given], Any], *, has_default: bool = True) -> Value:
+def in_column(column: str, form: Form, checked: Callable[[Given], Any]) -> Value:
     def put(client: ClientRow, value: object) -> None:
         setattr(client, column, value)
 
-    return Value(
-        column=column,
-        form=form,
-        checked=checked,
-        of=lambda client: getattr(client, column),
-        put=put,
-        has_default=has_default,
-    )
+    return Value(column=column, form=form, checked=checked, of=lambda client: getattr(client, column), put=put)

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from app.clients import registration_rules as rules
 from app.clients.client import KEY_METHOD, SECRET_METHODS, TRUST_METHOD
 from app.clients.client_row import ClientRow
+from app.clients.key_set_address import checked_jwks_uri, put_jwks_uri
 from app.clients.registered_keys import JWKS
 from app.clients.registered_trusts import TRUSTS
 from app.clients.registered_value import CHOICE, SECONDS, TEXTS, WORD, WORDS, Given, in_column
@@ -65,11 +67,26 @@ def auth_method(given: Given) -> str | None:
 def is_given(word: str, given: Given) -> bool:
     """Whether a client is given keys or trusts, and not an empty list of them."""
     value = given.get(word)
-    return bool(value["keys"] if isinstance(value, dict) else value)
+    return value != "none" and bool(value["keys"] if isinstance(value, dict) else value)
+
+
+def jwks_uri(given: Given) -> str | None:
+    if is_given("jwks", given) and is_given("jwks_uri", given):
+        raise RegistrationError("the keys of a client are at its jwks_uri, or they are its jwks: not both (RFC 7591)")
+    return checked_jwks_uri(given["jwks_uri"])
+
+
+def with_the_other(given: Given) -> Given:
+    """Keys here end the use of those that are elsewhere, and the other way round, if only one of them is given."""
+    if is_given("jwks", given) and "jwks_uri" not in given:
+        return {**given, "jwks_uri": "none"}
+    if is_given("jwks_uri", given) and "jwks" not in given:
+        return {**given, "jwks": {"keys": []}}
+    return given
 
 
 # The values by which a client authenticates, each with its method.
-NEEDS = {"jwks": KEY_METHOD, "trusts": TRUST_METHOD}
+NEEDS = {"jwks": KEY_METHOD, "jwks_uri": KEY_METHOD, "trusts": TRUST_METHOD}
 VALUES = {
     "scope": in_column("scope", WORDS, scope),
     "default_scope": in_column("default_scope", WORDS, default_scope),
@@ -82,6 +99,7 @@ VALUES = {
     ),
     "claims": in_column("claims", TEXTS, lambda given: rules.checked_claims(given.get("claims", {}))),
     "jwks": JWKS,
+    "jwks_uri": replace(in_column("jwks_uri", WORD, jwks_uri), has_default=False, put=put_jwks_uri),
     "trusts": TRUSTS,
 }
 
@@ -93,6 +111,7 @@ def checked(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
         given: The values by their words, in their forms; those that are left out have their defaults, and those that
             have none are left out.
     """
+    given = with_the_other(given)
     values: dict[str, Any] = {}
     faults: dict[str, str] = {}
     for word, each in VALUES.items():

@@ -68,12 +68,12 @@ def in_words(kind: Kind, change: Change) -> str:
 
 def said(what: str, value: object) -> str:
     """A value as a file has it; one that is left out has its default."""
-    if what in VALUES and not VALUES[what].has_default:
+    if what in VALUES and VALUES[what].rows:
         return ", ".join(in_a_file(what, value) or ()) or "none"
     value = in_a_file(what, value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    return readable(value) or "(default)"
+    return readable(value) or ("none" if what == "jwks_uri" else "(default)")
 
 
 def in_a_file(what: str, value: Any) -> Any:

@@ -31,8 +31,9 @@ LOST = {
     "opaque_tokens": "opaque tokens that were issued",
 }
 UNKNOWN = (
-    "What was ordered since the backup is unknown: {why}. Tokens that were revoked, secrets, keys and trusts of clients "
-    "that were ended, clients that were disabled or deleted, and signing keys that were withdrawn since then work again. "
+    "What was ordered since the backup is unknown: {why}. Tokens that were revoked, secrets, keys and trusts of "
+    "clients that were ended, clients that were disabled or deleted, and signing keys that were withdrawn since then "
+    "work again. "
     "--revoke-tokens (later: `flask tokens revoke-all`) revokes all earlier tokens; `flask keys withdraw` and "
     "`flask clients` do the rest."
 )

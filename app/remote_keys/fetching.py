@@ -68,7 +68,7 @@ def shown_address(found: object) -> str:
 
 def fresh_seconds(document: Document) -> int:
     """For how long a response is fresh (RFC 9111, section 4.2), within bounds; an hour if it does not say."""
-    said = parse_cache_control_header(document.headers.get("cache-control"), cls=ResponseCacheControl)
+    said = parse_cache_control_header(document.headers.get("cache-control", "").lower(), cls=ResponseCacheControl)
     if said.no_store or said.no_cache:
         return LEAST_FRESH_SECONDS
     age = document.headers.get("age", "")
