@@ -97,6 +97,9 @@ def test_a_fetch_by_a_command_reaches_the_servers_within_a_minute(
     assert client.send().status_code == 200
     source.respond = sends(NEXT)
     operator.run("clients", "keys", "far", "--fetch")
+    clock.let_pass(2)
+    new = client.make(key=NEXT, header={"kid": NEXT.thumbprint()})
+    assert client.send(new).status_code == 200  # where it is missing, it is looked for
 
     clock.let_pass(61)
 

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,12 +25,13 @@ from app.refusals.key_set_causes import KEY_SET_CAUSES
 from app.remote_keys import addresses, fetching, key_sets, public_key
 from app.remote_keys.careful_get import Document
 from app.remote_keys.key_source import KeySetError, KeySource
-from tests.conftest import LiveServer, Operator, demo
+from app.remote_keys.running_fetches import RunningFetches, Standing
+from tests.conftest import LiveServer, Operator, demo, wait_for
 from tests.support import certificates, key_server
 from tests.support.calling import BASIC, FORM, call
 from tests.support.key_server import Respond, Server, after, key_set, redirects, sends, sends_text, serving, trickles
 from tests.support.keyed import GRANT, TYPE, Keyed, public_set
-from tests.support.work import STATEMENTS, counted
+from tests.support.work import STATEMENTS, WRITES, counted
 
 KEY, NEXT, FOREIGN = (jwk.ECKey.generate_key("P-256") for _ in range(3))
 ISSUER_METADATA = "/.well-known/openid-configuration"
@@ -236,14 +238,21 @@ def test_R040_a_slow_source_is_left_after_three_seconds(reader: Flask) -> None:
     begin = "HTTP/1.1 200 OK\r\n"
     kinds = (key_server.says_nothing, trickles(begin + "x" * 99), trickles(f"{begin}\r\n" + "[" * 99))
 
-    def check(respond: Respond) -> str | None:
+    def check(respond: Respond) -> tuple[str, bool]:
         with serving(respond) as server, reader.app_context():
-            return key_sets.check(KeySource(server.url()))
+            said = str(key_sets.check(KeySource(server.url())))
+            return said[-16:], server.bytes_sent < 60  # at five in a second
 
     with ThreadPoolExecutor(3) as threads:
         said = list(threads.map(check, kinds))
 
-    assert ["within 3 seconds" in str(each) for each in said] == [True] * 3
+    assert said == [("within 3 seconds", True)] * 3
+
+
+def test_R040_no_more_is_read_than_a_key_set_may_have(reader: Flask) -> None:
+    with serving(key_server.floods(128)) as server, reader.app_context():
+        assert "at most 256 KiB" in str(key_sets.check(KeySource(server.url())))
+        assert server.bytes_sent < 64 * 1_048_576  # the rest is in the buffers of the two sockets
 
 
 def test_R040_a_redirect_on_the_same_server_is_followed_and_none_to_elsewhere(reader: Flask, source: Server) -> None:
@@ -331,7 +340,7 @@ def test_R040_the_certificate_must_be_that_of_the_name(
     """The attack: another server at the address of the name."""
     own = tmp_path / "own.pem"
     own.write_bytes(certificates.own("keys.test"))
-    resolving(monkeypatch, ["127.0.0.1"])
+    looked_up = resolving(monkeypatch, ["127.0.0.1"])
     with serving(sends(KEY), tls=own) as server, reader.app_context():
         said = key_sets.check(KeySource(server.url("keys.test")))
         assert said is not None
@@ -341,6 +350,7 @@ def test_R040_the_certificate_must_be_that_of_the_name(
 
         monkeypatch.setenv("SSL_CERT_FILE", str(own))
         assert key_sets.check(KeySource(server.url("keys.test"))) is None
+        assert looked_up == ["keys.test"] * 2  # once for each fetch: the connection is made to what was checked
         assert "not valid for '127.0.0.1'" in str(key_sets.check(KeySource(server.url("127.0.0.1"))))
 
 
@@ -415,6 +425,49 @@ def test_R040_an_unknown_kid_lets_all_workers_fetch_again_at_most_once_a_minute(
     assert [rotated(each, FOREIGN).status_code for each in (other, client)] == [200, 200]
     assert rotated(client, KEY).status_code == 401  # it is no longer published
     assert len(source.paths) == 2
+
+
+def test_an_unknown_kid_soon_after_a_fetch_writes_nothing(client: Keyed) -> None:
+    client.token()
+    with counted(client.app) as work:
+        for _ in range(3):
+            assert client.send(client.make(header={"kid": secrets.token_hex(8)})).status_code == 401
+        done = list(work.done)
+
+    assert [each for each in done if each.startswith(WRITES)] == []
+    assert done.count("verify") == 3
+
+
+def test_R040_a_process_has_few_fetches_and_fewer_requests_that_wait_for_one() -> None:
+    """Sources whose resolver never responds, each with what it did last, and what it may then take."""
+    fetches, go_on, started = RunningFetches(), threading.Event(), list[str]()
+
+    def wait(name: str, standing: Standing) -> bool:
+        def fetch() -> None:
+            started.append(name)
+            go_on.wait()
+
+        return fetches.wait(KeySource(name), standing, fetch)
+
+    with ThreadPoolExecutor(2) as threads:
+        waits = []
+        for name in ("new-1", "new-2"):
+            waits.append(threads.submit(wait, name, Standing.NEW))
+            wait_for(lambda name=name: name in started)  # type: ignore[misc]
+        refused = [
+            wait("new-1", Standing.NEW),
+            wait("new-3", Standing.NEW),
+            wait("failed", Standing.FAILED),
+            wait("good-1", Standing.GOOD),  # it is fetched, and no request waits for that
+            wait("good-2", Standing.GOOD),
+        ]
+        wait_for(lambda: "good-1" in started)
+        go_on.set()
+
+    assert refused == [False] * 5
+    assert [each.result() for each in waits] == [True, True]
+    assert started == ["new-1", "new-2", "good-1"]
+    wait_for(lambda: wait("failed", Standing.FAILED))  # when the others have ended
 
 
 def test_R040_two_workers_fetch_once_together(app: Flask, source: Server, new_app: Callable[..., Flask]) -> None:
