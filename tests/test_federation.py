@@ -405,6 +405,18 @@ def test_R006_an_empty_client_id_is_none(shared: Place) -> None:
     assert shared.send(client_id="").status_code == 200
 
 
+def test_R082_the_metadata_lists_the_registered_methods_alone(shared: Place) -> None:
+    """To a client a platform's token is one more assertion, and `federated_jwt` is no word of the RFCs."""
+    document = shared.app.test_client().get("/.well-known/oauth-authorization-server").json
+
+    for endpoint in ("token", "introspection", "revocation"):
+        assert document[f"{endpoint}_endpoint_auth_methods_supported"] == [
+            "client_secret_basic",
+            "client_secret_post",
+            "private_key_jwt",
+        ]
+
+
 def test_R018_a_token_of_a_platform_and_a_secret_are_two_ways(shared: Place) -> None:
     response = shared.send(client_secret="kts_x")
 
