@@ -8,6 +8,7 @@ import shlex
 import tomllib
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from joserfc import jwk
 from werkzeug.test import TestResponse
 
 import config
-from app.clients import trust_rules
+from app.clients import registration, trust_rules
+from app.clients.registration_rules import RegistrationError
 from app.clock import now
 from app.refusals.assertion_causes import ASSERTION_CAUSES
 from app.refusals.platform_causes import PLATFORM_CAUSES
@@ -567,6 +569,28 @@ def test_two_clients_that_one_token_would_match_are_refused_and_the_other_is_nam
     place.operator.run("clients", "trust", "deployer", *given)  # what has ended is in nobody's way
 
 
+def test_of_clients_that_are_registered_at_once_with_one_identity_one_is_stored(
+    place: Place, new_app: Callable[..., Flask], tmp_path: Path
+) -> None:
+    apps = [place.app, new_app(file=platform_in(tmp_path)[1])]
+
+    def register(number: int) -> str:
+        with apps[number % 2].app_context():
+            try:
+                trust = trust_rules.checked_trust("github", {"repository_id": "74"})
+                registration.register(f"client-{number}", scope="read:logs", trust=trust)
+            except RegistrationError as error:
+                return str(error)
+            return "stored"
+
+    with ThreadPoolExecutor(8) as threads:
+        stored = list(threads.map(register, range(16)))
+
+    assert stored.count("stored") == 1
+    assert sum("a token could match this trust" in each for each in stored) == 15
+    assert place.send().status_code == 200
+
+
 def test_a_client_has_several_trusts_and_each_is_ended_by_itself(place: Place) -> None:
     client_id = place.trust("deployer", "repository_id=74", "environment=production")
     again = ("clients", "trust", "deployer", "--issuer", "github", "--claim", "environment=production")
@@ -792,7 +816,11 @@ def run(app: Flask, command: str, shown: str, address: str, url: str) -> None:
 
 def claims_of_entra(**changes: Any) -> dict[str, Any]:
     usual = {"oid": "9f8e7d6c-0000-4000-8000-5b4a39281706", "sub": "9f8e7d6c-0000-4000-8000-5b4a39281706"}
-    return usual | {"tid": "3b4c5d6e-0000-4000-8000-1a2b3c4d5e6f", "ver": "2.0", "exp": now() + 86_400} | changes
+    return (
+        usual
+        | {"tid": "3b4c5d6e-0000-4000-8000-1a2b3c4d5e6f", "ver": "2.0", "iat": now() - 300, "exp": now() + 4_200}
+        | changes
+    )
 
 
 def claims_of_google(**changes: Any) -> dict[str, Any]:
