@@ -88,9 +88,10 @@ def put(client: ClientRow, new: NewTrust, *, name: str | None = None, not_after:
 
 def append(client: ClientRow, new: NewTrust, *, name: str | None = None, not_after: int | None = None) -> ClientTrust:
     """Give a client a trust that overlaps with no other, in the caller's transaction, without an event."""
+    name = free_name(client, new.issuer_name, name)  # before one that has ended is removed: its row is deleted last
     make_room(client.trusts, 1, most=MAX_TRUSTS, refusal=TOO_MANY)
     trust = ClientTrust(
-        name=free_name(client, new.issuer_name, name),
+        name=name,
         issuer=new.issuer,
         identity=new.identity,
         claims=new.claims,

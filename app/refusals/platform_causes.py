@@ -28,7 +28,7 @@ PLATFORM_CAUSES = {
         "The platform's token is signed with another algorithm.", "Set `algorithms` of the issuer in keyturn.toml.",
     ),
     "platform_kid_unknown": AssertionCause(
-        "no key of {issuer} has the kid {kid}; it has {known}",
+        "the issuer {issuer} has no key with the kid {kid}; it has {known}",
         "The `kid` of the platform's token names no key of its issuer.",
         "Compare its key set: another server of that kind, or another cluster, has issued the token.",
     ),

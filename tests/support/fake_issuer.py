@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 from uuid import uuid4
 
 from joserfc import jwk, jws
@@ -25,14 +26,19 @@ RSA_KEYS = [jwk.RSAKey.generate_key(2_048) for _ in range(2)]  # made once: each
 
 @dataclass
 class FakeIssuer:
-    """An issuer: `url` is its `iss`, `audience` what its tokens are for by default."""
+    """An issuer: `address` and `path` are its `iss`, `audience` what its tokens are for by default."""
 
-    url: str
+    address: str
     audience: Any
     keys: list[jwk.Key] = field(default_factory=lambda: [RSA_KEYS[0]])
     alg: str = "RS256"
     requests: list[str] = field(default_factory=list)
     key_file: Path | None = None
+    path: str = "/"
+
+    @property
+    def url(self) -> str:
+        return self.address + self.path.rstrip("/")
 
     def key_set(self) -> dict[str, Any]:
         named = ({**key.as_dict(private=False), "kid": key.thumbprint(), "use": "sig"} for key in self.keys)
@@ -61,12 +67,15 @@ class FakeIssuer:
         named = {name: value for name, value in names.items() if value is not LEFT_OUT}
         return jws.serialize_compact(named, json.dumps(members), signer, algorithms=[named["alg"]])
 
-    def response(self, path: str) -> dict[str, Any] | None:
+    def response(self, path: str, authorization: str = "") -> dict[str, Any] | None:
+        """The document at a path; `/request` is that of a job of GitHub, which gets its token there."""
         self.requests.append(path)
-        if path == "/.well-known/openid-configuration":
+        if path.startswith("/request?") and authorization == "bearer of-the-job":
+            return {"value": self.sign(github(aud=parse_qs(path.partition("?")[2])["audience"][0]))}
+        if path == f"{self.path.rstrip('/')}/.well-known/openid-configuration":
             return {
                 "issuer": self.url,
-                "jwks_uri": f"{self.url}/keys",
+                "jwks_uri": f"{self.address}/keys",
                 "response_types_supported": ["id_token"],
                 "subject_types_supported": ["public"],
                 "id_token_signing_alg_values_supported": [self.alg],
@@ -81,7 +90,7 @@ def served(audience: Any) -> Iterator[FakeIssuer]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            document = found[0].response(self.path)
+            document = found[0].response(self.path, self.headers.get("Authorization", ""))
             body = json.dumps(document).encode()
             self.send_response(404 if document is None else 200)
             self.send_header("Content-Type", "application/json")

@@ -8,9 +8,20 @@ from typing import Any
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from tests.conftest import ROOT
+from tests.conftest import ISSUER, ROOT
+from tests.support.fake_issuer import FakeIssuer
 from tests.support.keyed import GRANT, TYPE
 
+URL = "https://token.actions.example"
+
+# The platform of these tests: its key set is in a file, so that no request leaves the process.
+TABLE = """
+[issuers.github]
+issuer = "{url}"
+audience = "{audience}"
+identity_claims = ["repository_id", "repository_owner_id", "sub"]
+jwks_file = "{file}"
+"""
 RESOURCES = (ROOT / "keyturn.toml").read_text()
 
 
@@ -25,3 +36,10 @@ def send(app: Flask, token: str, path: str = "/oauth/token", more: Any = None, *
     """Send a platform's token as the client assertion that it is, with these parameters and `more`."""
     sent = GRANT | {"client_assertion": token, "client_assertion_type": TYPE} | form | (more or {})
     return app.test_client().post(path, data=sent)
+
+
+def platform_in(folder: Path, *, audience: str = ISSUER) -> tuple[FakeIssuer, str]:
+    """A platform whose keys are in a file, and the path of a keyturn.toml that declares it."""
+    platform = FakeIssuer(URL, audience)
+    file = platform.write(folder / "keys.json")
+    return platform, toml(folder, TABLE.format(url=URL, audience=audience, file=file))
