@@ -138,6 +138,7 @@ class Settings:
     access_token_seconds: int = setting(
         "KEYTURN_ACCESS_TOKEN_SECONDS", 3_600, Whole(1, MAX_ACCESS_TOKEN_SECONDS, "seconds")
     )
+    assertion_seconds: int = setting("KEYTURN_ASSERTION_SECONDS", 300, Whole(30, 3_600, "seconds"))
 
     # Proxies and resources.
     trusted_proxies: int = setting("KEYTURN_TRUSTED_PROXIES", 0, Whole(0, 10, "proxies"))

@@ -142,9 +142,7 @@ R107 D | 9110 15.5.14 | A body that is too long is 413; slow and broken ones are
 R108 D | our own | Every token, refusal and change is one event, with the request id and without any secret.
 """
 
-FETCHED = "A client's keys are registered by the operator, and are never fetched."
 NOT_SUPPORTED = {
-    "R040": FETCHED,
     "R105": "Tokens are bearer tokens. Keep their lives short, revoke what may have leaked, and use TLS throughout.",
 }
 

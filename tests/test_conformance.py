@@ -47,7 +47,7 @@ def test_the_table_has_a_status_for_each_clause() -> None:
     assert [line[:4] for line in lines if table.CLAUSE.match(line)] == list(CLAUSES)
     assert re.match(r"R001  M  RFC 6749, section 3.2 +FAIL +Only POST", next(line for line in lines if "R001" in line))
     assert table.summary(states) == "conformance, 108 clauses: M 1 FAIL, 74 pass; S 20 pass; D 13 pass"
-    assert table.state("R040", set()) == "not supported"
+    assert table.state("R105", set()) == "not supported"
 
 
 def run(server: str, client_id: str, secret: str, **more: str) -> subprocess.CompletedProcess[str]:

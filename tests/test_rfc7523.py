@@ -212,6 +212,18 @@ def test_R035_a_clock_may_differ_by_60_seconds(keyed: Keyed, changes: dict[str, 
         assert keyed.send(keyed.make(**moved)).status_code == 200
 
 
+def test_R034_how_far_ahead_an_assertion_may_expire_is_a_setting(keyed: Keyed, new_app: Callable[..., Flask]) -> None:
+    strict = Keyed(new_app(assertion_seconds="30"), keyed.client_id, keyed.key)
+    loose = Keyed(new_app(assertion_seconds="3600"), keyed.client_id, keyed.key)
+    with time_machine.travel(now(), tick=False):
+        assert strict.send(strict.make(exp=now() + 90)).status_code == 200
+        said = strict.send(strict.make(exp=now() + 91)).json["hint"]
+        assert said == "exp is 91 seconds ahead, and at most 30 seconds are accepted"
+        assert strict.send(strict.make(exp=LEFT_OUT)).json["hint"].endswith("it must expire within 30 seconds")
+        assert loose.send(loose.make(exp=now() + 3_660)).status_code == 200
+        assert "at most 60 minutes" in loose.send(loose.make(exp=now() + 3_661)).json["hint"]
+
+
 def test_R037_a_key_in_the_header_is_ignored(keyed: Keyed) -> None:
     """The attack: the header brings the attacker's own key."""
     header = {"jwk": FOREIGN.as_dict(private=False), "jku": "https://attacker.example", "x5u": "https://a.example"}
@@ -511,7 +523,7 @@ def test_R028_keys_are_replaced_without_a_pause(keyed: Keyed, operator: Operator
         (["--auth-method", "client_secret_basic", "--jwks", "KEYS"], 1, "with a key the method is private_key_jwt"),
         (["--generate-key", "/no/such/folder/key.pem"], 3, "No such file"),
         (["--jwks", "/no/such/file"], 2, "No such file"),
-        (["--jwks", "KEYS", "--generate-key", "x.pem"], 2, "--jwks or --generate-key"),
+        (["--jwks", "KEYS", "--generate-key", "x.pem"], 2, "--jwks, --jwks-uri or --generate-key"),
     ],
 )
 def test_options_about_keys_that_cannot_be_right_are_refused(

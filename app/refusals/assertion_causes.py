@@ -135,16 +135,16 @@ ASSERTION_CAUSES = {
         "`exp`, `nbf` or `iat` is not a number.", "Write times in seconds since 1970, without quotes.",
     ),
     "no_expiry": AssertionCause(
-        "the assertion has no exp: it must expire within 5 minutes",
-        "`exp` is missing.", "Let the assertion expire within 5 minutes.",
+        "the assertion has no exp: it must expire within {most}",
+        "`exp` is missing.", "Let the assertion expire within 5 minutes, or what `KEYTURN_ASSERTION_SECONDS` says.",
     ),
     "expired": AssertionCause(
         "the assertion expired {ago} ago", "The assertion has expired.",
         "Create it immediately before the request. " + CLOCK,
     ),
     "lives_too_long": AssertionCause(
-        "exp is {ahead} ahead, and at most 5 minutes are accepted",
-        "The assertion lives too long.", "Let it expire within 5 minutes; if it does, synchronize the clocks.",
+        "exp is {ahead} ahead, and at most {most} are accepted",
+        "The assertion lives too long.", "Let it expire within 5 minutes, or what `KEYTURN_ASSERTION_SECONDS` says; if it does, synchronize the clocks.",
     ),
     "not_yet": AssertionCause(
         "the assertion is not valid yet: {name} is {ahead} ahead", "`nbf` or `iat` is in the future.", CLOCK,
