@@ -35,6 +35,9 @@ NEEDED = {
     "flask clients keys": ["billing"],
     "flask clients add-key": ["billing", "--jwks", "keys.json"],
     "flask clients remove-key": ["billing", "no-such-kid"],
+    "flask clients trusts": ["billing"],
+    "flask clients trust": ["billing", "--issuer", "github", "--claim", "repository_id=74"],
+    "flask clients untrust": ["billing", "github-1"],
     "flask keys withdraw": ["no-such-kid"],
     "flask tokens revoke": ["--client", "billing"],
     "flask explain": ["0123456789abcdef"],
@@ -66,6 +69,7 @@ CHANGING = {
     *("flask prepare", "flask cleanup", "flask tokens revoke", "flask keys rotate", "flask keys withdraw"),
     *(f"flask clients {each}" for each in ("create", "update", "disable", "enable", "delete")),
     *(f"flask clients {each}" for each in ("rotate-secret", "revoke-secret", "update-secret", "add-key", "remove-key")),
+    *("flask clients trust", "flask clients untrust"),
 }
 AWAY = {"sqlite": "sqlite:///{folder}/keyturn.db", "postgresql": "postgresql://keyturn@127.0.0.1:1/keyturn"}
 

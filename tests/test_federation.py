@@ -27,7 +27,7 @@ from app.settings import read_settings
 from tests.conftest import ISSUER, SECRET_KEY, Operator, build_app, close, demo
 from tests.support import fake_issuer
 from tests.support.fake_issuer import LEFT_OUT, RSA_KEYS, FakeIssuer
-from tests.support.federated import TABLE, URL, platform_in, send, toml
+from tests.support.federated import TABLE, URL, assert_explained, platform_in, send, toml
 from tests.support.keyed import TYPE, Keyed
 from tests.support.pages import page, pattern
 from tests.test_rfc7523 import encoded
@@ -173,6 +173,7 @@ def test_R032_R033_R034_R035_R037_R038_each_cause_has_its_own_sentence(
         response = break_it(shared)
 
     assert_cause(response, name, sentence)
+    assert_explained(shared.app, response, ASSERTION_CAUSES[name])
 
 
 def assert_cause(response: TestResponse, name: str, sentence: str) -> None:
@@ -234,7 +235,10 @@ def test_a_cause_that_lies_in_the_register_or_in_the_key_set_has_its_own_sentenc
     alone.trust("deployer", "repository_id=74", "environment=production")
     assert alone.send().status_code == 200
 
-    assert_cause(break_it(alone), name, sentence)
+    response = break_it(alone)
+
+    assert_cause(response, name, sentence)
+    assert_explained(alone.app, response, ASSERTION_CAUSES[name])
 
 
 def test_the_list_of_broken_tokens_has_every_cause() -> None:

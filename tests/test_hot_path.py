@@ -11,6 +11,7 @@ from joserfc import jwk
 
 from tests.conftest import ISSUER, Machine, Operator, demo
 from tests.support import keyed
+from tests.support.federated import platform_in, send
 from tests.support.work import STATEMENTS, WRITES, Work, counted
 
 
@@ -68,6 +69,26 @@ def test_an_assertion_costs_one_statement_more_which_writes_one_row_and_one_chec
     assert written.startswith("INSERT INTO used_assertions")
     assert written.count("VALUES") == 1
     assert [done.count(each) for each in ("verify", "digest", "import")] == [1, 1, 0]
+
+
+def test_a_platforms_token_costs_one_statement_more_and_writes_nothing(
+    new_app: Callable[..., Flask], tmp_path: Path
+) -> None:
+    platform, file = platform_in(tmp_path)
+    app = new_app(file=file)
+    given = ("--scope", "read:logs", "--issuer", "github", "--claim", "sub=a")
+    Operator(app).run("clients", "create", "deployer", *given)
+    with counted(app) as work:
+        assert send(app, platform.sign({"sub": "a"})).status_code == 200  # the key is parsed once
+        token = platform.sign({"sub": "a"})
+        work.take()
+
+        assert send(app, token).status_code == 200
+
+        done = list(work.done)
+        trusts, client = work.take(*STATEMENTS)
+        assert ("FROM client_trusts" in trusts, "FROM clients" in client) == (True, True)
+        assert [done.count(each) for each in ("verify", "digest", "import")] == [1, 0, 0]
 
 
 def test_an_unknown_client_and_a_wrong_key_cost_the_same(work: Work, app: Flask, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from app.refusals.platform_causes import PLATFORM_CAUSES
 from app.storage.database import db
 from app.upkeep import removals, warnings
 from tests.conftest import ISSUER, ROOT, Machine, Operator, demo
+from tests.support.federated import assert_explained
 from tests.support.keyed import GRANT, LEFT_OUT, TYPE, Keyed, public_set, register
 
 NOBODY = "ktc_aaaaaaaaaaaaaaaaaaaaaa"
@@ -166,6 +167,7 @@ def test_R031_R032_R033_R034_R035_R036_R037_R038_each_cause_of_a_refusal_has_its
     assert cause.matches(response.json["hint"])
     assert [each for each, other in ASSERTION_CAUSES.items() if other.matches(response.json["hint"])] == [name]
     assert response.headers.get("WWW-Authenticate", "Basic").startswith("Basic")
+    assert_explained(keyed.app, response, cause)
 
 
 def test_the_list_of_broken_assertions_has_every_cause() -> None:

@@ -207,6 +207,7 @@ def test_trap_only_basic_is_allowed_unless_told_otherwise(admin: Machine) -> Non
     assert set(ClientCredentialsGrant.TOKEN_ENDPOINT_AUTH_METHODS) == {
         "client_secret_basic",
         "client_secret_post",
+        "federated_jwt",
         "private_key_jwt",
     }
 

@@ -121,17 +121,15 @@ def source_of(issuer: Issuer) -> KeySource:
 
 def find_key(issuer: Issuer, keys: Sequence[PublicKey], alg: str, kid: str | None) -> PublicKey:
     """The key that must have signed a token."""
-    if kid is not None:
-        found = next((each for each in keys if each.kid == kid), None)
-        if found is None:
-            known = listed([shown(each.kid) for each in keys])
-            refuse("platform_kid_unknown", issuer=issuer.name, kid=shown(kid), known=known)
-    else:
-        fitting = [each for each in keys if each.fits(alg)] or keys
-        if len(fitting) > 1:
-            known = listed([shown(each.kid) for each in fitting])
-            refuse("platform_kid_missing", issuer=issuer.name, count=len(fitting), known=known)
-        found = fitting[0]
+    named = [each for each in keys if kid in (None, each.kid)]
+    if not named:
+        known = listed([shown(each.kid) for each in keys])
+        refuse("platform_kid_unknown", issuer=issuer.name, kid=shown(str(kid)), known=known)
+    fitting = [each for each in named if each.fits(alg)] or named
+    if kid is None and len(fitting) > 1:
+        known = listed([shown(each.kid) for each in fitting])
+        refuse("platform_kid_missing", issuer=issuer.name, count=len(fitting), known=known)
+    found = fitting[0]
     if not found.fits(alg):
         wanted = " or ".join(found.algorithms)
         refuse("platform_key_algorithm", issuer=issuer.name, alg=alg, kid=shown(found.kid), wanted=wanted)

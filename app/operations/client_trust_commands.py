@@ -55,6 +55,7 @@ def trusts(client: str, as_json: bool) -> None:
 @changes
 def trust(client: str, issuer: str, claims: tuple[str, ...], name: str | None, not_after: int | None) -> Outcome:
     """Let a client authenticate with tokens of its platform; its other credentials still work."""
+    registry.get_client(client)  # an unknown client is named before an unknown issuer
     new = checked_trust(issuer, parse_claims(claims))
     found, is_new = client_trust_changes.add_trust(client, new, name=name, not_after=not_after)
     row = registry.get_client(client)

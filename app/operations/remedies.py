@@ -24,7 +24,7 @@ CAUSES = (
     ("looks like a secret", "swapped"),
     ("neither Basic", "No secret"),
     ("the secret .* expired", "after a rotation"),
-    ("is registered for (client_secret|private_key)", "another method"),
+    ("is registered for (client_secret|private_key|federated)", "another method"),
     ("is disabled", "disabled"),
     ("without a grant", "without a grant"),
     ("not registered as a resource server", "introspects"),

@@ -8,7 +8,9 @@ from typing import Any
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from tests.conftest import ISSUER, ROOT
+from app.refusals.assertion_cause import AssertionCause
+from app.refusals.errors import error_text
+from tests.conftest import ISSUER, ROOT, Operator
 from tests.support.fake_issuer import FakeIssuer
 from tests.support.keyed import GRANT, TYPE
 
@@ -36,6 +38,13 @@ def send(app: Flask, token: str, path: str = "/oauth/token", more: Any = None, *
     """Send a platform's token as the client assertion that it is, with these parameters and `more`."""
     sent = GRANT | {"client_assertion": token, "client_assertion_type": TYPE} | form | (more or {})
     return app.test_client().post(path, data=sent)
+
+
+def assert_explained(app: Flask, response: TestResponse, cause: AssertionCause) -> None:
+    """`flask explain` shows the operator the sentence that is the hint of a response, and what to do."""
+    (event,) = Operator(app).run("explain", response.headers["X-Request-Id"])["events"]
+    assert error_text(event["reason"], "?") == response.json["hint"]
+    assert event["do"] == cause.remedy
 
 
 def platform_in(folder: Path, *, audience: str = ISSUER) -> tuple[FakeIssuer, str]:
