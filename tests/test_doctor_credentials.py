@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 from joserfc import jwk
 
+from app.audit import trail
 from app.clients import registration
 from app.doctor import credential_checks
 from app.doctor.examining import CHECKS, findings_of
@@ -17,7 +18,7 @@ from app.doctor.finding import Finding
 from app.doctor.installation import Installation
 from app.settings import current_settings
 from tests.conftest import Operator, free_port
-from tests.support import federated
+from tests.support import fake_issuer, federated, keyed
 from tests.support.key_server import key_set, sends, sends_text, serving
 from tests.support.keyed import Keyed
 
@@ -161,7 +162,7 @@ def test_a_key_set_that_cannot_be_fetched_is_found_with_the_cause_and_what_the_s
     assert "Tokens that need them are refused." in of_issuer
     assert "The keys of signer cannot be had: 127.0.0.1:" in of_client
     assert re.search(
-        r"with status 404 .*The servers use those of \d seconds? ago, for 25 hours at most.*doctor", of_client
+        r"with status 404 .*The servers use those of \d seconds? ago, for 2[45] hours at most.*doctor", of_client
     )
 
 
@@ -213,3 +214,27 @@ def test_what_is_allowed_beyond_https_and_public_addresses_is_noted(with_issuers
     assert "The keys of ci are fetched without https" in text
     assert "The keys of ci may be fetched from a private address" in text
     assert "safe" not in text
+
+
+@ON_BOTH
+def test_a_key_and_a_trust_that_have_ended_and_are_still_used_are_found(
+    with_issuers: ByIssuers, tmp_path: Path
+) -> None:
+    with fake_issuer.served("https://auth.example") as issuer:
+        app = with_issuers(CI.replace("https://ci.example", issuer.url))
+        operator = Operator(app)
+        trust(app, "deployer", "sub=a")
+        client = keyed.register(app, tmp_path, name="signer")
+        operator.run("clients", "untrust", "deployer", "ci-1", "--last")
+        operator.run("clients", "remove-key", "signer", client.key.thumbprint(), "--last")
+        assert found(app, "ended secrets") == []
+        statuses = [federated.send(app, issuer.sign({"sub": "a"})).status_code for _ in range(2)]
+        statuses.append(client.send().status_code)
+        with app.app_context():
+            trail.current_batch().write_before_reading()
+
+    text = said(app, "ended secrets", "warning")
+
+    assert statuses == [401, 401, 401]
+    assert "A key of client signer that has ended was used 1 times in the last day." in text
+    assert "The trust ci-1 of deployer, which has ended, was used 2 times in the last day." in text

@@ -687,6 +687,30 @@ def test_R040_a_key_set_file_that_may_not_be_read_is_named(reader: Flask, tmp_pa
         assert key_sets.check(KeySource(str(tmp_path), is_file=True)) == said
 
 
+def test_an_error_that_is_remembered_does_not_grow(reader: Flask, source: Server, tmp_path: Path) -> None:
+    """Its traceback would hold the frames of every request that was refused for it."""
+    source.respond = sends_text("", 500)
+    for each in (KeySource(source.url(path="/remembered")), KeySource(str(tmp_path), is_file=True)):
+        depths = []
+        for _ in range(3):
+            with reader.app_context(), pytest.raises(KeySetError) as caught:
+                key_sets.find(each, None)
+            depths.append(len(caught.traceback))
+        assert len(set(depths)) == 1
+
+
+def test_the_operator_reads_why_keys_cannot_be_had_and_what_to_do(app: Flask, source: Server) -> None:
+    source.respond = sends_text("", 404)
+    client = cold(app, source.url())
+    response = client.send()
+
+    (found,) = Operator(app).run("explain", response.headers["X-Request-Id"])["events"]
+
+    assert found["reason"].endswith("responded with status 404 to the request for the key set")
+    assert found["do"] == KEY_SET_CAUSES["status"].remedy
+    assert found["client_id"] == client.client_id
+
+
 @pytest.mark.drill
 def test_R040_a_source_that_says_nothing_holds_up_no_other_client(
     live: Callable[..., LiveServer], source: Server

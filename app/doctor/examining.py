@@ -13,7 +13,15 @@ from typing import NamedTuple, TypeVar
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.doctor import credential_checks, database_checks, key_checks, record_checks, server_checks, setting_checks
+from app.doctor import (
+    credential_checks,
+    database_checks,
+    ended_check,
+    key_checks,
+    record_checks,
+    server_checks,
+    setting_checks,
+)
 from app.doctor.finding import FAULT, UNKNOWN, WARNING, Finding, note, unknown
 from app.doctor.installation import Installation
 from app.doctor.visit import Visit, VisitError, visit
@@ -78,7 +86,7 @@ CHECKS = (
     ),
     Examination("trusts", "Each trust matches tokens, and of one client.", credential_checks.check_trusts, SCHEMA),
     Examination("key sets", "Key sets that are elsewhere can be fetched.", credential_checks.check_key_sets, SCHEMA),
-    Examination("ended secrets", "Nobody sends a secret that has ended.", record_checks.check_ended_secrets, SCHEMA),
+    Examination("ended secrets", "Nobody uses a secret, key or trust that has ended.", ended_check.check_ended, SCHEMA),
     Examination("unused", "All clients and their credentials are used.", record_checks.check_unused, SCHEMA),
 )
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 import config
 from app.audit import holding
-from app.audit.event import AuditEvent
 from app.clients import undeclared
 from app.clients.client_row import ClientRow
 from app.clients.unused import unused
@@ -25,7 +24,6 @@ SOON_SECONDS = 14 * DAY_SECONDS
 UNUSED_DAYS = 90
 LATE_SECONDS = 3 * ROUND_SECONDS
 MOST = 10
-ENDED = "invalid_client: the secret % expired % ago"
 
 
 def check_demo_clients(installation: Installation) -> Iterator[Finding]:
@@ -72,21 +70,6 @@ def check_secrets(_: Installation) -> Iterator[Finding]:
 
 def left(end: int) -> str:
     return duration(max(0, end - now()))
-
-
-def check_ended_secrets(_: Installation) -> Iterator[Finding]:
-    """Secrets that have ended, and were sent in the last day."""
-    recent = (AuditEvent.at > now() - DAY_SECONDS, AuditEvent.credential.is_not(None))
-    sent = func.sum(AuditEvent.count)
-    query = select(ClientRow.name, sent).join(AuditEvent, AuditEvent.client_id == ClientRow.client_id)
-    found = db.session.execute(
-        query.where(*recent, AuditEvent.reason.like(ENDED)).group_by(ClientRow.name).order_by(sent.desc()).limit(MOST)
-    )
-    for client, count in found:
-        yield warning(
-            f"A secret of client {client} that has ended was sent {count} times in the last day.",
-            f"`flask clients secrets {client}` shows from where: some process still has it.",
-        )
 
 
 def check_unused(_: Installation) -> Iterator[Finding]:
