@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import time_machine
 from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from joserfc import jwk
 from werkzeug.test import TestResponse
 
@@ -467,6 +469,20 @@ def test_no_claim_ends_in_a_500_or_brings_a_secret_into_a_reason(place: Place) -
         assert len(said) <= 200
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "repository_id", "environment"]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(claims=st.dictionaries(st.sampled_from(NAMES), JSON, min_size=1, max_size=2))
+def test_whatever_an_issuer_signs_is_accepted_or_refused(shared: Place, claims: dict[str, Any]) -> None:
+    assert shared.send(shared.token(**claims)).status_code in (200, 401)
+
+
 def test_an_expected_value_may_be_a_number_a_truth_or_within_an_object(place: Place) -> None:
     place.trust("deployer", "repository_id=74", "/run/attempt=2", "/run/is_first=false")
 
@@ -552,6 +568,22 @@ def test_two_trusts_overlap_if_no_claim_tells_them_apart(
 
     assert trust_rules.overlap(issuer, one, other) is is_known
     assert trust_rules.overlap(issuer, other, one) is is_known
+
+
+PARTS = st.lists(st.tuples(st.sampled_from(["a", "b", "*", ""]), st.sampled_from(":/")), min_size=1, max_size=4)
+EXPECTED = PARTS.map(lambda parts: "".join(segment + separator for segment, separator in parts)[:-1])
+
+
+@given(EXPECTED, EXPECTED, EXPECTED)
+def test_two_expected_values_can_be_equal_exactly_if_one_text_is_as_both_expect(
+    one: str, other: str, text: str
+) -> None:
+    pairs = zip(trust_rules.SEPARATOR.split(one), trust_rules.SEPARATOR.split(other), strict=False)
+    common = "".join(b if a == "*" else a for a, b in pairs).replace("*", "x")
+    both = [trust_rules.is_value(one, each) and trust_rules.is_value(other, each) for each in (common, text)]
+
+    assert trust_rules.can_be_equal(one, other) is both[0]
+    assert trust_rules.can_be_equal(one, other) or not both[1]
 
 
 def test_two_clients_that_one_token_would_match_are_refused_and_the_other_is_named(place: Place) -> None:
