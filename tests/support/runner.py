@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 from urllib.parse import quote_plus
-from uuid import uuid4
 
 import time_machine
 from flask import Flask
-from joserfc import jwk, jwt
 from werkzeug.test import TestResponse
 
 from app.clock import now
 from conformance.cases import CASES, Case
+from postman.assertion import assertion
 from tests.conftest import ISSUER
 from tests.support import collection
 
 SAVERS = {case.saves: case for case in CASES if case.saves}
-
-
-def signed(known: dict[str, str], audience: str) -> str:
-    """An assertion of the client `signer`, as the script of the collection signs it."""
-    key = jwk.import_key(json.loads(known["signer_key"]))
-    claims = {"iss": known["signer_id"], "sub": known["signer_id"], "aud": audience, "jti": uuid4().hex}
-    header = {"typ": "client-authentication+jwt", "alg": "RS256", "kid": key.kid}
-    return jwt.encode(header, claims | {"iat": now(), "exp": now() + 60}, key)
 
 
 class Runner:
@@ -50,7 +40,7 @@ class Runner:
         if case.after and case.after not in self.sent:
             self.send(next(each for each in CASES if each.name == case.after))
         if case.signs:
-            self.known["assertion"] = signed(self.known, self.fill(case.signs))
+            self.known["assertion"] = assertion(self.fill(case.signs))
         headers = {name: self.fill(text) for name, text in case.headers.items()}
         if case.bearer:
             headers["Authorization"] = f"Bearer {self.value(case.bearer)}"
