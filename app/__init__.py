@@ -12,11 +12,11 @@ The other files are details. Each package has one subject: `oauth` (the protocol
 API), `authentication` (client authentication and limits), `remote_keys` (keys that are elsewhere), `clients`
 (clients, their credentials and scopes), `tokens` (how a token is issued, stored and checked), `keys` (signing
 keys), `discovery` (metadata and error pages), `refusals` (error codes and responses), `audit` (the audit trail),
-`settings` (how they are read), `storage` (the database), `upkeep` (what the workers do by themselves), `health` (probes, and what can be watched),
-`metrics` (what is counted), `copying` (backups, and the move to another database), `doctor` (what is wrong with
-an installation), `operations` (the commands), `serving` (gunicorn's worker), and in development `journal` (what
-each request sent), `lesson` (the tutorial's steps), `faults` (what goes wrong on purpose) and `playground` (the
-page at `/`). The lines `making.now.check = …` say which check is made: `app/checks.py`.
+`settings` (how they are read), `storage` (the database), `upkeep` (what the workers do by themselves), `health`
+(probes, and what can be watched), `metrics` (what is counted), `copying` (backups, and the move to another database),
+`doctor` (what is wrong with an installation), `operations` (the commands), `serving` (gunicorn's worker), and in
+development `journal` (what each request sent), `lesson` (the tutorial's steps), `faults` (what goes wrong on purpose)
+and `playground` (the page at `/`). The lines `making.now.check = …` say which check is made: `app/checks.py`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from app.metrics import notes
 from app.oauth import introspection, revocation, server, token_endpoint
 from app.operations import all_commands
 from app.refusals import rendering
+from app.remote_keys import key_sets
 from app.settings import current_settings, read_settings
 from app.storage import database
 from app.tokens import jwt_check
@@ -79,6 +80,7 @@ def create_app(settings: config.Settings | None = None, *, instance_path: str | 
     trail.init_app(app)
     rendering.init_app(app, {scope.ScopeError: "invalid_scope", keystore.NoSigningKeyError: "temporarily_unavailable"})
     limits.init_app(app, settings)
+    key_sets.init_app(app)
     hourly_report.init_app(app)
     scope.init_app(app, settings)
     keystore.init_app(app)

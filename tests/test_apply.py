@@ -23,7 +23,7 @@ from app.clients.applying import ChangedMeanwhileError, NewSecret
 from app.clients.declaration import DeclarationError
 from app.operations.exit_codes import FailedError
 from app.operations.secret_delivery import Delivery
-from app.settings.keyturn_file import declared_resources
+from app.settings.keyturn_file import declared
 from tests.conftest import ROOT, SECRET_KEY, Machine, Operator, build_app, close, demo, wait_for
 from tests.support.keyed import Keyed
 from tests.support.leaks import suite
@@ -229,7 +229,7 @@ def test_keyturn_toml_has_no_clients(tmp_path: Path) -> None:
     (tmp_path / "keyturn.toml").write_text(f'[resources.a.scopes]\n"x" = "y"\n{BILLING}', encoding="utf-8")
 
     with pytest.raises(ValueError, match="line 4: clients are in files of their own, for `flask apply`"):
-        declared_resources(str(tmp_path / "keyturn.toml"))
+        declared(str(tmp_path / "keyturn.toml"))
 
 
 def test_prune_refuses_files_without_a_client(operator: Operator, file: Path) -> None:

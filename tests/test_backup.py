@@ -25,6 +25,7 @@ from sqlalchemy import select, update
 from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
 from app.clock import now
+from app.remote_keys.fetched_key_set import FetchedKeySet
 from app.storage.database import db, transaction
 from tests.conftest import ISSUER, ROOT, LiveServer, Machine, Operator, build_app, close, demo, kid_of, missing
 from tests.support import keyed
@@ -764,3 +765,50 @@ def test_orders_about_keys_are_found_in_another_database_and_carried_over(place:
 
     assert f"keys of clients that were ended: 1 (keyed {client.key.thumbprint()})" in said
     assert (before, restored.run(lambda app: replace(client, app=app).send().status_code)) == (200, 401)
+
+
+ISSUER_TABLE = '[issuers.ci]\nissuer = "https://ci.example"\naudience = "https://auth.example"\n'
+TRUST = ("clients", "trust", "deployer", "--issuer", "ci", "--claim")
+
+
+@pytest.mark.parametrize("other", [False, True], ids=["restore", "orders"])
+def test_a_trust_that_was_ended_since_is_an_order_as_well(place: Place, other: bool) -> None:
+    file = place.folder / "keyturn.toml"
+    file.write_text((ROOT / "keyturn.toml").read_text(encoding="utf-8") + ISSUER_TABLE, encoding="utf-8")
+
+    def flask(*command: str, at: Place = place) -> str:
+        return at.flask(*command, file=str(file))
+
+    flask("clients", "create", "deployer", "--scope", "read:logs", "--issuer", "ci", "--claim", "sub=ended")
+    flask(*TRUST, "sub=twice")
+    flask("backup", str(place.backup))
+    flask("clients", "untrust", "deployer", "ci-1")
+    flask("clients", "untrust", "deployer", "ci-2", "--last")
+    flask(*TRUST, "sub=twice")
+    flask(*TRUST, "sub=new")
+    restored = Place(f"sqlite:///{place.backup}", place.folder) if other else place
+
+    said = flask("db", "orders", place.url, "--keep", at=restored) if other else place.restore(*KEPT)
+
+    assert "\n  trusts of clients that were ended: 1 (deployer ci-1)\n" in said
+    assert "\n  trusts of clients that were added: 1 (deployer ci-4)\n" in said
+    lines = flask("clients", "trusts", "deployer", at=restored).splitlines()
+    works = {line.partition("sub=")[2].partition(")")[0] for line in lines if "works" in line}
+    assert works == {"twice"}
+
+
+def test_key_sets_that_were_fetched_since_stay_with_the_orders_kept(place: Place) -> None:
+    def fetched(app: Flask, *jwks: str) -> list[str]:
+        with app.app_context(), transaction():
+            for each in jwks:
+                db.session.merge(FetchedKeySet(source="https://ci.example", jwks=each, fetched_at=1, fresh_until=2))
+            return list(db.session.scalars(select(FetchedKeySet.jwks)))
+
+    place.run(lambda app: fetched(app, "before"))
+    place.flask("backup", str(place.backup))
+    place.run(lambda app: fetched(app, "after"))
+    place.flask("clients", "disable", "demo-partner")
+
+    place.restore(*KEPT)
+
+    assert place.run(fetched) == ["after"]

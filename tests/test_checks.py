@@ -31,6 +31,7 @@ from app.storage.database import db
 from conformance.cases import CASES, Case
 from tests.conftest import ISSUER, LiveServer, Machine, Operator, demo, kid_of
 from tests.support import forging, keyed
+from tests.support.federated import platform_in
 from tests.support.house import FILES, room_of
 from tests.support.keyed import Keyed
 from tests.support.runner import Runner
@@ -251,6 +252,13 @@ class Place:
         form = GRANT | {"client_assertion": assertion, "client_assertion_type": keyed.TYPE}
         return self.post(data=form, auth=None)
 
+    def send_of_platform(self, claims: dict[str, Any], **header: str) -> TestResponse:
+        """Send the token of an issuer that the app trusts."""
+        with tempfile.TemporaryDirectory() as name:
+            platform, file = platform_in(Path(name))
+            form = GRANT | {"client_assertion": platform.sign(claims, **header), "client_assertion_type": keyed.TYPE}
+            return self.post(data=form, auth=None, app=self.new_app(file=file))
+
     def keys(self, **more: Any) -> TestResponse:
         headers = {"Host": "127.0.0.1:8000", "Origin": ISSUER} | more.pop("headers", {})
         return self.post("/playground/keys", data=None, auth=None, headers=headers, **more)
@@ -329,6 +337,31 @@ def a_disabled_client(place: Place) -> TestResponse:
 def a_method_that_the_client_is_not_registered_for(place: Place) -> TestResponse:
     options = ("--scope", "read:logs", "--auth-method", "client_secret_post")
     return place.token_of(place.operator.register("strict", *options))
+
+
+@refused_by("platform_header")
+def a_platforms_token_of_another_type(place: Place) -> TestResponse:
+    return place.send_of_platform({}, typ="at+jwt")
+
+
+@refused_by("platform_key")
+def a_platforms_token_of_an_unknown_key(place: Place) -> TestResponse:
+    return place.send_of_platform({}, kid="unknown")
+
+
+@refused_by("platform_aud")
+def a_platforms_token_for_another_server(place: Place) -> TestResponse:
+    return place.send_of_platform({"aud": "https://other.example"})
+
+
+@refused_by("platform_times")
+def a_platforms_token_of_a_week(place: Place) -> TestResponse:
+    return place.send_of_platform({"exp": now() + 7 * 86_400})
+
+
+@refused_by("platform_trust")
+def a_platforms_token_that_no_client_expects(place: Place) -> TestResponse:
+    return place.send_of_platform({})
 
 
 @refused_by("assertion_aud")

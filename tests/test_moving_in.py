@@ -9,19 +9,24 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from flask import Flask
+from joserfc import jwk
 
 from app.clients.declaration import OTHER_KEYS
 from app.clients.registered_values import VALUES
 from tests.conftest import ROOT, Machine, Operator, build_app, close
+from tests.support import keyed
 from tests.support.leaks import suite
 from tests.support.pages import Page, page, pattern
+from tests.test_declared_trusts import ISSUERS
 
 APPLY, MOVING_IN = page("apply"), page("moving-in")
 SECRET = "2f5c9f0e6d1b4a7f8e3d2c1b0a9f8e7d"
+OWN_KEY = jwk.ECKey.generate_key("P-256", {"kid": "2025-01"})
 # Programs that are not here: what they write is a sample below.
 OTHER_PROGRAMS = ("kc.sh ", "node ", "hydra ", "python manage.py ")
 # The shape of a realm export, by the documentation of Keycloak; only what is read, and what must be left out.
@@ -87,6 +92,8 @@ HYDRA = {
             "grant_types": ["client_credentials"],
             "scope": "reports:read",
             "token_endpoint_auth_method": "private_key_jwt",
+            "jwks": {"keys": [OWN_KEY.as_dict(private=False)]},
+            "jwks_uri": "",
         },
         {"client_id": "website", "grant_types": ["authorization_code", "refresh_token"], "scope": "openid"},
     ],
@@ -134,7 +141,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     suite.remember(SECRET)
     for block in MOVING_IN.blocks("python"):
         (tmp_path / re.findall(r"^# (\S+\.py):", block)[0]).write_text(block, encoding="utf-8")
-    (tmp_path / "clients.toml").write_text(APPLY.blocks("toml")[0], encoding="utf-8")
+    for name, block in zip(("clients", "keyless"), APPLY.blocks("toml"), strict=False):
+        (tmp_path / f"{name}.toml").write_text(block, encoding="utf-8")
     (tmp_path / "keyturn.toml").write_bytes((ROOT / "keyturn.toml").read_bytes())
     exports = {"realm": KEYCLOAK, "oidc-clients": OIDC_PROVIDER, "hydra": HYDRA, "applications": DJANGO}
     for name, content in exports.items():
@@ -182,7 +190,7 @@ def test_the_page_of_apply_is_true(folder: Path, register: Flask) -> None:
 
 
 def test_the_example_of_a_rename_is_a_file_of_clients(folder: Path, register: Flask) -> None:
-    (folder / "renamed.toml").write_text(APPLY.blocks("toml")[1], encoding="utf-8")
+    (folder / "renamed.toml").write_text(APPLY.blocks("toml")[2], encoding="utf-8")
     type_in_order(APPLY, "Apply it", register)
 
     done = Operator(register).run("apply", "renamed.toml")
@@ -192,9 +200,44 @@ def test_the_example_of_a_rename_is_a_file_of_clients(folder: Path, register: Fl
         suite.remember(json.loads(line)["client_secret"])
 
 
+def test_the_page_of_keys_and_trusts_is_true(folder: Path, prepared: Callable[[str], str]) -> None:
+    file = folder / "issuers.toml"
+    file.write_text((ROOT / "keyturn.toml").read_text(encoding="utf-8") + ISSUERS, encoding="utf-8")
+    app = build_app(database_url=prepared("sqlite"), file=file)
+
+    type_in_order(APPLY, "Keys and trusts", app)
+
+    close(app)
+
+
+@pytest.mark.parametrize("alg", ["ES256", "RS256"])
+def test_the_owner_of_a_private_key_writes_the_table_of_a_file(folder: Path, register: Flask, alg: str) -> None:
+    client = keyed.register(register, folder, name="generated", alg=alg)
+    (folder / "to_toml.py").write_text(APPLY.blocks("python")[0], encoding="utf-8")
+    command = [sys.executable, "to_toml.py", "owner", client.key.key_type, "generated.pem"]
+    table = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    (folder / "owner.toml").write_text(f'[clients.owner]\nscope = "read:logs"\n{table}', encoding="utf-8")
+
+    made = Operator(register).run("apply", "owner.toml")["created"][0]
+
+    assert made["changes"]["jwks"]["new"] == [client.key.thumbprint()]
+    assert replace(client, client_id=made["client_id"]).send().status_code == 200
+
+
+def test_a_key_of_another_server_comes_along(folder: Path, register: Flask) -> None:
+    type_in_order(MOVING_IN, "Ory Hydra", register)
+
+    client = keyed.Keyed(register, HYDRA["items"][1]["client_id"], OWN_KEY)  # type: ignore[index]
+    assert client.send(client.make(header={"kid": OWN_KEY.kid})).status_code == 200
+    assert Operator(register).run("clients", "show", client.client_id)["secrets"] == []
+    for line in (folder / "new-secrets.jsonl").read_text(encoding="utf-8").splitlines():
+        suite.remember(json.loads(line)["client_secret"])
+
+
 def test_every_key_of_a_file_is_in_the_table() -> None:
     assert [row[0].strip("`") for row in APPLY.table("key of a client")] == [
         *("scope", "default_scope", "lifetime", "format", "auth_method", "claims", "resource_server", "grant"),
+        *("jwks", "jwks_uri", "trusts"),
         *OTHER_KEYS,
     ]
     assert {row[0].strip("`") for row in APPLY.table("key of a client")} == {*VALUES, *OTHER_KEYS}
@@ -251,4 +294,4 @@ def test_an_export_becomes_clients_with_their_ids(
 
 
 def test_every_toml_of_the_page_of_apply_can_be_parsed() -> None:
-    assert [list(tomllib.loads(block)) for block in APPLY.blocks("toml")] == [["clients"], ["clients"]]
+    assert [list(tomllib.loads(block)) for block in APPLY.blocks("toml")] == [["clients"]] * 3

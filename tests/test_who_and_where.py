@@ -291,7 +291,7 @@ def test_explain_shows_where_a_token_went(operator: Operator, api: Machine) -> N
     printed = operator.app.test_cli_runner().invoke(args=["explain", "--jti", jti]).output
 
     assert (found["client_id"], found["credential"], found["address"]) == (web.client_id, "secret-1", "192.0.2.1")
-    for text in (web.client_id, "secret    secret-1", "address   192.0.2.1", "token_issued"):
+    for text in (web.client_id, "with      secret-1", "address   192.0.2.1", "token_issued"):
         assert text in printed
     assert "no token with this jti" in operator.is_refused("explain", "--jti", "x" * 24)
     assert operator.app.test_cli_runner().invoke(args=["explain", "--jti", jti, "abc"]).exit_code == 2

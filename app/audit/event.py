@@ -53,6 +53,8 @@ class Event(StrEnum):
     SECRET_UPDATED = "secret_updated", Budget.CHANGES
     CLIENT_KEY_ADDED = "client_key_added", Budget.CHANGES
     CLIENT_KEY_REMOVED = "client_key_removed", Budget.CHANGES
+    CLIENT_TRUST_ADDED = "client_trust_added", Budget.CHANGES
+    CLIENT_TRUST_REMOVED = "client_trust_removed", Budget.CHANGES
     TOKENS_REVOKED = "tokens_revoked", Budget.CHANGES
     KEY_CREATED = "key_created", Budget.CHANGES
     KEY_ROTATED = "key_rotated", Budget.CHANGES
@@ -82,8 +84,8 @@ class AuditEvent(Base):
 
     `at` is in whole seconds since the epoch; `request_id` is the last request's. `budget` is None in
     rows of releases without budgets: those share their own bound. `address` is the client's, `credential` the name
-    of the secret or the id of the key by which it authenticated, `operator` who ran the command. `jti_prefix` is
-    what the `jti` of every token that the row counts begins with. Each is None where there is none.
+    of the secret or trust, or the id of the key, by which it authenticated, `operator` who ran the command.
+    `jti_prefix` is what the `jti` of every token that the row counts begins with. Each is None where there is none.
     """
 
     __tablename__ = "audit_events"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from joserfc import jws
@@ -15,9 +16,10 @@ from joserfc.errors import ExceededSizeError, JoseError
 
 from app.checks import Check, making
 from app.clients.key_set import ALGORITHMS
-from app.logs import shown
+from app.logs import shown, shown_path
 from app.refusals.assertion_causes import ASSERTION_CAUSES
-from app.refusals.errors import RefusedError
+from app.refusals.errors import RefusedError, SourceFailedError
+from app.refusals.key_set_causes import KEY_SET_CAUSES
 from app.settings import current_settings
 
 COMPLETE = Check("assertion_type", "The assertion comes with its type.", "RFC 7521, section 4.2")
@@ -27,6 +29,7 @@ HEADER = Check(
 )
 PARTIES = Check("assertion_parties", "Its iss and its sub are the client's id.", "RFC 7523, section 3")
 
+MAX_COMPARED_CHARACTERS = 200
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 TYPS = ("jwt", "client-authentication+jwt", "application/client-authentication+jwt")
 
@@ -55,7 +58,8 @@ def refuse(cause_name: str, /, **words: object) -> NoReturn:
     """Refuse an assertion for one of `ASSERTION_CAUSES`."""
     cause = ASSERTION_CAUSES[cause_name]
     description = cause.sentence[0].upper() + cause.sentence[1:] + "." if cause.code == "invalid_request" else None
-    raise RefusedError(cause.code, description, reason=cause.sentence.format(**words))
+    kind = SourceFailedError if cause_name in KEY_SET_CAUSES else RefusedError
+    raise kind(cause.code, description, reason=cause.sentence.format(**words))
 
 
 def is_sent(form: Mapping[str, str]) -> bool:
@@ -131,6 +135,7 @@ def check_header(header: Mapping[str, Any]) -> tuple[str, str | None]:
 def check_parties(claims: Mapping[str, Any], client_id: str | None) -> str:
     """The client's id (RFC 7523, section 3, items 1 and 2; RFC 7521, section 4.2)."""
     making.now.check = PARTIES
+    refuse_unknown_issuer(claims.get("iss"), claims.get("sub"))
     for name in ("iss", "sub"):
         # The database raises for half a surrogate pair, which is not printable either.
         if not isinstance(claims.get(name), str) or not claims[name] or not claims[name].isprintable():
@@ -143,3 +148,12 @@ def check_parties(claims: Mapping[str, Any], client_id: str | None) -> str:
     if client_id not in (None, sub):
         refuse("another_id")
     return sub
+
+
+def refuse_unknown_issuer(iss: object, sub: object) -> None:
+    """Refuse a token of an issuer that keyturn.toml does not declare; `federated_jwt.py` looks at all others."""
+    if not isinstance(iss, str) or iss in (sub, current_settings().issuer):
+        return
+    near = get_close_matches(iss[:MAX_COMPARED_CHARACTERS], [each.issuer for each in current_settings().issuers], n=1)
+    if near or "://" in iss:
+        refuse("issuer_unknown", iss=shown_path(iss), meant=f"; did you mean {near[0]}?" if near else "")

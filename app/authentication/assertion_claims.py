@@ -37,11 +37,7 @@ def check_claims(claims: Mapping[str, Any]) -> tuple[str, int]:
 def check_times(claims: Mapping[str, Any]) -> int:
     """Compare the times with the clock, with a leeway on each (RFC 7523, section 3, items 4 and 5)."""
     making.now.check = TIMES
-    for name in ("exp", "nbf", "iat"):
-        value = claims.get(name, 0)
-        # Not a bool, not NaN, not 1e999.
-        if type(value) not in (int, float) or not 0 <= value <= MAX_MOMENT:
-            refuse("time_form", name=name)
+    check_time_forms(claims)
     if "exp" not in claims:
         refuse("no_expiry")
     moment, end = now(), int(claims["exp"])
@@ -53,6 +49,14 @@ def check_times(claims: Mapping[str, Any]) -> int:
         if claims.get(name, 0) > moment + LEEWAY_SECONDS:
             refuse("not_yet", name=name, ahead=duration(int(claims[name]) - moment))
     return end
+
+
+def check_time_forms(claims: Mapping[str, Any]) -> None:
+    for name in ("exp", "nbf", "iat"):
+        value = claims.get(name, 0)
+        # Not a bool, not NaN, not 1e999.
+        if type(value) not in (int, float) or not 0 <= value <= MAX_MOMENT:
+            refuse("time_form", name=name)
 
 
 def check_audience(aud: object) -> None:

@@ -1,4 +1,4 @@
-"""Which key must have signed an assertion, and whether it did.
+"""Which key must have signed an assertion, and whether it did; the keys are stored here, or where the client says.
 
 There is one check of a signature for every assertion, also for an unknown client: then with a key that nobody has,
 so that the time does not tell whether the client exists (R024). What differs: an RSA key of more than 2,048 bits
@@ -26,7 +26,10 @@ from app.clock import duration, now
 from app.logs import shown
 from app.refusals import hints
 from app.refusals.errors import RefusedError
+from app.remote_keys import key_sets
+from app.remote_keys.key_source import KeySetError, KeySource
 
+PUBLISHED = 0  # the row of a key that is not stored here
 MAX_KIDS = 3  # in a sentence
 
 
@@ -52,12 +55,29 @@ def find_key(client: Client | None, sent: Assertion) -> KnownKey:
     """
     if client is None:
         raise RefusedError("invalid_client", reason=UNKNOWN + hints.odd_id(sent.client_id))
-    if not client.keys:
+    keys = fetched(client.jwks_uri, sent) if client.jwks_uri else client.keys
+    if not keys:
         refuse("no_key")
-    key = named(client.keys, sent.kid) if sent.kid is not None else only_one(client.keys)
+    key = named(keys, sent.kid) if sent.kid is not None else only_one(keys)
     if key.alg != sent.alg:
         refuse("key_algorithm", alg=sent.alg, kid=key.kid, wanted=key.alg)
     return key
+
+
+def fetched(jwks_uri: str, sent: Assertion) -> list[KnownKey]:
+    """The keys that a client publishes, as if they were stored here; one without `alg` is for what was sent.
+
+    Raises:
+        RefusedError: If they cannot be had; that counts towards no limit.
+    """
+    try:
+        found = key_sets.find(KeySource(jwks_uri), sent.kid)
+    except KeySetError as error:
+        refuse(error.cause, **error.words)
+    return [
+        KnownKey(PUBLISHED, each.kid, sent.alg if each.fits(sent.alg) else each.algorithms[0], each.jwk, None, None)
+        for each in found
+    ]
 
 
 def named(keys: Sequence[KnownKey], kid: str) -> KnownKey:

@@ -46,6 +46,7 @@ SENT = {
     "client_secret_basic": "Basic",
     "client_secret_post": "a secret in the form",
     "private_key_jwt": "a signed assertion",
+    "federated_jwt": "a token of its platform",
 }
 UNKNOWN, WRONG_SECRET = "the client is unknown", "the secret is wrong"
 ONE_MECHANISM = "Send the client's credentials in one way only: HTTP Basic, a secret in the form, or an assertion."

@@ -12,13 +12,13 @@ from flask import g
 from app.audit import trail
 from app.authentication import assertion, assertion_claims, limits, replay
 from app.authentication.assertion import Assertion
-from app.authentication.assertion_key import check_signature
+from app.authentication.assertion_key import PUBLISHED, check_signature
 from app.authentication.client_secret import GENERATED_ID, FindClient, find_state_fault
 from app.checks import Check, making
 from app.clients.client import Client
 from app.clients.client_key import ClientKey
 from app.clock import now
-from app.refusals.errors import RefusedError
+from app.refusals.errors import RefusedError, SourceFailedError
 
 SIGNATURE = Check("assertion_key", "A key of the client has signed the assertion.", "RFC 7523, section 3")
 ONCE = Check("assertion_once", "The assertion was not used before.", "RFC 7523, section 3")
@@ -39,7 +39,7 @@ def private_key_jwt(find_client: FindClient, request: OAuth2Request) -> Client |
         client_id = sent.client_id
         return authenticate(find_client, sent)
     except RefusedError as error:
-        if error.error == "invalid_client":
+        if error.error == "invalid_client" and not isinstance(error, SourceFailedError):
             limits.count_failure(client_id, error.reason)
         raise
 
@@ -62,5 +62,6 @@ def authenticate(find_client: FindClient, sent: Assertion) -> Client:
     first_used_at = replay.use(client.client_id, jti, expires_at=expires_at)
     if first_used_at is not None:
         assertion_claims.refuse_replay(first_used_at)
-    trail.current_batch().touch(ClientKey.last_used_at, key.id, now())
+    if key.id != PUBLISHED:
+        trail.current_batch().touch(ClientKey.last_used_at, key.id, now())
     return client

@@ -11,7 +11,7 @@ from app.clients import registration, registry
 from app.clients.client_row import ClientRow
 from app.clients.declaration import Declared
 from app.clients.difference import Difference, Kind, find
-from app.clients.registered_values import VALUES, is_by_key, new_client
+from app.clients.registered_values import VALUES, gets_secret, new_client
 from app.clients.registration_update import Change
 from app.clients.secret import ClientSecret, digest, generate
 from app.storage.database import db, transaction
@@ -32,7 +32,7 @@ class ChangedMeanwhileError(Exception):
 def new_secrets(difference: Difference) -> list[NewSecret]:
     """An id and a secret for each client that is to be created and may use one; nothing is stored."""
     created = [step.declared for step in difference.of(Kind.CREATE) if step.declared]
-    return [NewSecret(registration.new_id(), each.name, generate()) for each in created if not is_by_key(each.values)]
+    return [NewSecret(registration.new_id(), each.name, generate()) for each in created if gets_secret(each.values)]
 
 
 def apply(difference: Difference, declared: Sequence[Declared], secrets: Iterable[NewSecret]) -> dict[str, str]:
@@ -87,6 +87,8 @@ def update(row: ClientRow, changes: Iterable[Change]) -> None:
         elif change.what == "name":
             row.name = change.new
             recorded.append(change)
+        elif rows := VALUES[change.what].rows:
+            rows.change(row, change.new)
         else:
             value = VALUES[change.what]
             value.put(row, change.new)

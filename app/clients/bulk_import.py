@@ -12,14 +12,17 @@ from sqlalchemy import insert, select
 
 from app.audit import trail
 from app.audit.event import Event
-from app.clients import registry
+from app.clients import registry, trust_overlaps
 from app.clients.applying import ChangedMeanwhileError, NewSecret
 from app.clients.client_row import ClientRow
 from app.clients.import_lines import ImportedClient, ImportFaultsError
-from app.clients.registered_values import VALUES, is_by_key
+from app.clients.registered_values import NEEDS, VALUES, gets_secret
 from app.clients.secret import ClientSecret, digest, generate
+from app.clients.trust_overlaps import Held
 from app.clock import now
-from app.storage.database import db, transaction
+from app.storage.database import Base, db, transaction
+
+OwnedRow = tuple[str, dict[str, Any]]  # the id of a client, and a row of it
 
 ROWS = 500  # in one statement: none takes long, and none is awaited for long
 NOT_STATED = (
@@ -36,10 +39,13 @@ class Plan:
     unchanged: int
 
     def without_secret(self) -> list[ImportedClient]:
-        return [each for each in self.new if not each.secrets and not is_by_key(each.values)]
+        return [each for each in self.new if not each.secrets and gets_secret(each.values)]
 
-    def without_key(self) -> list[ImportedClient]:
-        return [each for each in self.new if is_by_key(each.values)]
+    def without(self, method: str) -> list[ImportedClient]:
+        """Those that authenticate by keys only, or by trusts only, and have none."""
+        words = [word for word, needed in NEEDS.items() if needed == method]
+        of_method = [each for each in self.new if each.values["auth_method"] == method]
+        return [each for each in of_method if not any(each.values.get(word) for word in words)]
 
 
 def find(imported: Sequence[ImportedClient], *, has_random_secrets: bool) -> Plan:
@@ -55,6 +61,7 @@ def find(imported: Sequence[ImportedClient], *, has_random_secrets: bool) -> Pla
     owners = {name: row.client_id for row in rows.values() for name in (row.client_id, row.name)}
     digests = {secret.digest: row.client_id for row in rows.values() for secret in row.secrets}
     faults = [fault for each in imported if (fault := conflict(each, rows.get(each.client_id), owners, digests))]
+    faults += overlaps(imported)
     if faults:
         raise ImportFaultsError(faults)
     new = tuple(each for each in imported if each.client_id not in rows)
@@ -73,6 +80,18 @@ def conflict(
             return f"{start}: {name} is the id or the name of the client {owners[name]} already"
     shared = next((digests[secret.digest] for secret in each.secrets if secret.digest in digests), None)
     return f"{start} has the same secret as the client {shared}" if shared else None
+
+
+def overlaps(imported: Sequence[ImportedClient]) -> Iterator[str]:
+    """The trusts of some lines that overlap with others, of the register or of other lines."""
+    new = [
+        Held(each.name, trust.issuer, trust.claims, f"line {each.line}")
+        for each in imported
+        for trust in each.values.get("trusts", ())
+    ]
+    if new:
+        for one, _, sentence in trust_overlaps.find(new, [*trust_overlaps.in_register(), *new]):
+            yield f"{one.place}: {sentence}"
 
 
 def differing(each: ImportedClient, row: ClientRow) -> list[str]:
@@ -103,7 +122,8 @@ def register(plan: Plan, made: Iterable[NewSecret]) -> None:
     """
     moment = now()
     clients = [columns(each, moment) for each in plan.new]
-    digests = secret_rows(plan.new, made, moment)
+    owned = credential_rows(plan.new, moment)
+    owned[ClientSecret] = secret_rows(plan.new, made, moment)
     taken = {name for each in plan.new for name in (each.client_id, each.name)}
     with transaction():
         if any(taken & set(pair) for pair in db.session.execute(select(ClientRow.client_id, ClientRow.name))):
@@ -111,8 +131,9 @@ def register(plan: Plan, made: Iterable[NewSecret]) -> None:
         for some in batches(clients):
             db.session.execute(insert(ClientRow), some)
         keys = {row.client_id: row.id for row in db.session.execute(select(ClientRow.id, ClientRow.client_id))}
-        for some in batches([{**row, "client_row": keys[client_id]} for client_id, row in digests]):
-            db.session.execute(insert(ClientSecret), some)
+        for model, rows in owned.items():
+            for some in batches([{**row, "client_row": keys[client_id]} for client_id, row in rows]):
+                db.session.execute(insert(model), some)
         for some_clients in batches(plan.new):
             for each in some_clients:
                 trail.record(Event.CLIENT_CREATED, client_id=each.client_id, reason="imported")
@@ -121,7 +142,7 @@ def register(plan: Plan, made: Iterable[NewSecret]) -> None:
 
 def columns(each: ImportedClient, moment: int) -> dict[str, Any]:
     """A row for a client. Its id may have been another's: no token of that one has its generation."""
-    row = {VALUES[word].column: value for word, value in each.values.items()}
+    row = {VALUES[word].column: value for word, value in each.values.items() if VALUES[word].rows is None}
     return row | {
         "client_id": each.client_id,
         "name": each.name,
@@ -131,11 +152,9 @@ def columns(each: ImportedClient, moment: int) -> dict[str, Any]:
     }
 
 
-def secret_rows(
-    new: Iterable[ImportedClient], made: Iterable[NewSecret], moment: int
-) -> list[tuple[str, dict[str, Any]]]:
-    """The rows of all secrets, each with the id of its client."""
-    rows: list[tuple[str, dict[str, Any]]] = []
+def secret_rows(new: Iterable[ImportedClient], made: Iterable[NewSecret], moment: int) -> list[OwnedRow]:
+    """The rows of all secrets."""
+    rows: list[OwnedRow] = []
     for each in new:
         for secret in each.secrets:
             row = {"name": secret.name, "digest": secret.digest, "created_at": moment, "not_after": secret.not_after}
@@ -144,6 +163,17 @@ def secret_rows(
         row = {"name": "secret-1", "digest": digest(one.plaintext), "created_at": moment, "not_after": None}
         rows.append((one.client_id, row))
     return rows
+
+
+def credential_rows(new: Iterable[ImportedClient], moment: int) -> dict[type[Base], list[OwnedRow]]:
+    """The rows of all keys, by their tables."""
+    found: dict[type[Base], list[OwnedRow]] = {}
+    for each in new:
+        for word, value in each.values.items():
+            if rows := VALUES[word].rows:
+                owned = [(each.client_id, {**columns, "created_at": moment}) for columns in rows.columns(value)]
+                found.setdefault(rows.model, []).extend(owned)
+    return found
 
 
 def batches(rows: Iterable[Any]) -> Iterator[list[Any]]:

@@ -15,7 +15,9 @@ from app.clients.secret import KnownSecret
 
 SECRET_METHODS = ("client_secret_basic", "client_secret_post")
 KEY_METHOD = "private_key_jwt"
-AUTH_METHODS = (*SECRET_METHODS, KEY_METHOD)  # in this order a request is tried
+TRUST_METHOD = "federated_jwt"  # our own word: to a client, a token of its platform is one more assertion
+REGISTERED_METHODS = (*SECRET_METHODS, KEY_METHOD)  # with IANA (RFC 7591, section 4.2)
+AUTH_METHODS = (*SECRET_METHODS, TRUST_METHOD, KEY_METHOD)  # in this order a request is tried
 TOKEN_FORMATS = ("jwt", "opaque")
 
 
@@ -39,6 +41,7 @@ class Client(ClientMixin):
     generation: int
     secrets: Sequence[KnownSecret]
     keys: Sequence[KnownKey] = ()
+    jwks_uri: str | None = None
 
     @property
     def claims(self) -> dict[str, str]:

@@ -29,6 +29,11 @@ BY_SECRET = (
     "{client} is registered for {method}, and may not use a key: "
     "`flask clients update {client} --auth-method any` (or private_key_jwt) allows it"
 )
+ELSEWHERE = (
+    "the keys of {client} are at its jwks_uri, and a key is added there; "
+    "`flask clients update {client} --jwks-uri none` makes room for keys that are stored here"
+)
+OTHER_KEY = "{client} has another key with the kid {kid}: give the new one another kid"
 TOO_MANY = f"a client has at most {MAX_KEYS} keys; `flask clients remove-key` ends one"
 
 
@@ -50,15 +55,27 @@ def add_keys(id_or_name: str, keys: Sequence[NewKey], *, not_after: int | None =
     refuse_past(not_after)
     with transaction():
         client = get_client(id_or_name)
-        if client.token_endpoint_auth_method not in (None, KEY_METHOD):
-            raise RegistrationError(BY_SECRET.format(client=client.name, method=client.token_endpoint_auth_method))
+        refuse_other_method(client)
+        if client.jwks_uri:
+            raise RegistrationError(ELSEWHERE.format(client=client.name))
         new = [ClientKey(**each._asdict(), not_after=not_after) for each in keys if is_new(client, each)]
-        make_room(client.keys, len(new), most=MAX_KEYS, refusal=TOO_MANY)
-        client.keys += new
-        if new:
-            reason = f"kid {' '.join(each.kid for each in new)}"
-            trail.record(Event.CLIENT_KEY_ADDED, client_id=client.client_id, reason=reason)
+        add(client, new)
     return new
+
+
+def refuse_other_method(client: ClientRow) -> None:
+    """Refuse a client that may not use a key."""
+    if client.token_endpoint_auth_method not in (None, KEY_METHOD):
+        raise RegistrationError(BY_SECRET.format(client=client.name, method=client.token_endpoint_auth_method))
+
+
+def add(client: ClientRow, new: Sequence[ClientKey]) -> None:
+    """Add keys, in the caller's transaction."""
+    make_room(client.keys, len(new), most=MAX_KEYS, refusal=TOO_MANY)
+    client.keys.extend(new)
+    if new:
+        reason = f"kid {' '.join(each.kid for each in new)}"
+        trail.record(Event.CLIENT_KEY_ADDED, client_id=client.client_id, reason=reason)
 
 
 def is_new(client: ClientRow, key: NewKey) -> bool:
@@ -71,7 +88,7 @@ def is_new(client: ClientRow, key: NewKey) -> bool:
     if found is None:
         return True
     if found.jwk != key.jwk:
-        raise RegistrationError(f"{client.name} has another key with the kid {key.kid}: give the new one another kid")
+        raise RegistrationError(OTHER_KEY.format(client=client.name, kid=key.kid))
     if credential.has_ended(found):
         raise RegistrationError(f"the key {key.kid} of {client.name} was ended for good: create a new one")
     return False
@@ -98,9 +115,27 @@ def remove_key(id_or_name: str, kid: str, *, last: bool = False) -> bool:
             return False
         if not last and usable(client) == [key] and client.token_endpoint_auth_method == KEY_METHOD:
             raise RegistrationError(LAST.format(kid=key.kid, client=client.name))
-        key.end(now())
-        trail.record(Event.CLIENT_KEY_REMOVED, client_id=client.client_id, reason=f"kid {key.kid}")
+        end(client, key)
     return True
+
+
+def end(client: ClientRow, key: ClientKey) -> None:
+    """End one key now, in the caller's transaction."""
+    key.end(now())
+    trail.record(Event.CLIENT_KEY_REMOVED, client_id=client.client_id, reason=f"kid {key.kid}")
+
+
+def replace(client: ClientRow, keys: Sequence[NewKey]) -> None:
+    """Let a client have these keys and no other, in the caller's transaction.
+
+    Raises:
+        RegistrationError: As `add_keys`, if one cannot be added.
+    """
+    wanted = {each.kid for each in keys}
+    for old in usable(client):
+        if old.kid not in wanted:
+            end(client, old)
+    add(client, [ClientKey(**each._asdict()) for each in keys if is_new(client, each)])
 
 
 def usable(client: ClientRow) -> list[ClientKey]:

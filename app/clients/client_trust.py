@@ -9,6 +9,7 @@ from app.clients.credential import Credential
 from app.storage.database import Base
 
 MAX_TRUSTS = 8
+MAX_CLAIMS = 16
 
 
 class ClientTrust(Credential, Base):

@@ -13,13 +13,14 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from app.clients import registered_values, registration_rules
+from app.clients.registered_value import CHOICE, WORD
 from app.clients.registered_values import VALUES
 from app.clients.registration_rules import RegistrationError
 from app.logs import one_line
 from app.settings import toml_text
 
 # Beside the values of a registration: whether the client is disabled, and the name that it had before.
-OTHER_KEYS = {"disabled": registered_values.CHOICE, "renamed_from": registered_values.WORD}
+OTHER_KEYS = {"disabled": CHOICE, "renamed_from": WORD}
 SECRET_KEYS = {"secret", "secrets", "client_secret", "client_secrets", "password", "sha256", "private_key"}
 LOOKS_SECRET = re.compile(r"\bkt[as]_[A-Za-z0-9_-]{12,}|\beyJ[A-Za-z0-9_-]{12,}\.|-----BEGIN [A-Z ]*PRIVATE")
 HOLDS_SECRET = (

@@ -9,10 +9,11 @@ from enum import StrEnum
 from sqlalchemy import select
 
 import config
+from app.clients import declared_credentials
+from app.clients.client import KEY_METHOD, TRUST_METHOD
 from app.clients.client_row import ClientRow
-from app.clients.credential import usable
 from app.clients.declaration import DeclarationError, Declared
-from app.clients.registered_values import VALUES, is_by_key
+from app.clients.registered_values import VALUES
 from app.clients.registration_update import Change
 from app.settings import current_settings
 from app.storage.database import db
@@ -48,6 +49,8 @@ class Difference:
         undeclared: The names of clients that no file declares and that are not removed.
         disabled: The names of clients that are disabled, of which no file says whether they are.
         without_key: The names of declared clients that authenticate by a key only, and have none that works.
+        without_trust: Likewise by a trust only.
+        ended: What files declare and an operator has ended for good, with its client: it stays ended.
     """
 
     steps: tuple[Step, ...]
@@ -55,6 +58,8 @@ class Difference:
     undeclared: tuple[str, ...]
     disabled: tuple[str, ...]
     without_key: tuple[str, ...]
+    without_trust: tuple[str, ...]
+    ended: tuple[str, ...]
 
     def of(self, kind: Kind) -> list[Step]:
         return [step for step in self.steps if step.kind is kind]
@@ -68,15 +73,18 @@ def find(declared: Sequence[Declared], *, prune: bool) -> Difference:
         prune: Whether clients that no file declares are removed; never the demo clients of development.
 
     Raises:
-        DeclarationError: If a name cannot be given or found; the text has a line for each fault.
+        DeclarationError: If a name cannot be given or found, or a key cannot be had; the text has a line for each
+            fault.
     """
     rows = {row.name: row for row in db.session.scalars(select(ClientRow).order_by(ClientRow.id))}
     ids = {row.client_id: row.name for row in rows.values()}
+    found = {each.name: rows.get(each.name) or rows.get(each.renamed_from or "") for each in declared}
+    pairs = [(each, found[each.name]) for each in declared]
     faults = [wrong for each in declared if (wrong := name_fault(each, rows, ids))]
+    faults += declared_credentials.faults(pairs, prune=prune)
     if faults:
         raise DeclarationError("\n".join(faults))
-    found = {each.name: rows.get(each.name) or rows.get(each.renamed_from or "") for each in declared}
-    steps = [step for each in declared if (step := step_for(each, found[each.name]))]
+    steps = [step for each, row in pairs if (step := step_for(each, row))]
     present = {row.name for row in found.values() if row is not None}
     others = [row for name, row in rows.items() if name not in present and not is_demo(row)]
     if prune:
@@ -85,8 +93,10 @@ def find(declared: Sequence[Declared], *, prune: bool) -> Difference:
         steps=tuple(steps),
         unchanged=len(declared) - sum(step.kind is not Kind.REMOVE for step in steps),
         undeclared=() if prune else tuple(row.name for row in others),
-        disabled=tuple(each.name for each in declared if each.disabled is None and is_disabled(found[each.name])),
-        without_key=tuple(each.name for each in declared if is_by_key(each.values) and not has_key(found[each.name])),
+        disabled=tuple(each.name for each, row in pairs if each.disabled is None and is_disabled(row)),
+        without_key=tuple(each.name for each, row in pairs if declared_credentials.lacks(KEY_METHOD, each, row)),
+        without_trust=tuple(each.name for each, row in pairs if declared_credentials.lacks(TRUST_METHOD, each, row)),
+        ended=tuple(name for each, row in pairs for name in declared_credentials.ended(each, row)),
     )
 
 
@@ -109,20 +119,17 @@ def is_disabled(row: ClientRow | None) -> bool:
     return row is not None and row.disabled_at is not None
 
 
-def has_key(row: ClientRow | None) -> bool:
-    return row is not None and bool(usable(row.keys))
-
-
 def step_for(each: Declared, row: ClientRow | None) -> Step | None:
     """What is done to a declared client; None if it is as declared."""
     if row is None:
-        changes = [Change(word, None, value) for word, value in each.values.items() if value not in (None, "", {})]
+        changes = [Change(word, None, value) for word, value in each.values.items() if value not in (None, "", {}, ())]
         changes += [Change("disabled", None, True)] if each.disabled else []
         return Step(Kind.CREATE, each.name, None, tuple(changes), declared=each)
     changes = [] if row.name == each.name else [Change("name", row.name, each.name)]
-    for word, value in each.values.items():
-        if (old := VALUES[word].of(row)) != value:
-            changes.append(Change(word, old, value))
+    for word in each.values:
+        old, new = VALUES[word].of(row), declared_credentials.next_value(word, each, row)
+        if old != new:
+            changes.append(Change(word, old, new))
     if each.disabled is not None and each.disabled != is_disabled(row):
         changes.append(Change("disabled", not each.disabled, each.disabled))
     return Step(Kind.UPDATE, each.name, row.client_id, tuple(changes), row, each) if changes else None

@@ -14,7 +14,6 @@ from typing import Any
 
 import config
 from app.clients import registered_values, registration_rules
-from app.clients.client import KEY_METHOD
 from app.clients.declaration import LOOKS_SECRET
 from app.clients.imported_secret import ImportedSecret, checked_secrets
 from app.clients.registered_values import VALUES
@@ -24,7 +23,7 @@ from app.settings import toml_text
 
 ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")  # no client percent-encodes these (RFC 3986, section 2.3)
 OTHER_KEYS = ("client_id", "name", "disabled", "secrets")
-NO_SECRETS = f"secrets are of no use to a client that authenticates by {KEY_METHOD} only: leave them out"
+NO_SECRETS = "secrets are of no use to a client that authenticates by {} only: leave them out"
 DEMO_IDS = {demo.client_id for demo in config.DEMO_CLIENTS}
 MAX_SHOWN = 50
 
@@ -110,8 +109,8 @@ def client(line: int, document: dict[str, Any]) -> ImportedClient:
             check_names(client_id, name)
         if "secrets" not in faults:
             secrets = checked_secrets(document.get("secrets", []), {str(client_id), str(name)})
-        if secrets and registered_values.is_by_key(values):
-            raise RegistrationError(NO_SECRETS)
+        if secrets and not registered_values.may_use_secret(values):
+            raise RegistrationError(NO_SECRETS.format(values.get("auth_method")))
     except RegistrationError as error:
         sentences.append(str(error))
     if sentences:

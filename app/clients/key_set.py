@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -26,6 +26,10 @@ NEEDED = {"RSA": ("kty", "n", "e"), "EC": ("kty", "crv", "x", "y")}
 KID = re.compile(r"(?!kt[a-z]_|eyJ)[A-Za-z0-9._~:/+=@-]{1,128}")
 FORM = 'a JSON Web Key Set, as {"keys": [{"kty": …}]}, or one JSON Web Key (RFC 7517)'
 IMPORTED_KEYS = 1_024  # some 2 kB each
+
+
+class PrivateKeyError(RegistrationError):
+    """A key that is not public; the text says which, and nothing of it was stored."""
 
 
 class NewKey(NamedTuple):
@@ -49,10 +53,23 @@ def read(text: str) -> list[NewKey]:
     keys = document.get("keys", [document]) if isinstance(document, dict) else document
     if not isinstance(keys, list) or not keys or not all(isinstance(each, dict) for each in keys):
         raise RegistrationError(f"the file must be {FORM}")
+    return checked_all(keys, "the file")
+
+
+def checked_all(keys: Sequence[dict[str, Any]], where: str) -> list[NewKey]:
+    """The keys of a list.
+
+    Args:
+        keys: The members of each.
+        where: What has them, for messages.
+
+    Raises:
+        RegistrationError: As `read`.
+    """
     if len(keys) > MAX_KEYS:
-        raise RegistrationError(f"the file has {len(keys)} keys: a client has at most {MAX_KEYS}")
-    found = [checked(each, f"key {number} of the file") for number, each in enumerate(keys, 1)]
-    refuse_repeated(found)
+        raise RegistrationError(f"{where} has {len(keys)} keys: a client has at most {MAX_KEYS}")
+    found = [checked(each, f"key {number} of {where}") for number, each in enumerate(keys, 1)]
+    refuse_repeated(found, where)
     return found
 
 
@@ -66,7 +83,7 @@ def checked(members: dict[str, Any], which: str) -> NewKey:
     """One key, reduced to the members that a check of a signature needs."""
     if PRIVATE & members.keys():
         what = "a secret of an HMAC" if members.get("kty") == "oct" else "a private key"
-        raise RegistrationError(f"{which} is {what}: give the public part alone. Nothing of it was stored")
+        raise PrivateKeyError(f"{which} is {what}: give the public part alone. Nothing of it was stored")
     operations = members.get("key_ops", ["verify"])
     if members.get("use", "sig") != "sig" or not (isinstance(operations, list) and "verify" in operations):
         raise RegistrationError(f"{which} is not for signatures: `use` is sig, or `key_ops` has verify")
@@ -98,10 +115,10 @@ def checked_kid(kid: object, which: str) -> str:
     return kid
 
 
-def refuse_repeated(found: Iterable[NewKey]) -> None:
+def refuse_repeated(found: Iterable[NewKey], where: str) -> None:
     kids = [each.kid for each in found]
     if len(set(kids)) < len(kids):
-        raise RegistrationError("two keys of the file have one kid: an assertion names its key by it")
+        raise RegistrationError(f"two keys of {where} have one kid: an assertion names its key by it")
 
 
 @lru_cache(maxsize=IMPORTED_KEYS)

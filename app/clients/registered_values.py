@@ -1,73 +1,33 @@
 """What a registration says, as one table: each value with its word, its rule, and how a client has it.
 
 `flask clients create`, `flask apply` and `flask clients import` use the same words and rules. A new value, of a
-column or of rows of its own, is one more row of the table.
+column or of rows of its own, is one more row of the table. Keys and trusts have no default: a file that leaves them
+out leaves them as they are, so that what a command added stays; an empty list ends all. What an operator has ended for
+good stays so, whatever a file says.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from app.clients import registration_rules as rules
-from app.clients.client import KEY_METHOD
+from app.clients.client import KEY_METHOD, SECRET_METHODS, TRUST_METHOD
 from app.clients.client_row import ClientRow
+from app.clients.key_set_address import checked_jwks_uri, put_jwks_uri
+from app.clients.registered_keys import JWKS
+from app.clients.registered_trusts import TRUSTS
+from app.clients.registered_value import CHOICE, SECONDS, TEXTS, WORD, WORDS, Given, in_column
 from app.clients.registration_rules import RegistrationError
 
 GRANT = "client_credentials"
 OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
-Given = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What a value must be in a file: in words, and as a check."""
-
-    words: str
-    fits: Callable[[object], bool]
-
-
-WORDS = Form("words in quotes, or a list of words", lambda v: isinstance(v, str) or is_list_of_words(v))
-WORD = Form("a word in quotes", lambda v: isinstance(v, str))
-SECONDS = Form("a whole number of seconds", lambda v: type(v) is int or v == "default")
-CHOICE = Form("true or false", lambda v: isinstance(v, bool))
-TEXTS = Form("a table of texts", lambda v: isinstance(v, dict) and all(isinstance(each, str) for each in v.values()))
-
-
-def is_list_of_words(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) and each and " " not in each for each in value)
 
 
 def joined(value: object) -> str:
     return " ".join(value) if isinstance(value, list) else str(value or "")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Value:
-    """One value of a registration.
-
-    Attributes:
-        column: What it is called in the audit trail, and where it is stored unless `put` says otherwise.
-        form: What it must be in a file.
-        checked: The value to store, from all that is given; it raises RegistrationError.
-        of: The value that a client has.
-        put: Gives a client the value.
-    """
-
-    column: str
-    form: Form
-    checked: Callable[[Given], Any]
-    of: Callable[[ClientRow], Any]
-    put: Callable[[ClientRow, Any], None]
-
-
-def in_column(column: str, form: Form, checked: Callable[[Given], Any]) -> Value:
-    def put(client: ClientRow, value: object) -> None:
-        setattr(client, column, value)
-
-    return Value(column=column, form=form, checked=checked, of=lambda client: getattr(client, column), put=put)
 
 
 def grant_types(given: Given) -> str:
@@ -92,19 +52,55 @@ def default_scope(given: Given) -> str:
     return rules.checked_default(None if default is None else joined(default), whole) if whole or default else ""
 
 
+def auth_method(given: Given) -> str | None:
+    """A client that is given keys or trusts alone has the method for them, unless another one is given."""
+    method, words = rules.checked_method(given.get("auth_method")), [word for word in NEEDS if is_given(word, given)]
+    methods = {NEEDS[word] for word in words}
+    if given.get("auth_method") is None:
+        return methods.pop() if len(methods) == 1 else None
+    for word in words:
+        if method not in (None, NEEDS[word]):
+            raise RegistrationError(f"--auth-method {method} leaves the {word} without a use: it needs {NEEDS[word]}")
+    return method
+
+
+def is_given(word: str, given: Given) -> bool:
+    """Whether a client is given keys or trusts, and not an empty list of them."""
+    value = given.get(word)
+    return value != "none" and bool(value["keys"] if isinstance(value, dict) else value)
+
+
+def jwks_uri(given: Given) -> str | None:
+    if is_given("jwks", given) and is_given("jwks_uri", given):
+        raise RegistrationError("the keys of a client are at its jwks_uri, or they are its jwks: not both (RFC 7591)")
+    return checked_jwks_uri(given["jwks_uri"])
+
+
+def with_the_other(given: Given) -> Given:
+    """Keys here end the use of those that are elsewhere, and the other way round, if only one of them is given."""
+    if is_given("jwks", given) and "jwks_uri" not in given:
+        return {**given, "jwks_uri": "none"}
+    if is_given("jwks_uri", given) and "jwks" not in given:
+        return {**given, "jwks": {"keys": []}}
+    return given
+
+
+# The values by which a client authenticates, each with its method.
+NEEDS = {"jwks": KEY_METHOD, "jwks_uri": KEY_METHOD, "trusts": TRUST_METHOD}
 VALUES = {
     "scope": in_column("scope", WORDS, scope),
     "default_scope": in_column("default_scope", WORDS, default_scope),
     "lifetime": in_column("access_token_seconds", SECONDS, lambda given: rules.checked_lifetime(given.get("lifetime"))),
-    "auth_method": in_column(
-        "token_endpoint_auth_method", WORD, lambda given: rules.checked_method(given.get("auth_method"))
-    ),
+    "auth_method": in_column("token_endpoint_auth_method", WORD, auth_method),
     "grant": in_column("grant_types", CHOICE, grant_types),
     "format": in_column("token_format", WORD, lambda given: rules.checked_format(given.get("format", "jwt"))),
     "resource_server": in_column(
         "resource_server", WORD, lambda given: rules.checked_resource_server(given.get("resource_server"))
     ),
     "claims": in_column("claims", TEXTS, lambda given: rules.checked_claims(given.get("claims", {}))),
+    "jwks": JWKS,
+    "jwks_uri": replace(in_column("jwks_uri", WORD, jwks_uri), has_default=False, put=put_jwks_uri),
+    "trusts": TRUSTS,
 }
 
 
@@ -112,11 +108,15 @@ def checked(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
     """The values to store, and what is wrong with the others, each by its word.
 
     Args:
-        given: The values by their words, in their forms; those that are left out have their defaults.
+        given: The values by their words, in their forms; those that are left out have their defaults, and those that
+            have none are left out.
     """
+    given = with_the_other(given)
     values: dict[str, Any] = {}
     faults: dict[str, str] = {}
     for word, each in VALUES.items():
+        if word not in given and not each.has_default:
+            continue
         try:
             values[word] = each.checked(given)
         except RegistrationError as error:
@@ -140,9 +140,13 @@ def checked_of_a_file(
     return values, {key: in_a_file(sentence) for key, sentence in (faults | wrong).items()}
 
 
-def is_by_key(values: Given) -> bool:
-    """Whether a client authenticates by a key only, which no file has: it gets no secret, as it could use none."""
-    return bool(values.get("auth_method") == KEY_METHOD)
+def may_use_secret(values: Given) -> bool:
+    return values.get("auth_method") in (None, *SECRET_METHODS)
+
+
+def gets_secret(values: Given) -> bool:
+    """Whether a new client of these values gets a secret: it may use one, and is given nothing else."""
+    return may_use_secret(values) and not any(values.get(word) for word in NEEDS)
 
 
 def in_a_file(sentence: str) -> str:

@@ -10,6 +10,7 @@ from app.audit import trail
 from app.audit.event import Event
 from app.clients import registration_rules as rules
 from app.clients.client_row import ClientRow
+from app.clients.key_set_address import checked_jwks_uri, put_jwks_uri
 from app.clients.registered_values import GRANT
 from app.clients.registration import refuse_taken
 from app.clients.registry import get_client
@@ -47,6 +48,7 @@ class Wanted:
         has_grant: Whether it may get tokens at all.
         token_format: `jwt` or `opaque`.
         resource_server: The audience of the API that it is; `none` if it is no longer one.
+        jwks_uri: Where its keys are, in place of those that are stored here; `none` if they are no longer there.
         claims: Added to the claims that it has; a claim of the same name is replaced.
         drops_claims: Whether its current claims are removed first.
     """
@@ -59,6 +61,7 @@ class Wanted:
     has_grant: bool | None = None
     token_format: str | None = None
     resource_server: str | None = None
+    jwks_uri: str | None = None
     claims: Mapping[str, str] | None = None
     drops_claims: bool = False
 
@@ -78,6 +81,8 @@ class Wanted:
             wanted["token_format"] = rules.checked_format(self.token_format)
         if self.resource_server is not None:
             wanted["resource_server"] = rules.checked_resource_server(self.resource_server)
+        if self.jwks_uri is not None:
+            wanted["jwks_uri"] = checked_jwks_uri(self.jwks_uri)
         return wanted
 
 
@@ -96,6 +101,8 @@ def update(id_or_name: str, wanted: Wanted) -> tuple[ClientRow, list[Change]]:
         changes = [Change(what, old, new) for what, new in values.items() if (old := getattr(client, what)) != new]
         for change in changes:
             setattr(client, change.what, change.new)
+            if change.what == "jwks_uri":
+                put_jwks_uri(client, change.new)
         if changes:
             reason = "; ".join(change.summary() for change in changes)
             trail.record(Event.CLIENT_UPDATED, client_id=client.client_id, reason=reason)

@@ -40,6 +40,7 @@ FIND_CLIENT = Statement(
         ClientRow.resource_server,
         ClientRow.disabled_at,
         ClientRow.generation,
+        ClientRow.jwks_uri,
         ClientSecret.id.label("secret_id"),
         ClientSecret.name.label("secret_name"),
         ClientSecret.digest.label("secret_digest"),
@@ -84,6 +85,7 @@ def find_client(client_id: str) -> Client | None:
         generation=client.generation,
         secrets=known_secrets(rows),
         keys=known_keys(rows) if client.key_id is not None else (),
+        jwks_uri=client.jwks_uri,
     )
 
 

@@ -10,7 +10,7 @@ from itertools import count
 from app.audit import trail
 from app.audit.event import Event
 from app.clients import credential, registration_rules
-from app.clients.client import KEY_METHOD
+from app.clients.client import KEY_METHOD, SECRET_METHODS, TRUST_METHOD
 from app.clients.client_row import ClientRow
 from app.clients.credential_rules import get, make_room
 from app.clients.registration_rules import RegistrationError
@@ -21,8 +21,8 @@ from app.storage.database import transaction
 
 MAX_OVERLAP_SECONDS = 604_800
 BY_KEY = (
-    "{client} is registered for {method}, and may not use a secret: `flask clients add-key {client}` gives it another "
-    "key; `flask clients update {client} --auth-method any` allows a secret beside it"
+    "{client} is registered for {method}, and may not use a secret: `flask clients {command} {client}` gives it "
+    "another {what}; `flask clients update {client} --auth-method any` allows a secret beside it"
 )
 LAST = (
     "{name} is the only secret of {client} that works: without it the client gets no token. "
@@ -86,14 +86,15 @@ def revoke_secret(id_or_name: str, name: str, *, last: bool = False) -> bool:
         False if it was ended before: then nothing is changed.
 
     Raises:
-        RegistrationError: If there is no such client or secret, or it is the last one that works and it has no key.
+        RegistrationError: If there is no such client or secret, or it is the last one that works and it has no
+            key and no trust.
     """
     with transaction():
         client = get_client(id_or_name)
         secret = get_secret(client, name)
         if secret.ended_at is not None:
             return False
-        if not last and usable(client) == [secret] and not has_key(client):
+        if not last and usable(client) == [secret] and not needs_no_secret(client):
             raise RegistrationError(LAST.format(name=secret.name, client=client.name))
         secret.end(now())
         trail.record(Event.SECRET_REVOKED, client_id=client.client_id, reason=f"secret {secret.name}")
@@ -102,14 +103,17 @@ def revoke_secret(id_or_name: str, name: str, *, last: bool = False) -> bool:
 
 def refuse_by_key(client: ClientRow) -> None:
     """Refuse a new secret for a client that could not use it."""
-    if client.token_endpoint_auth_method == KEY_METHOD:
-        raise RegistrationError(BY_KEY.format(client=client.name, method=KEY_METHOD))
+    method = client.token_endpoint_auth_method
+    if method not in (None, *SECRET_METHODS):
+        command, what = ("trust", "trust") if method == TRUST_METHOD else ("add-key", "key")
+        raise RegistrationError(BY_KEY.format(client=client.name, method=method, command=command, what=what))
 
 
-def has_key(client: ClientRow) -> bool:
+def needs_no_secret(client: ClientRow) -> bool:
     """Whether a client gets tokens without a secret."""
-    may_use = client.token_endpoint_auth_method in (None, KEY_METHOD)
-    return may_use and bool(credential.usable(client.keys))
+    method = client.token_endpoint_auth_method
+    has_key = method in (None, KEY_METHOD) and (client.jwks_uri or credential.usable(client.keys))
+    return bool(has_key or (method in (None, TRUST_METHOD) and credential.usable(client.trusts)))
 
 
 def plan_end(id_or_name: str, name: str, *, not_after: int | None) -> bool:

@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, RowMapping, Select, Table, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, Table, bindparam, case, delete, func, insert, select, update
 
 from app.authentication.replay import UsedAssertion
 from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
+from app.clients.client_trust import ClientTrust
+from app.clients.credential import Credential
 from app.clients.secret import ClientSecret
 from app.copying.moved_tables import moved_tables
-from app.copying.orders import works
+from app.copying.orders import by_what_they_are, what, works
 from app.keys.signing_key import KeyGeneration, SigningKey
+from app.remote_keys.fetched_key_set import FetchedKeySet
 from app.tokens.stored_token import IssuedToken, RevokedToken
 
 BATCH_ROWS = 500
@@ -29,13 +32,15 @@ def carry_over(present: Connection, restored: Connection, moment: int) -> None:
     Args:
         present: The database that will be replaced.
         restored: The copy of the backup, in a transaction that writes.
-        moment: The time at which a secret or key that is missing now counts as ended.
+        moment: The time at which a secret, key or trust that is missing now counts as ended.
     """
     carry_revocations(present, restored)
     carry_clients(present, restored)
     carry_ends(present, restored, ClientSecret, moment)
     carry_ends(present, restored, ClientKey, moment)
+    carry_ends(present, restored, ClientTrust, moment)
     carry_assertions(present, restored)
+    carry_key_sets(present, restored)
     if keys := present.execute(select(table_of(SigningKey))).mappings().all():
         restored.execute(delete(SigningKey))
         restored.execute(insert(table_of(SigningKey)), [dict(key) for key in keys])
@@ -77,24 +82,20 @@ def carry_clients(present: Connection, restored: Connection) -> None:
         restored.execute(update(ClientRow).where(this).values(values))
 
 
-def carry_ends(present: Connection, restored: Connection, model: type[ClientSecret | ClientKey], moment: int) -> None:
-    """A secret or key of a client that has ended or is missing now is ended; an earlier end of it is carried over."""
-    query = select(model.__table__, ClientRow.client_id).join(ClientRow, ClientRow.id == model.client_row)
-    found = {what(row): row for row in present.execute(query)}
+def carry_ends(present: Connection, restored: Connection, model: type[Credential], moment: int) -> None:
+    """A credential of a client that has ended or is missing now is ended; an earlier end of it is carried over."""
+    table = table_of(model)
+    query = select(table, ClientRow.client_id).join(ClientRow, ClientRow.id == table.columns.client_row)
+    found = by_what_they_are((row.client_id, row) for row in present.execute(query))
     for old in restored.execute(query).all():
         values: dict[str, int | None]
-        if (new := found.get(what(old))) is None:
+        if (new := found.get((old.client_id, what(old)))) is None:
             values = {"ended_at": moment, "not_after": moment}
         else:
             ends = [end for end in (old.not_after, new.not_after) if end is not None]
             values = {"ended_at": new.ended_at or old.ended_at, "not_after": min(ends, default=None)}
         if works(old) and any(getattr(old, name) != value for name, value in values.items()):
-            restored.execute(update(model).where(model.id == old.id).values(values))
-
-
-def what(row: Row[Any]) -> tuple[object, ...]:
-    """What a secret or key is, in any database: ids may differ."""
-    return (row.client_id, row.digest) if "digest" in row._fields else (row.client_id, row.kid, row.jwk)
+            restored.execute(update(table).where(table.columns.id == old.id).values(values))
 
 
 def carry_assertions(present: Connection, restored: Connection) -> None:
@@ -103,6 +104,13 @@ def carry_assertions(present: Connection, restored: Connection) -> None:
     used = [dict(row) for row in present.execute(select(table_of(UsedAssertion))).mappings()]
     if new := [row for row in used if row["digest"] not in known]:
         restored.execute(insert(UsedAssertion), new)
+
+
+def carry_key_sets(present: Connection, restored: Connection) -> None:
+    """A key that its owner has removed from a key set since is not used again."""
+    restored.execute(delete(FetchedKeySet))
+    if known := [dict(row) for row in present.execute(select(table_of(FetchedKeySet))).mappings()]:
+        restored.execute(insert(table_of(FetchedKeySet)), known)
 
 
 def renew_generation(restored: Connection, newest: int) -> None:

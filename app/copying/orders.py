@@ -7,7 +7,8 @@ work again: it is named, and can be carried over before the backup takes the dat
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,24 +16,28 @@ from sqlalchemy import Connection, Row, select
 
 from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
+from app.clients.client_trust import ClientTrust
 from app.clients.credential import has_ended
 from app.clients.secret import ClientSecret
 from app.clock import now
 from app.keys.signing_key import SigningKey
 from app.tokens.stored_token import IssuedToken, RevokedToken
 
-REGISTRATION = ("scope", "default_scope", "token_endpoint_auth_method", "grant_types", "claims", "resource_server")
-# Secrets or keys of clients, each by its client's id and its digest, or its `kid` and its JWK.
+REGISTRATION = (
+    *("scope", "default_scope", "token_endpoint_auth_method", "grant_types", "claims", "resource_server", "jwks_uri"),
+)
+# Secrets, keys or trusts of clients, each by its client's id and what it is: `what`.
 Credentials = Mapping[tuple[str, object], Row[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The clients, secrets and keys of a database, and the tokens that were revoked in it and have not expired."""
+    """The clients, credentials and keys of a database, and the tokens that were revoked in it and have not expired."""
 
     clients: Mapping[str, Row[Any]]
     secrets: Credentials
     client_keys: Credentials
+    trusts: Credentials
     keys: Mapping[str, Row[Any]]
     revoked: frozenset[str]
     opaque: frozenset[str]
@@ -49,18 +54,36 @@ def read_contents(connection: Connection, moment: int) -> Contents:
     owners = {row.id: client_id for client_id, row in clients.items()}
     secrets = connection.execute(select(ClientSecret.__table__))
     client_keys = connection.execute(select(ClientKey.__table__, ClientKey.kid.label("name")))
+    trusts = connection.execute(select(ClientTrust.__table__))
     keys = connection.execute(select(SigningKey.__table__))
     jwts = connection.scalars(select(RevokedToken.jti).where(RevokedToken.expires_at > moment))
     alive = IssuedToken.expires_at > moment
     opaque = connection.execute(select(IssuedToken.digest, IssuedToken.revoked_at).where(alive)).all()
     return Contents(
         clients=clients,
-        secrets={(owners[row.client_row], row.digest): row for row in secrets},
-        client_keys={(owners[row.client_row], (row.kid, row.jwk)): row for row in client_keys},
+        secrets=by_what_they_are((owners[row.client_row], row) for row in secrets),
+        client_keys=by_what_they_are((owners[row.client_row], row) for row in client_keys),
+        trusts=by_what_they_are((owners[row.client_row], row) for row in trusts),
         keys={row.kid: row for row in keys},
         revoked=frozenset(jwts) | {shown_id(token) for token, revoked_at in opaque if revoked_at is not None},
         opaque=frozenset(shown_id(token) for token, revoked_at in opaque if revoked_at is None),
     )
+
+
+def what(row: Row[Any]) -> object:
+    """What a secret, a key or a trust of a client is, in any database: ids and names may differ."""
+    if "digest" in row._fields:
+        return row.digest
+    return (row.kid, row.jwk) if "jwk" in row._fields else (row.issuer, json.dumps(row.claims, sort_keys=True))
+
+
+def by_what_they_are(rows: Iterable[tuple[str, Row[Any]]]) -> Credentials:
+    """Credentials, each given with its client's id; of a trust that was ended and is there again the one that works."""
+    found: dict[tuple[str, object], Row[Any]] = {}
+    for client_id, row in rows:
+        if not works(found.get((client_id, what(row)))):
+            found[client_id, what(row)] = row
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +97,8 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Orders(Names):
-    """What would work again: clients by their names, secrets as `CLIENT SECRET`, their keys as `CLIENT KID`.
+    """What would work again: clients by their names, secrets as `CLIENT SECRET`, their keys as `CLIENT KID`,
+    their trusts as `CLIENT TRUST`.
 
     A JWT is named by its `jti`, an opaque token by what its `jti` ends with.
 
@@ -85,6 +109,7 @@ class Orders(Names):
         deleted: Clients that were deleted.
         secrets: Secrets that were ended or have run out, or were removed.
         client_keys: Keys of clients, likewise.
+        trusts: Trusts of clients, likewise.
         withdrawn_keys: Signing keys that were withdrawn.
         registrations: Clients whose registration was changed, such as their scope.
     """
@@ -95,6 +120,7 @@ class Orders(Names):
     deleted: tuple[str, ...]
     secrets: tuple[str, ...]
     client_keys: tuple[str, ...]
+    trusts: tuple[str, ...]
     withdrawn_keys: tuple[str, ...]
     registrations: tuple[str, ...]
 
@@ -107,6 +133,7 @@ class Losses(Names):
     enabled: tuple[str, ...]
     secrets: tuple[str, ...]
     client_keys: tuple[str, ...]
+    trusts: tuple[str, ...]
     signing_keys: tuple[str, ...]
     opaque_tokens: tuple[str, ...]
 
@@ -121,6 +148,7 @@ def find_orders(present: Contents, backup: Contents) -> Orders:
         deleted=tuple(old.name for each, old in backup.clients.items() if each not in present.clients),
         secrets=only_here(names, backup.secrets, present.secrets),
         client_keys=only_here(names, backup.client_keys, present.client_keys),
+        trusts=only_here(names, backup.trusts, present.trusts),
         withdrawn_keys=tuple(
             kid for kid, key in backup.keys.items() if key.withdrawn_at is None and is_withdrawn(present, kid)
         ),
@@ -138,6 +166,7 @@ def find_losses(present: Contents, backup: Contents) -> Losses:
         enabled=tuple(new.name for new, old in both if old.disabled_at and not new.disabled_at),
         secrets=only_here(names, present.secrets, backup.secrets),
         client_keys=only_here(names, present.client_keys, backup.client_keys),
+        trusts=only_here(names, present.trusts, backup.trusts),
         signing_keys=tuple(
             kid
             for kid, key in present.keys.items()

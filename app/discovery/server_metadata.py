@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response
 
-from app.clients.client import AUTH_METHODS
+from app.clients.client import REGISTERED_METHODS
 from app.clients.key_set import ALGORITHMS
 from app.discovery import error_pages, jwks
 from app.discovery.public_document import public
@@ -53,6 +53,6 @@ def metadata() -> Response:
 def authentication(endpoint: str) -> dict[str, list[str]]:
     """How a client authenticates at an endpoint, and the algorithms of its assertions there."""
     return {
-        f"{endpoint}_endpoint_auth_methods_supported": list(AUTH_METHODS),
+        f"{endpoint}_endpoint_auth_methods_supported": list(REGISTERED_METHODS),
         f"{endpoint}_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
     }

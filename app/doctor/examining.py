@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.doctor import database_checks, key_checks, record_checks, server_checks, setting_checks
+from app.doctor import credential_checks, database_checks, key_checks, record_checks, server_checks, setting_checks
 from app.doctor.finding import FAULT, UNKNOWN, WARNING, Finding, note, unknown
 from app.doctor.installation import Installation
 from app.doctor.visit import Visit, VisitError, visit
@@ -71,9 +71,15 @@ CHECKS = (
     Examination("trail", "The audit trail holds as many days as it should.", record_checks.check_trail, SCHEMA),
     Examination("demo clients", "None is registered in production.", record_checks.check_demo_clients, SCHEMA),
     Examination("scopes", "The scopes of all clients are declared.", record_checks.check_scopes, SCHEMA),
-    Examination("secrets", "No client's last secret or key ends soon.", record_checks.check_secrets, SCHEMA),
+    Examination("secrets", "No client's last credential ends soon.", record_checks.check_secrets, SCHEMA),
+    Examination("credentials", "Every client has something that works.", credential_checks.check_credentials, SCHEMA),
+    Examination(
+        "other issuers", "What keyturn.toml allows of other issuers.", credential_checks.check_issuers, SETTINGS
+    ),
+    Examination("trusts", "Each trust matches tokens, and of one client.", credential_checks.check_trusts, SCHEMA),
+    Examination("key sets", "Key sets that are elsewhere can be fetched.", credential_checks.check_key_sets, SCHEMA),
     Examination("ended secrets", "Nobody sends a secret that has ended.", record_checks.check_ended_secrets, SCHEMA),
-    Examination("unused", "All clients and secrets are used.", record_checks.check_unused, SCHEMA),
+    Examination("unused", "All clients and their credentials are used.", record_checks.check_unused, SCHEMA),
 )
 
 

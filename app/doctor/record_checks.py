@@ -52,19 +52,22 @@ def check_scopes(_: Installation) -> Iterator[Finding]:
 RENEW = {
     "secret_ends": "Run `flask clients rotate-secret {} --overlap 7d`, and give its owner the new one.",
     "client_key_ends": "Let its owner create a new key, and run `flask clients add-key {} --jwks FILE`.",
+    "client_trust_ends": "If it is still meant, replace it: `flask clients untrust`, then `flask clients trust {}`.",
 }
 
 
 def check_secrets(_: Installation) -> Iterator[Finding]:
-    """A client's last secret or key that ends soon: then it gets no more tokens."""
+    """A client's last secret, key or trust that ends soon: then it gets no more tokens."""
     ends = [each for each in warnings.of_clients(SOON_SECONDS) if each["is_last"]]
     for each in ends[:MOST]:
         yield warning(
-            f"The last {warnings.WORDS[each['kind']]} of client {each['client']} ends in {left(each['at'])}.",
+            f"The last {warnings.word_of(each)} of client {each['client']} ends in {left(each['at'])}.",
             RENEW[each["kind"]].format(each["client"]),
         )
     if len(ends) > MOST:
-        yield warning(f"{len(ends) - MOST} more clients' last secrets or keys end.", "Run `flask clients ending`.")
+        yield warning(
+            f"{len(ends) - MOST} more clients' last secrets, keys or trusts end.", "Run `flask clients ending`."
+        )
 
 
 def left(end: int) -> str:
@@ -87,13 +90,15 @@ def check_ended_secrets(_: Installation) -> Iterator[Finding]:
 
 
 def check_unused(_: Installation) -> Iterator[Finding]:
-    clients, secrets = unused(seconds=UNUSED_DAYS * DAY_SECONDS)
+    clients, others = unused(seconds=UNUSED_DAYS * DAY_SECONDS)
     known = {demo.client_id for demo in config.DEMO_CLIENTS}
     clients = [each for each in clients if each.client_id not in known and not each.is_disabled]
-    if clients or secrets:
+    counts = [f"{len(some)} {word}s" for word, some in others.items() if some]
+    if clients or counts:
+        of_others = f", and {' and '.join(counts)} of others," if counts else ""
         yield warning(
-            f"{len(clients)} clients, and {len(secrets)} secrets of others, were not used for {UNUSED_DAYS} days.",
-            "`flask clients stale` names them: disable or revoke what nobody needs.",
+            f"{len(clients)} clients{of_others} were not used for {UNUSED_DAYS} days.",
+            "`flask clients stale` names them: disable or end what nobody needs.",
         )
 
 

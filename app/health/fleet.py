@@ -1,4 +1,4 @@
-"""What is true of the whole fleet, read from the database when the metrics are: keys, secrets, upkeep, clocks.
+"""What is true of the whole fleet, read from the database when the metrics are: keys, credentials, upkeep, clocks.
 
 Whichever worker serves the metrics reads it, at most every few seconds. While the database does not respond, the last
 values are served, and their age is a metric too.
@@ -13,12 +13,15 @@ from typing import NamedTuple
 from flask import Flask
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.clock import DAY_SECONDS, monotonic, now
+from app.clients.credential_kinds import CREDENTIAL_KINDS
+from app.clock import DAY_SECONDS, HOUR_SECONDS, monotonic, now
 from app.health import conditions
 from app.health.readiness import STATEMENT_SECONDS, current_readiness
 from app.keys.keystore import current_keystore
+from app.remote_keys.fetched_key_set import FetchedKeySet
 from app.storage import database_clock
 from app.storage.database import db
 from app.storage.waiting import at_most
@@ -28,7 +31,7 @@ from app.upkeep.warnings import ending
 FACTS_SECONDS = 10
 SOON_SECONDS = 14 * DAY_SECONDS
 MOST = 50
-KINDS = ("secret", "client_key", "key")
+KINDS = (*CREDENTIAL_KINDS, "key")
 STATES = ("standby", "next", "active", "retired")
 
 
@@ -53,14 +56,22 @@ KEYS = Gauge("keyturn_signing_keys", "Published signing keys, by their state.", 
 SIGNS = Gauge("keyturn_signing_key_signs_since_timestamp_seconds", "Since when the active key signs.", ("kid",))
 ENDS = Gauge(
     "keyturn_end_timestamp_seconds",
-    "When what ends within 14 days does so: the planned end of a secret or key of a client, or of the active key.",
+    "When what ends within 14 days does so: a secret, key or trust of a client, or the active key.",
     ("kind", "client_id", "name"),
 )
 ENDING = Gauge("keyturn_ending", "How many end within 14 days.", ("kind",))
 ROUND = Gauge("keyturn_upkeep_last_round_timestamp_seconds", "The end of the last round of upkeep.")
 REMOVED = Gauge("keyturn_upkeep_removed_rows", "What the last round of upkeep has removed.", ("what",))
 HELD = Gauge("keyturn_upkeep_lease_held", "1 while a worker does a round of upkeep, else 0.")
-GAUGES = (CONDITION, READ, AHEAD, KEYS, SIGNS, ENDS, ENDING, ROUND, REMOVED, HELD)
+FAILURES = Gauge(
+    "keyturn_key_set_failures", "Fetches of a key set that failed in a row, the last within an hour.", ("source",)
+)
+STALE = Gauge(
+    "keyturn_key_set_stale_seconds",
+    "How long such a key set is past its freshness; after a day it is not used.",
+    ("source",),
+)
+GAUGES = (FAILURES, STALE, CONDITION, READ, AHEAD, KEYS, SIGNS, ENDS, ENDING, ROUND, REMOVED, HELD)
 
 
 class Fleet(Collector):
@@ -90,7 +101,7 @@ class Fleet(Collector):
         try:
             with at_most(STATEMENT_SECONDS):
                 ahead = AHEAD.of(((), database_clock.seconds_ahead()))
-                self._facts = [READ.of(((), now())), ahead, *of_keys(), *of_endings(), *of_upkeep()]
+                self._facts = [READ.of(((), now())), ahead, *of_keys(), *of_endings(), *of_key_sets(), *of_upkeep()]
         except SQLAlchemyError:
             return  # the next probe or scrape says so
         self._read_at = monotonic()
@@ -110,6 +121,15 @@ def of_endings() -> Iterator[Metric]:
     yield ENDS.of(*(((kind, each["client_id"] or "", each["name"]), each["at"]) for kind, each in found[:MOST]))
     kinds = Counter(kind for kind, _ in found)
     yield ENDING.of(*(((kind,), kinds[kind]) for kind in KINDS))
+
+
+def of_key_sets() -> Iterator[Metric]:
+    """The sources whose last fetch failed; of one that nobody needs any more, nothing: it is not fetched again."""
+    tried_lately = FetchedKeySet.next_try_at > now() - HOUR_SECONDS
+    query = select(FetchedKeySet).where(FetchedKeySet.failures > 0, tried_lately)
+    found = db.session.scalars(query.order_by(FetchedKeySet.failures.desc()).limit(MOST)).all()
+    yield FAILURES.of(*(((each.source,), each.failures) for each in found))
+    yield STALE.of(*(((each.source,), max(0, now() - each.fresh_until)) for each in found if each.jwks))
 
 
 def of_upkeep() -> Iterator[Metric]:

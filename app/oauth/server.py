@@ -13,7 +13,7 @@ from authlib.oauth2 import OAuth2Error
 from flask import Flask, Response
 
 from app.audit import trail
-from app.authentication import client_secret, private_key_jwt
+from app.authentication import client_secret, federated_jwt, private_key_jwt
 from app.clients import registry
 from app.oauth.form_request import FormRequest
 from app.oauth.grant import ClientCredentialsGrant
@@ -28,6 +28,7 @@ def init_app(app: Flask) -> None:
     server = KeyturnServer(app, query_client=registry.find_client, save_token=save_token)
     server.register_client_auth_method("client_secret_basic", client_secret.client_secret_basic)
     server.register_client_auth_method("client_secret_post", client_secret.client_secret_post)
+    server.register_client_auth_method("federated_jwt", federated_jwt.federated_jwt)
     server.register_client_auth_method("private_key_jwt", private_key_jwt.private_key_jwt)
     server.register_grant(ClientCredentialsGrant)
     # In Authlib, "default" means any grant.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.operations import client_key_commands, secret_commands
+from app.operations import client_key_commands, client_trust_commands, secret_commands
 from app.operations.apply_command import apply
 from app.operations.audit_commands import audit
 from app.operations.backup_command import backup
@@ -34,6 +34,9 @@ OF_CLIENTS = (
     client_key_commands.keys,
     client_key_commands.add_key,
     client_key_commands.remove_key,
+    client_trust_commands.trusts,
+    client_trust_commands.trust,
+    client_trust_commands.untrust,
 )
 
 

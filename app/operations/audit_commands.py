@@ -74,15 +74,16 @@ def write_events(position: int) -> int:
 @within("7d", "How far to look back")
 @as_json
 def uses(client: str, within: int, as_json: bool) -> None:
-    """Show from which addresses, and by which secrets, a client has requested tokens."""
+    """Show from which addresses, and by which secrets, keys and trusts, a client has requested tokens."""
     client_id = registry.get_client(client).client_id
     found = reports.uses(client_id, since=now() - within)
     if as_json:
         print_json({"client_id": client_id, "within": within, "uses": [use_as_dict(use) for use in found]})
         return
-    click.echo(f"{'secret':20} {'address':40} {'issued':>9} {'refused':>9}  last")
+    width = max(20, *(len(use.credential or "") for use in found), 0)  # a kid is longer than a name
+    click.echo(f"{'with':{width}} {'address':40} {'issued':>9} {'refused':>9}  last")
     for use in found:
-        names = f"{use.credential or '-':20} {use.address or '-':40}"
+        names = f"{use.credential or '-':{width}} {use.address or '-':40}"
         click.echo(f"{names} {use.issued:9,} {use.refused:9,}  {moment(use.last_at)}")
 
 

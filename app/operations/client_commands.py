@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
@@ -14,13 +13,16 @@ from app.clients.client import AUTH_METHODS, TOKEN_FORMATS
 from app.clients.registered_values import GRANT
 from app.clients.registration_rules import RegistrationError
 from app.clients.registration_update import Wanted
-from app.operations import client_report
+from app.clients.trust_rules import checked_trust
+from app.operations import client_report, key_set_report
 from app.operations.client_report import changes_as_text, describe, describe_changes
 from app.operations.command_group import CommandGroup, Outcome, as_json, changes, print_json
-from app.operations.private_key_file import algorithm, generated, given_keys, jwks_file
+from app.operations.private_key_file import algorithm, generated, given_keys, jwks_file, jwks_uri_option
+from app.operations.typed_values import parse_claims, parse_lifetime
 
 clients = CommandGroup("clients", help="Register clients, and rotate their secrets.", refusals=(RegistrationError,))
 which = click.argument("client")
+CLAIM = "A claim for its tokens; with --issuer, what a token of that issuer must say. It may be repeated."
 
 
 @clients.command()
@@ -33,9 +35,11 @@ which = click.argument("client")
     "--format", "token_format", default="jwt", help=f"The format of its tokens: {' or '.join(TOKEN_FORMATS)}."
 )
 @click.option("--resource-server", metavar="URL", help="Make it the API of this audience, which may introspect tokens.")
-@click.option("--claim", "claims", multiple=True, metavar="KEY=VALUE", help="A claim for its tokens; may be repeated.")
+@click.option("--claim", "claims", multiple=True, metavar="KEY=VALUE", help=CLAIM)
 @click.option("--no-grant", is_flag=True, help="Register it without a grant: it gets no tokens.")
+@click.option("--issuer", metavar="NAME", help="Whose tokens authenticate it: [issuers.NAME] of keyturn.toml.")
 @jwks_file
+@jwks_uri_option
 @generated
 @algorithm
 @changes
@@ -49,12 +53,15 @@ def create(
     resource_server: str | None,
     claims: tuple[str, ...],
     no_grant: bool,
+    issuer: str | None,
     jwks: Path | None,
+    jwks_uri: str | None,
     generate_key: str | None,
     key_alg: str,
 ) -> Outcome:
-    """Register a client and show its secret, once; or with a key, and without a secret."""
-    with given_keys(jwks, generate_key, key_alg) as keys:
+    """Register a client and show its secret, once; or with a key or an issuer, and without a secret."""
+    given = parse_claims(claims)
+    with given_keys(jwks, generate_key, key_alg, jwks_uri) as keys:
         client, plaintext = registration.register(
             name,
             scope=scope,
@@ -64,9 +71,13 @@ def create(
             grant_types="" if no_grant or (resource_server not in (None, "none") and not scope) else GRANT,
             token_format=token_format,
             resource_server=resource_server,
-            claims=parse_claims(claims),
+            claims={} if issuer else given,
             keys=keys,
+            jwks_uri=jwks_uri,
+            trust=checked_trust(issuer, given) if issuer else None,
         )
+    if client.jwks_uri and (why := key_set_report.fetch(client.jwks_uri)):
+        click.echo(f"{key_set_report.UNREACHABLE.format(why=why)}.", err=True)
     return shown(describe(client) | ({"client_secret": plaintext} if plaintext else {}))
 
 
@@ -83,6 +94,7 @@ def create(
 )
 @click.option("--format", "token_format", help=f"The format of its tokens: {' or '.join(TOKEN_FORMATS)}.")
 @click.option("--resource-server", metavar="URL", help="Make it the API of this audience; `none` for no API.")
+@click.option("--jwks-uri", metavar="URL", help="Where its keys are from now on; `none` for no longer there.")
 @click.option("--claim", "claims", multiple=True, metavar="KEY=VALUE", help="Add or replace a claim; may be repeated.")
 @click.option("--no-claims", is_flag=True, help="Remove its claims, before any --claim is added.")
 @click.option("--grant/--no-grant", "has_grant", default=None, help="Whether it may request tokens.")
@@ -96,6 +108,7 @@ def update(
     auth_method: str | None,
     token_format: str | None,
     resource_server: str | None,
+    jwks_uri: str | None,
     claims: tuple[str, ...],
     no_claims: bool,
     has_grant: bool | None,
@@ -110,9 +123,11 @@ def update(
         has_grant=has_grant,
         token_format=token_format,
         resource_server=resource_server,
+        jwks_uri=jwks_uri,
         claims=parse_claims(claims),
         drops_claims=no_claims,
     )
+    key_set_report.fetch_first(client, jwks_uri)
     updated, made = registration_update.update(client, wanted)
     document = {**describe(updated), "changes": describe_changes(made)}
     return Outcome(document, changes_as_text(updated, made), changed=bool(made))
@@ -175,23 +190,3 @@ def delete(client: str) -> Outcome:
 
 def shown(document: Mapping[str, Any], *, changed: bool = True) -> Outcome:
     return Outcome(document, client_report.as_text(document), changed)
-
-
-def parse_lifetime(text: str | None) -> int | Literal["default"] | None:
-    if text is None:
-        return None
-    if text == "default":
-        return "default"
-    if not re.fullmatch("[0-9]{1,9}", text):
-        raise RegistrationError("a lifetime is a whole number of seconds, or `default`")
-    return int(text)
-
-
-def parse_claims(pairs: tuple[str, ...]) -> dict[str, str]:
-    claims: dict[str, str] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or name in claims:
-            raise RegistrationError("a claim is written KEY=VALUE, each key once")
-        claims[name] = value
-    return claims

@@ -14,8 +14,10 @@ from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
 from app.clients.credential import has_ended
 from app.clients.registration_rules import RegistrationError
+from app.operations import key_set_report
 from app.operations.client_commands import which
 from app.operations.command_group import Outcome, as_json, changes, moment, operator_command, print_json
+from app.operations.exit_codes import FailedError
 from app.operations.private_key_file import algorithm, generated, given_keys, jwks_file
 from app.operations.time_options import Time, ago
 
@@ -25,15 +27,30 @@ NO_KEY = "give the key with --jwks FILE, or let --generate-key FILE create one"
 
 @command("keys")
 @which
+@click.option("--fetch", is_flag=True, help="Fetch its jwks_uri now; all servers have its keys a minute later.")
 @as_json
-def keys(client: str, as_json: bool) -> None:
+def keys(client: str, fetch: bool, as_json: bool) -> None:
     """Show each key of a client: its kid, until when it works, and when it was last used."""
     current_batch().write_before_reading()
     row = registry.get_client(client)
+    if fetch:
+        fetch_again(row)
+    key_set = key_set_report.describe_key_set(row)
     if as_json:
-        print_json({"client_id": row.client_id, "name": row.name, "keys": [describe_key(each) for each in row.keys]})
+        found = {"client_id": row.client_id, "name": row.name, "keys": [describe_key(each) for each in row.keys]}
+        print_json(found | ({"jwks_uri": row.jwks_uri, "key_set": key_set} if key_set else {}))
+    elif key_set:
+        click.echo(f"At {row.jwks_uri}: {key_set_report.key_set_as_text(key_set)}")
     else:
         click.echo("\n".join(map(as_text, row.keys)) or f"{row.name} has no key.")
+
+
+def fetch_again(client: ClientRow) -> None:
+    """Raises FailedError if the keys cannot be fetched."""
+    if client.jwks_uri is None:
+        raise RegistrationError(f"{client.name} has no jwks_uri: its keys are stored here")
+    if why := key_set_report.fetch(client.jwks_uri):
+        raise FailedError(why)
 
 
 @command("add-key")

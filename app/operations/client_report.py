@@ -7,9 +7,11 @@ from typing import Any
 
 from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
+from app.clients.client_trust import ClientTrust
 from app.clients.registration_update import Change
 from app.clients.secret import ClientSecret
 from app.operations.command_group import moment
+from app.operations.key_set_report import describe_key_set, key_set_as_text, meaning_for_keys
 from app.settings import current_settings
 
 SHOWN = (
@@ -22,6 +24,7 @@ SHOWN = (
     "grant_types",
     "token_format",
     "resource_server",
+    "jwks_uri",
     "claims",
     "created_at",
     "disabled_at",
@@ -40,7 +43,10 @@ def describe(client: ClientRow) -> dict[str, Any]:
     """A client as the commands show it, with only the names and times of its secrets."""
     described = {name: getattr(client, name) for name in SHOWN} | {"grant_types": client.grant_types.split()}
     described["secrets"] = [describe_secret(secret) for secret in client.secrets]
-    return described | {"keys": [describe_key(key) for key in client.keys]}
+    described["keys"] = [describe_key(key) for key in client.keys]
+    if key_set := describe_key_set(client):
+        described["key_set"] = key_set
+    return described | {"trusts": [describe_trust(trust) for trust in client.trusts]}
 
 
 def describe_secret(secret: ClientSecret) -> dict[str, Any]:
@@ -51,6 +57,11 @@ def describe_secret(secret: ClientSecret) -> dict[str, Any]:
 def describe_key(key: ClientKey) -> dict[str, Any]:
     names = ("kid", "alg", "created_at", "not_after", "last_used_at")
     return {name: getattr(key, name) for name in names}
+
+
+def describe_trust(trust: ClientTrust) -> dict[str, Any]:
+    names = ("name", "issuer", "claims", "created_at", "not_after", "last_used_at")
+    return {name: getattr(trust, name) for name in names}
 
 
 def describe_changes(changes: list[Change]) -> dict[str, Any]:
@@ -65,12 +76,13 @@ def as_text(shown: Mapping[str, Any]) -> str:
     """What `describe` returns, a line for each value, with `client_secret` if the client has a new one."""
     lines: list[str] = []
     for name, value in shown.items():
-        if name in ("secrets", "keys"):
+        if name in ("secrets", "keys", "trusts"):
             for each in value:
-                times = [
-                    f"{what} {moment(at)}" for what, at in each.items() if what not in ("name", "kid", "alg") and at
-                ]
-                lines.append(f"{name[:-1]:28}{each.get('name') or each['kid']}: {', '.join(times)}")
+                times = [f"{what} {moment(at)}" for what, at in each.items() if type(at) is int]
+                expects = [f"{each['issuer']} {readable(each['claims'])}"] if "issuer" in each else []
+                lines.append(f"{name[:-1]:28}{each.get('name') or each['kid']}: {', '.join(expects + times)}")
+        elif name == "key_set":
+            lines.append(f"{name:28}{key_set_as_text(value)}")
         elif value not in (None, [], {}, 0):
             is_time = name.endswith(("_at", "_before"))
             lines.append(f"{name:28}{moment(value) if is_time else readable(value)}")
@@ -84,7 +96,8 @@ def changes_as_text(client: ClientRow, changes: list[Change]) -> str:
     if not changes:
         return "Nothing to change: the client is already registered like that."
     lines = [f"{each.what}: {readable(each.old) or 'none'} -> {readable(each.new) or 'none'}" for each in changes]
-    return "\n".join([*lines, *meaning_for_tokens(client, {each.what: each.old for each in changes})])
+    changed = {each.what: each.old for each in changes}
+    return "\n".join([*lines, *meaning_for_tokens(client, changed), *meaning_for_keys(client, changed)])
 
 
 def meaning_for_tokens(client: ClientRow, changed: Mapping[str, Any]) -> Iterator[str]:

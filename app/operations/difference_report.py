@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.clients.difference import Difference, Kind, Step
+from app.clients.registered_values import VALUES
 from app.clients.registration_rules import listed
 from app.clients.registration_update import Change
 from app.operations.client_report import readable
@@ -14,7 +15,14 @@ from app.operations.command_group import Outcome
 VERBS = {Kind.CREATE: "created", Kind.UPDATE: "changed", Kind.REMOVE: "removed"}
 MEMBERS = {Kind.CREATE: "created", Kind.UPDATE: "updated", Kind.REMOVE: "removed"}
 OF_TOKENS = {"scope", "default_scope", "claims", "format", "lifetime"}
-WITHOUT_KEY = "Without a key, and so without tokens: {}. `flask clients add-key NAME` gives a client its first."
+# What a run leaves alone, or cannot do, by the attribute of a difference that names the clients.
+NOTES = {
+    "undeclared": "No file declares {}: left alone; --prune removes such clients.",
+    "disabled": "Disabled, and no file says whether that is meant: {}.",
+    "ended": "Ended for good, and declared by a file: {}. It stays ended: remove it from the file.",
+    "without_key": "Without a key, and so without tokens: {}. `flask clients add-key NAME` gives a client its first.",
+    "without_trust": "Without a trust, and so without tokens: {}. `flask clients trust NAME` gives a client its first.",
+}
 TOKENS_STAY = (
     "Tokens issued before stay as they are until they expire; `flask tokens revoke --client NAME` revokes them."
 )
@@ -49,13 +57,8 @@ def notes(found: Difference, *, is_dry: bool) -> list[str]:
         said = [f"Dry run, nothing was changed. It would be: {said[0]}"]
     elif any(change.what in OF_TOKENS for step in found.of(Kind.UPDATE) for change in step.changes):
         said.append(TOKENS_STAY)
-    if found.undeclared:
-        said.append(f"No file declares {listed(found.undeclared)}: left alone; --prune removes such clients.")
-    if found.disabled:
-        said.append(f"Disabled, and no file says whether that is meant: {listed(found.disabled)}.")
-    if found.without_key:
-        said.append(WITHOUT_KEY.format(listed(found.without_key)))
-    return said
+    about = {name: getattr(found, name) for name in NOTES}
+    return said + [NOTES[name].format(listed(names)) for name, names in about.items() if names]
 
 
 def in_words(kind: Kind, change: Change) -> str:
@@ -65,14 +68,18 @@ def in_words(kind: Kind, change: Change) -> str:
 
 def said(what: str, value: object) -> str:
     """A value as a file has it; one that is left out has its default."""
+    if what in VALUES and VALUES[what].rows:
+        return ", ".join(in_a_file(what, value) or ()) or "none"
     value = in_a_file(what, value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    return readable(value) or "(default)"
+    return readable(value) or ("none" if what == "jwks_uri" else "(default)")
 
 
 def in_a_file(what: str, value: Any) -> Any:
-    return bool(value) if what == "grant" and value is not None else value
+    if what == "grant":
+        return None if value is None else bool(value)
+    return VALUES[what].shown(value) if what in VALUES and value is not None else value
 
 
 def document(found: Difference, made: Mapping[str, str], *, is_dry: bool) -> dict[str, Any]:
@@ -80,9 +87,7 @@ def document(found: Difference, made: Mapping[str, str], *, is_dry: bool) -> dic
         "dry_run": is_dry,
         **{MEMBERS[kind]: [described(step, made) for step in found.of(kind)] for kind in Kind},
         "unchanged": found.unchanged,
-        "undeclared": list(found.undeclared),
-        "disabled": list(found.disabled),
-        "without_key": list(found.without_key),
+        **{name: list(getattr(found, name)) for name in NOTES},
     }
 
 

@@ -70,7 +70,7 @@ def explained(request_id: str) -> list[dict[str, Any]]:
 
 
 def explained_token(jti: str) -> list[dict[str, Any]]:
-    """The rows that count a token: its client, secret, address, scope and, to the second, its time."""
+    """The rows that count a token: its client, credential, address, scope and, to the second, its time."""
     if not (found := reports.of_jti(jti)):
         raise click.ClickException(NO_TOKEN_FOUND)
     return [event.as_dict() for event in found]
@@ -164,7 +164,7 @@ def readable(found: dict[str, Any]) -> list[tuple[str, Any]]:
         ("what", found.get("event")),
         ("status", found.get("status")),
         ("client", found.get("client_id")),
-        ("secret", found.get("credential")),
+        ("with", found.get("credential")),
         ("address", found.get("address")),
         ("operator", found.get("operator")),
         ("granted", found.get("granted")),

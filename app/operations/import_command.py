@@ -5,12 +5,16 @@ from __future__ import annotations
 import click
 
 from app.clients import bulk_import, import_lines
+from app.clients.client import KEY_METHOD, TRUST_METHOD
 from app.clients.registration_rules import RegistrationError
 from app.operations.apply_command import ONE_APPLIES, read, secrets_to, secrets_to_command
 from app.operations.command_group import Outcome, changes, operator_command, wants_json
 from app.operations.file_argument import FILE_OR_DASH
 from app.operations.one_at_a_time import one_at_a_time
 from app.operations.secret_delivery import Delivery
+
+WITHOUT = {"without_key": KEY_METHOD, "without_trust": TRUST_METHOD}
+FIRST = {KEY_METHOD: ("key", "add-key"), TRUST_METHOD: ("trust", "trust")}
 
 
 @operator_command("import", refusals=(RegistrationError,))
@@ -35,9 +39,9 @@ def import_clients(
             with delivery.before(made):
                 bulk_import.register(plan, made)
     without = [] if made else [each.client_id for each in plan.without_secret()]
-    without_key = [each.client_id for each in plan.without_key()]
+    lacking = {word: [each.client_id for each in plan.without(method)] for word, method in WITHOUT.items()}
     counts = {"imported": len(plan.new), "unchanged": plan.unchanged}
-    document = {"dry_run": dry_run, **counts, "without_secret": without, "without_key": without_key}
+    document = {"dry_run": dry_run, **counts, "without_secret": without, **lacking}
     return Outcome(document, summary(plan, len(without), dry_run), changed=bool(plan.new))
 
 
@@ -48,6 +52,7 @@ def summary(plan: bulk_import.Plan, without: int, dry_run: bool) -> str:
     said = [f"{start}{len(plan.new)} imported, {plan.unchanged} registered before."]
     if without:
         said.append(f"Without a secret: {without}. `flask clients rotate-secret CLIENT` gives a client its first.")
-    if keyless := len(plan.without_key()):
-        said.append(f"Without a key: {keyless}. `flask clients add-key CLIENT` gives a client its first.")
+    for method, (what, command) in FIRST.items():
+        if count := len(plan.without(method)):
+            said.append(f"Without a {what}: {count}. `flask clients {command} CLIENT` gives a client its first.")
     return "\n".join(said)

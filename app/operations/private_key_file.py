@@ -22,6 +22,9 @@ from app.operations.new_private_file import write_new
 RSA_BITS = 2_048
 
 jwks_file = click.option("--jwks", type=FILE, metavar="FILE", help="A JSON Web Key Set with its public keys.")
+jwks_uri_option = click.option(
+    "--jwks-uri", metavar="URL", help="Where its public keys are, which it publishes itself."
+)
 generated = click.option(
     "--generate-key", metavar="FILE", help="Create a key pair: the private key goes into this new file, and only there."
 )
@@ -34,7 +37,9 @@ algorithm = click.option(
 
 
 @contextmanager
-def given_keys(jwks: Path | None, generate_key: str | None, alg: str) -> Iterator[Sequence[NewKey]]:
+def given_keys(
+    jwks: Path | None, generate_key: str | None, alg: str, uri: str | None = None
+) -> Iterator[Sequence[NewKey]]:
     """The public keys that the options give; what is stored inside is stored after the private key is in its file.
 
     If it fails inside, the new file is removed: its key opens nothing.
@@ -43,8 +48,8 @@ def given_keys(jwks: Path | None, generate_key: str | None, alg: str) -> Iterato
         RegistrationError: If the file cannot be used, or the new file exists.
         FailedError: If it cannot be read or written.
     """
-    if jwks is not None and generate_key is not None:
-        raise click.UsageError("a key comes from one place: --jwks or --generate-key")
+    if sum(each is not None for each in (jwks, generate_key, uri)) > 1:
+        raise click.UsageError("a key comes from one place: --jwks, --jwks-uri or --generate-key")
     if generate_key is None:
         yield key_set.read(read(jwks)) if jwks is not None else ()
         return

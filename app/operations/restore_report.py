@@ -17,6 +17,7 @@ ORDERED = {
     "deleted": "clients that were deleted",
     "secrets": "secrets that were ended",
     "client_keys": "keys of clients that were ended",
+    "trusts": "trusts of clients that were ended",
     "withdrawn_keys": "signing keys that were withdrawn",
     "registrations": "clients whose registration was changed",
 }
@@ -25,12 +26,14 @@ LOST = {
     "enabled": "clients that were enabled",
     "secrets": "secrets that were created",
     "client_keys": "keys of clients that were added",
+    "trusts": "trusts of clients that were added",
     "signing_keys": "signing keys, whose tokens will be refused",
     "opaque_tokens": "opaque tokens that were issued",
 }
 UNKNOWN = (
-    "What was ordered since the backup is unknown: {why}. Tokens that were revoked, secrets and keys of clients that "
-    "were ended, clients that were disabled or deleted, and signing keys that were withdrawn since then work again. "
+    "What was ordered since the backup is unknown: {why}. Tokens that were revoked, secrets, keys and trusts of "
+    "clients that were ended, clients that were disabled or deleted, and signing keys that were withdrawn since then "
+    "work again. "
     "--revoke-tokens (later: `flask tokens revoke-all`) revokes all earlier tokens; `flask keys withdraw` and "
     "`flask clients` do the rest."
 )

@@ -11,6 +11,7 @@ import click
 
 from app.clients import registry, secret_rotation
 from app.clients.client_row import ClientRow
+from app.clients.credential_kinds import CREDENTIAL_KINDS
 from app.clients.registration_rules import RegistrationError
 from app.clients.secret_use import SecretUse, use_of
 from app.clients.unused import Unused, unused
@@ -140,7 +141,7 @@ def outcome(client: ClientRow, found: SecretUse, sentence: str, changed: bool) -
 @within("30d", "How far to look ahead")
 @as_json
 def ending(within: int, as_json: bool) -> None:
-    """List what ends soon: secrets and keys of all clients, and the signing key."""
+    """List what ends soon: secrets, keys and trusts of all clients, and the signing key."""
     found = warnings.ending(within)
     if as_json:
         print_json({"within": within, "ending": found})
@@ -155,21 +156,20 @@ def ending(within: int, as_json: bool) -> None:
 @within("90d", "The period in which it was not used")
 @as_json
 def stale(within: int, as_json: bool) -> None:
-    """List the clients, and the secrets of other clients, that were not used for a long time."""
-    unused_clients, unused_secrets = unused(seconds=within)
+    """List the clients, and the secrets, keys and trusts of other clients, that were not used for a long time."""
+    clients, credentials = unused(seconds=within)
     if as_json:
-        documents = [[asdict(each) for each in some] for some in (unused_clients, unused_secrets)]
-        print_json({"within": within, "clients": documents[0], "secrets": documents[1]})
+        found = {"clients": clients} | {f"{word}s": some for word, some in credentials.items()}
+        print_json({"within": within, **{what: [asdict(each) for each in some] for what, some in found.items()}})
         return
-    for each in unused_clients:
+    for each in clients:
         remedy = "delete" if each.is_disabled else "disable"
         click.echo(f"{each.client:24}{'':24}{last_use(each)}: `flask clients {remedy} {each.client}`")
-    for each in unused_secrets:
-        click.echo(
-            f"{each.client:24}{each.name:24}{last_use(each)}: `flask clients revoke-secret {each.client} {each.name}`"
-        )
-    if not unused_clients and not unused_secrets:
-        click.echo(f"No client and no secret is unused for {duration(within)}.")
+    for kind in CREDENTIAL_KINDS.values():
+        for each in credentials[kind.word]:
+            click.echo(f"{each.client:24}{each.name:24}{last_use(each)}: `{kind.end} {each.client} {each.name}`")
+    if not clients and not any(credentials.values()):
+        click.echo(f"No client, secret, key or trust is unused for {duration(within)}.")
 
 
 def last_use(each: Unused) -> str:

@@ -6,8 +6,9 @@ have the cause. A word of the request is part of a sentence only as `logs.shown`
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from app.refusals.assertion_cause import AssertionCause
+from app.refusals.key_set_causes import KEY_SET_CAUSES
+from app.refusals.platform_causes import PLATFORM_CAUSES
 
 ISSUER_ALONE = "Set `aud` to the issuer, as the metadata has it, and to nothing else."
 PARTIES = "Set `iss` and `sub` to the client's id, which begins with `ktc_`."
@@ -16,27 +17,6 @@ SIGN_WITH = "Sign with RS256 or ES256 and the client's private key."
 ADD_KEY = "The operator adds it with `flask clients add-key`; `flask clients keys CLIENT` lists the keys that it has."
 BOTH = "Send `client_assertion` and `client_assertion_type` together."
 NEW_EACH_TIME = "Create an assertion with a new random `jti` for each request, also when you try again."
-
-
-@dataclass(frozen=True, slots=True)
-class AssertionCause:
-    """A cause.
-
-    Args:
-        sentence: What the operator reads; in braces what differs from request to request.
-        cause: What has happened, for the page of the error code.
-        remedy: What to do.
-        code: The error code.
-    """
-
-    sentence: str
-    cause: str
-    remedy: str
-    code: str = "invalid_client"
-
-    def matches(self, reason: str) -> bool:
-        """Whether a reason is this cause's."""
-        return bool(re.match(re.sub(r"\\\{\w+\\\}", ".*", re.escape(self.sentence)), reason))
 
 
 ASSERTION_CAUSES = {
@@ -176,7 +156,7 @@ ASSERTION_CAUSES = {
         "the assertion was used before, {ago} ago: its jti was first seen at {first}",
         "The assertion was used before.", NEW_EACH_TIME,
     ),
-}  # fmt: skip
+} | PLATFORM_CAUSES | KEY_SET_CAUSES  # fmt: skip
 
 
 def rows(code: str) -> tuple[tuple[str, str], ...]:

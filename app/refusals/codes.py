@@ -182,6 +182,7 @@ CODES = {
                 "Use a token until it expires instead of requesting one each time; fix the secret before retrying.",
             ),
             ("With 503: the database does not respond.", "The log names it; the server recovers by itself."),
+            *assertion_causes.rows("temporarily_unavailable"),
             ("With 503: `flask prepare` was not run, or there is no signing key.", "Run `flask prepare`."),
         ),
         f'curl -s --retry 5 {curl.CREDENTIALS} {curl.GRANT} "$ISSUER/oauth/token"',

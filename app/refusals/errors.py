@@ -5,6 +5,7 @@ exact; it goes to the log and the audit trail, and in development also to the ca
 
     OAuth2Error                     Authlib's
     └── RefusedError                a request that is not granted
+        ├── SourceFailedError       as the keys that it needs cannot be had
         └── AccessRefusedError      at a guarded route, with a Bearer challenge
             └── NoTokenError        without any token
 
@@ -15,6 +16,7 @@ Other packages do not depend on HTTP and raise their own errors:
     RegistrationError               clients: a registration that is not valid
     ├── DeclarationError            clients/declaration: files of `flask apply` with faults
     └── ImportFaultsError           clients/import_lines: lines of `flask clients import` with faults
+    KeySetError                     remote_keys: keys that are elsewhere, and cannot be had
     NoSigningKeyError               keys/keystore: no key can sign
     SealedKeyError, RotationError   keys: a key that cannot be decrypted, or not be rotated
     InvalidTokenError               tokens: a token that is not ours, or no longer valid
@@ -81,6 +83,10 @@ class RefusedError(OAuth2Error):
     def challenge(self) -> str | None:
         """The `WWW-Authenticate` that RFC 9110, section 15.5.2 requires with every 401."""
         return f'Basic realm="{REALM}", charset="UTF-8"' if self.status_code == 401 else None
+
+
+class SourceFailedError(RefusedError):
+    """The keys that the request needs are elsewhere and cannot be had: nobody guessed, and no limit counts it."""
 
 
 class AccessRefusedError(RefusedError):

@@ -1,4 +1,4 @@
-"""`keyturn.toml`: the resources that this server issues tokens for, and their scopes.
+"""`keyturn.toml`: the resources that this server issues tokens for with their scopes, and the issuers that it trusts.
 
 A fault in the file is reported with its line, and an unknown key with the nearest known one.
 """
@@ -7,18 +7,26 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from app.settings.issuer_tables import declared_issuers
 from app.settings.setting_forms import ABSOLUTE_URI
 from app.settings.toml_text import at_line, decoded, parsed, unknown_key
-from config import Resource
+from config import Issuer, Resource
 
 FORM = "a TOML file with [resources.NAME] and [resources.NAME.scopes]"
 SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749, section 3.3
 
 
-def declared_resources(path: str) -> tuple[Resource, ...]:
-    """The resources that a TOML file declares; one without an audience has an empty one.
+class Declared(NamedTuple):
+    """What the file declares: the fields of `config.Settings` with these names."""
+
+    resources: tuple[Resource, ...] = ()
+    issuers: tuple[Issuer, ...] = ()
+
+
+def declared(path: str) -> Declared:
+    """What a TOML file declares; a resource without an audience has an empty one.
 
     Raises:
         ValueError: With what the file must be, and the first thing that is wrong with it.
@@ -33,9 +41,14 @@ def declared_resources(path: str) -> tuple[Resource, ...]:
     except ValueError as error:
         raise ValueError(f"{FORM}: {error}") from error
     tables = document.get("resources", {})
-    if wrong := misplaced(document, text) or unknown_key(document, ("resources",), text) or fault(tables, text):
+    if wrong := misplaced(document, text) or unknown_key(document, Declared._fields, text) or fault(tables, text):
         raise ValueError(f"{FORM}: {wrong}")
-    return tuple(Resource(name, table.get("audience", ""), table["scopes"]) for name, table in tables.items())
+    try:
+        issuers = declared_issuers(document, text)
+    except ValueError as error:
+        raise ValueError(f"{FORM}: {error}") from error
+    resources = (Resource(name, table.get("audience", ""), table["scopes"]) for name, table in tables.items())
+    return Declared(tuple(resources), issuers)
 
 
 def misplaced(document: dict[str, Any], text: str) -> str | None:

@@ -16,7 +16,8 @@ from app.per_app import PerApp
 from app.settings import setting_forms
 from app.settings.credential_file import read_credential
 from app.settings.database_url import checked_database_url
-from app.settings.keyturn_file import declared_resources
+from app.settings.issuer_tables import without_https
+from app.settings.keyturn_file import Declared, declared
 from config import Form, OneOf, Settings, Whole
 
 ROOT = Path(__file__).parent.parent.parent
@@ -34,7 +35,7 @@ FORMS: Mapping[Form, Callable[[str], object]] = {
     Form.FERNET_KEYS: setting_forms.fernet_keys,
     Form.RATE: setting_forms.rate,
     Form.NAME: setting_forms.name,
-    Form.RESOURCES: declared_resources,
+    Form.RESOURCES: declared,
     Form.CREDENTIAL: str,  # `read_files` has checked it
     Form.ADDRESS: setting_forms.address,
 }
@@ -90,6 +91,7 @@ def read_each(given: dict[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
                 values[each.name] = perform(each.metadata["check"], text)
             except ValueError as error:
                 faults[variable] = str(error)
+    values |= values.pop("resources", Declared())._asdict()
     return values, faults
 
 
@@ -104,6 +106,12 @@ def contradictions(settings: Settings) -> dict[str, str]:
         faults["KEYTURN_SECRET_KEYS"] = "set in production: `flask keys new-secret` prints one"
     if len({each.audience for each in settings.resources}) < len(settings.resources):
         faults["KEYTURN_FILE"] = "a file in which no two resources have one audience (samples: KEYTURN_AUDIENCE)"
+    if settings.is_production and (address := without_https(settings.issuers)):
+        faults["KEYTURN_FILE"] = f"a file whose issuers are https in production, and {address} is not"
+    if any(each.issuer == settings.issuer for each in settings.issuers):
+        faults["KEYTURN_FILE"] = (
+            "a file without this server (KEYTURN_ISSUER) among the issuers: its tokens are no proof"
+        )
     return faults
 
 

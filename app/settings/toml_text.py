@@ -11,7 +11,7 @@ from typing import Any
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 KEY = r"""(?:"[^"\n]*"|'[^'\n]*'|[A-Za-z0-9_-]+)"""
 PATH = rf"{KEY}(?:\s*\.\s*{KEY})*"
-HEADER = re.compile(rf"\s*\[\s*({PATH})\s*\]")
+HEADER = re.compile(rf"\s*\[\[?\s*({PATH})\s*\]")
 ASSIGNMENT = re.compile(rf"\s*({PATH})\s*=")
 
 

@@ -10,21 +10,27 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from flask import Flask
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, or_, select
 
 from app.audit import retention
+from app.authentication.federation_token import source_of
 from app.authentication.replay import UsedAssertion
 from app.clients.client_key import ClientKey
+from app.clients.client_row import ClientRow
+from app.clients.client_trust import ClientTrust
 from app.clients.secret import ClientSecret
 from app.clock import DAY_SECONDS, LEEWAY_SECONDS, now
 from app.keys.signing_key import SigningKey
 from app.per_app import PerApp
+from app.remote_keys.fetched_key_set import FetchedKeySet
 from app.settings import current_settings
 from app.storage.database import Base, BeginStep, delete_in_steps
 from app.tokens.stored_token import IssuedToken, RevokedToken
 
 # How long a refusal can name the secret that has ended: "the secret blue expired 3 days ago".
 ENDED_SECRET_SECONDS = 7 * DAY_SECONDS
+# How long a file that declares a key or a trust which has ended does not bring it back: `flask apply` finds the row.
+DECLARED_SECONDS = 365 * DAY_SECONDS
 
 
 class Removal(NamedTuple):
@@ -34,12 +40,26 @@ class Removal(NamedTuple):
     is_of_no_use: Callable[[int], ColumnElement[bool]]
 
 
+def nobody_names(moment: int) -> ColumnElement[bool]:
+    """The key sets of which neither keyturn.toml nor a client names the source, and that nobody fetched for a day.
+
+    Servers of one fleet may have another keyturn.toml for a while.
+    """
+    issuers = [source_of(each).name for each in current_settings().issuers]
+    clients = select(ClientRow.jwks_uri).where(ClientRow.jwks_uri.is_not(None))
+    is_named = or_(FetchedKeySet.source.in_(issuers), FetchedKeySet.source.in_(clients))
+    return ~is_named & (FetchedKeySet.next_try_at <= moment - DAY_SECONDS)
+
+
 REMOVALS = {
     # An opaque token that is removed too early is refused, and its client requests another.
     "opaque tokens": Removal(IssuedToken, lambda moment: IssuedToken.expires_at <= moment - LEEWAY_SECONDS),
     "revocations": Removal(RevokedToken, RevokedToken.is_of_no_use),
     "secrets": Removal(ClientSecret, lambda moment: ClientSecret.not_after <= moment - ENDED_SECRET_SECONDS),
-    "client keys": Removal(ClientKey, lambda moment: ClientKey.not_after <= moment - ENDED_SECRET_SECONDS),
+    # A client has at most eight of each, those that have ended included.
+    "client keys": Removal(ClientKey, lambda moment: ClientKey.not_after <= moment - DECLARED_SECONDS),
+    "client trusts": Removal(ClientTrust, lambda moment: ClientTrust.not_after <= moment - DECLARED_SECONDS),
+    "key sets": Removal(FetchedKeySet, nobody_names),
     "used assertions": Removal(UsedAssertion, UsedAssertion.is_of_no_use),
     "signing keys": Removal(SigningKey, SigningKey.is_of_no_use),
 }

@@ -1,16 +1,15 @@
-"""What ends soon: secrets and keys of clients, and signing keys; the fleet logs each at most once a day."""
+"""What ends soon: secrets, keys and trusts of clients, and signing keys; the fleet logs each at most once a day."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, literal, select, union, union_all
+from sqlalchemy import Select, case, literal, select, union, union_all
 
 from app.clients.client import KEY_METHOD
-from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
-from app.clients.secret import ClientSecret
+from app.clients.credential_kinds import CREDENTIAL_KINDS, METHOD, CredentialKind
 from app.clock import DAY_SECONDS, duration, now
 from app.keys import plan
 from app.keys.key_rows import all_keys, in_state
@@ -18,40 +17,25 @@ from app.logs import log
 from app.settings import current_settings
 from app.storage.database import db
 
-SECRETS_SECONDS = 7 * DAY_SECONDS  # how long before its end the upkeep warns of a secret or a key of a client
+SECRETS_SECONDS = 7 * DAY_SECONDS  # how long before its end the upkeep warns of a credential of a client
 KEYS_SECONDS = DAY_SECONDS
 MOST = 100  # that are logged and reported one by one
 
 Ending = dict[str, Any]
-WORDS = {"secret_ends": "secret", "client_key_ends": "key"}
-METHOD = ClientRow.token_endpoint_auth_method
-
-Credential = type[ClientSecret | ClientKey]
 
 
-def query(kind: str, model: Credential, name: ColumnElement[str]) -> Select[*tuple[Any, ...]]:
-    columns = (ClientRow.client_id, ClientRow.name.label("client"), name.label("name"))
-    times = (model.not_after.label("at"), model.last_used_at)
-    return select(literal(kind).label("kind"), *columns, *times).join(ClientRow, ClientRow.id == model.client_row)
-
-
-MODELS: dict[Credential, Select[*tuple[Any, ...]]] = {
-    ClientSecret: query("secret_ends", ClientSecret, ClientSecret.name.expression).where(
-        METHOD.is_(None) | (METHOD != KEY_METHOD)
-    ),
-    ClientKey: query("client_key_ends", ClientKey, ClientKey.kid.expression).where(
-        METHOD.is_(None) | (METHOD == KEY_METHOD)
-    ),
-}
+def word_of(each: Ending) -> str:
+    """What kind of credential of a client ends, in a sentence."""
+    return CREDENTIAL_KINDS[each["kind"].removesuffix("_ends")].word
 
 
 def ending(within_seconds: int) -> list[Ending]:
     """What ends within this time, the first to end first.
 
     Returns:
-        For a secret `kind` is `secret_ends`; `client_id`, `client` (the client's name), `name` (the secret's), `at` in
-        seconds since the epoch, `last_used_at` or None, and `is_last`: no other secret or key of the client lives
-        longer. For a client's key it is `client_key_ends`, and `name` is its `kid`.
+        For a credential of a client `kind` is one of `CREDENTIAL_KINDS` with `_ends`; `client_id`, `client` (the
+        client's name), `name` (of a key its `kid`), `at` in seconds since the epoch, `last_used_at` or None, and
+        `is_last`: no other credential of the client lives longer.
         For the signing key that stops signing `kind` is `key_ends`; `name` is its `kid`, `successor` that of the key
         which signs then.
     """
@@ -59,23 +43,34 @@ def ending(within_seconds: int) -> list[Ending]:
 
 
 def of_clients(within_seconds: int) -> Iterable[Ending]:
-    """The secrets and keys that end within this time, of the clients that may use them."""
+    """The credentials that end within this time, of the clients that may use them."""
     moment = now()
     until = moment + within_seconds
-    soon = union(*(select(each.client_row).where(lives(each, moment), each.not_after <= until) for each in MODELS))
-    queries = (query.where(lives(each, moment), ClientRow.id.in_(soon)) for each, query in MODELS.items())
+    soon = union(*(ending_rows(each, moment, until) for each in CREDENTIAL_KINDS.values()))
+    queries = (living(name, kind, moment).where(ClientRow.id.in_(soon)) for name, kind in CREDENTIAL_KINDS.items())
     rows = db.session.execute(union_all(*queries)).mappings().all()
     longest: dict[str, float] = {}
     for row in rows:
-        end = float("inf") if row["at"] is None else row["at"]
+        end = float("inf") if row["at"] is None or row["jwks_uri"] else row["at"]
         longest[row["client_id"]] = max(end, longest.get(row["client_id"], 0))
     for row in rows:
         if row["at"] is not None and row["at"] <= until:
-            yield {**row, "is_last": row["at"] >= longest[row["client_id"]]}
+            found = {name: row[name] for name in ("kind", "client_id", "client", "name", "at", "last_used_at")}
+            yield found | {"is_last": row["at"] >= longest[row["client_id"]]}
 
 
-def lives(model: Credential, moment: int) -> ColumnElement[bool]:
-    return model.ended_at.is_(None) & (model.not_after.is_(None) | (model.not_after > moment))
+def ending_rows(kind: CredentialKind, moment: int, until: int) -> Select[int]:
+    return select(kind.model.client_row).where(kind.works(moment), kind.model.not_after <= until)
+
+
+def living(name: str, kind: CredentialKind, moment: int) -> Select[*tuple[Any, ...]]:
+    """The credentials of a kind that work, with the client that may use them, and with where its other keys are."""
+    has_keys = METHOD.is_(None) | (METHOD == KEY_METHOD)
+    columns = (ClientRow.client_id, ClientRow.name.label("client"), kind.name.label("name"))
+    times = (kind.model.not_after.label("at"), kind.model.last_used_at)
+    elsewhere = case((has_keys, ClientRow.jwks_uri)).label("jwks_uri")
+    query = select(literal(f"{name}_ends").label("kind"), *columns, *times, elsewhere)
+    return query.join(ClientRow, ClientRow.id == kind.model.client_row).where(kind.works(moment), kind.has_use())
 
 
 def signing_keys(within_seconds: int) -> Iterable[Ending]:
@@ -118,7 +113,7 @@ def log_new(found: list[Ending], logged: dict[str, int]) -> dict[str, int]:
             log.warning("%s", sentence(each), extra={"fields": {"client_id": each["client_id"]}})
             current[key] = moment
     if len(found) > MOST and "more" not in current:
-        log.warning("%d more secrets and keys end within %s", len(found) - MOST, duration(SECRETS_SECONDS))
+        log.warning("%d more secrets, keys and trusts end within %s", len(found) - MOST, duration(SECRETS_SECONDS))
         current["more"] = moment
     return current
 
@@ -132,4 +127,4 @@ def sentence(each: Ending) -> str:
     notes = ", and it is the client's last" if each["is_last"] else ""
     used = each["last_used_at"]
     notes += f"; it was used {duration(max(0, now() - used))} ago" if used else ""
-    return f"the {WORDS[each['kind']]} {each['name']} of client {each['client']} ends {when}{notes}"
+    return f"the {word_of(each)} {each['name']} of client {each['client']} ends {when}{notes}"

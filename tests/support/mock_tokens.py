@@ -16,14 +16,14 @@ from typing import Any
 from joserfc import jwk
 
 from app.faults.bad_tokens import ELSEWHERE, Jwt, encoded
-from app.settings.keyturn_file import declared_resources
+from app.settings.keyturn_file import declared
 from tests.support.house import ROOT
 
 ISSUER = "http://127.0.0.1:8080"  # where WireMock is by default
 BEGIN = 1_767_225_600  # 2026-01-01
 END = 4_102_444_800  # 2100-01-01
 YEAR = 31_536_000
-RESOURCES = declared_resources(str(ROOT / "keyturn.toml"))
+RESOURCES = declared(str(ROOT / "keyturn.toml")).resources
 # What is added to a number, so that it is prime: the search takes seconds, and joserfc checks the result.
 TO_A_PRIME = {"published": (148, 276), "never published": (2220, 64)}
 SENTENCE = "Keyturn's mocks, the key that is {}: {}"

@@ -42,6 +42,10 @@ def upgrade() -> None:
         sa.Column("jwks", sa.Text, nullable=False),
         sa.Column("fetched_at", Whole, nullable=False),
         sa.Column("fresh_until", Whole, nullable=False),
+        sa.Column("claimed_until", Whole, nullable=False),
+        sa.Column("next_try_at", Whole, nullable=False),
+        sa.Column("failures", Whole, nullable=False),
+        sa.Column("failure", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("source", name="pk_fetched_key_sets"),
     )
     op.bulk_insert(revisions, [{"revision": revision, "serves": serves}])

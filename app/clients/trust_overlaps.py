@@ -1,0 +1,58 @@
+"""Trusts of different clients that one token could match, so that no server could tell the clients apart.
+
+A command that adds a trust looks at the register; here the register is looked at as it will be, or as keyturn.toml
+makes it now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from sqlalchemy import select
+
+from app.clients import trust_rules
+from app.clients.client_row import ClientRow
+from app.clients.client_trust import ClientTrust
+from app.clients.credential import has_ended
+from app.settings import current_settings
+from app.storage.database import db
+
+OVERLAP = (
+    "a token of {issuer} could match the trusts of {one} and of {other}, and no server could tell the two clients "
+    "apart: let both expect one claim more, with different values"
+)
+
+
+class Held(NamedTuple):
+    """A trust, and the name of the client that has it; `place` is where a file declares it."""
+
+    client: str
+    issuer: str
+    claims: Mapping[str, str]
+    place: str = ""
+
+
+def in_register() -> list[Held]:
+    """The trusts that work, also those of disabled clients: they may be enabled again."""
+    query = select(ClientRow.name, ClientTrust).join(ClientTrust, ClientTrust.client_row == ClientRow.id)
+    rows = db.session.execute(query.order_by(ClientTrust.id)).all()
+    return [Held(client, trust.issuer, trust.claims) for client, trust in rows if not has_ended(trust)]
+
+
+def find(new: Iterable[Held], others: Iterable[Held]) -> Iterator[tuple[Held, Held, str]]:
+    """Each two clients of which a trust overlaps, one of them a new one, and a sentence; each two once."""
+    issuers = {each.issuer: each for each in current_settings().issuers}
+    by_issuer: dict[str, list[Held]] = {}
+    for each in others:
+        by_issuer.setdefault(each.issuer, []).append(each)
+    found: set[frozenset[str]] = set()
+    for one in new:
+        issuer = issuers.get(one.issuer)
+        for other in by_issuer.get(one.issuer, ()):
+            both = frozenset((one.client, other.client))
+            if issuer is None or len(both) == 1 or both in found:
+                continue
+            if trust_rules.overlap(issuer, one.claims, other.claims):
+                found.add(both)
+                yield one, other, OVERLAP.format(issuer=issuer.name, one=one.client, other=other.client)
