@@ -13,7 +13,7 @@ from joserfc import jwk
 
 import config
 from tests.conftest import ROOT, Machine, Operator, demo
-from tests.support.keyed import Keyed
+from tests.support.keyed import GRANT, TYPE, Keyed
 
 MINE = "kts_my-own-secret"
 
@@ -94,6 +94,22 @@ def test_a_key_beside_that_of_the_file_is_left_alone(app: Flask, operator: Opera
 
     assert "was changed" not in prepare(app)
     assert len(operator.run("clients", "keys", "demo-signer")["keys"]) == 2
+
+
+def test_attack_in_production_the_key_that_everyone_has_opens_nothing(new_app: Callable[..., Flask]) -> None:
+    issuer, https = "https://auth.example.com", {"X-Forwarded-Proto": "https"}
+    production = new_app(env="production", issuer=issuer, trusted_proxies=1)  # a server does not start so
+    form = GRANT | {"client_assertion_type": TYPE, "client_assertion": signer_of(production).make(aud=issuer)}
+
+    refused = production.test_client().post("/oauth/token", data=form, headers=https)
+
+    assert (refused.status_code, refused.json["error"]) == (401, "invalid_client")
+    reasons = [line for line in explained(production, refused.headers["X-Request-Id"]) if "because" in line]
+    assert reasons == ["because   demo clients are refused in production"]
+
+
+def explained(app: Flask, request_id: str) -> list[str]:
+    return app.test_cli_runner().invoke(args=["explain", request_id]).stdout.splitlines()
 
 
 def signer_of(app: Flask) -> Keyed:
