@@ -37,6 +37,8 @@ ELSEWHERE = (
     ("docs/apply.md", "", "test_moving_in.py"),
     ("docs/backup.md", "", "test_backup.py"),  # the same commands, in temporary folders
     ("docs/federation.md", "", "test_federation.py"),  # with each platform's issuer in keyturn.toml
+    ("docs/keys.md", ".venv/bin/flask clients create publisher", "test_published_keys.py"),  # it is fetched
+    ("docs/keys.md", ".venv/bin/flask clients keys publisher", "test_published_keys.py"),
     ("docs/moving-in.md", "", "test_moving_in.py"),
     ("docs/upstream.md", "", "faults of other programs, to reproduce by hand"),
 )
@@ -77,10 +79,13 @@ def test_every_command_runs_and_prints_what_is_shown(page: Page, server: LiveSer
     text = re.sub(r"\.venv/bin/(flask\b|python\b)", lambda found: PROGRAMS[found[1]], text)
     text = re.sub(r"(npx --yes newman@\S+ run)", rf"\1 --env-var base_url={server.url}", text)
 
+    before = set(ROOT.glob("*.pem"))
     run = subprocess.run(
         ["bash", "-c", text], cwd=ROOT, env=server.environment | PYTHON, capture_output=True, text=True, check=False
     )
 
+    for file in set(ROOT.glob("*.pem")) - before:
+        file.unlink()
     outputs = run.stdout.split("----\n")[:-1]
     for (command, shown), found in zip(commands, outputs, strict=True):
         found = found.replace(server.url, "http://127.0.0.1:8000").strip()

@@ -401,6 +401,22 @@ def test_R025_a_wrong_token_counts_like_a_wrong_secret_and_a_failure_of_its_issu
     assert place.send().status_code == 200
 
 
+def test_R006_an_empty_client_id_is_none(shared: Place) -> None:
+    assert shared.send(client_id="").status_code == 200
+
+
+def test_R082_the_metadata_lists_the_registered_methods_alone(shared: Place) -> None:
+    """To a client a platform's token is one more assertion, and `federated_jwt` is no word of the RFCs."""
+    document = shared.app.test_client().get("/.well-known/oauth-authorization-server").json
+
+    for endpoint in ("token", "introspection", "revocation"):
+        assert document[f"{endpoint}_endpoint_auth_methods_supported"] == [
+            "client_secret_basic",
+            "client_secret_post",
+            "private_key_jwt",
+        ]
+
+
 def test_R018_a_token_of_a_platform_and_a_secret_are_two_ways(shared: Place) -> None:
     response = shared.send(client_secret="kts_x")
 
@@ -637,7 +653,7 @@ def test_the_issuer_of_a_trust_is_its_url_and_not_the_name_of_a_table(
 
     assert place.hint() == "no client trusts a token of github"
     (trust,) = place.operator.run("clients", "trusts", "deployer")["trusts"]
-    assert (trust["issuer"], trust["state"]) == (URL, "issuer not in keyturn.toml")
+    assert (trust["issuer"], trust["state"]) == (URL, "undeclared")
 
 
 GOOD = {"issuer": "https://issuer.example", "audience": "https://auth.example.com"}
@@ -913,6 +929,22 @@ def test_an_issuer_with_a_new_key_is_read_again_and_one_that_is_down_is_not_need
         accepted(place, fake_issuer.github())
 
     assert place.platform.requests.count("/keys") == 2
+
+
+def test_the_key_set_may_have_an_address_of_its_own(
+    prepared: Callable[[str], str], platform: FakeIssuer, tmp_path: Path
+) -> None:
+    platform.requests.clear()
+    platform.path, platform.audience = "/", ISSUER
+    table = TABLE.format(url=platform.url, audience=ISSUER, file="")
+    file = toml(tmp_path, table.replace('jwks_file = ""', f'jwks_uri = "{platform.address}/keys"'))
+    app = build_app(database_url=prepared("sqlite"), file=file)
+    Place(app, platform).trust("deployer", "repository_id=74")
+
+    accepted(Place(app, platform), fake_issuer.github())
+
+    assert platform.requests == ["/keys"]
+    close(app)
 
 
 def test_the_key_set_of_a_platform_that_cannot_be_fetched_is_the_cause(recipe: Callable[..., Place]) -> None:

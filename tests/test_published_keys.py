@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from app import clock
 from tests.conftest import Machine, Operator, demo
 from tests.support.key_server import Server, sends, sends_text, serving
 from tests.support.keyed import Keyed, public_set, register
+from tests.support.pages import PAGES, pattern
 
 KEY, NEXT = (jwk.ECKey.generate_key("P-256") for _ in range(2))
 NOWHERE = "http://127.0.0.1:1/keys"
@@ -97,6 +99,9 @@ def test_a_fetch_by_a_command_reaches_the_servers_within_a_minute(
     assert client.send().status_code == 200
     source.respond = sends(NEXT)
     operator.run("clients", "keys", "far", "--fetch")
+    clock.let_pass(2)
+    new = client.make(key=NEXT, header={"kid": NEXT.thumbprint()})
+    assert client.send(new).status_code == 200  # where it is missing, it is looked for
 
     clock.let_pass(61)
 
@@ -197,3 +202,14 @@ def test_nothing_of_a_private_key_that_is_published_is_stored_or_shown(operator:
     assert [each["kid"] for each in made["key_set"]["keys"]] == [NEXT.thumbprint()]
     client = Keyed(operator.app, made["client_id"], KEY)
     assert "no key of the client has the kid" in client.send(client.make(header={"kid": KEY.thumbprint()})).json["hint"]
+
+
+def test_the_commands_of_the_page_print_what_it_shows(app: Flask, source: Server) -> None:
+    page = next(each for each in PAGES if each.name == "docs/keys.md")
+    commands = [(command, shown) for command, shown in page.commands() if "publisher" in command]
+    uri = "https://publisher.example.com/jwks.json"
+
+    for command, shown in commands:
+        done = app.test_cli_runner().invoke(args=shlex.split(command.replace(uri, source.url()))[1:])
+        assert pattern(shown).fullmatch(done.stdout.replace(source.url(), uri).strip()), done.stdout
+    assert len(commands) == 2

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,22 +15,28 @@ from urllib.parse import urlencode
 
 import pytest
 from flask import Flask
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from joserfc import jwk
 from werkzeug.test import TestResponse
 
 from app import clock
 from app.clients import registration
+from app.clock import now
 from app.refusals.assertion_causes import ASSERTION_CAUSES
 from app.refusals.key_set_causes import KEY_SET_CAUSES
 from app.remote_keys import addresses, fetching, key_sets, public_key
 from app.remote_keys.careful_get import Document
+from app.remote_keys.fetched_key_set import CLAIM
 from app.remote_keys.key_source import KeySetError, KeySource
-from tests.conftest import LiveServer, Operator, demo
+from app.remote_keys.running_fetches import RunningFetches, Standing
+from app.remote_keys.taking_turns import CLAIM_SECONDS
+from tests.conftest import LiveServer, Operator, demo, wait_for
 from tests.support import certificates, key_server
 from tests.support.calling import BASIC, FORM, call
 from tests.support.key_server import Respond, Server, after, key_set, redirects, sends, sends_text, serving, trickles
 from tests.support.keyed import GRANT, TYPE, Keyed, public_set
-from tests.support.work import STATEMENTS, counted
+from tests.support.work import STATEMENTS, WRITES, counted
 
 KEY, NEXT, FOREIGN = (jwk.ECKey.generate_key("P-256") for _ in range(3))
 ISSUER_METADATA = "/.well-known/openid-configuration"
@@ -236,14 +243,21 @@ def test_R040_a_slow_source_is_left_after_three_seconds(reader: Flask) -> None:
     begin = "HTTP/1.1 200 OK\r\n"
     kinds = (key_server.says_nothing, trickles(begin + "x" * 99), trickles(f"{begin}\r\n" + "[" * 99))
 
-    def check(respond: Respond) -> str | None:
+    def check(respond: Respond) -> tuple[str, bool]:
         with serving(respond) as server, reader.app_context():
-            return key_sets.check(KeySource(server.url()))
+            said = str(key_sets.check(KeySource(server.url())))
+            return said[-16:], server.bytes_sent < 60  # at five in a second
 
     with ThreadPoolExecutor(3) as threads:
         said = list(threads.map(check, kinds))
 
-    assert ["within 3 seconds" in str(each) for each in said] == [True] * 3
+    assert said == [("within 3 seconds", True)] * 3
+
+
+def test_R040_no_more_is_read_than_a_key_set_may_have(reader: Flask) -> None:
+    with serving(key_server.floods(128)) as server, reader.app_context():
+        assert "at most 256 KiB" in str(key_sets.check(KeySource(server.url())))
+        assert server.bytes_sent < 64 * 1_048_576  # the rest is in the buffers of the two sockets
 
 
 def test_R040_a_redirect_on_the_same_server_is_followed_and_none_to_elsewhere(reader: Flask, source: Server) -> None:
@@ -331,7 +345,7 @@ def test_R040_the_certificate_must_be_that_of_the_name(
     """The attack: another server at the address of the name."""
     own = tmp_path / "own.pem"
     own.write_bytes(certificates.own("keys.test"))
-    resolving(monkeypatch, ["127.0.0.1"])
+    looked_up = resolving(monkeypatch, ["127.0.0.1"])
     with serving(sends(KEY), tls=own) as server, reader.app_context():
         said = key_sets.check(KeySource(server.url("keys.test")))
         assert said is not None
@@ -341,6 +355,7 @@ def test_R040_the_certificate_must_be_that_of_the_name(
 
         monkeypatch.setenv("SSL_CERT_FILE", str(own))
         assert key_sets.check(KeySource(server.url("keys.test"))) is None
+        assert looked_up == ["keys.test"] * 2  # once for each fetch: the connection is made to what was checked
         assert "not valid for '127.0.0.1'" in str(key_sets.check(KeySource(server.url("127.0.0.1"))))
 
 
@@ -415,6 +430,49 @@ def test_R040_an_unknown_kid_lets_all_workers_fetch_again_at_most_once_a_minute(
     assert [rotated(each, FOREIGN).status_code for each in (other, client)] == [200, 200]
     assert rotated(client, KEY).status_code == 401  # it is no longer published
     assert len(source.paths) == 2
+
+
+def test_an_unknown_kid_soon_after_a_fetch_writes_nothing(client: Keyed) -> None:
+    client.token()
+    with counted(client.app) as work:
+        for _ in range(3):
+            assert client.send(client.make(header={"kid": secrets.token_hex(8)})).status_code == 401
+        done = list(work.done)
+
+    assert [each for each in done if each.startswith(WRITES)] == []
+    assert done.count("verify") == 3
+
+
+def test_R040_a_process_has_few_fetches_and_fewer_requests_that_wait_for_one() -> None:
+    """Sources whose resolver never responds, each with what it did last, and what it may then take."""
+    fetches, go_on, started = RunningFetches(), threading.Event(), list[str]()
+
+    def wait(name: str, standing: Standing) -> bool:
+        def fetch() -> None:
+            started.append(name)
+            go_on.wait()
+
+        return fetches.wait(KeySource(name), standing, fetch)
+
+    with ThreadPoolExecutor(2) as threads:
+        waits = []
+        for name in ("new-1", "new-2"):
+            waits.append(threads.submit(wait, name, Standing.NEW))
+            wait_for(lambda name=name: name in started)  # type: ignore[misc]
+        refused = [
+            wait("new-1", Standing.NEW),
+            wait("new-3", Standing.NEW),
+            wait("failed", Standing.FAILED),
+            wait("good-1", Standing.GOOD),  # it is fetched, and no request waits for that
+            wait("good-2", Standing.GOOD),
+        ]
+        wait_for(lambda: "good-1" in started)
+        go_on.set()
+
+    assert refused == [False] * 5
+    assert [each.result() for each in waits] == [True, True]
+    assert started == ["new-1", "new-2", "good-1"]
+    wait_for(lambda: wait("failed", Standing.FAILED))  # when the others have ended
 
 
 def test_R040_two_workers_fetch_once_together(app: Flask, source: Server, new_app: Callable[..., Flask]) -> None:
@@ -634,15 +692,81 @@ def test_R040_a_key_set_file_that_may_not_be_read_is_named(reader: Flask, tmp_pa
         assert key_sets.check(KeySource(str(tmp_path), is_file=True)) == said
 
 
+def test_an_error_that_is_remembered_does_not_grow(reader: Flask, source: Server, tmp_path: Path) -> None:
+    """Its traceback would hold the frames of every request that was refused for it."""
+    source.respond = sends_text("", 500)
+    for each in (KeySource(source.url(path="/remembered")), KeySource(str(tmp_path), is_file=True)):
+        depths = []
+        for _ in range(3):
+            with reader.app_context(), pytest.raises(KeySetError) as caught:
+                key_sets.find(each, None)
+            depths.append(len(caught.traceback))
+        assert len(set(depths)) == 1
+
+
+def test_the_operator_reads_why_keys_cannot_be_had_and_what_to_do(app: Flask, source: Server) -> None:
+    source.respond = sends_text("", 404)
+    client = cold(app, source.url())
+    response = client.send()
+
+    (found,) = Operator(app).run("explain", response.headers["X-Request-Id"])["events"]
+
+    assert found["reason"].endswith("responded with status 404 to the request for the key set")
+    assert found["do"] == KEY_SET_CAUSES["status"].remedy
+    assert found["client_id"] == client.client_id
+
+
+def test_a_worker_that_was_killed_while_it_fetched_holds_the_source_up_for_seconds(
+    app: Flask, source: Server, let_pass: Callable[[int], None]
+) -> None:
+    client = cold(app, source.url())
+    with app.app_context():
+        CLAIM.run(source=source.url(), until=now() + CLAIM_SECONDS, moment=now())
+
+    let_pass(CLAIM_SECONDS)
+
+    assert client.send().status_code == 200
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+NUMBERS = st.sampled_from([str(KEY.as_dict()[name]) for name in "xy"] + ["AQAB", "w" * 342])
+MEMBERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "kty": st.sampled_from(["RSA", "EC", "OKP", "oct"]) | JSON,
+        "crv": st.sampled_from(["P-256", "P-384", "Ed25519", "X25519"]) | JSON,
+        **dict.fromkeys("xyne", NUMBERS | JSON),
+        **dict.fromkeys(("kid", "alg", "use", "key_ops"), JSON),
+    },
+)
+
+
+@given(st.fixed_dictionaries({"keys": st.lists(MEMBERS | JSON, max_size=3) | JSON}) | JSON)
+@settings(max_examples=150, deadline=None)
+def test_no_key_set_ends_in_another_error(document: Any) -> None:
+    try:
+        found = public_key.read(json.dumps(document), "there")
+    except KeySetError as error:
+        assert any(each.matches(str(error)) for each in KEY_SET_CAUSES.values())  # noqa: PT017
+    else:
+        assert public_key.read(public_key.written(found), "here") == found
+
+
 @pytest.mark.drill
 def test_R040_a_source_that_says_nothing_holds_up_no_other_client(
-    live: Callable[..., LiveServer], source: Server
+    live: Callable[..., LiveServer], tmp_path: Path
 ) -> None:
-    server = live()
+    own = tmp_path / "own.pem"
+    own.write_bytes(certificates.own("localhost"))
+    server = live(SSL_CERT_FILE=str(own))
     options = ("--scope", "read:logs", "--json")
-    with serving(key_server.says_nothing) as dead:
+    with serving(key_server.says_nothing) as dead, serving(sends(KEY), tls=own) as good:
         clients = {}
-        for name, uri in (("dead", dead.url()), ("well", source.url())):
+        for name, uri in (("dead", dead.url()), ("well", good.url("localhost"))):
             made = json.loads(server.flask("clients", "create", name, "--jwks-uri", uri, *options))
             clients[name] = Keyed(None, made["client_id"], KEY)  # type: ignore[arg-type]
         dead.paths.clear()

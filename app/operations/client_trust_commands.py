@@ -100,7 +100,7 @@ def state(trust: ClientTrust) -> str:
     if has_ended(trust):
         return "ended"
     is_declared = any(each.issuer == trust.issuer for each in current_settings().issuers)
-    return "works" if is_declared else "issuer not in keyturn.toml"
+    return "works" if is_declared else "undeclared"
 
 
 def as_text(trust: ClientTrust) -> str:

@@ -42,7 +42,7 @@ class KeyFiles:
         if known is None or known.version != version:
             known = self._contents[path] = self._looked_at(path, version, known.keys if known else ())
         if known.error:
-            raise known.error
+            raise known.error.again()
         return known.keys
 
     def _looked_at(self, path: str, version: Version | None, last: tuple[PublicKey, ...]) -> Content:

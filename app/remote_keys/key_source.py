@@ -50,3 +50,7 @@ class KeySetError(Exception):
     def __init__(self, cause: str, **words: object) -> None:
         super().__init__(KEY_SET_CAUSES[cause].sentence.format(**words))
         self.cause, self.words = cause, words
+
+    def again(self) -> KeySetError:
+        """The same error, to be raised once more: the traceback of one that is remembered would grow each time."""
+        return KeySetError(self.cause, **self.words)

@@ -63,7 +63,7 @@ class KnownSet:
         """
         if self.may_be_used() and (self.has(kid) or not self.failure):
             return self.keys
-        raise self.failure or KeySetError("busy", source=source.host)
+        raise self.failure.again() if self.failure else KeySetError("busy", source=source.host)
 
 
 def read(source: KeySource, last: KnownSet | None = None) -> KnownSet:

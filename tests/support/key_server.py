@@ -47,7 +47,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, respond: Respond, host: str = "127.0.0.1", port: int = 0, tls: Path | None = None) -> None:
         super().__init__((host, port), Request)
         self.respond, self.paths, self.host = respond, list[str](), host
-        self.scheme = "http"
+        self.scheme, self.bytes_sent = "http", 0
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(tls)
@@ -87,7 +87,7 @@ def sends_text(content: str, status: int = 200, **headers: str) -> Respond:
     return lambda request: request.send(content, status, **headers)
 
 
-def redirects(location: str, *, only: str = "") -> Respond:
+def redirects(location: str) -> Respond:
     return lambda request: request.send("", 302, Location=location)
 
 
@@ -103,7 +103,20 @@ def trickles(content: str, seconds: float = 0.2) -> Respond:
     def respond(request: Request) -> None:
         for each in content:
             request.wfile.write(each.encode())
+            request.server.bytes_sent += 1
             time.sleep(seconds)
+
+    return respond
+
+
+def floods(mebibytes: int) -> Respond:
+    """Send a body of many bytes."""
+
+    def respond(request: Request) -> None:
+        request.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        for _ in range(mebibytes):
+            request.wfile.write(b" " * 1_048_576)
+            request.server.bytes_sent += 1_048_576
 
     return respond
 
