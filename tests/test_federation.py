@@ -8,6 +8,7 @@ import shlex
 import tomllib
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,14 @@ from typing import Any
 import pytest
 import time_machine
 from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from joserfc import jwk
 from werkzeug.test import TestResponse
 
 import config
-from app.clients import trust_rules
+from app.clients import registration, trust_rules
+from app.clients.registration_rules import RegistrationError
 from app.clock import now
 from app.refusals.assertion_causes import ASSERTION_CAUSES
 from app.refusals.platform_causes import PLATFORM_CAUSES
@@ -465,6 +469,20 @@ def test_no_claim_ends_in_a_500_or_brings_a_secret_into_a_reason(place: Place) -
         assert len(said) <= 200
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "repository_id", "environment"]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(claims=st.dictionaries(st.sampled_from(NAMES), JSON, min_size=1, max_size=2))
+def test_whatever_an_issuer_signs_is_accepted_or_refused(shared: Place, claims: dict[str, Any]) -> None:
+    assert shared.send(shared.token(**claims)).status_code in (200, 401)
+
+
 def test_an_expected_value_may_be_a_number_a_truth_or_within_an_object(place: Place) -> None:
     place.trust("deployer", "repository_id=74", "/run/attempt=2", "/run/is_first=false")
 
@@ -552,6 +570,22 @@ def test_two_trusts_overlap_if_no_claim_tells_them_apart(
     assert trust_rules.overlap(issuer, other, one) is is_known
 
 
+PARTS = st.lists(st.tuples(st.sampled_from(["a", "b", "*", ""]), st.sampled_from(":/")), min_size=1, max_size=4)
+EXPECTED = PARTS.map(lambda parts: "".join(segment + separator for segment, separator in parts)[:-1])
+
+
+@given(EXPECTED, EXPECTED, EXPECTED)
+def test_two_expected_values_can_be_equal_exactly_if_one_text_is_as_both_expect(
+    one: str, other: str, text: str
+) -> None:
+    pairs = zip(trust_rules.SEPARATOR.split(one), trust_rules.SEPARATOR.split(other), strict=False)
+    common = "".join(b if a == "*" else a for a, b in pairs).replace("*", "x")
+    both = [trust_rules.is_value(one, each) and trust_rules.is_value(other, each) for each in (common, text)]
+
+    assert trust_rules.can_be_equal(one, other) is both[0]
+    assert trust_rules.can_be_equal(one, other) or not both[1]
+
+
 def test_two_clients_that_one_token_would_match_are_refused_and_the_other_is_named(place: Place) -> None:
     place.trust("deployer", "repository_id=74", "environment=production")
     given = ["--issuer", "github", "--claim", "repository_id=74"]
@@ -565,6 +599,28 @@ def test_two_clients_that_one_token_would_match_are_refused_and_the_other_is_nam
     assert "github-1 of other" in place.operator.is_refused("clients", "trust", "deployer", *given)
     place.operator.run("clients", "untrust", "other", "github-1", "--last")
     place.operator.run("clients", "trust", "deployer", *given)  # what has ended is in nobody's way
+
+
+def test_of_clients_that_are_registered_at_once_with_one_identity_one_is_stored(
+    place: Place, new_app: Callable[..., Flask], tmp_path: Path
+) -> None:
+    apps = [place.app, new_app(file=platform_in(tmp_path)[1])]
+
+    def register(number: int) -> str:
+        with apps[number % 2].app_context():
+            try:
+                trust = trust_rules.checked_trust("github", {"repository_id": "74"})
+                registration.register(f"client-{number}", scope="read:logs", trust=trust)
+            except RegistrationError as error:
+                return str(error)
+            return "stored"
+
+    with ThreadPoolExecutor(8) as threads:
+        stored = list(threads.map(register, range(16)))
+
+    assert stored.count("stored") == 1
+    assert sum("a token could match this trust" in each for each in stored) == 15
+    assert place.send().status_code == 200
 
 
 def test_a_client_has_several_trusts_and_each_is_ended_by_itself(place: Place) -> None:
@@ -792,7 +848,11 @@ def run(app: Flask, command: str, shown: str, address: str, url: str) -> None:
 
 def claims_of_entra(**changes: Any) -> dict[str, Any]:
     usual = {"oid": "9f8e7d6c-0000-4000-8000-5b4a39281706", "sub": "9f8e7d6c-0000-4000-8000-5b4a39281706"}
-    return usual | {"tid": "3b4c5d6e-0000-4000-8000-1a2b3c4d5e6f", "ver": "2.0", "exp": now() + 86_400} | changes
+    return (
+        usual
+        | {"tid": "3b4c5d6e-0000-4000-8000-1a2b3c4d5e6f", "ver": "2.0", "iat": now() - 300, "exp": now() + 4_200}
+        | changes
+    )
 
 
 def claims_of_google(**changes: Any) -> dict[str, Any]:
