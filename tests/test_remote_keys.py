@@ -721,11 +721,29 @@ def test_a_worker_that_was_killed_while_it_fetched_holds_the_source_up_for_secon
 ) -> None:
     client = cold(app, source.url())
     with app.app_context():
-        CLAIM.run(source=source.url(), until=now() + CLAIM_SECONDS, moment=now())
+        CLAIM.run(source=source.url(), until=now() + CLAIM_SECONDS, moment=now(), far=now() + 999)
 
     let_pass(CLAIM_SECONDS)
 
     assert client.send().status_code == 200
+
+
+def test_a_clock_that_was_a_year_ahead_keeps_no_key_set_for_a_year(
+    client: Keyed, source: Server, let_pass: Callable[[int], None]
+) -> None:
+    year = 365 * 86_400
+    let_pass(year)
+    assert client.send().status_code == 200
+    source.respond = sends_text("", 500)
+    let_pass(4_000)
+    assert client.send().status_code == 200  # the failure is stored, and when the next try is
+    source.paths.clear()
+
+    let_pass(-year)
+
+    source.respond = sends(NEXT)
+    assert [rotated(client, each).status_code for each in (KEY, NEXT)] == [401, 200]
+    assert source.paths == ["/keys"]
 
 
 JSON = st.recursive(
