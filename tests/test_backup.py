@@ -798,10 +798,12 @@ def test_a_trust_that_was_ended_since_is_an_order_as_well(place: Place, other: b
 
 
 def test_key_sets_that_were_fetched_since_stay_with_the_orders_kept(place: Place) -> None:
+    numbers = dict.fromkeys(("fetched_at", "fresh_until", "claimed_until", "next_try_at", "failures"), 0)
+
     def fetched(app: Flask, *jwks: str) -> list[str]:
         with app.app_context(), transaction():
             for each in jwks:
-                db.session.merge(FetchedKeySet(source="https://ci.example", jwks=each, fetched_at=1, fresh_until=2))
+                db.session.merge(FetchedKeySet(source="https://ci.example", jwks=each, failure="", **numbers))
             return list(db.session.scalars(select(FetchedKeySet.jwks)))
 
     place.run(lambda app: fetched(app, "before"))

@@ -22,7 +22,10 @@ from sqlalchemy import NullPool, create_engine, insert, inspect, make_url, selec
 
 import config
 from app.audit.event import AuditEvent, Event
+from app.clients import registry
+from app.clients.client_trust import ClientTrust
 from app.copying import database_copy, moved_tables
+from app.remote_keys.fetched_key_set import FetchedKeySet
 from app.storage.database import db, transaction
 from app.upkeep.lease import Lease
 from tests.conftest import ISSUER, ROOT, SECRET_KEY, LiveServer, Machine, Operator, build_app, close, demo, run_on
@@ -112,8 +115,17 @@ def use(url: str) -> Used:
     with app.app_context(), transaction():
         report = {"removed": {"opaque tokens": 3}}
         db.session.execute(update(Lease).values(holder="a", number=7, expires_at=2**40, report=report))
+        add_trust_and_key_set()
     close(app)
     return Used(url, *tokens, revoked, shop.client_id, shop.secret, ended, client, used, rows_of(url))
+
+
+def add_trust_and_key_set() -> None:
+    """Let a client trust an issuer, and an issuer have a key set that was fetched."""
+    client, expected = registry.get_client("shop"), {"sub": "föderation"}
+    client.trusts = [ClientTrust(name="ci-1", issuer="https://ci.example", identity="sub=föderation", claims=expected)]
+    numbers = dict.fromkeys(("fetched_at", "fresh_until", "claimed_until", "next_try_at", "failures"), 2**40)
+    db.session.add(FetchedKeySet(source="issuer https://ci.example", jwks='{"keys": []}', failure="", **numbers))
 
 
 def copy(source: str, *arguments: str, code: int = 0, **settings: str) -> Any:
@@ -170,13 +182,17 @@ def test_ids_continue_on_the_other_database_and_no_event_is_lost(
     source, target = used(kind), new_database(other)
     copy(source.url, target)
     app = build_app(database_url=target)
-    tables = ("clients", "client_keys", "audit_events", "signing_keys")
+    tables = ("clients", "client_keys", "client_trusts", "audit_events", "signing_keys")
     newest = {name: max(row["id"] for row in source.rows[name]) for name in tables}
 
     made = Operator(app).register("another", "--scope", "inventory:read")
     made.token()
     Operator(app).run("keys", "rotate")
     keyed.register(app, tmp_path, name="newer")
+    with app.app_context(), transaction():
+        trust = ClientTrust(name="ci-2", issuer="https://ci.example", identity="", claims={})
+        client = registry.get_client("another")
+        client.trusts.append(trust)
 
     close(app)
     found = rows_of(target)
@@ -184,6 +200,7 @@ def test_ids_continue_on_the_other_database_and_no_event_is_lost(
     assert {name: len(new[name]) for name in tables if name != "audit_events"} == {
         "clients": 2,
         "client_keys": 1,
+        "client_trusts": 1,
         "signing_keys": 1,
     }
     events = {row["event"] for row in found["audit_events"] if row["id"] in new["audit_events"]}

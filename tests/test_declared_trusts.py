@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from app.clients import trust_overlaps, trust_rules
+from app.clients.trust_overlaps import Held
 from tests.conftest import ROOT, Operator, build_app, close
 from tests.test_apply import faults
 from tests.test_declared_keys import apply, declared, events, new_key
@@ -251,3 +254,21 @@ def test_an_import_has_trusts_too(app: Flask, operator: Operator, tmp_path: Path
     assert trusts(operator, "one") == [{"repository_id": "1"}]
     assert "line 1: a token of github could match the trusts of two and of one" in refused
     assert "Without a trust: 1. `flask clients trust CLIENT` gives a client its first." in without
+
+
+def test_every_overlap_is_found_whatever_has_a_star(trusting: Flask) -> None:
+    values = (None, "a", "a:b", "a:*", "*:b", "*")
+    pairs = [{"project_id": one, "sub": other, "ref": "x"} for one, other in product(values, repeat=2)]
+    claims = [{name: value for name, value in each.items() if value} for each in pairs]
+    held = [Held(f"client-{number}", "https://gitlab.example.com", each) for number, each in enumerate(claims)]
+    with trusting.app_context():
+        issuer = trust_rules.get_issuer("gitlab")
+
+        found = {frozenset((one.client, other.client)) for one, other, _ in trust_overlaps.find(held, held)}
+
+        assert found == {
+            frozenset((one.client, other.client))
+            for one, other in combinations(held, 2)
+            if trust_rules.overlap(issuer, one.claims, other.claims)
+        }
+    assert 100 < len(found) < len(held) * (len(held) - 1) / 2

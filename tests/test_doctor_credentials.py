@@ -80,8 +80,8 @@ def test_a_trust_of_an_issuer_that_keyturn_toml_does_not_declare_is_found(with_i
 
     text = said(with_issuers(), "trusts", "fault")
 
-    assert "keyturn.toml does not declare the issuer https://ci.example: ci-1 of deployer can match no token." in text
-    assert "Declare it in keyturn.toml, or end these with `flask clients untrust`." in text
+    assert "declare the issuer https://ci.example of the trusts ci-1 of deployer: they match no token." in text
+    assert "Declare it, or end them with `flask clients untrust deployer ci-1`." in text
     assert "other" not in text
 
 

@@ -15,17 +15,22 @@ from urllib.parse import urlencode
 
 import pytest
 from flask import Flask
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from joserfc import jwk
 from werkzeug.test import TestResponse
 
 from app import clock
 from app.clients import registration
+from app.clock import now
 from app.refusals.assertion_causes import ASSERTION_CAUSES
 from app.refusals.key_set_causes import KEY_SET_CAUSES
 from app.remote_keys import addresses, fetching, key_sets, public_key
 from app.remote_keys.careful_get import Document
+from app.remote_keys.fetched_key_set import CLAIM
 from app.remote_keys.key_source import KeySetError, KeySource
 from app.remote_keys.running_fetches import RunningFetches, Standing
+from app.remote_keys.taking_turns import CLAIM_SECONDS
 from tests.conftest import LiveServer, Operator, demo, wait_for
 from tests.support import certificates, key_server
 from tests.support.calling import BASIC, FORM, call
@@ -711,15 +716,75 @@ def test_the_operator_reads_why_keys_cannot_be_had_and_what_to_do(app: Flask, so
     assert found["client_id"] == client.client_id
 
 
+def test_a_worker_that_was_killed_while_it_fetched_holds_the_source_up_for_seconds(
+    app: Flask, source: Server, let_pass: Callable[[int], None]
+) -> None:
+    client = cold(app, source.url())
+    with app.app_context():
+        CLAIM.run(source=source.url(), until=now() + CLAIM_SECONDS, moment=now(), far=now() + 999)
+
+    let_pass(CLAIM_SECONDS)
+
+    assert client.send().status_code == 200
+
+
+def test_a_clock_that_was_a_year_ahead_keeps_no_key_set_for_a_year(
+    client: Keyed, source: Server, let_pass: Callable[[int], None]
+) -> None:
+    year = 365 * 86_400
+    let_pass(year)
+    assert client.send().status_code == 200
+    source.respond = sends_text("", 500)
+    let_pass(4_000)
+    assert client.send().status_code == 200  # the failure is stored, and when the next try is
+    source.paths.clear()
+
+    let_pass(-year)
+
+    source.respond = sends(NEXT)
+    assert [rotated(client, each).status_code for each in (KEY, NEXT)] == [401, 200]
+    assert source.paths == ["/keys"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+NUMBERS = st.sampled_from([str(KEY.as_dict()[name]) for name in "xy"] + ["AQAB", "w" * 342])
+MEMBERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "kty": st.sampled_from(["RSA", "EC", "OKP", "oct"]) | JSON,
+        "crv": st.sampled_from(["P-256", "P-384", "Ed25519", "X25519"]) | JSON,
+        **dict.fromkeys("xyne", NUMBERS | JSON),
+        **dict.fromkeys(("kid", "alg", "use", "key_ops"), JSON),
+    },
+)
+
+
+@given(st.fixed_dictionaries({"keys": st.lists(MEMBERS | JSON, max_size=3) | JSON}) | JSON)
+@settings(max_examples=150, deadline=None)
+def test_no_key_set_ends_in_another_error(document: Any) -> None:
+    try:
+        found = public_key.read(json.dumps(document), "there")
+    except KeySetError as error:
+        assert any(each.matches(str(error)) for each in KEY_SET_CAUSES.values())  # noqa: PT017
+    else:
+        assert public_key.read(public_key.written(found), "here") == found
+
+
 @pytest.mark.drill
 def test_R040_a_source_that_says_nothing_holds_up_no_other_client(
-    live: Callable[..., LiveServer], source: Server
+    live: Callable[..., LiveServer], tmp_path: Path
 ) -> None:
-    server = live()
+    own = tmp_path / "own.pem"
+    own.write_bytes(certificates.own("localhost"))
+    server = live(SSL_CERT_FILE=str(own))
     options = ("--scope", "read:logs", "--json")
-    with serving(key_server.says_nothing) as dead:
+    with serving(key_server.says_nothing) as dead, serving(sends(KEY), tls=own) as good:
         clients = {}
-        for name, uri in (("dead", dead.url()), ("well", source.url())):
+        for name, uri in (("dead", dead.url()), ("well", good.url("localhost"))):
             made = json.loads(server.flask("clients", "create", name, "--jwks-uri", uri, *options))
             clients[name] = Keyed(None, made["client_id"], KEY)  # type: ignore[arg-type]
         dead.paths.clear()

@@ -173,3 +173,23 @@ def test_a_file_that_is_gone_after_the_start_is_a_change_too(file: Path, shop: M
 
     assert shop.request_token(scope="nonsense").json["hint"].endswith("restart it")
     assert shop.request_token().status_code == 200
+
+
+@pytest.mark.usefixtures("operator")
+def test_an_issuer_that_is_gone_is_named_by_prepare_with_the_trusts_that_need_it(
+    new_app: Callable[..., Flask], file: Path
+) -> None:
+    issuer = '[issuers.ci]\nissuer = "https://ci.example"\naudience = "https://auth.example"\n'
+    file.write_text(BOTH + issuer, encoding="utf-8")
+    before = new_app(file=file)
+    claim = ("--issuer", "ci", "--claim", "sub=a")
+    Operator(before).run("clients", "create", "deployer", "--scope", "orders:read", *claim)
+    assert prepared_sentences(before) == []
+    file.write_text(BOTH, encoding="utf-8")
+
+    assert prepared_sentences(new_app(file=file)) == [
+        "own.toml does not declare the issuer https://ci.example of the trusts ci-1 of deployer: declare it, or end"
+        " them with `flask clients untrust deployer ci-1`."
+    ]
+    Operator(before).run("clients", "untrust", "deployer", "ci-1", "--last")
+    assert prepared_sentences(new_app(file=file)) == []

@@ -19,6 +19,7 @@ from app.clients.secret import ClientSecret
 from app.clock import now
 from app.faults.fault_count import FORGOTTEN_SECONDS, FaultCount
 from app.keys.signing_key import LEAD_SECONDS, SigningKey
+from app.remote_keys.fetched_key_set import FetchedKeySet
 from app.storage import database
 from app.storage.database import db, transaction
 from app.tokens.stored_token import IssuedToken, RevokedToken
@@ -29,7 +30,7 @@ from tests.support import simulated_days
 from tests.test_upkeep import counted, fill
 
 HOUR, DAY = 3_600, 86_400
-TABLES = (AuditEvent, IssuedToken, RevokedToken, ClientSecret, SigningKey, FaultCount)
+TABLES = (AuditEvent, IssuedToken, RevokedToken, ClientSecret, SigningKey, FaultCount, FetchedKeySet)
 
 
 class Fleet:
@@ -63,12 +64,20 @@ class Fleet:
         )
         if self.hour % 24 == 0:
             Operator(self.apps[worker]).run("clients", "rotate-secret", "demo-reporting", "--overlap", "60")
+            fetch_of_nobody(self.apps[worker], f"https://gone-{self.hour}.example/keys")
         checked = {0, len(self.live) // 2, len(self.live) - 1}
         found = [jwt.get("/inventory", token).status_code for n in checked for token in self.live[n]]
         for app in self.apps:
             with app.app_context():
                 trail.current_batch().write()
         return found
+
+
+def fetch_of_nobody(app: Flask, source: str) -> None:
+    """Leave the key set of a client that was deleted just now."""
+    times = dict.fromkeys(("fetched_at", "fresh_until", "next_try_at"), now())
+    with app.app_context(), transaction():
+        db.session.add(FetchedKeySet(source=source, jwks="", failure="", failures=0, claimed_until=0, **times))
 
 
 @pytest.mark.parametrize("hours", [8, pytest.param(1, marks=pytest.mark.drill)])

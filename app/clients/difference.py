@@ -6,17 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from sqlalchemy import select
-
 import config
-from app.clients import declared_credentials
+from app.clients import declared_credentials, registry
 from app.clients.client import KEY_METHOD, TRUST_METHOD
 from app.clients.client_row import ClientRow
 from app.clients.declaration import DeclarationError, Declared
 from app.clients.registered_values import VALUES
 from app.clients.registration_update import Change
 from app.settings import current_settings
-from app.storage.database import db
 
 
 class Kind(StrEnum):
@@ -76,7 +73,7 @@ def find(declared: Sequence[Declared], *, prune: bool) -> Difference:
         DeclarationError: If a name cannot be given or found, or a key cannot be had; the text has a line for each
             fault.
     """
-    rows = {row.name: row for row in db.session.scalars(select(ClientRow).order_by(ClientRow.id))}
+    rows = {row.name: row for row in registry.list_clients()}
     ids = {row.client_id: row.name for row in rows.values()}
     found = {each.name: rows.get(each.name) or rows.get(each.renamed_from or "") for each in declared}
     pairs = [(each, found[each.name]) for each in declared]

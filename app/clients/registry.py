@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from sqlalchemy import Text, bindparam, cast, or_, select
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import selectinload
 
 from app.audit import trail
 from app.audit.event import Event
@@ -111,12 +111,9 @@ def nearest(name: str) -> list[str]:
 
 
 def list_clients() -> Sequence[ClientRow]:
-    """All clients with their secrets, the oldest first."""
-    return (
-        db.session.scalars(select(ClientRow).options(joinedload(ClientRow.secrets)).order_by(ClientRow.id))
-        .unique()
-        .all()
-    )
+    """All clients with their secrets, keys and trusts, the oldest first."""
+    each = [selectinload(what) for what in (ClientRow.secrets, ClientRow.keys, ClientRow.trusts)]
+    return db.session.scalars(select(ClientRow).options(*each).order_by(ClientRow.id)).all()
 
 
 def revoke_tokens(id_or_name: str) -> ClientRow:

@@ -17,11 +17,15 @@ from app.clients.client_trust import ClientTrust
 from app.clients.credential import has_ended
 from app.settings import current_settings
 from app.storage.database import db
+from config import Issuer
 
 OVERLAP = (
     "a token of {issuer} could match the trusts of {one} and of {other}, and no server could tell the two clients "
     "apart: let both expect one claim more, with different values"
 )
+
+
+ANY, STAR = "", "*"  # no value of a claim is empty
 
 
 class Held(NamedTuple):
@@ -31,6 +35,9 @@ class Held(NamedTuple):
     issuer: str
     claims: Mapping[str, str]
     place: str = ""
+
+
+Index = dict[tuple[str, str, str], list[Held]]  # by an issuer, a claim, and its value
 
 
 def in_register() -> list[Held]:
@@ -43,16 +50,32 @@ def in_register() -> list[Held]:
 def find(new: Iterable[Held], others: Iterable[Held]) -> Iterator[tuple[Held, Held, str]]:
     """Each two clients of which a trust overlaps, one of them a new one, and a sentence; each two once."""
     issuers = {each.issuer: each for each in current_settings().issuers}
-    by_issuer: dict[str, list[Held]] = {}
-    for each in others:
-        by_issuer.setdefault(each.issuer, []).append(each)
+    index = indexed(others)
     found: set[frozenset[str]] = set()
     for one in new:
-        issuer = issuers.get(one.issuer)
-        for other in by_issuer.get(one.issuer, ()):
+        if (issuer := issuers.get(one.issuer)) is None:
+            continue
+        for other in candidates(issuer, one, index):
             both = frozenset((one.client, other.client))
-            if issuer is None or len(both) == 1 or both in found:
-                continue
-            if trust_rules.overlap(issuer, one.claims, other.claims):
+            if len(both) == 2 and both not in found and trust_rules.overlap(issuer, one.claims, other.claims):
                 found.add(both)
                 yield one, other, OVERLAP.format(issuer=issuer.name, one=one.client, other=other.client)
+
+
+def indexed(trusts: Iterable[Held]) -> Index:
+    """Trusts by each claim and its value: thousands of clients may trust one issuer."""
+    index: Index = {}
+    for each in trusts:
+        for name, value in each.claims.items():
+            for key in (ANY, STAR if STAR in value else value):
+                index.setdefault((each.issuer, name, key), []).append(each)
+    return index
+
+
+def candidates(issuer: Issuer, one: Held, index: Index) -> Iterator[Held]:
+    """The trusts that may have an identity claim in common with this one."""
+    for name in issuer.identity_claims:
+        value = one.claims.get(name)
+        if value is not None:
+            for key in (ANY,) if STAR in value else (value, STAR):
+                yield from index.get((issuer.issuer, name, key), ())

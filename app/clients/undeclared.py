@@ -1,4 +1,4 @@
-"""Clients that are registered for a scope or an audience that keyturn.toml no longer declares.
+"""Clients that are registered for a scope, an audience or an issuer that keyturn.toml no longer declares.
 
 Nothing refuses to run because of them: the rest of such a client's scope still works if it is requested, and
 `flask clients update` fixes the registration. `flask prepare` and the start of a server name them.
@@ -11,14 +11,23 @@ from collections.abc import Iterator
 from sqlalchemy import Row, select
 
 from app.clients.client_row import ClientRow
+from app.clients.client_trust import ClientTrust
+from app.clients.credential_kinds import CREDENTIAL_KINDS
 from app.clients.registration_rules import listed
 from app.clients.scope import current_scopes
+from app.clock import now
 from app.settings import current_settings
 from app.storage.database import db
 
 MAX_SENTENCES = 10
 MAX_NAMES = 10
 PAGE_ROWS = 1_000
+
+
+def all_sentences() -> Iterator[str]:
+    """A sentence for each scope, audience and issuer."""
+    yield from sentences()
+    yield from issuer_sentences()
 
 
 def sentences() -> Iterator[str]:
@@ -40,6 +49,23 @@ def sentences() -> Iterator[str]:
         )
     if max(len(scopes), len(audiences)) > MAX_SENTENCES:
         yield f"In total {file} does not declare {len(scopes)} scopes and {len(audiences)} audiences of clients."
+
+
+def issuer_sentences() -> Iterator[str]:
+    """A sentence for each issuer, at most MAX_SENTENCES, with the trusts that match no token because of it."""
+    declared = [each.issuer for each in current_settings().issuers]
+    kind = CREDENTIAL_KINDS["client_trust"]
+    query = select(ClientTrust.issuer, ClientRow.name, ClientTrust.name)
+    query = query.join(ClientRow, ClientRow.id == ClientTrust.client_row).order_by(ClientTrust.id)
+    trusts: dict[str, list[tuple[str, str]]] = {}
+    for issuer, client, name in db.session.execute(query.where(kind.works(now()), ClientTrust.issuer.not_in(declared))):
+        trusts.setdefault(issuer, []).append((client, name))
+    for issuer, found in list(trusts.items())[:MAX_SENTENCES]:
+        names, (client, name) = [f"{each[1]} of {each[0]}" for each in found], found[0]
+        yield (
+            f"{current_scopes().file.name} does not declare the issuer {issuer} of the trusts"
+            f" {listed(names, most=MAX_NAMES)}: declare it, or end them with `flask clients untrust {client} {name}`."
+        )
 
 
 def find() -> tuple[dict[str, list[tuple[str, str]]], dict[str, list[str]]]:

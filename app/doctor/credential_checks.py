@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -11,7 +10,7 @@ from flask import Flask, current_app
 from sqlalchemy import exists, select
 
 from app.authentication.federation_token import source_of
-from app.clients import trust_overlaps, trust_rules
+from app.clients import trust_overlaps, trust_rules, undeclared
 from app.clients.client import KEY_METHOD, TRUST_METHOD
 from app.clients.client_row import ClientRow
 from app.clients.client_trust import ClientTrust
@@ -57,13 +56,9 @@ def check_trusts(installation: Installation) -> Iterator[Finding]:
     issuers = {each.issuer: each for each in installation.settings.issuers}
     query = select(ClientRow.name, ClientTrust).join(ClientTrust, ClientTrust.client_row == ClientRow.id)
     alive = [(client, trust) for client, trust in db.session.execute(query) if not has_ended(trust)]
-    lost = Counter(trust.issuer for _, trust in alive if trust.issuer not in issuers)
-    for address, _ in lost.most_common(MOST):
-        names = [f"{trust.name} of {client}" for client, trust in alive if trust.issuer == address]
-        yield fault(
-            f"keyturn.toml does not declare the issuer {address}: {listed(names, most=MOST)} can match no token.",
-            "Declare it in keyturn.toml, or end these with `flask clients untrust`.",
-        )
+    for sentence in undeclared.issuer_sentences():
+        what, _, rest = sentence.rpartition(": declare it")
+        yield fault(f"{what}: they match no token.", f"Declare it{rest}")
     for client, trust in alive:
         if (issuer := issuers.get(trust.issuer)) and (why := without_identity(issuer, trust)):
             yield fault(

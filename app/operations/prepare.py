@@ -68,7 +68,7 @@ def make_ready() -> Iterator[str]:
         yield from demo_clients.seed_all(settings, is_new=first is not None)
         if settings.has_sample_api and (articles := stock.fill_if_empty()):
             yield Change(f"The sample warehouse has {articles} articles.")
-    yield from undeclared.sentences()
+    yield from undeclared.all_sentences()
 
 
 def look_after_keys() -> Iterator[str]:

@@ -92,7 +92,7 @@ def faults_at_start(app: Flask) -> list[str]:
         if faults:
             return faults
         try:
-            for sentence in undeclared.sentences():
+            for sentence in undeclared.all_sentences():
                 log.warning("%s", sentence)
             if not current_settings().is_production:
                 return faults

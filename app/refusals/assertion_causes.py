@@ -144,7 +144,8 @@ ASSERTION_CAUSES = {
     ),
     "lives_too_long": AssertionCause(
         "exp is {ahead} ahead, and at most {most} are accepted",
-        "The assertion lives too long.", "Let it expire within 5 minutes, or what `KEYTURN_ASSERTION_SECONDS` says; if it does, synchronize the clocks.",
+        "The assertion lives too long.",
+        "Let it expire within 5 minutes, or what `KEYTURN_ASSERTION_SECONDS` says; if it does, synchronize the clocks.",
     ),
     "not_yet": AssertionCause(
         "the assertion is not valid yet: {name} is {ahead} ahead", "`nbf` or `iat` is in the future.", CLOCK,
