@@ -102,11 +102,7 @@ BROKEN: list[tuple[str, str, Break]] = [
     ("issuer_unknown", "neither the client's id nor", lambda p: p.send(p.token(iss="https://gitlab.example"))),
     ("issuer_unknown", f"; did you mean {URL}?", lambda p: p.send(p.token(iss=f"{URL}/"))),
     ("issuer_unknown", f"; did you mean {URL}?", lambda p: p.send(p.token(iss=URL.removeprefix("https://")))),
-    (
-        "malformed",
-        "the assertion's header",
-        lambda p: p.send("%%%." + encoded({"iss": URL}, {}).replace(".", ".") + ""),
-    ),
+    ("malformed", "the assertion's header", lambda p: p.send("%%%." + encoded({"iss": URL}, {}))),
     ("critical", "critical extensions", lambda p: p.send(encoded({"alg": "RS256", "crit": []}, {"iss": URL}, b"x"))),
     ("header", "kid is not text", lambda p: p.send(encoded({"alg": "RS256", "kid": 5}, {"iss": URL}, b"x"))),
     ("header", "is not valid: ", lambda p: p.send(encoded({"alg": "RS256", "x5u": 5}, {"iss": URL}, b"x"))),

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from joserfc import jws
 from joserfc.errors import ExceededSizeError, JoseError
 
+from app.authentication.client_secret import GENERATED_ID
 from app.checks import Check, making
 from app.clients.key_set import ALGORITHMS
 from app.logs import shown, shown_path
@@ -142,12 +143,17 @@ def check_parties(claims: Mapping[str, Any], client_id: str | None) -> str:
             refuse("party_missing", name=name)
     iss, sub = claims["iss"], str(claims["sub"])
     if iss != sub and iss == current_settings().issuer:
-        refuse("issuer_is_server", sub=shown(sub))
+        refuse("issuer_is_server", sub=shown_id(sub))
     if iss != sub:
-        refuse("parties_differ", sub=shown(sub if client_id is None else client_id))
+        refuse("parties_differ", sub=shown_id(sub if client_id is None else client_id))
     if client_id not in (None, sub):
         refuse("another_id")
     return sub
+
+
+def shown_id(sent: str) -> str:
+    """What was sent as a client's id: one that was generated here looks like a secret, and is none."""
+    return sent if GENERATED_ID.fullmatch(sent) else shown(sent)
 
 
 def refuse_unknown_issuer(iss: object, sub: object) -> None:
