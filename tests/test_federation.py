@@ -677,6 +677,45 @@ def test_a_client_of_a_platform_has_no_secret_and_one_with_a_secret_may_get_a_tr
 
 
 @pytest.mark.parametrize(
+    ("old", "method", "sentence"),
+    [
+        (
+            "any",
+            "federated_jwt",
+            "It has no trust that works, and gets no token: `flask clients trust shop` gives it one.",
+        ),
+        (
+            "any",
+            "private_key_jwt",
+            "It has no key that works, and gets no token: `flask clients add-key shop` gives it one.",
+        ),
+        ("any", "client_secret_post", None),
+        ("client_secret_post", "any", None),
+    ],
+)
+def test_a_change_of_the_method_says_what_the_client_lacks(
+    alone: Place, old: str, method: str, sentence: str | None
+) -> None:
+    alone.operator.register("shop", "--scope", "read:logs", "--auth-method", old)
+
+    done = alone.app.test_cli_runner().invoke(args=["clients", "update", "shop", "--auth-method", method])
+
+    said = [f"token_endpoint_auth_method: {old} -> {method}", sentence]
+    assert done.stdout.splitlines() == [each for each in said if each]
+
+
+@pytest.mark.parametrize("command", [["create", "shop", "--scope", "read:logs"], ["trust", "demo-admin"]])
+@pytest.mark.parametrize(("claim", "is_anyones"), [("sub=repo:octo-org/*:environment:x", True), ("sub=a", False)])
+def test_a_trust_without_an_exact_identity_is_pointed_out(
+    alone: Place, command: list[str], claim: str, is_anyones: bool
+) -> None:
+    done = alone.app.test_cli_runner().invoke(args=["clients", *command, "--issuer", "github", "--claim", claim])
+
+    assert done.exit_code == 0
+    assert ("anyone whose token fits authenticates as" in done.output) is is_anyones
+
+
+@pytest.mark.parametrize(
     ("options", "sentence"),
     [
         (["--auth-method", "federated_jwt"], "federated_jwt needs a trust: give it with --issuer and --claim"),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from app.clients.client import KEY_METHOD, SECRET_METHODS, TRUST_METHOD
 from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
 from app.clients.client_trust import ClientTrust
+from app.clients.credential import usable
 from app.clients.registration_update import Change
 from app.clients.secret import ClientSecret
 from app.operations.command_group import moment
@@ -37,6 +39,10 @@ IN_A_TOKEN = {
     "token_format": "format",
     "access_token_seconds": "lifetime",
 }
+WITH_STAR = "Each of its identity claims has a *: anyone whose token fits authenticates as {client}."
+# With what a client authenticates by each method, and the command that gives it one more.
+NEEDED = dict.fromkeys(SECRET_METHODS, ("secret", "rotate-secret"))
+NEEDED |= {KEY_METHOD: ("key", "add-key"), TRUST_METHOD: ("trust", "trust")}
 
 
 def describe(client: ClientRow) -> dict[str, Any]:
@@ -95,9 +101,15 @@ def changes_as_text(client: ClientRow, changes: list[Change]) -> str:
     """What changed, and what that means for the tokens that were issued before."""
     if not changes:
         return "Nothing to change: the client is already registered like that."
-    lines = [f"{each.what}: {readable(each.old) or 'none'} -> {readable(each.new) or 'none'}" for each in changes]
+    lines = [f"{each.what}: {' -> '.join(in_words(each.what, each.old, each.new))}" for each in changes]
     changed = {each.what: each.old for each in changes}
-    return "\n".join([*lines, *meaning_for_tokens(client, changed), *meaning_for_keys(client, changed)])
+    meaning = (meaning_for_tokens, meaning_for_keys, meaning_for_method)
+    return "\n".join([*lines, *(sentence for of in meaning for sentence in of(client, changed))])
+
+
+def in_words(what: str, *values: object) -> list[str]:
+    # `none` would be the method of a public client (RFC 7591, section 2).
+    return [readable(each) or ("any" if what == "token_endpoint_auth_method" else "none") for each in values]
 
 
 def meaning_for_tokens(client: ClientRow, changed: Mapping[str, Any]) -> Iterator[str]:
@@ -116,6 +128,16 @@ def meaning_for_tokens(client: ClientRow, changed: Mapping[str, Any]) -> Iterato
         )
     elif client.scope and not client.grant_types:
         yield "It gets no tokens, as it is registered without a grant: --grant gives it one."
+
+
+def meaning_for_method(client: ClientRow, changed: Mapping[str, Any]) -> Iterator[str]:
+    """What a client lacks that may authenticate by one method only."""
+    method = client.token_endpoint_auth_method
+    if method not in NEEDED or not changed.keys() & {"token_endpoint_auth_method", "jwks_uri"}:
+        return
+    what, command = NEEDED[method]
+    if not usable(getattr(client, f"{what}s")) and not (method == KEY_METHOD and client.jwks_uri):
+        yield f"It has no {what} that works, and gets no token: `flask clients {command} {client.name}` gives it one."
 
 
 def readable(value: object) -> str:
