@@ -95,11 +95,12 @@ def test_keys_that_changed_are_fetched_by_a_command(operator: Operator, source: 
 
 
 def test_a_fetch_by_a_command_reaches_the_servers_within_a_minute(
-    let_pass: Callable[[int], None], operator: Operator, source: Server
+    let_pass: Callable[[int], None], operator: Operator, source: Server, new_app: Callable[..., Flask]
 ) -> None:
     """A key leaks: it is removed at the address, and the operator does not wait until the set is no longer fresh."""
     client = Keyed(operator.app, create(operator, source.url())["client_id"], KEY)
-    assert client.send().status_code == 200
+    other = Keyed(new_app(), client.client_id, KEY)
+    assert [each.send().status_code for each in (client, other)] == [200, 200]
     source.respond = sends(NEXT)
     operator.run("clients", "keys", "far", "--fetch")
     let_pass(2)
@@ -108,7 +109,7 @@ def test_a_fetch_by_a_command_reaches_the_servers_within_a_minute(
 
     let_pass(61)
 
-    assert client.send().status_code == 401
+    assert [each.send().status_code for each in (client, other)] == [401, 401]
 
 
 URIS = [
