@@ -17,10 +17,11 @@ MAX_ACCESS_TOKEN_SECONDS = 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoClient:
-    """A client whose secret everyone knows: registered in development, refused in production."""
+    """A client whose secret or private key everyone knows: registered in development, refused in production."""
 
     client_id: str
-    secret: str
+    secret: str = ""
+    key_file: str = ""  # in place of a secret: a file with its private key, a JWK
     scope: str
     default_scope: str | None = None  # None: all of `scope`
     access_token_seconds: int | None = None  # None: KEYTURN_ACCESS_TOKEN_SECONDS
@@ -68,6 +69,13 @@ DEMO_CLIENTS = (
         client_id="demo-shipments",
         secret="kts_demo-shipments-is-for-learning-only",
         scope="",
+        resource_server="http://127.0.0.1:8001",
+    ),
+    # A service without a secret: it signs its requests, also those by which it introspects tokens (docs/clients.md).
+    DemoClient(
+        client_id="demo-signer",
+        key_file="app/operations/demo_key.json",
+        scope="reports:read",
         resource_server="http://127.0.0.1:8001",
     ),
     # The client of every fault: as `fault-expired` it gets an expired token (docs/faults.md).

@@ -19,7 +19,7 @@ TOKEN = "/oauth/token"
 INTROSPECT = "/oauth/introspect"
 REVOKE = "/oauth/revoke"
 
-START, REQUEST, CALL, CHECK, TOKEN_ERRORS, API_ERRORS, DESCRIBE = (
+START, REQUEST, CALL, CHECK, TOKEN_ERRORS, API_ERRORS, DESCRIBE, SIGN = (
     "Start here",
     "1. Request a token",
     "2. Use the token",
@@ -27,6 +27,7 @@ START, REQUEST, CALL, CHECK, TOKEN_ERRORS, API_ERRORS, DESCRIBE = (
     "4. Refused at the token endpoint",
     "5. Refused at the API",
     "6. Metadata and keys",
+    "7. Sign with a private key",
 )
 FOLDERS = {
     START: "The flow in five requests: get a token, use it, and see the three ways in which an API refuses a request. "
@@ -38,6 +39,8 @@ FOLDERS = {
     API_ERRORS: "Every way in which an API refuses a request (RFC 6750, section 3.1). One request waits for 3 seconds.",
     DESCRIBE: "What a client and an API find by themselves: endpoints (RFC 8414), the API's server (RFC 9728), "
     "and the keys that verify a token (RFC 7517).",
+    SIGN: "A client without a secret (RFC 7523): before each request a script signs a new assertion with the private "
+    "key in the variable `signer_key`. A real private key never leaves its client, and is in no collection.",
 }
 
 
@@ -52,6 +55,8 @@ class Case:
     `after` names the case that must have been sent before this one, if its response depends on that.
     `own_oauth2`: the collection shows Postman's own tab for OAuth 2.0, with this token in it.
     `shows` names a script of the collection that shows or checks more (`tests/support/js/`).
+    `signs` is the audience of an assertion that the client `signer` signs before the request; it is `{{assertion}}`
+    from then on.
     `outside` is true for what any one client of any server of this kind can try, whatever its scope
     (`server_runner.py`).
     """
@@ -78,6 +83,7 @@ class Case:
     saves: str = ""
     after: str = ""
     waits: int = 0
+    signs: str = ""
     outside: bool = False
 
     @property
@@ -133,6 +139,7 @@ def access_refused(name: str, clauses: str, teaches: str, error: str | None, sta
     )  # fmt: skip
 
 
+SIGNED = [("client_assertion_type", ASSERTION), ("client_assertion", "{{assertion}}")]
 ACTIVE = {
     "active": True, "token_type": "Bearer", "scope": "shipments:read",
     "aud": "{{shipments_audience}}", "iss": "{{base_url}}", "exp": int, "iat": int, "jti": re.compile(r"^[\w-]{24}$"),
@@ -149,6 +156,10 @@ def introspected(name: str, clauses: str, teaches: str, token: str, body: dict[s
         form=[("token", token), *more.pop("form", [])], headers_are=NO_STORE, body=body, absent=absent,
         shows="introspected" if "exp" in body else "", **more,
     )  # fmt: skip
+
+
+def sign_refused(name: str, clauses: str, teaches: str, **more: Any) -> Case:
+    return replace(token_refused(name, clauses, teaches, "invalid_client", 401, **more), folder=SIGN)
 
 
 def revoked(name: str, clauses: str, teaches: str, basic: str, token: str, **more: Any) -> Case:
@@ -727,4 +738,26 @@ CASES = (
         body={"keys": list}, outside=True, shows="verified_signature",
         every={"keys": {"kid": re.compile(r"^[\w-]{43}$"), "use": "sig", "alg": re.compile("^(RS|ES)256$")}},
     ),
+    Case(
+        name="a token, with a private key", clauses="R030 R031 R032 R033 R034 R039", folder=SIGN,
+        teaches="The client signs a JWT about itself, an assertion, and sends it in place of a secret. The console "
+        "shows what it says. The server has the public key alone: what leaks from it opens nothing.",
+        form=granted(*SIGNED), signs="{{base_url}}", headers_are=NO_STORE, body=ISSUED | {"scope": "reports:read"},
+        claims={"client_id": "{{signer_id}}", "sub": "{{signer_id}}", "aud": "{{base_url}}"},
+    ),
+    sign_refused(
+        "the same assertion again", "R036 R038", "Each assertion works once, so one that was read on its way is of "
+        "no use: the client signs a new one for each request. Send the request before this one first.",
+        form=granted(*SIGNED), after="a token, with a private key",
+    ),
+    sign_refused(
+        "an assertion for the address of the endpoint", "R033 R038", "The audience is the issuer, as the metadata "
+        "has it, and not the address that the request is sent to: another server could have told the client that.",
+        form=granted(*SIGNED), signs="{{base_url}}/oauth/token",
+    ),
+    replace(introspected(
+        "introspect, with a private key", "R030 R086 R087", "An API that has a key signs for introspection too, "
+        "with the same audience, and for revocation.",
+        "{{shipments_token}}", ACTIVE | OF_PARTNER, form=SIGNED, signs="{{base_url}}",
+    ), basic="", folder=SIGN),
 )  # fmt: skip

@@ -42,6 +42,8 @@ ADMIN = ("demo-admin", "kts_demo-admin-is-for-learning-only")
 
 # The check that fails for each case: those that are refused, and those about a token that is not active.
 FAILS = {
+    "the same assertion again": "assertion_once",
+    "an assertion for the address of the endpoint": "assertion_aud",
     "Without a token": "bearer",
     "With a scope that is too small": "scope",
     "With a token that has expired": "exp",

@@ -80,7 +80,8 @@ def own_environment(server: LiveServer, file: Path, *options: str) -> None:
     assert done.returncode == 0, done.stderr
     for value in json.loads(file.read_text(encoding="utf-8"))["values"] if file.exists() else ():
         if value["type"] == "secret":
-            suite.remember(value["value"])
+            is_key = value["key"].endswith("_key")
+            suite.remember(json.loads(value["value"])["d"] if is_key else value["value"])
 
 
 @pytest.mark.tools
@@ -121,10 +122,9 @@ def test_one_command_registers_what_the_collection_needs_and_removes_it(
 
     report.assert_green()
     assert file.stat().st_mode & 0o777 == 0o600
-    assert {each["type"] for each in second if each["key"].endswith("_secret")} == {"secret"}
-    assert [a["key"] for a, b in zip(first, second, strict=True) if a != b] == [
-        each["key"] for each in second if each["key"].endswith("_secret")
-    ]
+    hidden = [each for each in second if each["key"].endswith(collection.HIDDEN)]
+    assert {each["type"] for each in hidden} == {"secret"}
+    assert [b["key"] for a, b in zip(first, second, strict=True) if a != b] == [each["key"] for each in hidden]
     own_environment(server, file, "--remove")
     assert "postman-" not in server.flask("clients", "list")
     assert not file.exists()
@@ -150,11 +150,11 @@ def test_the_collection_explains_itself() -> None:
     assert kinds.count("oauth2") == 1
 
 
-def test_the_demo_secrets_are_plain_in_the_collection_and_secret_in_the_environment() -> None:
+def test_the_demo_secrets_and_the_key_are_plain_in_the_collection_and_secret_in_the_environment() -> None:
     environment = json.loads(collection.ENVIRONMENT.read_text(encoding="utf-8"))["values"]
     inside = {each["key"]: each["value"] for each in DOCUMENT["variable"]}
 
-    assert {each["type"] for each in environment if each["key"].endswith("_secret")} == {"secret"}
+    assert {each["type"] for each in environment if each["key"].endswith(collection.HIDDEN)} == {"secret"}
     assert all(inside[each["key"]] == each["value"] for each in environment)
     assert not [each for each in DOCUMENT["variable"] if each.get("type") == "secret"]
 
@@ -162,7 +162,7 @@ def test_the_demo_secrets_are_plain_in_the_collection_and_secret_in_the_environm
 def test_the_file_is_small_and_stores_no_long_text() -> None:
     text = collection.COLLECTION.read_text(encoding="utf-8")
 
-    assert len(text) < 380_000
+    assert len(text) < 400_000
     assert not re.search(r"(.)\1{200}", text)
 
 

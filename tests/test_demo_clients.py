@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from flask import Flask
+from joserfc import jwk
 
 import config
-from tests.conftest import Machine, Operator, demo
+from tests.conftest import ROOT, Machine, Operator, demo
+from tests.support.keyed import GRANT, TYPE, Keyed
 
 MINE = "kts_my-own-secret"
 
@@ -57,6 +61,60 @@ def test_whatever_was_edited_is_named(app: Flask, monkeypatch: pytest.MonkeyPatc
     assert f"demo-partner was changed to what config.py says: {next(iter(changes))}." in prepare(app)
     assert demo(app, "demo-partner").request_token().status_code == 200
     assert "again" not in prepare(app)
+
+
+def test_the_demo_client_with_a_private_key_signs_and_its_key_is_the_one_in_the_file(
+    app: Flask, operator: Operator
+) -> None:
+    signer = signer_of(app)
+
+    issued = signer.send()
+    listed = operator.run("clients", "keys", "demo-signer")["keys"]
+
+    assert issued.json["scope"] == "reports:read"
+    assert [(each["kid"], each["alg"]) for each in listed] == [(signer.key.thumbprint(), "RS256")]
+    assert Machine(app, "demo-signer", "").request_token().status_code == 401
+
+
+def test_a_key_that_was_removed_is_there_again_after_the_next_prepare(app: Flask, operator: Operator) -> None:
+    signer = signer_of(app)
+    operator.run("clients", "remove-key", "demo-signer", signer.key.thumbprint(), "--last")
+    refused = signer.send()
+
+    output = prepare(app)
+
+    assert refused.json["hint"].startswith(f"the key {signer.key.thumbprint()} of the client ended")
+    assert "demo-signer was changed to what config.py says: key." in output
+    assert signer.send().status_code == 200
+    assert "was changed" not in prepare(app)
+
+
+def test_a_key_beside_that_of_the_file_is_left_alone(app: Flask, operator: Operator, tmp_path: Path) -> None:
+    operator.run("clients", "add-key", "demo-signer", "--generate-key", str(tmp_path / "mine.pem"))
+
+    assert "was changed" not in prepare(app)
+    assert len(operator.run("clients", "keys", "demo-signer")["keys"]) == 2
+
+
+def test_attack_in_production_the_key_that_everyone_has_opens_nothing(new_app: Callable[..., Flask]) -> None:
+    issuer, https = "https://auth.example.com", {"X-Forwarded-Proto": "https"}
+    production = new_app(env="production", issuer=issuer, trusted_proxies=1)  # a server does not start so
+    form = GRANT | {"client_assertion_type": TYPE, "client_assertion": signer_of(production).make(aud=issuer)}
+
+    refused = production.test_client().post("/oauth/token", data=form, headers=https)
+
+    assert (refused.status_code, refused.json["error"]) == (401, "invalid_client")
+    reasons = [line for line in explained(production, refused.headers["X-Request-Id"]) if "because" in line]
+    assert reasons == ["because   demo clients are refused in production"]
+
+
+def explained(app: Flask, request_id: str) -> list[str]:
+    return app.test_cli_runner().invoke(args=["explain", request_id]).stdout.splitlines()
+
+
+def signer_of(app: Flask) -> Keyed:
+    file = ROOT / "app" / "operations" / "demo_key.json"
+    return Keyed(app, "demo-signer", jwk.import_key(json.loads(file.read_text())), "RS256")
 
 
 @pytest.mark.parametrize("overlap", ["0", "3600"])

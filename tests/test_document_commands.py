@@ -36,6 +36,7 @@ ELSEWHERE = (
     ("docs/deploy.md", "", "test_deploy.py"),
     ("docs/apply.md", "", "test_moving_in.py"),
     ("docs/backup.md", "", "test_backup.py"),  # the same commands, in temporary folders
+    ("docs/no-secrets.md", "", "test_no_secrets.py"),  # one client, whose ways are tried after each command
     ("docs/federation.md", "", "test_federation.py"),  # with each platform's issuer in keyturn.toml
     ("docs/keys.md", ".venv/bin/flask clients create publisher", "test_published_keys.py"),  # it is fetched
     ("docs/keys.md", ".venv/bin/flask clients keys publisher", "test_published_keys.py"),

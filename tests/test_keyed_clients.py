@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,9 +18,10 @@ from authlib.oauth2.rfc7523 import private_key_jwt_sign
 from flask import Flask
 from joserfc import jwk
 
-from tests.conftest import ISSUER, ROOT, LiveServer, free_port
+from tests.conftest import ISSUER, ROOT, LiveServer, free_port, missing
 from tests.support.calling import FORM, call
 from tests.support.keyed import GRANT, TYPE, Keyed, register
+from tests.support.npm import FOLDER as NPM
 from tests.support.npm import Npm
 
 
@@ -41,25 +44,55 @@ def on_a_server(server: LiveServer, folder: Path) -> tuple[str, str, Path]:
     return made["client_id"], made["keys"][0]["kid"], file
 
 
-@pytest.mark.tools
-def test_the_documented_session_of_authlib_gets_a_token_by_a_private_key(
-    live: Callable[..., LiveServer], tmp_path: Path
+# Of a language in docs/clients.md: the file, what runs it, and the packages of Debian that have that.
+PROGRAMS = {
+    "python": ("call_api.py", (sys.executable,), ""),
+    "js": ("call_api.mjs", ("node",), "nodejs npm"),
+    "go": ("call_api.go", ("go", "run"), "golang-go golang-golang-x-oauth2-dev"),
+    "java": ("CallApi.java", ("java",), "default-jdk-headless"),
+}
+# Debian's Go has x/oauth2 as source, and fetches nothing.
+GO = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOFLAGS": ""}
+
+
+@pytest.mark.parametrize(
+    "language", ["python", *(pytest.param(each, marks=pytest.mark.tools) for each in ("js", "go", "java"))]
+)
+def test_the_program_on_the_page_gets_a_token_by_a_private_key_and_calls_the_api(
+    live: Callable[..., LiveServer], request: pytest.FixtureRequest, tmp_path: Path, language: str
 ) -> None:
+    name, command, packages = PROGRAMS[language]
+    if not shutil.which(command[0]) or (language == "java" and not shutil.which("javac")):
+        missing(command[0], install=f"it runs a program of docs/clients.md (apt install {packages})")
+    if language == "js":
+        request.getfixturevalue("npm")
+        (tmp_path / "node_modules").symlink_to(NPM / "node_modules")
     server = live()
     client_id, kid, file = on_a_server(server, tmp_path)
-    (shown,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "keys.md").read_text(), re.DOTALL)
+    shown = program(language, server.url, client_id, kid, file)
+    (tmp_path / name).write_text(shown, encoding="utf-8")
+
+    done = subprocess.run(
+        [*command, name], cwd=tmp_path, env=os.environ | GO, capture_output=True, text=True, check=False
+    )
+
+    assert (done.stdout, done.stderr) == ("200\n", "")
+    (key,) = json.loads(server.flask("clients", "keys", "keyed", "--json"))["keys"]
+    assert key["last_used_at"]
+
+
+def program(language: str, url: str, client_id: str, kid: str, file: Path) -> str:
+    """The program of a language on the page, for a client that is there."""
+    (shown,) = re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs" / "clients.md").read_text(), re.DOTALL)
     for example, real in (
-        ("http://127.0.0.1:8000", server.url),
+        ("http://127.0.0.1:8000", url),
         ('"ktc_…"', f'"{client_id}"'),
         ('"…"', f'"{kid}"'),
         ("signer.pem", str(file)),
     ):
         assert shown.count(example) == 1
         shown = shown.replace(example, real)
-
-    done = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=False)
-
-    assert (done.stdout, done.stderr) == ("200\n", "")
+    return shown
 
 
 @pytest.mark.tools

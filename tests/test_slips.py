@@ -22,12 +22,12 @@ from app.refusals.codes import CODES
 from tests.conftest import LiveServer, curl
 from tests.support import slip_requests
 
-DEMOS = [demo.client_id for demo in config.DEMO_CLIENTS]
+DEMOS = [demo.client_id for demo in config.DEMO_CLIENTS if demo.secret]
 # A dropped connection needs a connection, a redirect is hidden by a browser alone, and nobody waits here.
 IN_A_BROWSER_ALONE = ("fault-drop", "fault-cut", "fault-redirect", "fault-slow-5s")
 SENT_IN_PROCESS = [slip for slip in EVERY_SLIP if slip.name not in IN_A_BROWSER_ALONE]
 CAUSES = [(code, cause) for code, entry in CODES.items() for cause, _ in entry.causes]
-# No demo client has a key, and a page that signs would hold a private key: test_rfc7523.py sends each of these.
+# The page signs nothing: a page that signs would hold a private key. test_rfc7523.py sends each of these.
 OF_ASSERTIONS = {*assertion_causes.rows("invalid_request"), *assertion_causes.rows("invalid_client")}
 HAVE_A_SLIP = [(code, cause) for code, cause in CAUSES if cause not in {sentence for sentence, _ in OF_ASSERTIONS}]
 

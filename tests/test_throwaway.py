@@ -28,6 +28,7 @@ from app.operations import throwaway_command
 from app.settings.reading import VARIABLES
 from config import DEMO_CLIENTS
 from tests.conftest import ROOT, free_port, missing, wait_for
+from tests.support.keyed import GRANT, TYPE, Keyed
 from tests.support.leaks import suite
 
 COMMAND = [sys.executable, "-m", "flask", "--app", "wsgi", "throwaway"]
@@ -55,6 +56,13 @@ class Throwaway:
 
     def token(self, client_id: str, secret: str, **form: str) -> str:
         return str(self.request_token(client_id, secret, **form).json()["access_token"])
+
+    def signed_token(self, client: dict[str, Any]) -> str:
+        """The scope of a token that a client gets with the private key that was printed."""
+        key = jwk.import_key(client["private_key"])
+        assertion = Keyed(None, client["client_id"], key, "RS256").make(aud=self.issuer)  # type: ignore[arg-type]
+        form = GRANT | {"client_assertion_type": TYPE, "client_assertion": assertion}
+        return str(requests.post(f"{self.issuer}/oauth/token", form, timeout=20).json()["scope"])
 
     def get(self, path: str, token: str = "") -> requests.Response:
         return requests.get(self.issuer + path, headers={"Authorization": f"Bearer {token}"}, timeout=20)
@@ -118,6 +126,7 @@ def test_it_has_the_demo_clients_and_the_faults_and_its_issuer_is_where_it_is(st
     token = server.token("demo-admin", found["demo-admin"]["client_secret"])
     assert server.get("/inventory", token).status_code == 200
     assert server.request_token("fault-429", found["fault"]["client_secret"]).status_code == 429
+    assert server.signed_token(found["demo-signer"]) == "reports:read"
     with pytest.raises(requests.ConnectionError):
         server.request_token("fault-drop", found["fault"]["client_secret"])
 

@@ -97,8 +97,8 @@ def variables(command: str) -> list[str]:
 def demo_values(settings: config.Settings) -> dict[str, str]:
     """Two demo clients of a development server, one that requests tokens and one that introspects them."""
     demos = [] if settings.is_production else usable_demos(settings)
-    client = next((demo for demo in demos if demo.scope), None)
-    api = next((demo for demo in demos if demo.resource_server), None)
+    client = next((demo for demo in demos if demo.secret and demo.scope), None)
+    api = next((demo for demo in demos if demo.secret and demo.resource_server), None)
     values: dict[str, str] = {}
     if client:
         values |= {"CLIENT_ID": client.client_id, "CLIENT_SECRET": client.secret, "SCOPE": client.scope.split()[0]}

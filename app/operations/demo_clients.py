@@ -5,15 +5,18 @@ A learner edits them in `config.py`, as in the guide's `config.js`, and the next
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import config
-from app.clients import registration, registration_rules, registry
-from app.clients.client import Client
+from app.clients import key_set, registration, registration_rules, registry
+from app.clients.client import KEY_METHOD, Client
+from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
+from app.clients.credential import has_ended
 from app.clients.registration_rules import RegistrationError
 from app.clients.secret import digest
 from app.operations.command_group import Change
@@ -51,7 +54,7 @@ def seed_all(settings: config.Settings, *, is_new: bool) -> Iterator[str]:
 
 
 def seed(demo: config.DemoClient, *, is_new: bool) -> list[str]:
-    """Register a demo client; the only client whose secret a person chose.
+    """Register a demo client; the only client whose secret a person chose, or whose private key is public.
 
     Returns:
         What differed, if it was there already: then it is registered anew, and its tokens are revoked.
@@ -65,14 +68,17 @@ def seed(demo: config.DemoClient, *, is_new: bool) -> list[str]:
     if changed:
         registry.delete(demo.client_id)
     if changed or not found:
-        registration.add(client, demo.secret)
+        if demo.key_file:
+            registration.store(client)
+        else:
+            registration.add(client, demo.secret)
     return changed
 
 
 def as_declared(demo: config.DemoClient) -> ClientRow:
     """The client that config.py describes, by the rules for every client."""
     try:
-        if not re.fullmatch(r"[A-Za-z0-9._~-]+", demo.secret):
+        if not demo.key_file and not re.fullmatch(r"[A-Za-z0-9._~-]+", demo.secret):
             raise RegistrationError("a secret is letters, digits and . _ ~ -, which no client percent-encodes")
         scope = registration_rules.checked_scope(demo.scope) if demo.scope else ""
         return ClientRow(
@@ -85,14 +91,32 @@ def as_declared(demo: config.DemoClient) -> ClientRow:
             token_format=registration_rules.checked_format(demo.token_format),
             resource_server=registration_rules.checked_resource_server(demo.resource_server),
             claims={},
+            token_endpoint_auth_method=KEY_METHOD if demo.key_file else None,
+            keys=[ClientKey(**each._asdict()) for each in public_keys(demo)],
         )
     except RegistrationError as error:
         raise RegistrationError(f"config.py, {demo.client_id}: {error}") from error
+
+
+def private_key(demo: config.DemoClient) -> dict[str, str]:
+    """The private key of a demo client that has one, as a JWK."""
+    text = (Path(config.__file__).parent / demo.key_file).read_text(encoding="utf-8")
+    return dict(json.loads(text))
+
+
+def public_keys(demo: config.DemoClient) -> list[key_set.NewKey]:
+    if not demo.key_file:
+        return []
+    public = {name: value for name, value in private_key(demo).items() if name not in key_set.PRIVATE}
+    return key_set.read(json.dumps(public))
 
 
 def differences(found: Client, client: ClientRow, secret: str) -> list[str]:
     """The names of what differs. That a client is disabled does not count: config.py has no such setting."""
     names = ("scope", "default_scope", "access_token_seconds", "token_format", "resource_server")
     differing = [name for name in names if getattr(found, name) != getattr(client, name)]
+    if client.keys:
+        usable = {each.jwk for each in found.keys if not has_ended(each)}
+        return differing if {each.jwk for each in client.keys} <= usable else [*differing, "key"]
     is_good = any(each.digest == digest(secret) and each.not_after is None for each in found.secrets)
     return differing if is_good else [*differing, "secret"]

@@ -23,6 +23,7 @@ from app.storage.database import db
 from app.storage.failures import cause
 from app.storage.reserved import current_reserved
 
+SIGNS = "(a private key: docs/clients.md)"
 INTROSPECTS = "(an API: it introspects tokens)"
 OF_FAULTS = {"fault": "(for tests of a client: docs/faults.md)"}
 ROOT = Path(__file__).parent.parent.parent
@@ -117,7 +118,7 @@ def welcome(settings: config.Settings) -> str:
     """What `make run` prints: where the playground is, the demo clients, and commands to paste."""
     issuer, demos = settings.issuer, usable_demos(settings)
     clients = "\n".join(
-        f"  {each.client_id:16}{each.secret:41}{OF_FAULTS.get(each.client_id, each.scope or INTROSPECTS)}"
+        f"  {each.client_id:16}{each.secret or SIGNS:41}{OF_FAULTS.get(each.client_id, each.scope or INTROSPECTS)}"
         for each in demos
     )
     shown = f"The demo clients, with their secrets and scopes:\n{clients}\n\n" if demos else ""

@@ -79,6 +79,8 @@ def with_scopes(settings: config.Settings, clients: Iterable[config.DemoClient])
     return replace(settings, resources=(replace(base, scopes={**base.scopes, **new}), *others))
 
 
-def shown(client: config.DemoClient) -> dict[str, str]:
-    found = {"client_id": client.client_id, "client_secret": client.secret, "scope": client.scope}
+def shown(client: config.DemoClient) -> dict[str, Any]:
+    """What is printed of a client: its secret, or its private key as a JWK."""
+    proof = {"private_key": demo_clients.private_key(client)} if client.key_file else {"client_secret": client.secret}
+    found = {"client_id": client.client_id, **proof, "scope": client.scope}
     return found | ({"introspects": client.resource_server} if client.resource_server else {})

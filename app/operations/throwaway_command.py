@@ -16,6 +16,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 from cryptography.fernet import Fernet
@@ -111,7 +112,7 @@ def build(folder: Path, settings: config.Settings) -> Flask:
     return made
 
 
-def fill(app: Flask, clients: Iterable[config.DemoClient]) -> list[dict[str, str]]:
+def fill(app: Flask, clients: Iterable[config.DemoClient]) -> list[dict[str, Any]]:
     """Create what `flask prepare` creates, with these clients, and return what is printed of each."""
     with app.app_context():
         prepare.migrate()

@@ -28,8 +28,8 @@ AN_ARTICLE = next(iter(stock.FIRST_STOCK))
 def page_data() -> dict[str, Any]:
     settings = current_settings()
     obstacle = find_obstacle()
-    # `flask clients delete` may have removed one, until the next `flask prepare`.
-    demos = [demo for demo in usable_demos(settings) if registry.find_client(demo.client_id)]
+    # The page signs nothing. `flask clients delete` may have removed one, until the next `flask prepare`.
+    demos = [demo for demo in usable_demos(settings) if demo.secret and registry.find_client(demo.client_id)]
     return {
         "issuer": settings.issuer,
         "endpoints": endpoints(settings),

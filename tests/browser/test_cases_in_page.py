@@ -13,6 +13,7 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from conformance.cases import CASES, Case
+from postman.assertion import assertion
 from tests.browser.visit import Visit
 from tests.conftest import LiveServer, wait_for
 from tests.support import collection
@@ -44,6 +45,8 @@ class LiveRunner:
         """The method, the path, the headers and the body of a case."""
         if case.after and case.after not in self.sent:
             self.send(next(each for each in CASES if each.name == case.after))
+        if case.signs:
+            self.known["assertion"] = assertion(self.fill(case.signs))
         headers = [(name, self.fill(value)) for name, value in case.headers.items()]
         body = ""
         if case.basic:

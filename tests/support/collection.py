@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import config
+from app.operations.demo_clients import private_key
 from conformance.cases import CASES, FOLDERS, Case
 from tests.support import fault_folder, scripts
 
@@ -39,9 +40,10 @@ it registers the clients and writes an environment, which overrides the variable
 
 The demo clients: `demo-partner` (a shop: inventory:read inventory:write shipments:read), `demo-reporting` \
 (reports:read), `demo-admin` (read:logs write:logs read:all_data), `demo-brief` (its tokens are valid for two \
-seconds), `demo-opaque` (opaque tokens), `demo-shipments` (an API that introspects tokens), `fault` (it provokes \
-faults: see the last folder).
+seconds), `demo-opaque` (opaque tokens), `demo-shipments` (an API that introspects tokens), `demo-signer` \
+(it has a private key in place of a secret), `fault` (it provokes faults: see the last folder).
 """
+HIDDEN = ("_secret", "_key")
 SAVERS = {case.saves: case for case in CASES if case.saves}
 
 
@@ -50,8 +52,9 @@ def own_variables(base_url: str) -> dict[str, str]:
     found = {"base_url": base_url}
     for demo in config.DEMO_CLIENTS:
         name = demo.client_id.removeprefix("demo-")
-        found |= {f"{name}_id": demo.client_id, f"{name}_secret": demo.secret}
-    (audience,) = [demo.resource_server for demo in config.DEMO_CLIENTS if demo.resource_server]
+        proof = {f"{name}_key": json.dumps(private_key(demo))} if demo.key_file else {f"{name}_secret": demo.secret}
+        found |= {f"{name}_id": demo.client_id} | proof
+    (audience,) = {demo.resource_server for demo in config.DEMO_CLIENTS if demo.resource_server}
     return found | {"shipments_audience": audience}
 
 
@@ -74,7 +77,7 @@ def collection(examples: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def around(items: list[dict[str, Any]]) -> dict[str, Any]:
     """What a collection has besides its requests: the description, the variables, and the tests of every response."""
-    listed = own_variables(BASE_URL) | {"origin": BASE_URL, "path": ""} | dict.fromkeys(SAVERS, "")
+    listed = own_variables(BASE_URL) | {"origin": BASE_URL, "path": ""} | dict.fromkeys([*SAVERS, "assertion"], "")
     listed |= fault_folder.OWN_VARIABLES
     return {
         "info": {"name": "OAuth2 Client Credentials Flow", "description": ABOUT, "schema": SCHEMA},
@@ -105,7 +108,7 @@ def needed(cases: list[Case]) -> list[str]:
 def environment() -> dict[str, Any]:
     """The environment of `make run`; in an environment Postman shows a secret as dots."""
     listed = [
-        {"key": key, "value": value, "type": "secret" if key.endswith("_secret") else "default", "enabled": True}
+        {"key": key, "value": value, "type": "secret" if key.endswith(HIDDEN) else "default", "enabled": True}
         for key, value in own_variables(BASE_URL).items()
     ]
     return {"name": "Keyturn", "values": listed, "_postman_variable_scope": "environment"}

@@ -18,7 +18,7 @@ from app.faults.table import FAULTS, Fault, Kind
 from conformance.cases import CC, GRANT, TOKEN
 from tests.support import fault_checks, scripts
 
-FOLDER = "7. Simulate token errors"
+FOLDER = "8. Simulate token errors"
 ABOUT = (
     "What a client or an API meets on a bad day, one request for each fault, and what a good one does then. Give your "
     "own client the id and the secret of such a request, and see whether it copes. Only a server in development has "

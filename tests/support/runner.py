@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from app.clock import now
 from conformance.cases import CASES, Case
+from postman.assertion import assertion
 from tests.conftest import ISSUER
 from tests.support import collection
 
@@ -38,6 +39,8 @@ class Runner:
         """Send a case; first send what it depends on, unless that was sent already."""
         if case.after and case.after not in self.sent:
             self.send(next(each for each in CASES if each.name == case.after))
+        if case.signs:
+            self.known["assertion"] = assertion(self.fill(case.signs))
         headers = {name: self.fill(text) for name, text in case.headers.items()}
         if case.bearer:
             headers["Authorization"] = f"Bearer {self.value(case.bearer)}"

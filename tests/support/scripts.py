@@ -80,6 +80,8 @@ def before(case: Case) -> list[str]:
     ]
     if case.path.startswith("/.well-known/oauth-"):
         lines += read("well_known")
+    if case.signs:
+        lines += [line.replace("AUDIENCE", case.signs) for line in [*read("rsa"), *read("signed_assertion")]]
     if case.bearer == "brief_token":
         lines += read("expired_token")
     elif case.waits:
@@ -95,6 +97,7 @@ def after(case: Case) -> list[str]:
             lines.append(expects(f"The header {name}", f"pm.response.headers.get({js(name)})", wanted))
     if case.body or case.absent or case.saves:
         lines += ["", "const body = pm.response.json();", *members(case)]
+    lines += read("rsa") if case.shows == "verified_signature" else []
     lines += read(case.shows) if case.shows else []
     lines += claims(case)
     if case.saves:
