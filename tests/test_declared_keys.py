@@ -190,6 +190,7 @@ def test_a_client_with_a_secret_gets_a_key_and_keeps_its_secret(app: Flask, oper
 PUBLIC = new_key("a").as_dict(private=False)
 MEMBERS = f'x = "{PUBLIC["x"]}"\ny = "{PUBLIC["y"]}"\n'
 EC = f'kty = "EC"\ncrv = "P-256"\n{MEMBERS}'
+PRIVATE = "Sx7" * 15
 KEY = "[[clients.signer.jwks.keys]]\n"
 
 
@@ -200,6 +201,10 @@ KEY = "[[clients.signer.jwks.keys]]\n"
             f'{KEY}{EC}d = "Sx7"\n', "line 3: [clients.signer] key 1 of jwks is a private key: give", id="private"
         ),
         pytest.param(f'{KEY}{EC}d = "Sx7"\n', "Anyone who can read the file has it: create another key", id="in-git"),
+        pytest.param(f"{KEY}{EC}d = '{PRIVATE}'", "a, line 8: here is what looks like a secret", id="private-line"),
+        pytest.param(
+            f'# {{"kty": "EC", "d": "{PRIVATE}"}}', "a, line 3: here is what looks like", id="private-comment"
+        ),
         pytest.param(f'{KEY}kty = "oct"\nk = "Sx7"\n', "key 1 of jwks is a secret of an HMAC", id="hmac"),
         pytest.param(f"{KEY}{EC}{KEY}{EC}", "two keys of jwks have one kid", id="twice"),
         pytest.param(f"{KEY}{EC}" * 9, "jwks has 9 keys: a client has at most 8", id="nine"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Insert, Text, and_, bindparam, literal_column, select
+from sqlalchemy import ColumnElement, Insert, Text, and_, bindparam, literal_column, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -53,12 +53,18 @@ FIND = Statement(
 STORE = Statement(writing("jwks", "fetched_at", "fresh_until", "claimed_until", "next_try_at", "failures", "failure"))
 FAIL = Statement(writing("claimed_until", "next_try_at", "failures", "failure"))
 
+
+def is_past(column: ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether a time is past; one that is farther ahead than any that is written is another clock's fault."""
+    return or_(column <= bindparam("moment"), column > bindparam("far"))
+
+
 _claim = insert(FetchedKeySet).values(NEW | {"source": bindparam("source"), "claimed_until": bindparam("until")})
 # The row decides which of two workers fetches: a second one finds it claimed. It has a row if it may.
 CLAIM = Statement(
     _claim.on_conflict_do_update(
         index_elements=["source"],
         set_={"claimed_until": _claim.excluded.claimed_until},
-        where=and_(COLUMNS.claimed_until <= bindparam("moment"), COLUMNS.next_try_at <= bindparam("moment")),
+        where=and_(is_past(COLUMNS.claimed_until), is_past(COLUMNS.next_try_at)),
     ).returning(COLUMNS.source)
 )

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from app import clock
-from app.clock import DAY_SECONDS, now
+from app.clock import DAY_SECONDS, LEEWAY_SECONDS, now
 from app.remote_keys import public_key
 from app.remote_keys.fetched_key_set import FIND
 from app.remote_keys.key_source import KeySetError, KeySource
 from app.remote_keys.public_key import PublicKey
 from app.remote_keys.running_fetches import Standing
 
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 10, 300  # after a failure, and after many
+FAR_SECONDS = LONGEST_PAUSE_SECONDS + LEEWAY_SECONDS  # what is farther ahead was written with a wrong clock
 LAST_GOOD_SECONDS = DAY_SECONDS  # past its freshness, while the source is down
 
 
@@ -37,11 +39,11 @@ class KnownSet:
 
     def is_enough(self, kid: str | None) -> bool:
         """Whether nothing needs to be fetched."""
-        return self.has(kid) and now() < self.fresh_until
+        return self.has(kid) and self.fetched_at - LEEWAY_SECONDS <= now() < self.fresh_until
 
     def may_be_fetched(self) -> bool:
         """Whether it is not too soon after the last fetch, or its failure."""
-        return self.next_try_at <= now()
+        return not now() < self.next_try_at <= now() + FAR_SECONDS
 
     def is_older_than(self, seconds: float) -> bool:
         return clock.monotonic() - self.read_at > seconds

@@ -11,11 +11,10 @@ from app.remote_keys.careful_get import SECONDS
 from app.remote_keys.fetched_key_set import CLAIM, FAIL, STORE
 from app.remote_keys.fetching import Fetched
 from app.remote_keys.key_source import KeySetError, KeySource
-from app.remote_keys.known_set import KnownSet, text_of
+from app.remote_keys.known_set import FAR_SECONDS, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, KnownSet, text_of
 
 CLAIM_SECONDS = SECONDS + 2  # whoever claimed it and was killed holds it up no longer
 REFRESH_SECONDS = 60  # at least, between two fetches for a key that is missing
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 10, 300  # after a failure, and after many
 POLL_SECONDS = 0.1
 
 
@@ -27,7 +26,7 @@ def fetched(source: KeySource, known: KnownSet) -> KnownSet:
         known: What this process has read about it.
     """
     moment = now()
-    if not CLAIM.run(source=source.name, until=moment + CLAIM_SECONDS, moment=moment):
+    if not CLAIM.run(source=source.name, until=moment + CLAIM_SECONDS, moment=moment, far=moment + FAR_SECONDS):
         return awaited(source, known)
     try:
         found = fetching.fetch(source)
