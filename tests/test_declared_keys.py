@@ -161,6 +161,20 @@ def test_a_key_that_an_operator_has_ended_is_not_brought_back_by_a_file(
     assert "Ended for good, and declared by a file: signer leaked. It stays ended: remove it from the file." in printed
 
 
+def test_the_key_that_replaced_a_leaked_one_stays_while_the_file_is_older(
+    app: Flask, operator: Operator, file: Path, tmp_path: Path
+) -> None:
+    leaked, replacement = new_key("leaked"), new_key("replacement")
+    apply(operator, file, declared(leaked))
+    operator.run("clients", "add-key", "signer", "--jwks", public_set(tmp_path, replacement))
+    operator.run("clients", "remove-key", "signer", "leaked")
+
+    done = apply(operator, file, declared(leaked))
+
+    assert (done["changed"], done["ended"], done["without_key"]) == (False, ["signer leaked"], [])
+    assert (status(app, leaked), status(app, replacement)) == (401, 200)
+
+
 def test_another_key_under_a_kid_that_was_used_is_refused_before_anything_is_done(
     operator: Operator, file: Path
 ) -> None:

@@ -65,7 +65,9 @@ def ended_keys(client: ClientRow, keys: Keys) -> list[str]:
 
 def without_ended(client: ClientRow, keys: Keys) -> Keys:
     ended = ended_keys(client, keys)
-    return tuple(each for each in keys if each.kid not in ended)
+    left = tuple(each for each in keys if each.kid not in ended)
+    # A file that is older than an emergency does not end the key which replaced the leaked one.
+    return left if left or not keys else keys_of(client)
 
 
 def key_fault(client: ClientRow, keys: Keys) -> str | None:
