@@ -58,9 +58,9 @@ def key_columns(keys: Keys) -> list[Mapping[str, Any]]:
 
 
 def ended_keys(client: ClientRow, keys: Keys) -> list[str]:
-    """The kids of keys that the client had, and that have ended."""
-    ended = {as_new(each) for each in client.keys if credential.has_ended(each)}
-    return [each.kid for each in keys if each in ended]
+    """The kids of keys that the client had, and that have ended, whatever their kid was."""
+    ended = client_key_changes.ended_for_good(client)
+    return [each.kid for each in keys if each.jwk in ended]
 
 
 def without_ended(client: ClientRow, keys: Keys) -> Keys:
