@@ -96,7 +96,8 @@ ASSERTION_CAUSES = {
     ),
     "kid_unknown": AssertionCause(
         "no key of the client has the kid {kid}; it has {known}",
-        "The `kid` of the assertion names no key of the client.", ADD_KEY,
+        "The `kid` of the assertion names no key of the client.",
+        ADD_KEY + " A client that has a `jwks_uri` publishes it there.",
     ),
     "kid_missing": AssertionCause(
         "the assertion has no kid, and the client has {count} keys: {known}",
