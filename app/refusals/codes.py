@@ -32,7 +32,7 @@ CODES = {
     ),
     "invalid_client": Code(
         401,
-        "Client authentication failed. Check the client id, the secret and the method.",
+        "Client authentication failed. Check the client id, the credentials and the method.",
         "The client was not authenticated. An unknown client and a wrong secret get the same response, "
         "so that nobody can find out which clients exist; `flask explain` shows the operator the true reason.",
         (
