@@ -45,7 +45,8 @@ def test_what_make_test_says_of_the_clauses_is_what_is_shown() -> None:
 
     assert found in shown.splitlines()
     clauses = re.search(r"lists (\d+) clauses .* the one that is not supported", README.text)
-    assert clauses and (int(clauses[1]), 1) == (len(CLAUSES), len(NOT_SUPPORTED))
+    assert clauses
+    assert (int(clauses[1]), 1) == (len(CLAUSES), len(NOT_SUPPORTED))
 
 
 def test_make_lists_every_target_and_test_runs_every_check() -> None:
