@@ -38,6 +38,7 @@ RUN = re.compile(r"(?=[a-z+/=_-]*[A-Z0-9])[A-Za-z0-9+/=_-]{20,}")
 PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 # W3C Trace Context, section 3.2.2; an id of zeros alone is none.
 TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # A UUID or another hexadecimal number, or a ULID. A secret in Base64 looks like neither.
 NUMBER = re.compile(r"[0-9a-f-]+|[0-9A-F-]+|[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
@@ -50,6 +51,11 @@ def redact(text: str) -> str:
 def shown(word: str) -> str:
     """A word that a caller sent if it looks like a name and not like a secret, otherwise REDACTED."""
     return word if NAME.fullmatch(word) and not RUN.search(word) and not SECRET.search(word) else REDACTED
+
+
+def shown_name(word: str) -> str:
+    """As `shown`, and a UUID as it is: keys and tenants have such names, and no secret has."""
+    return word if UUID.fullmatch(word) else shown(word)
 
 
 def shown_path(path: str) -> str:

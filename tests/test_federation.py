@@ -34,7 +34,7 @@ from tests.support.fake_issuer import LEFT_OUT, RSA_KEYS, FakeIssuer
 from tests.support.federated import TABLE, URL, assert_explained, platform_in, send, toml
 from tests.support.keyed import TYPE, Keyed
 from tests.support.pages import page, pattern
-from tests.test_rfc7523 import encoded
+from tests.test_rfc7523 import UUID, encoded
 
 FOREIGN = RSA_KEYS[1]
 EC = jwk.ECKey.generate_key("P-256")
@@ -99,7 +99,11 @@ def shared(prepared: Callable[[str], str], tmp_path_factory: pytest.TempPathFact
 # Each cause with a token that has it and no other, and the sentence that the operator reads.
 Break = Callable[[Place], TestResponse]
 BROKEN: list[tuple[str, str, Break]] = [
-    ("issuer_unknown", "neither the client's id nor", lambda p: p.send(p.token(iss="https://gitlab.example"))),
+    (
+        "issuer_unknown",
+        "does not declare, and which is not the client's id",
+        lambda p: p.send(p.token(iss="https://gitlab.example")),
+    ),
     ("issuer_unknown", f"; did you mean {URL}?", lambda p: p.send(p.token(iss=f"{URL}/"))),
     ("issuer_unknown", f"; did you mean {URL}?", lambda p: p.send(p.token(iss=URL.removeprefix("https://")))),
     ("malformed", "the assertion's header", lambda p: p.send("%%%." + encoded({"iss": URL}, {}))),
@@ -114,8 +118,12 @@ BROKEN: list[tuple[str, str, Break]] = [
     ),
     ("platform_algorithm", "signed with none", lambda p: p.send(encoded({"alg": "none"}, {"iss": URL}, b""))),
     ("platform_algorithm", "allows RS256", lambda p: p.send(p.token(key=EC, header={"alg": "ES256"}))),
-    ("platform_kid_unknown", "no key with the kid blue; it has ", lambda p: p.send(p.token(header={"kid": "blue"}))),
-    ("platform_wrong_key", "was not signed with the key", lambda p: p.send(by_another_key(p))),
+    (
+        "platform_kid_unknown",
+        f"no key with the kid {UUID}; it has {RSA_KEYS[0].thumbprint()}",
+        lambda p: p.send(p.token(header={"kid": UUID})),
+    ),
+    ("platform_wrong_key", f"the key {RSA_KEYS[0].thumbprint()} of github", lambda p: p.send(by_another_key(p))),
     ("platform_wrong_key", "or was changed", lambda p: p.send(changed(p.token(), sub="repo:octo-org/other"))),
     ("platform_audience_missing", f"it must be {ISSUER}", lambda p: p.send(p.token(aud=LEFT_OUT))),
     (
@@ -219,7 +227,7 @@ def with_other_identity_claims(place: Place) -> TestResponse:
 
 
 ALONE: list[tuple[str, str, Break]] = [
-    ("platform_kid_missing", "has no kid, and the issuer has 2 keys: ", with_two_keys),
+    ("platform_kid_missing", f"2 keys: {RSA_KEYS[0].thumbprint()}, {RSA_KEYS[1].thumbprint()}", with_two_keys),
     ("platform_key_algorithm", "is for RS512", with_a_key_for_another_algorithm),
     ("no_trust", "no client trusts a token of github", without_a_trust),
     ("trust_ended", "the trust github-1 of deployer ended 0 seconds ago", after_its_end),
@@ -1010,6 +1018,22 @@ def test_a_cloud_knows_a_workload_by_an_id(recipe: Callable[..., Place], heading
     accepted(place, TOKENS[heading]())
 
     assert f"the claim {identity} is 5; " in refused(place, TOKENS[heading](**{identity: "5"}))
+
+
+def test_a_token_of_another_tenant_is_refused_and_both_are_named(
+    prepared: Callable[[str], str], tmp_path: Path
+) -> None:
+    """A reason is bounded, and the issuers of Entra are long."""
+    ours, other = (f"https://login.microsoftonline.com/{each}/v2.0" for each in (UUID, UUID.replace("3", "4")))
+    file = FakeIssuer(ours, ISSUER).write(tmp_path / "keys.json")
+    app = build_app(
+        database_url=prepared("sqlite"), file=toml(tmp_path, TABLE.format(url=ours, audience=ISSUER, file=file))
+    )
+
+    hint = Place(app, FakeIssuer(other, ISSUER)).hint()
+    close(app)
+
+    assert hint == f"iss is {other}, which keyturn.toml does not declare; did you mean {ours}?"
 
 
 def test_an_issuer_with_a_new_key_is_read_again_and_one_that_is_down_is_not_needed(

@@ -34,6 +34,7 @@ from tests.support.federated import assert_explained
 from tests.support.keyed import GRANT, LEFT_OUT, TYPE, Keyed, public_set, register
 
 NOBODY = "ktc_aaaaaaaaaaaaaaaaaaaaaa"
+UUID = "38826b17-6a30-5f9b-b169-8beb8202f723"
 FOREIGN = jwk.ECKey.generate_key("P-256")
 FOREIGN_RSA = jwk.RSAKey.generate_key(2_048)
 
@@ -91,6 +92,8 @@ BROKEN: list[tuple[str, str, Break]] = [
         "no key of the client has the kid blue; it has ",
         lambda c, _: c.send(c.make(header={"kid": "blue"})),
     ),
+    ("kid_unknown", f"; did you mean {FOREIGN.thumbprint()}?", lambda c, folder: with_nearly_one_of_three(c, folder)),
+    ("kid_unknown", f"the kid {UUID}; it has ", lambda c, _: c.send(c.make(header={"kid": UUID}))),
     ("kid_missing", "and the client has 2 keys: ", lambda c, folder: with_a_second_key(c, folder).send()),
     ("key_algorithm", "signed with RS256, and the key", lambda c, _: c.send(with_a_foreign_rsa_key(c))),
     ("key_ended", "ended 0 seconds ago", lambda c, _: without_its_key(c).send()),
@@ -138,6 +141,11 @@ def with_a_foreign_rsa_key(client: Keyed) -> str:
 def with_a_second_key(client: Keyed, folder: Path) -> Keyed:
     Operator(client.app).run("clients", "add-key", "keyed", "--jwks", public_set(folder, FOREIGN))
     return client
+
+
+def with_nearly_one_of_three(client: Keyed, folder: Path) -> TestResponse:
+    Operator(client.app).run("clients", "add-key", "keyed", "--jwks", public_set(folder, FOREIGN, FOREIGN_RSA))
+    return client.send(client.make(header={"kid": FOREIGN.thumbprint()[:-1]}))
 
 
 def without_its_key(client: Keyed) -> Keyed:

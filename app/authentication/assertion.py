@@ -17,7 +17,7 @@ from joserfc.errors import ExceededSizeError, JoseError
 from app.authentication.client_secret import GENERATED_ID
 from app.checks import Check, making
 from app.clients.key_set import ALGORITHMS
-from app.logs import shown, shown_path
+from app.logs import shown, shown_name
 from app.refusals.assertion_causes import ASSERTION_CAUSES
 from app.refusals.errors import RefusedError, SourceFailedError
 from app.refusals.key_set_causes import KEY_SET_CAUSES
@@ -160,6 +160,10 @@ def refuse_unknown_issuer(iss: object, sub: object) -> None:
     """Refuse a token of an issuer that keyturn.toml does not declare; `federated_jwt.py` looks at all others."""
     if not isinstance(iss, str) or iss in (sub, current_settings().issuer):
         return
-    near = get_close_matches(iss[:MAX_COMPARED_CHARACTERS], [each.issuer for each in current_settings().issuers], n=1)
+    near = get_close_matches(
+        iss[:MAX_COMPARED_CHARACTERS], [each.issuer for each in current_settings().issuers], n=1, cutoff=0.8
+    )
     if near or "://" in iss:
-        refuse("issuer_unknown", iss=shown_path(iss), meant=f"; did you mean {near[0]}?" if near else "")
+        came = "/".join(part and shown_name(part) for part in iss[:MAX_COMPARED_CHARACTERS].split("/"))
+        meant = f"; did you mean {near[0]}?" if near else ", and which is not the client's id"
+        refuse("issuer_unknown", iss=came, meant=meant)

@@ -23,7 +23,7 @@ from app.clients.client_key import KnownKey
 from app.clients.credential import has_ended
 from app.clients.key_set import imported
 from app.clock import duration, now
-from app.logs import shown
+from app.logs import shown_name
 from app.refusals import hints
 from app.refusals.errors import RefusedError
 from app.remote_keys import key_sets
@@ -85,7 +85,8 @@ def named(keys: Sequence[KnownKey], kid: str) -> KnownKey:
     if found is None:
         kids = [each.kid for each in keys]
         near = get_close_matches(kid[:128], kids, n=1)
-        refuse("kid_unknown", kid=shown(kid), known=listed(kids) + (f"; did you mean {near[0]}?" if near else ""))
+        known = f"did you mean {near[0]}?" if near else f"it has {listed(kids)}"
+        refuse("kid_unknown", kid=shown_name(kid), known=known)
     return found
 
 

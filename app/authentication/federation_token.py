@@ -17,7 +17,7 @@ from app.authentication.assertion import TYPE, Registry, parsed, refuse
 from app.authentication.assertion_key import listed
 from app.checks import Check, making
 from app.clients.key_set import imported
-from app.logs import shown
+from app.logs import shown, shown_name
 from app.remote_keys import key_sets
 from app.remote_keys.key_source import KeySetError, KeySource
 from app.remote_keys.public_key import PublicKey
@@ -77,7 +77,7 @@ def checked_claims(issuer: Issuer, text: str) -> Mapping[str, Any]:
     making.now.check = SIGNATURE
     key = find_key(issuer, keys_of(issuer, kid), alg, kid)
     if not is_signed(signed, key):
-        refuse("platform_wrong_key", kid=shown(key.kid), issuer=issuer.name)
+        refuse("platform_wrong_key", kid=key.kid, issuer=issuer.name)
     return claims
 
 
@@ -122,16 +122,16 @@ def find_key(issuer: Issuer, keys: Sequence[PublicKey], alg: str, kid: str | Non
     """The key that must have signed a token."""
     named = [each for each in keys if kid in (None, each.kid)]
     if not named:
-        known = listed([shown(each.kid) for each in keys])
-        refuse("platform_kid_unknown", issuer=issuer.name, kid=shown(str(kid)), known=known)
+        known = listed([each.kid for each in keys])
+        refuse("platform_kid_unknown", issuer=issuer.name, kid=shown_name(str(kid)), known=known)
     fitting = [each for each in named if each.fits(alg)] or named
     if kid is None and len(fitting) > 1:
-        known = listed([shown(each.kid) for each in fitting])
+        known = listed([each.kid for each in fitting])
         refuse("platform_kid_missing", issuer=issuer.name, count=len(fitting), known=known)
     found = fitting[0]
     if not found.fits(alg):
         wanted = " or ".join(found.algorithms)
-        refuse("platform_key_algorithm", issuer=issuer.name, alg=alg, kid=shown(found.kid), wanted=wanted)
+        refuse("platform_key_algorithm", issuer=issuer.name, alg=alg, kid=found.kid, wanted=wanted)
     return found
 
 

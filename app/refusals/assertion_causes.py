@@ -95,7 +95,7 @@ ASSERTION_CAUSES = {
         "The client has no key.", ADD_KEY,
     ),
     "kid_unknown": AssertionCause(
-        "no key of the client has the kid {kid}; it has {known}",
+        "no key of the client has the kid {kid}; {known}",
         "The `kid` of the assertion names no key of the client.",
         ADD_KEY + " A client that has a `jwks_uri` publishes it there.",
     ),

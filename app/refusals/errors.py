@@ -40,7 +40,7 @@ from app.settings import current_settings
 REALM = "keyturn"
 RESOURCE_METADATA = "RESOURCE_METADATA"  # its URL for a challenge (RFC 9728, section 5.1), in `app.config`
 RETRY_SECONDS = 5
-MAX_REASON_CHARACTERS = 200
+MAX_REASON_CHARACTERS = 300  # two URLs, or three names of keys, and a sentence
 NOT_IN_ERRORS = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")  # RFC 6749, section 5.2
 
 NO_TOKEN = "This needs an access token. Send it as Authorization: Bearer TOKEN."

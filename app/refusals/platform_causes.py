@@ -15,7 +15,7 @@ EXPECTED = "Compare with `flask clients trusts CLIENT`; `flask clients trust` ad
 
 PLATFORM_CAUSES = {
     "issuer_unknown": AssertionCause(
-        "iss is {iss}, which is neither the client's id nor an issuer of keyturn.toml{meant}",
+        "iss is {iss}, which keyturn.toml does not declare{meant}",
         "`iss` is neither the client's id nor a trusted issuer.", DECLARED,
     ),
     "platform_typ": AssertionCause(
