@@ -240,7 +240,8 @@ KEY = "[[clients.signer.jwks.keys]]\n"
             f'# {{"kty": "EC", "d": "{PRIVATE}"}}', "a, line 3: here is what looks like", id="private-comment"
         ),
         pytest.param(f'{KEY}kty = "oct"\nk = "Sx7"\n', "key 1 of jwks is a secret of an HMAC", id="hmac"),
-        pytest.param(f"{KEY}{EC}{KEY}{EC}", "two keys of jwks have one kid", id="twice"),
+        pytest.param(f"{KEY}{EC}{KEY}{EC}kid = 3\n", "a, line 8: [clients.signer] the kid of key 2", id="second"),
+        pytest.param(f"{KEY}{EC}{KEY}{EC}", "a, line 3: [clients.signer] two keys of jwks have one kid", id="twice"),
         pytest.param(f"{KEY}{EC}" * 9, "jwks has 9 keys: a client has at most 8", id="nine"),
         pytest.param(
             f"{KEY}{EC.replace('P-256', 'P-384')}", "key 1 of jwks must be an RSA key for RS256, or", id="crv"

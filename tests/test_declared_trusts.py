@@ -205,7 +205,7 @@ def test_a_trust_of_a_client_that_no_file_declares_counts_unless_it_is_removed(o
         ),
         pytest.param(
             trust(repository_id="1") + trust(repository_id="*"),
-            "trust 2: a trust in github must expect more than *",
+            "line 6: [clients.deployer] trust 2: a trust in github must expect more than *",
             id="star",
         ),
         pytest.param(trust(repository_id="1", aud="x"), "trust 1: aud identifies nobody", id="aud"),

@@ -154,10 +154,10 @@ class DeclarationFile:
             self.fault(path, f"the client {name} is declared in {first} already")
         self.check_name(path, name)
         values, faults = registered_values.checked_of_a_file(table, partial(key_fault, name))
-        for key, sentence in faults.items():
-            written = key if key in table else "scope"  # on which a default scope depends
-            self.fault((*path, written), f"[clients.{name}] {sentence}")
-        if "renamed_from" in table and "renamed_from" not in faults:
+        for at, sentence in faults.items():
+            written = at if at[0] in table else ("scope",)  # on which a default scope depends
+            self.fault((*path, *written), f"[clients.{name}] {sentence}")
+        if "renamed_from" in table and ("renamed_from",) not in faults:
             self.check_name((*path, "renamed_from"), table["renamed_from"])
         if len(self.faults) > before:
             return None

@@ -105,9 +105,9 @@ def client(line: int, document: dict[str, Any]) -> ImportedClient:
     name = document.get("name", client_id)
     secrets: list[ImportedSecret] = []
     try:
-        if "client_id" not in faults and "name" not in faults:
+        if not faults.keys() & {("client_id",), ("name",)}:
             check_names(client_id, name)
-        if "secrets" not in faults:
+        if ("secrets",) not in faults:
             secrets = checked_secrets(document.get("secrets", []), {str(client_id), str(name)})
         if secrets and not registered_values.may_use_secret(values):
             raise RegistrationError(NO_SECRETS.format(values.get("auth_method")))

@@ -68,7 +68,13 @@ def checked_all(keys: Sequence[dict[str, Any]], where: str) -> list[NewKey]:
     """
     if len(keys) > MAX_KEYS:
         raise RegistrationError(f"{where} has {len(keys)} keys: a client has at most {MAX_KEYS}")
-    found = [checked(each, f"key {number} of {where}") for number, each in enumerate(keys, 1)]
+    found = []
+    for number, each in enumerate(keys, 1):
+        try:
+            found.append(checked(each, f"key {number} of {where}"))
+        except RegistrationError as error:
+            error.at = ("keys", str(number))
+            raise
     refuse_repeated(found, where)
     return found
 

@@ -34,7 +34,9 @@ def checked_keys(given: Given) -> Keys:
     try:
         return ordered(key_set.checked_all(given["jwks"]["keys"], "jwks"))
     except key_set.PrivateKeyError as error:
-        raise RegistrationError(f"{error}{IN_GIT}") from error
+        in_git = RegistrationError(f"{error}{IN_GIT}")
+        in_git.at = error.at
+        raise in_git from error
 
 
 def ordered(keys: Sequence[NewKey]) -> Keys:

@@ -45,7 +45,9 @@ def checked_trust(number: int, table: Mapping[str, Any]) -> NewTrust:
     try:
         return trust_rules.checked_trust(table["issuer"], claims)
     except RegistrationError as error:
-        raise RegistrationError(f"trust {number}: {error}") from error
+        placed = RegistrationError(f"trust {number}: {error}")
+        placed.at = (str(number),)
+        raise placed from error
 
 
 def as_text(value: str | int) -> str:

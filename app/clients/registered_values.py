@@ -23,6 +23,7 @@ from app.clients.registered_value import CHOICE, SECONDS, TEXTS, WORD, WORDS, Gi
 from app.clients.registration_rules import RegistrationError
 
 GRANT = "client_credentials"
+Faults = dict[tuple[str, ...], str]
 OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
 
 
@@ -104,8 +105,8 @@ VALUES = {
 }
 
 
-def checked(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
-    """The values to store, and what is wrong with the others, each by its word.
+def checked(given: Given) -> tuple[dict[str, Any], Faults]:
+    """The values to store, and what is wrong with the others, each by its word and the part of the value.
 
     Args:
         given: The values by their words, in their forms; those that are left out have their defaults, and those that
@@ -113,21 +114,19 @@ def checked(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
     """
     given = with_the_other(given)
     values: dict[str, Any] = {}
-    faults: dict[str, str] = {}
+    faults: Faults = {}
     for word, each in VALUES.items():
         if word not in given and not each.has_default:
             continue
         try:
             values[word] = each.checked(given)
         except RegistrationError as error:
-            faults[word] = str(error)
+            faults[word, *error.at] = str(error)
     return values, faults
 
 
-def checked_of_a_file(
-    given: Given, fault_of: Callable[[str, object], str | None]
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """The values to store, and what is wrong in a table of a file, each by its key.
+def checked_of_a_file(given: Given, fault_of: Callable[[str, object], str | None]) -> tuple[dict[str, Any], Faults]:
+    """The values to store, and what is wrong in a table of a file, each by its key and the part of the value.
 
     Args:
         given: The table, which may have other keys as well.
@@ -136,8 +135,9 @@ def checked_of_a_file(
     wrong = {key: sentence for key, value in given.items() if (sentence := fault_of(key, value))}
     values, faults = checked({key: value for key, value in given.items() if key not in wrong})
     if wrong:  # then a value that seems to be left out may be misspelt
-        faults = {key: sentence for key, sentence in faults.items() if key in given}
-    return values, {key: in_a_file(sentence) for key, sentence in (faults | wrong).items()}
+        faults = {at: sentence for at, sentence in faults.items() if at[0] in given}
+    faults |= {(key,): sentence for key, sentence in wrong.items()}
+    return values, {at: in_a_file(sentence) for at, sentence in faults.items()}
 
 
 def may_use_secret(values: Given) -> bool:

@@ -44,7 +44,9 @@ RESERVED_CLAIMS = {
 
 
 class RegistrationError(ValueError):
-    """A change that the registry refuses; the text says why."""
+    """A change that the registry refuses; the text says why, and `at` which part of a value is wrong, if it has any."""
+
+    at: tuple[str, ...] = ()
 
 
 def checked_name(name: str) -> str:

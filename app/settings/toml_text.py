@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -68,12 +69,19 @@ def at_line(word: str, text: str) -> str:
 
 
 def lines(text: str) -> dict[tuple[str, ...], int]:
-    """The line of each table and key, by its whole path; keys of inline tables are left out."""
+    """The line of each table and key, by its whole path; keys of inline tables are left out.
+
+    A table of an array has its number in its path, from 1.
+    """
     found: dict[tuple[str, ...], int] = {}
+    counts: Counter[tuple[str, ...]] = Counter()
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
         if header := HEADER.match(line):
             path = table = split(header[1])
+            if line.lstrip().startswith("[["):
+                counts[path] += 1
+                path = table = (*path, str(counts[path]))
         elif assignment := ASSIGNMENT.match(line):
             path = table + split(assignment[1])
         else:
