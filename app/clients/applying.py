@@ -73,7 +73,7 @@ def create(declared: Declared, made: NewSecret | None) -> str:
     client.generation = 0
     client.tokens_not_before = client.ended_until = 0
     db.session.add(client)
-    trail.record(Event.CLIENT_CREATED, client_id=client.client_id)
+    registration.record_created(client)
     if declared.disabled:
         registry.set_disabled(client, True)
     return client.client_id

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count
 
-from sqlalchemy import select
-
 from app.audit import trail
 from app.audit.event import Event
-from app.clients import credential, registration_rules, trust_rules
+from app.clients import credential, registration_rules, trust_overlaps
 from app.clients.client import TRUST_METHOD
 from app.clients.client_row import ClientRow
 from app.clients.client_trust import MAX_TRUSTS, ClientTrust
@@ -20,9 +18,10 @@ from app.clients.credential_rules import get, make_room
 from app.clients.registration_rules import RegistrationError
 from app.clients.registry import get_client
 from app.clients.secret_rotation import refuse_past
+from app.clients.trust_overlaps import Held
 from app.clients.trust_rules import NewTrust
 from app.clock import now
-from app.storage.database import db, transaction
+from app.storage.database import transaction
 
 LAST = (
     "{name} is the only trust of {client} that works: without it the client gets no token. "
@@ -33,10 +32,6 @@ BY_OTHER = (
     "`flask clients update {client} --auth-method any` (or federated_jwt) allows it"
 )
 TOO_MANY = f"a client has at most {MAX_TRUSTS} trusts; `flask clients untrust` ends one"
-OVERLAP = (
-    "a token could match this trust and {name} of {client}, and no server could tell the two clients apart: "
-    "let both expect one claim more, with different values"
-)
 
 
 def add_trust(
@@ -115,18 +110,9 @@ def refuse_overlap(client: ClientRow, new: NewTrust) -> None:
 
     Reliable only in a transaction: there is one at a time. A disabled client counts: it may be enabled again.
     """
-    issuer = trust_rules.get_issuer(new.issuer_name)
-    others = (
-        select(ClientRow.name, ClientTrust)
-        .join(ClientTrust, ClientTrust.client_row == ClientRow.id)
-        .where(
-            ClientTrust.issuer == new.issuer, ClientTrust.ended_at.is_(None), ClientRow.client_id != client.client_id
-        )
-        .order_by(ClientTrust.id)
-    )
-    for other, trust in db.session.execute(others):
-        if not credential.has_ended(trust) and trust_rules.overlap(issuer, new.claims, trust.claims):
-            raise RegistrationError(OVERLAP.format(name=trust.name, client=other))
+    held = Held(client.name, new.issuer, new.claims)
+    for _, _, sentence in trust_overlaps.find([held], trust_overlaps.in_register()):
+        raise RegistrationError(sentence)
 
 
 def remove_trust(id_or_name: str, name: str, *, last: bool = False) -> bool:

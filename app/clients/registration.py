@@ -134,7 +134,15 @@ def store(client: ClientRow, trust: NewTrust | None = None) -> None:
         if trust:
             client_trust_changes.put(client, trust)
         db.session.add(client)
-        trail.record(Event.CLIENT_CREATED, client_id=client.client_id)
+        record_created(client)
+
+
+def record_created(client: ClientRow) -> None:
+    """Record a new client, with the keys and trusts by which it authenticates."""
+    named = [f"kid {each.kid}" for each in client.keys]
+    named += [f"jwks_uri {client.jwks_uri}"] if client.jwks_uri else []
+    named += [client_trust_changes.summary(each) for each in client.trusts]
+    trail.record(Event.CLIENT_CREATED, client_id=client.client_id, reason="; ".join(named) or None)
 
 
 def refuse_taken(name: str) -> None:

@@ -1,7 +1,6 @@
 """Trusts of different clients that one token could match, so that no server could tell the clients apart.
 
-A command that adds a trust looks at the register; here the register is looked at as it will be, or as keyturn.toml
-makes it now.
+The register is looked at as it is, as it will be with what files declare, or as a changed keyturn.toml makes it.
 """
 
 from __future__ import annotations
@@ -23,8 +22,6 @@ OVERLAP = (
     "a token of {issuer} could match the trusts of {one} and of {other}, and no server could tell the two clients "
     "apart: let both expect one claim more, with different values"
 )
-
-
 ANY, STAR = "", "*"  # no value of a claim is empty
 
 
