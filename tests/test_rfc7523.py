@@ -74,6 +74,9 @@ BROKEN: list[tuple[str, str, Break]] = [
     ("party_missing", "has no sub", lambda c, _: c.send(c.make(sub="\ud800"))),
     ("issuer_is_server", "iss is this server", lambda c, _: c.send(c.make(iss=ISSUER))),
     ("parties_differ", "did you mean demo-admin for both", lambda c, _: c.send(c.make(sub="demo-admin"))),
+    ("parties_differ", "did you mean ktc_", lambda c, _: c.send(c.make(iss="my-company"))),
+    ("stray_character", "as a line end", lambda c, _: c.send(c.make() + "\n")),
+    ("stray_character", "as a line end", lambda c, _: c.send(f'"{c.make()}"')),
     ("another_id", "client_id is not the sub", lambda c, _: c.send(client_id="demo-admin")),
     ("no_key", "the client has no key", lambda c, _: c.send(c.make(iss="demo-admin", sub="demo-admin"))),
     (

@@ -6,6 +6,7 @@ Then its signature is checked (`assertion_key.py`), and then its other claims (`
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -14,6 +15,7 @@ from typing import Any, NoReturn
 from joserfc import jws
 from joserfc.errors import ExceededSizeError, JoseError
 
+from app.authentication.client_secret import GENERATED_ID
 from app.checks import Check, making
 from app.clients.key_set import ALGORITHMS
 from app.logs import shown, shown_path
@@ -31,6 +33,7 @@ PARTIES = Check("assertion_parties", "Its iss and its sub are the client's id.",
 
 MAX_COMPARED_CHARACTERS = 200
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+STRAY = re.compile(r"[\s\"'`]")
 TYPS = ("jwt", "client-authentication+jwt", "application/client-authentication+jwt")
 
 
@@ -57,7 +60,7 @@ class Assertion:
 def refuse(cause_name: str, /, **words: object) -> NoReturn:
     """Refuse an assertion for one of `ASSERTION_CAUSES`."""
     cause = ASSERTION_CAUSES[cause_name]
-    description = cause.sentence[0].upper() + cause.sentence[1:] + "." if cause.code == "invalid_request" else None
+    description = f"The parameter {cause.sentence}." if cause.code == "invalid_request" else None
     kind = SourceFailedError if cause_name in KEY_SET_CAUSES else RefusedError
     raise kind(cause.code, description, reason=cause.sentence.format(**words))
 
@@ -88,6 +91,8 @@ def read(form: Mapping[str, str]) -> Assertion:
 def parsed(text: str) -> tuple[jws.CompactSignature, dict[str, Any]]:
     """The parts of a JWT, and its claims."""
     making.now.check = FORM
+    if STRAY.search(text):
+        refuse("stray_character")
     parts = text.count(".") + 1
     if parts == 5:
         refuse("encrypted")
@@ -142,12 +147,17 @@ def check_parties(claims: Mapping[str, Any], client_id: str | None) -> str:
             refuse("party_missing", name=name)
     iss, sub = claims["iss"], str(claims["sub"])
     if iss != sub and iss == current_settings().issuer:
-        refuse("issuer_is_server", sub=shown(sub))
+        refuse("issuer_is_server", sub=shown_id(sub))
     if iss != sub:
-        refuse("parties_differ", sub=shown(sub if client_id is None else client_id))
+        refuse("parties_differ", sub=shown_id(sub if client_id is None else client_id))
     if client_id not in (None, sub):
         refuse("another_id")
     return sub
+
+
+def shown_id(sent: str) -> str:
+    """What was sent as a client's id: one of ours has the length of a secret."""
+    return sent if GENERATED_ID.fullmatch(sent) else shown(sent)
 
 
 def refuse_unknown_issuer(iss: object, sub: object) -> None:
