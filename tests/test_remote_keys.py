@@ -28,7 +28,7 @@ from app.refusals.key_set_causes import KEY_SET_CAUSES
 from app.remote_keys import addresses, fetching, key_sets, public_key
 from app.remote_keys.careful_get import Document
 from app.remote_keys.fetched_key_set import CLAIM
-from app.remote_keys.key_source import KeySetError, KeySource
+from app.remote_keys.key_source import KeySetError, KeySource, place
 from app.remote_keys.running_fetches import RunningFetches, Standing
 from app.remote_keys.taking_turns import CLAIM_SECONDS
 from tests.conftest import LiveServer, Operator, demo, wait_for
@@ -232,6 +232,11 @@ def test_R040_the_key_set_of_an_issuer_is_where_its_metadata_say(reader: Flask, 
 
     assert found.kid == KEY.thumbprint()
     assert source.paths == ["/tenant/.well-known/openid-configuration", "/keys"]
+
+
+@pytest.mark.parametrize("rest", ["", "/keys?token=x", "?token=x", "?at=a@b", "#x"])
+def test_nothing_but_the_host_of_an_address_is_in_a_sentence(rest: str) -> None:
+    assert place(f"https://user:word@keys.example:8443{rest}") == "keys.example:8443"
 
 
 def test_every_cause_of_a_source_is_shown() -> None:

@@ -15,6 +15,7 @@ from joserfc.util import urlsafe_b64decode
 
 from app.authentication.assertion import TYPE, Registry, parsed, refuse
 from app.authentication.assertion_key import listed
+from app.authentication.federation_claims import shown_value
 from app.checks import Check, making
 from app.clients.key_set import imported
 from app.logs import shown
@@ -78,7 +79,7 @@ def checked_claims(issuer: Issuer, text: str) -> Mapping[str, Any]:
     making.now.check = SIGNATURE
     key = find_key(issuer, keys_of(issuer, kid), alg, kid)
     if not is_signed(signed, key):
-        refuse("platform_wrong_key", kid=shown(key.kid), issuer=issuer.name)
+        refuse("platform_wrong_key", kid=key.kid, issuer=issuer.name)
     return claims
 
 
@@ -123,16 +124,16 @@ def find_key(issuer: Issuer, keys: Sequence[PublicKey], alg: str, kid: str | Non
     """The key that must have signed a token."""
     named = [each for each in keys if kid in (None, each.kid)]
     if not named:
-        known = listed([shown(each.kid) for each in keys])
-        refuse("platform_kid_unknown", issuer=issuer.name, kid=shown(str(kid)), known=known)
+        known = listed([each.kid for each in keys])
+        refuse("platform_kid_unknown", issuer=issuer.name, kid=shown_value(str(kid)), known=known)
     fitting = [each for each in named if each.fits(alg)] or named
     if kid is None and len(fitting) > 1:
-        known = listed([shown(each.kid) for each in fitting])
+        known = listed([each.kid for each in fitting])
         refuse("platform_kid_missing", issuer=issuer.name, count=len(fitting), known=known)
     found = fitting[0]
     if not found.fits(alg):
         wanted = " or ".join(found.algorithms)
-        refuse("platform_key_algorithm", issuer=issuer.name, alg=alg, kid=shown(found.kid), wanted=wanted)
+        refuse("platform_key_algorithm", issuer=issuer.name, alg=alg, kid=found.kid, wanted=wanted)
     return found
 
 
