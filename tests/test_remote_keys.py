@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import secrets
@@ -34,6 +35,7 @@ from app.remote_keys.taking_turns import CLAIM_SECONDS
 from tests.conftest import LiveServer, Operator, demo, wait_for
 from tests.support import certificates, key_server
 from tests.support.calling import BASIC, FORM, call
+from tests.support.fake_issuer import RSA_KEYS
 from tests.support.key_server import Respond, Server, after, key_set, redirects, sends, sends_text, serving, trickles
 from tests.support.keyed import GRANT, TYPE, Keyed, public_set
 from tests.support.work import STATEMENTS, WRITES, counted
@@ -596,6 +598,32 @@ def test_a_published_key_costs_no_more_than_a_stored_one(client: Keyed) -> None:
     assert found.startswith("SELECT")
     assert written.startswith("INSERT INTO used_assertions")
     assert [done.count(each) for each in ("verify", "digest", "import")] == [1, 1, 0]
+
+
+def test_of_keys_with_one_kid_and_of_keys_without_one_that_of_the_algorithm_is_taken(
+    reader: Flask, source: Server
+) -> None:
+    """RFC 7517, section 4.5: keys of other kinds may have one kid."""
+    source.respond = sends_text(key_set(RSA_KEYS[0], KEY, kid="shared"))
+    client = cold(reader, source.url(path="/both"), name="both")
+
+    assert client.token(client_assertion=client.make(header={"kid": "shared"}))
+    assert client.token()
+    assert Keyed(reader, client.client_id, RSA_KEYS[0], "RS256").send().status_code == 200
+
+
+def test_a_kid_that_nobody_has_is_compared_with_few_of_a_hundred(
+    reader: Flask, source: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anyone may send one, and each comparison of long ones takes a millisecond."""
+    compared, real = [], difflib.SequenceMatcher.set_seq1
+    monkeypatch.setattr(difflib.SequenceMatcher, "set_seq1", lambda self, a: (compared.append(a), real(self, a))[1])
+    kids = [f"{n:0128}" for n in range(100)]
+    source.respond = sends_text(json.dumps({"keys": [KEY.as_dict(private=False) | {"kid": kid} for kid in kids]}))
+    client = cold(reader, source.url(path="/hundred"), name="hundred")
+
+    assert "it has 000" in client.send(client.make(header={"kid": "1" + kids[0][1:]})).json["hint"]
+    assert 0 < len([each for each in compared if each]) <= 8
 
 
 KINDS = [
