@@ -125,6 +125,11 @@ BROKEN: list[tuple[str, str, Break]] = [
         lambda p: p.send(p.token(header={"kid": KID})),
     ),
     (
+        "platform_kid_unknown",
+        "the kid [redacted]; it",
+        lambda p: p.send(p.token(header={"kid": "aB1-cD2_eF3-gH4_iJ5-k"})),
+    ),
+    (
         "platform_wrong_key",
         f"was not signed with the key {RSA_KEYS[0].thumbprint()} of",
         lambda p: p.send(by_another_key(p)),

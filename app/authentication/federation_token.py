@@ -15,10 +15,10 @@ from joserfc.util import urlsafe_b64decode
 
 from app.authentication.assertion import TYPE, Registry, parsed, refuse
 from app.authentication.assertion_key import listed
-from app.authentication.federation_claims import shown_value
+from app.authentication.federation_claims import MAX_SHOWN
 from app.checks import Check, making
 from app.clients.key_set import imported
-from app.logs import shown
+from app.logs import NUMBER, shown
 from app.remote_keys import key_sets
 from app.remote_keys.key_source import KeySetError, KeySource
 from app.remote_keys.public_key import PublicKey
@@ -125,7 +125,7 @@ def find_key(issuer: Issuer, keys: Sequence[PublicKey], alg: str, kid: str | Non
     named = [each for each in keys if kid in (None, each.kid)]
     if not named:
         known = listed([each.kid for each in keys])
-        refuse("platform_kid_unknown", issuer=issuer.name, kid=shown_value(str(kid)), known=known)
+        refuse("platform_kid_unknown", issuer=issuer.name, kid=shown_kid(str(kid)), known=known)
     fitting = [each for each in named if each.fits(alg)] or named
     if kid is None and len(fitting) > 1:
         known = listed([each.kid for each in fitting])
@@ -135,6 +135,11 @@ def find_key(issuer: Issuer, keys: Sequence[PublicKey], alg: str, kid: str | Non
         wanted = " or ".join(found.algorithms)
         refuse("platform_key_algorithm", issuer=issuer.name, alg=alg, kid=found.kid, wanted=wanted)
     return found
+
+
+def shown_kid(kid: str) -> str:
+    """A `kid` that nobody has signed, as `shown` returns it; a number, as many platforms have one, as it is."""
+    return kid if len(kid) <= MAX_SHOWN and NUMBER.fullmatch(kid) else shown(kid)
 
 
 def is_signed(signed: jws.CompactSignature, key: PublicKey) -> bool:
