@@ -702,6 +702,24 @@ def test_a_client_of_a_platform_has_no_secret_and_one_with_a_secret_may_get_a_tr
     place.operator.run("clients", "revoke-secret", "strict", "secret-1")  # without --last: its trust works
 
 
+def test_a_method_for_which_a_client_has_nothing_that_works_is_pointed_out(alone: Place) -> None:
+    """As `create` refuses it; here the key or the trust may be added next."""
+
+    def updated(method: str) -> str:
+        return (
+            alone.app.test_cli_runner().invoke(args=["clients", "update", "deployer", "--auth-method", method]).output
+        )
+
+    alone.trust("deployer", "repository_id=74")
+
+    assert "no key that works: without one (`flask clients add-key deployer`) it" in updated("private_key_jwt")
+    assert "no secret that works: without one (`flask clients rotate-s" in updated("client_secret_basic")
+    assert "it gets no token" not in updated("federated_jwt")
+    alone.operator.run("clients", "untrust", "deployer", "github-1", "--last")
+    assert "it gets no token" not in updated("any")
+    assert "no trust that works: without one (`flask clients trust deployer`) it" in updated("federated_jwt")
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -219,7 +219,7 @@ def test_without_its_table_no_token_of_a_platform_is_accepted_and_the_trust_stay
 
     assert without.ways() == [SECRET, KEY]
     (trust,) = Operator(restarted).run("clients", "trusts", "invoices")["trusts"]
-    assert trust["state"] == "issuer not in keyturn.toml"
+    assert trust["state"] == "undeclared"
     assert with_all.ways() == WAYS
     close(restarted)
 

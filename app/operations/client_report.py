@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from app.clients.client import KEY_METHOD, TRUST_METHOD
 from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
 from app.clients.client_trust import ClientTrust
+from app.clients.credential import has_ended
 from app.clients.registration_update import Change
 from app.clients.secret import ClientSecret
 from app.operations.command_group import moment
@@ -37,6 +39,9 @@ IN_A_TOKEN = {
     "token_format": "format",
     "access_token_seconds": "lifetime",
 }
+
+# What a client of a method needs: the word, the command, and the column; all others need a secret.
+FOR_METHOD = {KEY_METHOD: ("key", "add-key", "keys"), TRUST_METHOD: ("trust", "trust", "trusts")}
 
 
 def describe(client: ClientRow) -> dict[str, Any]:
@@ -97,7 +102,8 @@ def changes_as_text(client: ClientRow, changes: list[Change]) -> str:
         return "Nothing to change: the client is already registered like that."
     lines = [f"{each.what}: {readable(each.old) or 'none'} -> {readable(each.new) or 'none'}" for each in changes]
     changed = {each.what: each.old for each in changes}
-    return "\n".join([*lines, *meaning_for_tokens(client, changed), *meaning_for_keys(client, changed)])
+    meaning = (meaning_for_tokens, meaning_for_method, meaning_for_keys)
+    return "\n".join([*lines, *(sentence for each in meaning for sentence in each(client, changed))])
 
 
 def meaning_for_tokens(client: ClientRow, changed: Mapping[str, Any]) -> Iterator[str]:
@@ -116,6 +122,17 @@ def meaning_for_tokens(client: ClientRow, changed: Mapping[str, Any]) -> Iterato
         )
     elif client.scope and not client.grant_types:
         yield "It gets no tokens, as it is registered without a grant: --grant gives it one."
+
+
+def meaning_for_method(client: ClientRow, changed: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence about a client that may use one method from now on, and has nothing for it."""
+    method = client.token_endpoint_auth_method
+    if "token_endpoint_auth_method" not in changed or method is None:
+        return
+    word, command, credentials = FOR_METHOD.get(method, ("secret", "rotate-secret", "secrets"))
+    is_published = method == KEY_METHOD and client.jwks_uri
+    if not is_published and all(map(has_ended, getattr(client, credentials))):
+        yield f"It has no {word} that works: without one (`flask clients {command} {client.name}`) it gets no token."
 
 
 def readable(value: object) -> str:
