@@ -182,7 +182,7 @@ def test_a_key_set_that_cannot_be_fetched_is_a_metric_until_nobody_tries(app: Fl
 
     assert healthy == later == {}
     assert failing[f'keyturn_key_set_failures{{source="{server.url()}"}}'] == 1
-    assert 220 <= failing[f'keyturn_key_set_stale_seconds{{source="{server.url()}"}}'] <= 222
+    assert 220 <= failing[f'keyturn_key_set_stale_seconds{{source="{server.url()}"}}'] < 300
     assert len(failing) == 2
 
 

@@ -161,6 +161,40 @@ def test_a_key_that_an_operator_has_ended_is_not_brought_back_by_a_file(
     assert "Ended for good, and declared by a file: signer leaked. It stays ended: remove it from the file." in printed
 
 
+def test_a_key_gets_another_kid_by_the_file_but_one_that_has_ended_does_not_come_back_by_that(
+    app: Flask, operator: Operator, file: Path, tmp_path: Path
+) -> None:
+    key, other = new_key("one"), new_key("other")
+    renamed, again = (jwk.ECKey.import_key(key.as_dict(private=True) | {"kid": kid}) for kid in ("two", "three"))
+    apply(operator, file, declared(key, other))
+
+    apply(operator, file, declared(renamed, other))
+    works = (status(app, key), status(app, renamed))
+    second = apply(operator, file, declared(renamed, other))
+    operator.run("clients", "remove-key", "signer", "two")
+    done = apply(operator, file, declared(again, other))
+
+    assert (works, second["changed"], second["ended"]) == ((401, 200), False, [])
+    assert (done["changed"], done["ended"]) == (False, ["signer three"])
+    assert status(app, again) == 401
+    refused = operator.is_refused("clients", "add-key", "signer", "--jwks", public_set(tmp_path, again))
+    assert "the key three of signer was ended for good: create a new one" in refused
+
+
+def test_the_key_that_replaced_a_leaked_one_stays_while_the_file_is_older(
+    app: Flask, operator: Operator, file: Path, tmp_path: Path
+) -> None:
+    leaked, replacement = new_key("leaked"), new_key("replacement")
+    apply(operator, file, declared(leaked))
+    operator.run("clients", "add-key", "signer", "--jwks", public_set(tmp_path, replacement))
+    operator.run("clients", "remove-key", "signer", "leaked")
+
+    done = apply(operator, file, declared(leaked))
+
+    assert (done["changed"], done["ended"], done["without_key"]) == (False, ["signer leaked"], [])
+    assert (status(app, leaked), status(app, replacement)) == (401, 200)
+
+
 def test_another_key_under_a_kid_that_was_used_is_refused_before_anything_is_done(
     operator: Operator, file: Path
 ) -> None:
@@ -190,6 +224,7 @@ def test_a_client_with_a_secret_gets_a_key_and_keeps_its_secret(app: Flask, oper
 PUBLIC = new_key("a").as_dict(private=False)
 MEMBERS = f'x = "{PUBLIC["x"]}"\ny = "{PUBLIC["y"]}"\n'
 EC = f'kty = "EC"\ncrv = "P-256"\n{MEMBERS}'
+PRIVATE = "Sx7" * 15
 KEY = "[[clients.signer.jwks.keys]]\n"
 
 
@@ -200,6 +235,10 @@ KEY = "[[clients.signer.jwks.keys]]\n"
             f'{KEY}{EC}d = "Sx7"\n', "line 3: [clients.signer] key 1 of jwks is a private key: give", id="private"
         ),
         pytest.param(f'{KEY}{EC}d = "Sx7"\n', "Anyone who can read the file has it: create another key", id="in-git"),
+        pytest.param(f"{KEY}{EC}d = '{PRIVATE}'", "a, line 8: here is what looks like a secret", id="private-line"),
+        pytest.param(
+            f'# {{"kty": "EC", "d": "{PRIVATE}"}}', "a, line 3: here is what looks like", id="private-comment"
+        ),
         pytest.param(f'{KEY}kty = "oct"\nk = "Sx7"\n', "key 1 of jwks is a secret of an HMAC", id="hmac"),
         pytest.param(f"{KEY}{EC}{KEY}{EC}", "two keys of jwks have one kid", id="twice"),
         pytest.param(f"{KEY}{EC}" * 9, "jwks has 9 keys: a client has at most 8", id="nine"),

@@ -141,6 +141,17 @@ def test_a_trust_that_an_operator_has_ended_is_not_brought_back_by_a_file_but_by
     assert trusts(operator, "deployer") == [{"repository_id": "2"}, {"repository_id": "1"}]
 
 
+def test_the_trust_that_replaced_one_stays_while_the_file_is_older(operator: Operator, file: Path) -> None:
+    apply(operator, file, DEPLOYER + trust(repository_id="1"))
+    operator.run("clients", "trust", "deployer", "--issuer", "github", "--claim", "repository_id=2")
+    operator.run("clients", "untrust", "deployer", "github-1")
+
+    done = apply(operator, file, DEPLOYER + trust(repository_id="1"))
+
+    assert (done["changed"], done["ended"]) == (False, ["deployer github repository_id=1"])
+    assert trusts(operator, "deployer") == [{"repository_id": "2"}]
+
+
 OTHER = '[clients.other]\nscope = "read:logs"\n'
 
 

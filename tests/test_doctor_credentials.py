@@ -162,7 +162,7 @@ def test_a_key_set_that_cannot_be_fetched_is_found_with_the_cause_and_what_the_s
     assert "Tokens that need them are refused." in of_issuer
     assert "The keys of signer cannot be had: 127.0.0.1:" in of_client
     assert re.search(
-        r"with status 404 .*The servers use those of \d seconds? ago, for 2[45] hours at most.*doctor", of_client
+        r"with status 404 .*The servers use those of \d+ seconds? ago, for 2[45] hours at most.*doctor", of_client
     )
 
 

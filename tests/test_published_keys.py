@@ -12,8 +12,8 @@ import pytest
 from flask import Flask
 from joserfc import jwk
 
-from app import clock
 from tests.conftest import Machine, Operator, demo
+from tests.support import stopped_clock
 from tests.support.key_server import Server, sends, sends_text, serving
 from tests.support.keyed import Keyed, public_set, register
 from tests.support.pages import PAGES, pattern
@@ -26,6 +26,13 @@ NOWHERE = "http://127.0.0.1:1/keys"
 def source() -> Iterator[Server]:
     with serving(sends(KEY)) as server:
         yield server
+
+
+@pytest.fixture
+def let_pass() -> Iterator[Callable[[int], None]]:
+    """Lets seconds pass, which otherwise stand still; a test names it first."""
+    with stopped_clock.stopped() as let_pass:
+        yield let_pass
 
 
 def create(operator: Operator, uri: str, *options: str) -> dict[str, Any]:
@@ -54,13 +61,11 @@ def test_a_client_whose_keys_cannot_be_fetched_is_registered_with_a_warning(app:
 
 
 def test_show_and_keys_say_what_the_address_sent_last_and_when(
-    operator: Operator, source: Server, monkeypatch: pytest.MonkeyPatch
+    let_pass: Callable[[int], None], operator: Operator, source: Server
 ) -> None:
-    monkeypatch.setattr(clock, "ahead", clock.ahead)
-    monkeypatch.setattr(clock, "passed", clock.passed)
     made = create(operator, source.url())
     source.respond = sends_text("", 404)
-    clock.let_pass(4_000)
+    let_pass(4_000)
     client = Keyed(operator.app, made["client_id"], KEY)
     assert client.send().status_code == 200  # by the last good set
 
@@ -90,22 +95,21 @@ def test_keys_that_changed_are_fetched_by_a_command(operator: Operator, source: 
 
 
 def test_a_fetch_by_a_command_reaches_the_servers_within_a_minute(
-    operator: Operator, source: Server, monkeypatch: pytest.MonkeyPatch
+    let_pass: Callable[[int], None], operator: Operator, source: Server, new_app: Callable[..., Flask]
 ) -> None:
     """A key leaks: it is removed at the address, and the operator does not wait until the set is no longer fresh."""
-    monkeypatch.setattr(clock, "ahead", clock.ahead)
-    monkeypatch.setattr(clock, "passed", clock.passed)
     client = Keyed(operator.app, create(operator, source.url())["client_id"], KEY)
-    assert client.send().status_code == 200
+    other = Keyed(new_app(), client.client_id, KEY)
+    assert [each.send().status_code for each in (client, other)] == [200, 200]
     source.respond = sends(NEXT)
     operator.run("clients", "keys", "far", "--fetch")
-    clock.let_pass(2)
+    let_pass(2)
     new = client.make(key=NEXT, header={"kid": NEXT.thumbprint()})
     assert client.send(new).status_code == 200  # where it is missing, it is looked for
 
-    clock.let_pass(61)
+    let_pass(61)
 
-    assert client.send().status_code == 401
+    assert [each.send().status_code for each in (client, other)] == [401, 401]
 
 
 URIS = [

@@ -34,6 +34,7 @@ ELSEWHERE = (
     "`flask clients update {client} --jwks-uri none` makes room for keys that are stored here"
 )
 OTHER_KEY = "{client} has another key with the kid {kid}: give the new one another kid"
+ENDED = "the key {kid} of {client} was ended for good: create a new one"
 TOO_MANY = f"a client has at most {MAX_KEYS} keys; `flask clients remove-key` ends one"
 
 
@@ -50,7 +51,7 @@ def add_keys(id_or_name: str, keys: Sequence[NewKey], *, not_after: int | None =
 
     Raises:
         RegistrationError: If there is no such client, it may not use a key, a `kid` is that of another of its keys,
-            or of one that was ended, or it would have more than MAX_KEYS.
+            or it has ended one of them, or it would have more than MAX_KEYS.
     """
     refuse_past(not_after)
     with transaction():
@@ -58,9 +59,16 @@ def add_keys(id_or_name: str, keys: Sequence[NewKey], *, not_after: int | None =
         refuse_other_method(client)
         if client.jwks_uri:
             raise RegistrationError(ELSEWHERE.format(client=client.name))
+        if ended := [each.kid for each in keys if each.jwk in ended_for_good(client)]:
+            raise RegistrationError(ENDED.format(kid=ended[0], client=client.name))
         new = [ClientKey(**each._asdict(), not_after=not_after) for each in keys if is_new(client, each)]
         add(client, new)
     return new
+
+
+def ended_for_good(client: ClientRow) -> set[str]:
+    """The keys that the client had and that have ended, whatever their `kid` was: each as its JWK."""
+    return {each.jwk for each in client.keys} - {each.jwk for each in usable(client)}
 
 
 def refuse_other_method(client: ClientRow) -> None:
@@ -90,7 +98,7 @@ def is_new(client: ClientRow, key: NewKey) -> bool:
     if found.jwk != key.jwk:
         raise RegistrationError(OTHER_KEY.format(client=client.name, kid=key.kid))
     if credential.has_ended(found):
-        raise RegistrationError(f"the key {key.kid} of {client.name} was ended for good: create a new one")
+        raise RegistrationError(ENDED.format(kid=key.kid, client=client.name))
     return False
 
 

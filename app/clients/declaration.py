@@ -23,6 +23,7 @@ from app.settings import toml_text
 OTHER_KEYS = {"disabled": CHOICE, "renamed_from": WORD}
 SECRET_KEYS = {"secret", "secrets", "client_secret", "client_secrets", "password", "sha256", "private_key"}
 LOOKS_SECRET = re.compile(r"\bkt[as]_[A-Za-z0-9_-]{12,}|\beyJ[A-Za-z0-9_-]{12,}\.|-----BEGIN [A-Z ]*PRIVATE")
+PRIVATE_JWK = re.compile(r"""\b[dk]["']?\s*[=:]\s*["'][A-Za-z0-9_-]{40,}""")
 HOLDS_SECRET = (
     "here is what looks like a secret, a token or a private key: remove it. "
     "Anyone who can read the file has it, so rotate it as well"
@@ -137,7 +138,9 @@ class DeclarationFile:
 
     def holds_secrets(self, text: str) -> bool:
         """Find secrets in the whole text: in a comment, they are in git as well."""
-        found = [n for n, line in enumerate(text.splitlines(), 1) if LOOKS_SECRET.search(line)]
+        found = [
+            n for n, line in enumerate(text.splitlines(), 1) if LOOKS_SECRET.search(line) or PRIVATE_JWK.search(line)
+        ]
         self.faults += [Fault(self.number, n, f"{self.name}, line {n}: {HOLDS_SECRET}") for n in found]
         return bool(found)
 

@@ -58,14 +58,16 @@ def key_columns(keys: Keys) -> list[Mapping[str, Any]]:
 
 
 def ended_keys(client: ClientRow, keys: Keys) -> list[str]:
-    """The kids of keys that the client had, and that have ended."""
-    ended = {as_new(each) for each in client.keys if credential.has_ended(each)}
-    return [each.kid for each in keys if each in ended]
+    """The kids of keys that the client had, and that have ended, whatever their kid was."""
+    ended = client_key_changes.ended_for_good(client)
+    return [each.kid for each in keys if each.jwk in ended]
 
 
 def without_ended(client: ClientRow, keys: Keys) -> Keys:
     ended = ended_keys(client, keys)
-    return tuple(each for each in keys if each.kid not in ended)
+    left = tuple(each for each in keys if each.kid not in ended)
+    # A file that is older than an emergency does not end the key which replaced the leaked one.
+    return left if left or not keys else keys_of(client)
 
 
 def key_fault(client: ClientRow, keys: Keys) -> str | None:

@@ -90,7 +90,8 @@ def ended(client: ClientRow, trusts: Trusts) -> list[str]:
 
 def without_ended(client: ClientRow, trusts: Trusts) -> Trusts:
     gone = ended(client, trusts)
-    return tuple(each for each in trusts if in_words(each) not in gone)
+    left = tuple(each for each in trusts if in_words(each) not in gone)
+    return left if left or not trusts else trusts_of(client)  # as with keys
 
 
 def in_words(trust: NewTrust) -> str:

@@ -47,7 +47,7 @@ class Rows:
         model: Their table.
         columns: The columns of each row, but for those that every credential has.
         ended: What of a value a client had, and an operator has ended for good, in words; a file does not undo that.
-        without: A value without what was ended.
+        without: A value without what was ended; what the client has, if all of it was.
         change: Ends and adds rows until a client has the value, with the events that commands write.
         fault: What is wrong with a value for a client; None if nothing is.
     """
