@@ -162,7 +162,7 @@ def test_a_client_moves_back_to_stored_keys(operator: Operator, source: Server, 
     client = Keyed(operator.app, create(operator, source.url())["client_id"], KEY)
 
     done = operator.app.test_cli_runner().invoke(args=["clients", "update", "far", "--jwks-uri", "none"])
-    assert "It has no key now: `flask clients add-key far` gives it one." in done.stdout
+    assert "It has no key that works, and gets no token: `flask clients add-key far` gives it one." in done.stdout
     assert client.send().json["hint"].startswith("the client has no key")
     operator.run("clients", "add-key", "far", "--jwks", public_set(tmp_path, KEY))
 

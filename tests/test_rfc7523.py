@@ -51,8 +51,16 @@ def encoded(*parts: object) -> str:
 # Each cause with an assertion that has it and no other, and the sentence that the operator reads.
 Break = Callable[[Keyed, Path], TestResponse]
 BROKEN: list[tuple[str, str, Break]] = [
-    ("no_type", "was sent without client_assertion_type", lambda c, _: c.send(client_assertion_type=LEFT_OUT)),
-    ("no_assertion", "was sent without client_assertion", lambda c, _: c.send(client_assertion=LEFT_OUT)),
+    (
+        "no_type",
+        "the parameter client_assertion was sent without client_assertion_type",
+        lambda c, _: c.send(client_assertion_type=LEFT_OUT),
+    ),
+    (
+        "no_assertion",
+        "the parameter client_assertion_type was sent without client_assertion",
+        lambda c, _: c.send(client_assertion=LEFT_OUT),
+    ),
     ("other_type", f"must be {TYPE}", lambda c, _: c.send(client_assertion_type=TYPE.replace("jwt", "saml2"))),
     ("encrypted", "it has five parts", lambda c, _: c.send("a.b.c.d.e")),
     ("not_a_jwt", "must have three parts, and has 1", lambda c, _: c.send("kts_secret")),
@@ -72,11 +80,12 @@ BROKEN: list[tuple[str, str, Break]] = [
     ("party_missing", "has no iss", lambda c, _: c.send(c.make(iss=LEFT_OUT))),
     ("party_missing", "has no sub", lambda c, _: c.send(c.make(sub=5))),
     ("party_missing", "has no sub", lambda c, _: c.send(c.make(sub="\ud800"))),
-    ("issuer_is_server", "iss is this server", lambda c, _: c.send(c.make(iss=ISSUER))),
+    ("issuer_is_server", "did you mean ktc_", lambda c, _: c.send(c.make(iss=ISSUER))),
     ("parties_differ", "did you mean demo-admin for both", lambda c, _: c.send(c.make(sub="demo-admin"))),
-    ("parties_differ", "did you mean ktc_", lambda c, _: c.send(c.make(iss="my-company"))),
     ("stray_character", "as a line end", lambda c, _: c.send(c.make() + "\n")),
     ("stray_character", "as a line end", lambda c, _: c.send(f'"{c.make()}"')),
+    ("parties_differ", f"did you mean {NOBODY} for both", lambda c, _: c.send(c.make(sub=NOBODY))),
+    ("parties_differ", "did you mean [redacted] for both", lambda c, _: c.send(c.make(sub=f"{NOBODY}A"))),
     ("another_id", "client_id is not the sub", lambda c, _: c.send(client_id="demo-admin")),
     ("no_key", "the client has no key", lambda c, _: c.send(c.make(iss="demo-admin", sub="demo-admin"))),
     (
@@ -91,6 +100,7 @@ BROKEN: list[tuple[str, str, Break]] = [
     ("wrong_key", "or was changed", lambda c, _: c.send(changed(c.make()))),
     ("audience_missing", f"it must be {ISSUER}", lambda c, _: c.send(c.make(aud=LEFT_OUT))),
     ("audience_list", f"aud must be {ISSUER} as a text", lambda c, _: c.send(c.make(aud=[ISSUER]))),
+    ("audience_list", "and is no text", lambda c, _: c.send(c.make(aud=5))),
     (
         "audience_endpoint",
         f"aud must be {ISSUER}, and is the a",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
-from dataclasses import fields
+from dataclasses import MISSING, fields
 
 import click
 import pytest
@@ -14,6 +15,7 @@ import config
 from app.audit.event import Event
 from app.refusals.codes import CODES
 from app.settings.database_url import PARAMETERS
+from app.settings.issuer_tables import KEYS
 from tests.conftest import ROOT
 from tests.support.pages import PAGES, Page, page
 
@@ -55,6 +57,18 @@ def test_every_setting_is_documented_with_its_default_and_its_bounds() -> None:
     ]
     for each, (_, _, about) in zip(settings, rows, strict=True):
         assert says(about, each.metadata["check"]), (each.name, about)
+
+
+def test_every_key_of_an_issuer_is_documented_with_its_default() -> None:
+    defaults = {each.name: each.default for each in fields(config.Issuer)}
+
+    rows = SETTINGS.table(r"key of `\[issuers.NAME\]`")
+
+    assert [row[0].strip("`") for row in rows] == list(KEYS)
+    for name, default, _ in rows:
+        value = defaults[name.strip("`")]
+        spoken = json.dumps(value) if value not in ("", MISSING) else "required" if value is MISSING else "none"
+        assert default.strip("`") == spoken
 
 
 def says(about: str, check: object) -> bool:

@@ -60,7 +60,7 @@ class Assertion:
 def refuse(cause_name: str, /, **words: object) -> NoReturn:
     """Refuse an assertion for one of `ASSERTION_CAUSES`."""
     cause = ASSERTION_CAUSES[cause_name]
-    description = f"The parameter {cause.sentence}." if cause.code == "invalid_request" else None
+    description = cause.sentence[0].upper() + cause.sentence[1:] + "." if cause.code == "invalid_request" else None
     kind = SourceFailedError if cause_name in KEY_SET_CAUSES else RefusedError
     raise kind(cause.code, description, reason=cause.sentence.format(**words))
 
@@ -156,7 +156,7 @@ def check_parties(claims: Mapping[str, Any], client_id: str | None) -> str:
 
 
 def shown_id(sent: str) -> str:
-    """What was sent as a client's id: one of ours has the length of a secret."""
+    """What was sent as a client's id: one that was generated here looks like a secret, and is none."""
     return sent if GENERATED_ID.fullmatch(sent) else shown(sent)
 
 

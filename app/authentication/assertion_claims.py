@@ -68,7 +68,7 @@ def check_audience(aud: object) -> None:
     if aud is None:
         refuse("audience_missing", issuer=issuer)
     if not isinstance(aud, str):
-        refuse("audience_list", issuer=issuer)
+        refuse("audience_list", issuer=issuer, form="a list" if isinstance(aud, list) else "no text")
     if aud.startswith(f"{issuer}/oauth/"):
         refuse("audience_endpoint", issuer=issuer)
     if aud.rstrip("/") == issuer:

@@ -42,9 +42,8 @@ class PlatformRegistry(Registry):
         return self.algorithms[name] if name == "EdDSA" else super().get_alg(name)
 
 
-REGISTRY = PlatformRegistry(
-    algorithms=ALGORITHMS, strict_check_header=False
-)  # RFC 7515, section 4: ignore what is unknown
+# RFC 7515, section 4: what is unknown in a header is ignored.
+REGISTRY = PlatformRegistry(algorithms=ALGORITHMS, strict_check_header=False)
 
 
 def declared_issuer(form: Mapping[str, str]) -> Issuer | None:

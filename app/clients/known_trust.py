@@ -69,13 +69,13 @@ def parsed(claims_json: str) -> Mapping[str, str]:
 def find_trusts(issuer: str, identities: Sequence[str]) -> list[KnownTrust]:
     """The trusts in an issuer that a token with these identities may match, ended ones too, by one statement."""
     values = dict(zip(NAMES, [*identities, *[""] * len(NAMES)], strict=False))
-    return in_order(FIND_TRUSTS.run(issuer=issuer, **values))
+    return known_trusts(FIND_TRUSTS.run(issuer=issuer, **values))
 
 
 def find_some(issuer: str, client_id: str) -> list[KnownTrust]:
     """Some trusts in an issuer, first those of a client: to name the nearest one after a refusal."""
-    return in_order(FIND_SOME.run(issuer=issuer, client_id=client_id))
+    return known_trusts(FIND_SOME.run(issuer=issuer, client_id=client_id))
 
 
-def in_order(rows: Sequence[Any]) -> list[KnownTrust]:
+def known_trusts(rows: Sequence[Any]) -> list[KnownTrust]:
     return [KnownTrust(**row._asdict()) for row in rows]

@@ -44,7 +44,7 @@ class Wanted:
         scope: What the client may ever request. A default scope that is not given follows: see `next_scopes`.
         default_scope: What it gets if it requests none.
         access_token_seconds: The lifetime of its tokens in seconds; `default` for the server's setting.
-        auth_method: The only method by which it may authenticate; `any` for Basic or form.
+        auth_method: The only method by which it may authenticate; `any` for each of them.
         has_grant: Whether it may get tokens at all.
         token_format: `jwt` or `opaque`.
         resource_server: The audience of the API that it is; `none` if it is no longer one.

@@ -78,6 +78,9 @@ def create(
         )
     if client.jwks_uri and (why := key_set_report.fetch(client.jwks_uri)):
         click.echo(f"{key_set_report.UNREACHABLE.format(why=why)}.", err=True)
+    for each in client.trusts:
+        if not each.identity:
+            click.echo(client_report.WITH_STAR.format(client=client.name), err=True)
     return shown(describe(client) | ({"client_secret": plaintext} if plaintext else {}))
 
 

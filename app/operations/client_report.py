@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from app.clients.client import KEY_METHOD, TRUST_METHOD
+from app.clients.client import KEY_METHOD, SECRET_METHODS, TRUST_METHOD
 from app.clients.client_key import ClientKey
 from app.clients.client_row import ClientRow
 from app.clients.client_trust import ClientTrust
-from app.clients.credential import has_ended
+from app.clients.credential import usable
 from app.clients.registration_update import Change
 from app.clients.secret import ClientSecret
 from app.operations.command_group import moment
@@ -39,9 +39,10 @@ IN_A_TOKEN = {
     "token_format": "format",
     "access_token_seconds": "lifetime",
 }
-
-# What a client of a method needs: the word, the command, and the column; all others need a secret.
-FOR_METHOD = {KEY_METHOD: ("key", "add-key", "keys"), TRUST_METHOD: ("trust", "trust", "trusts")}
+WITH_STAR = "Each of its identity claims has a *: anyone whose token fits authenticates as {client}."
+# With what a client authenticates by each method, and the command that gives it one more.
+NEEDED = dict.fromkeys(SECRET_METHODS, ("secret", "rotate-secret"))
+NEEDED |= {KEY_METHOD: ("key", "add-key"), TRUST_METHOD: ("trust", "trust")}
 
 
 def describe(client: ClientRow) -> dict[str, Any]:
@@ -100,10 +101,15 @@ def changes_as_text(client: ClientRow, changes: list[Change]) -> str:
     """What changed, and what that means for the tokens that were issued before."""
     if not changes:
         return "Nothing to change: the client is already registered like that."
-    lines = [f"{each.what}: {readable(each.old) or 'none'} -> {readable(each.new) or 'none'}" for each in changes]
+    lines = [f"{each.what}: {' -> '.join(in_words(each.what, each.old, each.new))}" for each in changes]
     changed = {each.what: each.old for each in changes}
-    meaning = (meaning_for_tokens, meaning_for_method, meaning_for_keys)
-    return "\n".join([*lines, *(sentence for each in meaning for sentence in each(client, changed))])
+    meaning = (meaning_for_tokens, meaning_for_keys, meaning_for_method)
+    return "\n".join([*lines, *(sentence for of in meaning for sentence in of(client, changed))])
+
+
+def in_words(what: str, *values: object) -> list[str]:
+    # `none` would be the method of a public client (RFC 7591, section 2).
+    return [readable(each) or ("any" if what == "token_endpoint_auth_method" else "none") for each in values]
 
 
 def meaning_for_tokens(client: ClientRow, changed: Mapping[str, Any]) -> Iterator[str]:
@@ -125,14 +131,13 @@ def meaning_for_tokens(client: ClientRow, changed: Mapping[str, Any]) -> Iterato
 
 
 def meaning_for_method(client: ClientRow, changed: Mapping[str, Any]) -> Iterator[str]:
-    """A sentence about a client that may use one method from now on, and has nothing for it."""
+    """What a client lacks that may authenticate by one method only."""
     method = client.token_endpoint_auth_method
-    if "token_endpoint_auth_method" not in changed or method is None:
+    if method not in NEEDED or not changed.keys() & {"token_endpoint_auth_method", "jwks_uri"}:
         return
-    word, command, credentials = FOR_METHOD.get(method, ("secret", "rotate-secret", "secrets"))
-    is_published = method == KEY_METHOD and client.jwks_uri
-    if not is_published and all(map(has_ended, getattr(client, credentials))):
-        yield f"It has no {word} that works: without one (`flask clients {command} {client.name}`) it gets no token."
+    what, command = NEEDED[method]
+    if not usable(getattr(client, f"{what}s")) and not (method == KEY_METHOD and client.jwks_uri):
+        yield f"It has no {what} that works, and gets no token: `flask clients {command} {client.name}` gives it one."
 
 
 def readable(value: object) -> str:

@@ -15,14 +15,13 @@ from app.clients.credential import has_ended
 from app.clients.registration_rules import RegistrationError
 from app.clients.trust_rules import checked_trust
 from app.operations.client_commands import which
-from app.operations.client_report import describe_trust, readable
+from app.operations.client_report import WITH_STAR, describe_trust, readable
 from app.operations.command_group import Outcome, as_json, changes, moment, operator_command, print_json
 from app.operations.time_options import Time, ago
 from app.operations.typed_values import parse_claims
 from app.settings import current_settings
 
 command = partial(operator_command, refusals=(RegistrationError,))  # `all_commands.py` puts them under `flask clients`
-WITH_STAR = "Each of its identity claims has a *: anyone whose token fits authenticates as {client}."
 
 
 @command("trusts")

@@ -38,12 +38,8 @@ def key_set_as_text(found: dict[str, Any]) -> str:
 
 def meaning_for_keys(client: ClientRow, changed: Collection[str]) -> Iterator[str]:
     """Sentences about the keys of a client, of which these values were changed."""
-    if "jwks_uri" not in changed:
-        return
-    if client.jwks_uri:
+    if "jwks_uri" in changed and client.jwks_uri:
         yield f"Its keys are there from now on; those that were stored here have ended. {AT_ONCE}"
-    elif not client_key_changes.usable(client):
-        yield f"It has no key now: `flask clients add-key {client.name}` gives it one."
 
 
 def fetch(uri: str) -> str | None:

@@ -21,11 +21,11 @@ NEW_EACH_TIME = "Create an assertion with a new random `jti` for each request, a
 
 ASSERTION_CAUSES = {
     "no_type": AssertionCause(
-        "client_assertion was sent without client_assertion_type",
+        "the parameter client_assertion was sent without client_assertion_type",
         "`client_assertion` was sent without `client_assertion_type`.", BOTH, "invalid_request",
     ),
     "no_assertion": AssertionCause(
-        "client_assertion_type was sent without client_assertion",
+        "the parameter client_assertion_type was sent without client_assertion",
         "`client_assertion_type` was sent without `client_assertion`.", BOTH, "invalid_request",
     ),
     "other_type": AssertionCause(
@@ -101,7 +101,8 @@ ASSERTION_CAUSES = {
     ),
     "kid_unknown": AssertionCause(
         "no key of the client has the kid {kid}; it has {known}",
-        "The `kid` of the assertion names no key of the client.", ADD_KEY,
+        "The `kid` of the assertion names no key of the client.",
+        ADD_KEY + " A client that has a `jwks_uri` publishes it there.",
     ),
     "kid_missing": AssertionCause(
         "the assertion has no kid, and the client has {count} keys: {known}",
@@ -124,7 +125,7 @@ ASSERTION_CAUSES = {
         "the assertion has no aud: it must be {issuer}", "`aud` is missing.", ISSUER_ALONE,
     ),
     "audience_list": AssertionCause(
-        "aud must be {issuer} as a text, and is a list", "`aud` is a list.", ISSUER_ALONE,
+        "aud must be {issuer} as a text, and is {form}", "`aud` is a list, or no text.", ISSUER_ALONE,
     ),
     "audience_endpoint": AssertionCause(
         "aud must be {issuer}, and is the address of an endpoint", "`aud` is the address of an endpoint.", ISSUER_ALONE,

@@ -32,11 +32,11 @@ CODES = {
     ),
     "invalid_client": Code(
         401,
-        "Client authentication failed. Check the client id, the secret and the method.",
+        "Client authentication failed. Check the client id, the credentials and the method.",
         "The client was not authenticated. An unknown client and a wrong secret get the same response, "
         "so that nobody can find out which clients exist; `flask explain` shows the operator the true reason.",
         (
-            ("No secret was sent at all.", "Send the id and the secret, with Basic or in the form."),
+            ("No secret was sent at all.", "Send the id and the secret, with Basic or in the form, or an assertion."),
             (
                 "The secret starts or ends with a space or newline.",
                 "Trim it: `--data-urlencode client_secret@secret.txt` brings the newline of the file.",

@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 from app.logs import log
 from app.remote_keys import public_key
+from app.remote_keys.careful_get import MAX_BYTES
 from app.remote_keys.key_source import KeySetError
 from app.remote_keys.public_key import PublicKey
-
-MAX_BYTES = 262_144
 
 Version = tuple[int, int, int]  # of a file: its inode, when it was written, and its size
 
