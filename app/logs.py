@@ -38,9 +38,9 @@ RUN = re.compile(r"(?=[a-z+/=_-]*[A-Z0-9])[A-Za-z0-9+/=_-]{20,}")
 PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 # W3C Trace Context, section 3.2.2; an id of zeros alone is none.
 TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
-UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # A UUID or another hexadecimal number, or a ULID. A secret in Base64 looks like neither.
 NUMBER = re.compile(r"[0-9a-f-]+|[0-9A-F-]+|[0-7][0-9A-HJKMNP-TV-Z]{25}")
+MAX_NUMBER = 40  # a hexadecimal secret is longer
 
 
 def redact(text: str) -> str:
@@ -54,8 +54,8 @@ def shown(word: str) -> str:
 
 
 def shown_name(word: str) -> str:
-    """As `shown`, and a UUID as it is: keys and tenants have such names, and no secret has."""
-    return word if UUID.fullmatch(word) else shown(word)
+    """As `shown`, and a number as it is: keys and tenants of many platforms have such names."""
+    return word if len(word) <= MAX_NUMBER and NUMBER.fullmatch(word) else shown(word)
 
 
 def shown_path(path: str) -> str:

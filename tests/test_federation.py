@@ -38,6 +38,7 @@ from tests.test_rfc7523 import UUID, encoded
 
 FOREIGN = RSA_KEYS[1]
 EC = jwk.ECKey.generate_key("P-256")
+KID = "38826b17-6a30-5f9b-b169-8beb8202f723"  # as that of GitHub
 
 
 @dataclass
@@ -120,10 +121,20 @@ BROKEN: list[tuple[str, str, Break]] = [
     ("platform_algorithm", "allows RS256", lambda p: p.send(p.token(key=EC, header={"alg": "ES256"}))),
     (
         "platform_kid_unknown",
-        f"no key with the kid {UUID}; it has {RSA_KEYS[0].thumbprint()}",
-        lambda p: p.send(p.token(header={"kid": UUID})),
+        f"no key with the kid {KID}; it has {RSA_KEYS[0].thumbprint()}",
+        lambda p: p.send(p.token(header={"kid": KID})),
     ),
-    ("platform_wrong_key", f"the key {RSA_KEYS[0].thumbprint()} of github", lambda p: p.send(by_another_key(p))),
+    (
+        "platform_kid_unknown",
+        "the kid [redacted]; it",
+        lambda p: p.send(p.token(header={"kid": "aB1-cD2_eF3-gH4_iJ5-k"})),
+    ),
+    (
+        "platform_wrong_key",
+        f"was not signed with the key {RSA_KEYS[0].thumbprint()} of",
+        lambda p: p.send(by_another_key(p)),
+    ),
+    ("stray_character", "as a line end", lambda p: p.send(p.token() + "\n")),
     ("platform_wrong_key", "or was changed", lambda p: p.send(changed(p.token(), sub="repo:octo-org/other"))),
     ("platform_audience_missing", f"it must be {ISSUER}", lambda p: p.send(p.token(aud=LEFT_OUT))),
     (
@@ -459,6 +470,8 @@ HOSTILE = [
     {"repository_id": {"a": {}}},
     {"exp": 1e308, "iat": 0},
     {"aud": {"a": 1}},
+    {"repository_id": 10**1_000},
+    {"environment": "production/" + "x" * 100},
 ]
 
 
@@ -469,6 +482,7 @@ def test_no_claim_ends_in_a_500_or_brings_a_secret_into_a_reason(place: Place) -
         said = place.hint(place.token(**changes), client_id="x\x00")
 
         assert "kts_secret" not in said
+        assert "?" not in said  # what an error may not have
         assert len(said) <= 200
 
 
@@ -499,9 +513,13 @@ def test_an_expected_value_may_be_a_number_a_truth_or_within_an_object(place: Pl
 REFUSED_TRUSTS = [
     pytest.param(["--issuer", "githb", "--claim", "repository_id=74"], "did you mean github?", id="issuer"),
     pytest.param(["--issuer", "nothing", "--claim", "repository_id=74"], "it declares github", id="no-issuer"),
+    pytest.param(["--issuer", URL, "--claim", "repository_id=74"], "did you mean github?", id="issuer-by-url"),
     pytest.param(["--claim", "environment=production"], "must expect a value of repository_id or", id="no-identity"),
     pytest.param(["--claim", "sub=*"], "must expect more than * of", id="anyone"),
     pytest.param(["--claim", "sub=*/*:*"], "must expect more than * of", id="anyone-in-parts"),
+    pytest.param(["--claim", "sub=repo:*/*:environment:production"], "before the first *", id="any-owner"),
+    pytest.param(["--claim", "sub=*/octo-repo"], "before the first *", id="the-name-alone"),
+    pytest.param(["--claim", "sub=spiffe://*/ns/billing"], "before the first *", id="any-trust-domain"),
     pytest.param(["--claim", "iss=https://a.example"], "iss identifies nobody", id="iss"),
     pytest.param(["--claim", "repository_id=74", "--claim", "aud=x"], "aud identifies nobody", id="aud"),
     pytest.param(["--claim", "/sub/x=5", "--claim", "/iss/x=5"], "the name of a claim is", id="within-iss"),
@@ -755,12 +773,14 @@ def test_the_issuer_of_a_trust_is_its_url_and_not_the_name_of_a_table(
 
 
 GOOD = {"issuer": "https://issuer.example", "audience": "https://auth.example.com"}
+KEYS_URI = "https://tenant.example/discovery/v2.0/keys?p=b2c_1_sign-in&v=2"
 FAULTS = [
     ({"isuer": "https://a.example"}, "isuer is unknown; did you mean issuer?"),
     ({"issuer": LEFT_OUT}, "[issuers.x] has no issuer: an http or https URL"),
     ({"audience": LEFT_OUT}, "[issuers.x] has no audience: the text that"),
     ({"issuer": "issuer.example"}, "issuer of x must be an http or https URL"),
     ({"issuer": "https://issuer.example?a=b"}, "issuer of x must be an http or https URL"),
+    ({"issuer": "https://issuer.example:65536"}, "issuer of x must be an http or https URL"),
     ({"issuer": "https://" + "a" * 200}, "issuer of x must be an http or https URL"),
     ({"audience": ""}, "audience of x must be the text"),
     ({"audience": ["a"]}, "audience of x must be the text"),
@@ -809,6 +829,16 @@ def test_a_fault_in_the_tables_of_issuers_is_named(tmp_path: Path, tables: list[
     (fault,) = read_settings({"KEYTURN_FILE": toml(tmp_path, *tables)}).faults
 
     assert sentence in fault
+
+
+def test_the_address_of_a_key_set_may_have_a_query(tmp_path: Path) -> None:
+    """As that of a policy of Azure AD B2C."""
+    table = "\n".join(f"{key} = {json.dumps(value)}" for key, value in (GOOD | {"jwks_uri": KEYS_URI}).items())
+
+    found = read_settings({"KEYTURN_FILE": toml(tmp_path, f"[issuers.x]\n{table}")})
+
+    assert found.faults == ()
+    assert found.issuers[0].jwks_uri == KEYS_URI
 
 
 @pytest.mark.parametrize("key", ["issuer", "jwks_uri"])

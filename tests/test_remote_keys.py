@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import secrets
@@ -27,12 +28,13 @@ from app.refusals.key_set_causes import KEY_SET_CAUSES
 from app.remote_keys import addresses, fetching, key_sets, public_key
 from app.remote_keys.careful_get import Document
 from app.remote_keys.fetched_key_set import CLAIM
-from app.remote_keys.key_source import KeySetError, KeySource
+from app.remote_keys.key_source import KeySetError, KeySource, place
 from app.remote_keys.running_fetches import RunningFetches, Standing
 from app.remote_keys.taking_turns import CLAIM_SECONDS
 from tests.conftest import LiveServer, Operator, demo, wait_for
 from tests.support import certificates, key_server, stopped_clock
 from tests.support.calling import BASIC, FORM, call
+from tests.support.fake_issuer import RSA_KEYS
 from tests.support.key_server import Respond, Server, after, key_set, redirects, sends, sends_text, serving, trickles
 from tests.support.keyed import GRANT, TYPE, Keyed, public_set
 from tests.support.work import STATEMENTS, WRITES, counted
@@ -156,7 +158,7 @@ BROKEN: list[tuple[str, str, Callable[[Server], str]]] = [
     ("status", "responded with status 304", at(sends_text("", 304))),
     ("redirect", "redirects to another server", at(redirects("http://127.0.0.1:1/keys"))),
     ("redirect", "redirects to another server", at(redirects("//169.254.169.254/keys"))),
-    ("redirect", "redirects to another server", at(redirects("/keys"))),  # for ever
+    ("redirect", "or more than 3 times", at(redirects("/keys"))),  # for ever
     ("too_large", "at most 256 KiB", at(sends_text(key_set(KEY) + " " * 262_144))),
     ("too_large", "at most 100 keys", at(sends_text(json.dumps({"keys": [{}] * 101})))),
     ("not_a_key_set", "it is not JSON", at(sends_text("<html>"))),
@@ -196,10 +198,12 @@ def found_by(app: Flask, source: KeySource) -> str:
 DISCOVERED = [
     ("discovery_differs", "are of another issuer: https://other.example", {"issuer": "https://other.example"}),
     ("discovery_differs", "are of another issuer: none", {"issuer": None}),
+    ("discovery_differs", "are of another issuer: http://localhost:9000", {"issuer": "http://localhost:9000"}),
     ("not_metadata", "it has no jwks_uri", {"jwks_uri": 5}),
     ("address_forbidden", "169.254.169.254", {"jwks_uri": "http://169.254.169.254/latest"}),
     ("not_https", "by https only", {"jwks_uri": "file:///etc/passwd"}),
-    ("not_https", "by https only", {"jwks_uri": "gopher://127.0.0.1/"}),
+    ("not_https", "only: gopher://127.0.0.1 is no", {"jwks_uri": "gopher://127.0.0.1/"}),
+    ("not_https", "only: the one that is named is no", {"jwks_uri": "/keys"}),
     ("unreachable", "the address is not valid", {"jwks_uri": "http://[::1"}),
 ]
 
@@ -228,6 +232,11 @@ def test_R040_the_key_set_of_an_issuer_is_where_its_metadata_say(reader: Flask, 
 
     assert found.kid == KEY.thumbprint()
     assert source.paths == ["/tenant/.well-known/openid-configuration", "/keys"]
+
+
+@pytest.mark.parametrize("rest", ["", "/keys?token=x", "?token=x", "?at=a@b", "#x"])
+def test_nothing_but_the_host_of_an_address_is_in_a_sentence(rest: str) -> None:
+    assert place(f"https://user:word@keys.example:8443{rest}") == "keys.example:8443"
 
 
 def test_every_cause_of_a_source_is_shown() -> None:
@@ -589,6 +598,32 @@ def test_a_published_key_costs_no_more_than_a_stored_one(client: Keyed) -> None:
     assert [done.count(each) for each in ("verify", "digest", "import")] == [1, 1, 0]
 
 
+def test_of_keys_with_one_kid_and_of_keys_without_one_that_of_the_algorithm_is_taken(
+    reader: Flask, source: Server
+) -> None:
+    """RFC 7517, section 4.5: keys of other kinds may have one kid."""
+    source.respond = sends_text(key_set(RSA_KEYS[0], KEY, kid="shared"))
+    client = cold(reader, source.url(path="/both"), name="both")
+
+    assert client.token(client_assertion=client.make(header={"kid": "shared"}))
+    assert client.token()
+    assert Keyed(reader, client.client_id, RSA_KEYS[0], "RS256").send().status_code == 200
+
+
+def test_a_kid_that_nobody_has_is_compared_with_few_of_a_hundred(
+    reader: Flask, source: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anyone may send one, and each comparison of long ones takes a millisecond."""
+    compared, real = [], difflib.SequenceMatcher.set_seq1
+    monkeypatch.setattr(difflib.SequenceMatcher, "set_seq1", lambda self, a: (compared.append(a), real(self, a))[1])
+    kids = [f"{n:0128}" for n in range(100)]
+    source.respond = sends_text(json.dumps({"keys": [KEY.as_dict(private=False) | {"kid": kid} for kid in kids]}))
+    client = cold(reader, source.url(path="/hundred"), name="hundred")
+
+    assert "it has 000" in client.send(client.make(header={"kid": "1" + kids[0][1:]})).json["hint"]
+    assert 0 < len([each for each in compared if each]) <= 8
+
+
 KINDS = [
     ("EC", "P-256", ("ES256",)),
     ("EC", "P-384", ("ES384",)),
@@ -688,6 +723,20 @@ def test_R040_a_key_set_file_that_may_not_be_read_is_named(reader: Flask, tmp_pa
     assert KEY_SET_CAUSES["file_unreadable"].matches(said)
     with reader.app_context():
         assert key_sets.check(KeySource(str(tmp_path), is_file=True)) == said
+
+
+def test_R040_a_pipe_in_the_place_of_a_key_set_file_is_not_waited_for(reader: Flask, tmp_path: Path) -> None:
+    pipe = tmp_path / "keys.json"
+    os.mkfifo(pipe)
+    said: list[str] = []
+    reading = threading.Thread(target=lambda: said.append(found_by(reader, KeySource(str(pipe), is_file=True))))
+
+    reading.start()
+    reading.join(10)
+    if reading.is_alive():
+        pipe.write_text("")  # let it go on
+
+    assert said == [f"the key set file {pipe} cannot be read: it is not a regular file"]
 
 
 def test_an_error_that_is_remembered_does_not_grow(reader: Flask, source: Server, tmp_path: Path) -> None:

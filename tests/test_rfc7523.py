@@ -83,6 +83,8 @@ BROKEN: list[tuple[str, str, Break]] = [
     ("party_missing", "has no sub", lambda c, _: c.send(c.make(sub="\ud800"))),
     ("issuer_is_server", "did you mean ktc_", lambda c, _: c.send(c.make(iss=ISSUER))),
     ("parties_differ", "did you mean demo-admin for both", lambda c, _: c.send(c.make(sub="demo-admin"))),
+    ("stray_character", "as a line end", lambda c, _: c.send(c.make() + "\n")),
+    ("stray_character", "as a line end", lambda c, _: c.send(f'"{c.make()}"')),
     ("parties_differ", f"did you mean {NOBODY} for both", lambda c, _: c.send(c.make(sub=NOBODY))),
     ("parties_differ", "did you mean [redacted] for both", lambda c, _: c.send(c.make(sub=f"{NOBODY}A"))),
     ("another_id", "client_id is not the sub", lambda c, _: c.send(client_id="demo-admin")),

@@ -6,6 +6,7 @@ Then its signature is checked (`assertion_key.py`), and then its other claims (`
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -32,6 +33,7 @@ PARTIES = Check("assertion_parties", "Its iss and its sub are the client's id.",
 
 MAX_COMPARED_CHARACTERS = 200
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+STRAY = re.compile(r"[\s\"'`]")
 TYPS = ("jwt", "client-authentication+jwt", "application/client-authentication+jwt")
 
 
@@ -89,6 +91,8 @@ def read(form: Mapping[str, str]) -> Assertion:
 def parsed(text: str) -> tuple[jws.CompactSignature, dict[str, Any]]:
     """The parts of a JWT, and its claims."""
     making.now.check = FORM
+    if STRAY.search(text):
+        refuse("stray_character")
     parts = text.count(".") + 1
     if parts == 5:
         refuse("encrypted")

@@ -31,6 +31,7 @@ from app.remote_keys.key_source import KeySetError, KeySource
 
 PUBLISHED = 0  # the row of a key that is not stored here
 MAX_KIDS = 3  # in a sentence
+MAX_COMPARED = 8  # with a kid that nobody has, as many as a client has stored keys
 
 
 def number(value: int) -> str:
@@ -58,7 +59,7 @@ def find_key(client: Client | None, sent: Assertion) -> KnownKey:
     keys = fetched(client.jwks_uri, sent) if client.jwks_uri else client.keys
     if not keys:
         refuse("no_key")
-    key = named(keys, sent.kid) if sent.kid is not None else only_one(keys)
+    key = named(keys, sent.kid, sent.alg) if sent.kid is not None else only_one(keys, sent.alg)
     if key.alg != sent.alg:
         refuse("key_algorithm", alg=sent.alg, kid=key.kid, wanted=key.alg)
     return key
@@ -80,21 +81,23 @@ def fetched(jwks_uri: str, sent: Assertion) -> list[KnownKey]:
     ]
 
 
-def named(keys: Sequence[KnownKey], kid: str) -> KnownKey:
-    found = next((key for key in keys if key.kid == kid), None)
-    if found is None:
+def named(keys: Sequence[KnownKey], kid: str, alg: str) -> KnownKey:
+    """The key with a `kid`; of those that a client publishes, several may have one (RFC 7517, section 4.5)."""
+    found = [each for each in keys if each.kid == kid]
+    if not found:
         kids = [each.kid for each in keys]
-        near = get_close_matches(kid[:128], kids, n=1)
+        near = get_close_matches(kid[:128], kids[:MAX_COMPARED], n=1)
         known = f"did you mean {near[0]}?" if near else f"it has {listed(kids)}"
         refuse("kid_unknown", kid=shown_name(kid), known=known)
-    return found
+    return next((each for each in found if each.alg == alg), found[0])
 
 
-def only_one(keys: Sequence[KnownKey]) -> KnownKey:
+def only_one(keys: Sequence[KnownKey], alg: str) -> KnownKey:
     alive = [each for each in keys if not has_ended(each)] or keys[:1]
-    if len(alive) > 1:
-        refuse("kid_missing", count=len(alive), known=listed([each.kid for each in alive]))
-    return alive[0]
+    fitting = [each for each in alive if each.alg == alg] or alive
+    if len(fitting) > 1:
+        refuse("kid_missing", count=len(fitting), known=listed([each.kid for each in fitting]))
+    return fitting[0]
 
 
 def listed(kids: Sequence[str]) -> str:

@@ -67,8 +67,7 @@ def shown_value(value: str) -> str:
 
     Names of branches and pods are longer than the names of which one alone may be a secret in the wrong place.
     """
-    if NUMBER.fullmatch(value):
-        return value
-    parts = BETWEEN.split(value[:MAX_SHOWN])
-    text = "".join(part if BETWEEN.fullmatch(part) else part and shown(part) for part in parts)
-    return text + "…" * (len(value) > MAX_SHOWN)
+    text = value[:MAX_SHOWN]
+    if not NUMBER.fullmatch(text):
+        text = "".join(part if BETWEEN.fullmatch(part) else part and shown(part) for part in BETWEEN.split(text))
+    return text + "..." * (len(value) > MAX_SHOWN)

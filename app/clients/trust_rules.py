@@ -22,6 +22,7 @@ from config import Issuer
 
 MAX_VALUE_CHARACTERS = 512
 SEPARATOR = re.compile(r"([:/])")
+LABEL = re.compile(r"^[^:/]*:")
 Claims = Mapping[str, str]
 
 
@@ -59,7 +60,8 @@ def get_issuer(name: str) -> Issuer:
     declared = {each.name: each for each in current_settings().issuers}
     if name in declared:
         return declared[name]
-    near = get_close_matches(name[:64], list(declared), n=1)
+    near = [each.name for each in declared.values() if each.issuer == name]
+    near = near or get_close_matches(name[:64], list(declared), n=1)
     names = ", ".join(declared) or "no issuer"
     hint = f"did you mean {near[0]}?" if near else f"it declares {names}"
     raise RegistrationError(f"keyturn.toml declares no issuer named {one_line(name)[:64]}; {hint}")
@@ -85,8 +87,15 @@ def refuse_anyone(issuer: Issuer, claims: Claims) -> None:
     names = " or ".join(issuer.identity_claims)
     if not expected:
         raise RegistrationError(f"a trust in {issuer.name} must expect a value of {names}: anyone may have its tokens")
-    if not any(set(SEPARATOR.split(value)) - {"*", ":", "/", ""} for value in expected):
-        raise RegistrationError(f"a trust in {issuer.name} must expect more than * of {names}: that is anyone")
+    if not any(map(names_somebody, expected)):
+        what = f"must expect more than * of {names}, and name somebody before the first *"
+        raise RegistrationError(f"a trust in {issuer.name} {what}: this is anyone")
+
+
+def names_somebody(value: str) -> bool:
+    """Whether a value has more before its first `*` than a label, as `repo:` and `spiffe:` are one."""
+    before, star, _ = value.partition("*")
+    return not star or bool(LABEL.sub("", before).strip(":/"))
 
 
 def identity_of(issuer: Issuer, claims: Claims) -> str:

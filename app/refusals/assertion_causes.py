@@ -37,6 +37,11 @@ ASSERTION_CAUSES = {
         "the assertion is encrypted: it has five parts, and must be a signed JWT, which has three",
         "The assertion is encrypted: it has five parts.", "Send a signed JWT: it has three parts.",
     ),
+    "stray_character": AssertionCause(
+        "the assertion has a character that no JWT has, as a line end, a space or a quotation mark",
+        "The assertion has a line end, a space or a quotation mark, often at its end.",
+        "Send the three parts and the dots alone; of a file, without the line end.",
+    ),
     "not_a_jwt": AssertionCause(
         "the assertion is not a JWT: it must have three parts, and has {parts}",
         "The assertion is not a JWT.", "Send all of it: three parts of Base64url with dots between, without quotes.",

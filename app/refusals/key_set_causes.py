@@ -8,7 +8,7 @@ from __future__ import annotations
 from app.refusals.assertion_cause import AssertionCause
 
 PUBLISH = "Publish a JSON Web Key Set (RFC 7517) at that address, with the public keys alone."
-REACHABLE = "Test the address from the server's machine: `flask doctor` fetches it, and says why it cannot."
+REACHABLE = "Test the address from the machine of the server, as with `curl -v`; `flask doctor` tests all of them."
 
 KEY_SET_CAUSES = {
     "unreachable": AssertionCause(
@@ -29,8 +29,8 @@ KEY_SET_CAUSES = {
         "The server that has the key set responded with an error.", REACHABLE,
     ),
     "redirect": AssertionCause(
-        "{source} redirects to another server, which is not followed: name the final address",
-        "The address of the key set redirects to another server.", "Name the final address.",
+        "{source} redirects to another server, or more than 3 times, which is not followed: name the final address",
+        "The address of the key set redirects to another server, or too often.", "Name the final address.",
     ),
     "too_large": AssertionCause(
         "the key set from {source} is too large: at most {most} are accepted",
@@ -50,7 +50,7 @@ KEY_SET_CAUSES = {
         "Serve it from a public address; an issuer in keyturn.toml may say `private_network = true`.",
     ),
     "not_https": AssertionCause(
-        "keys are fetched by https only, and not from {source} by http",
+        "keys are fetched by https only: {source} is no such address",
         "The address of the key set is not https.", "Serve it by https.",
     ),
     "discovery_differs": AssertionCause(

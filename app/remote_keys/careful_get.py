@@ -94,7 +94,7 @@ def get_once(url: Url, bounds: Bounds) -> Document | str:
     """
     scheme, host, port = origin(url)
     if scheme not in PORTS or host is None or port is None or (scheme == "http" and bounds.is_production):
-        raise KeySetError("not_https", source=url.netloc or "there")
+        raise KeySetError("not_https", source=f"{scheme}://{host}" if scheme and host else "the one that is named")
     name = host.strip("[]")
     found = addresses.resolve(name, port, private=bounds.private_network, loopback=not bounds.is_production)
     with named_failures(url.netloc or name, bounds):

@@ -11,7 +11,7 @@ from werkzeug.datastructures import ResponseCacheControl
 from werkzeug.http import parse_cache_control_header
 
 from app.clock import DAY_SECONDS, HOUR_SECONDS
-from app.logs import shown
+from app.logs import shown_path
 from app.remote_keys import public_key
 from app.remote_keys.careful_get import SECONDS, Bounds, Document, get
 from app.remote_keys.key_source import KeySetError, KeySource, place
@@ -58,12 +58,12 @@ def discovered(issuer: str, bounds: Bounds) -> str:
     if not isinstance(metadata, dict) or not isinstance(metadata.get("jwks_uri"), str):
         raise KeySetError("not_metadata", source=where, why="it has no jwks_uri")
     if metadata.get("issuer") != issuer:
-        raise KeySetError("discovery_differs", source=where, found=shown_address(metadata.get("issuer")))
+        raise KeySetError("discovery_differs", source=where, found=shown_issuer(metadata.get("issuer")))
     return str(metadata["jwks_uri"])
 
 
-def shown_address(found: object) -> str:
-    return f"https://{shown(found.removeprefix('https://'))}" if isinstance(found, str) else "none"
+def shown_issuer(found: object) -> str:
+    return shown_path(found) if isinstance(found, str) else "none"
 
 
 def fresh_seconds(document: Document) -> int:

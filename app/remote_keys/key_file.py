@@ -6,6 +6,7 @@ If its new content cannot be used, or the file is gone, the last good keys stay 
 from __future__ import annotations
 
 import os
+import stat
 from typing import NamedTuple
 
 from app.logs import log
@@ -70,6 +71,9 @@ def read(path: str) -> tuple[PublicKey, ...]:
         KeySetError: If it cannot be read, or has no key set.
     """
     try:
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a pipe would wait for its writer, and a request for it
+            raise OSError(0, "it is not a regular file")
         with open(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from app.refusals.key_set_causes import KEY_SET_CAUSES
@@ -36,7 +37,7 @@ class KeySource(NamedTuple):
 
 def place(address: str) -> str:
     """The host of an address, with its port if it has one."""
-    return address.partition("://")[2].partition("/")[0].rpartition("@")[2]
+    return re.split("[/?#]", address.partition("://")[2])[0].rpartition("@")[2]
 
 
 class KeySetError(Exception):

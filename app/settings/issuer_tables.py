@@ -16,6 +16,7 @@ from config import Issuer
 NAME = re.compile(r"(?!kt[a-z]_)[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
 # `iss` is compared byte for byte: a slash at its end is allowed, as some platforms have one.
 URL = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._~/!$&'()*+,;=:@%-]*)?")
+QUERY = re.compile(r"\?[A-Za-z0-9._~/?!$&'()*+,;=:@%-]*$")
 # A member of the token, or with a slash a member within a member: a JSON Pointer of two parts or more (RFC 6901).
 CLAIM = re.compile(r"(?!/)[^=]{1,128}|/([^=/~]|~[01]){1,128}(/([^=/~]|~[01]){1,128}){1,7}")
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
@@ -35,7 +36,13 @@ def is_text(value: object) -> bool:
 
 
 def is_url(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= MAX_CHARACTERS and bool(URL.fullmatch(value))
+    found = URL.fullmatch(value) if isinstance(value, str) and len(value) <= MAX_CHARACTERS else None
+    return found is not None and int((found[2] or ":0")[1:]) < 65_536
+
+
+def is_key_set_url(value: object) -> bool:
+    """Whether it is a URL, which may have a query."""
+    return isinstance(value, str) and len(value) <= MAX_CHARACTERS and is_url(QUERY.sub("", value))
 
 
 def is_claim(value: object) -> bool:
@@ -70,7 +77,7 @@ KEYS: Mapping[str, tuple[str, Fits]] = {
         f"a whole number from 1 to {MAX_TOKEN_SECONDS}",
         lambda value: type(value) is int and 1 <= value <= MAX_TOKEN_SECONDS,
     ),
-    "jwks_uri": ("an http or https URL", is_url),
+    "jwks_uri": (f"an http or https URL of at most {MAX_CHARACTERS} characters", is_key_set_url),
     "jwks_file": ("the absolute path of a file", lambda value: is_text(value) and PurePath(value).is_absolute()),
     "private_network": ("true or false", lambda value: isinstance(value, bool)),
 }
