@@ -371,7 +371,7 @@ FRESH = [
     ("max-age=900", 900),
     ("public, MAX-AGE=900, must-revalidate", 900),
     ("max-age=1", 300),
-    ("max-age=999999999", 86_400),
+    ("max-age=7200", 3_600),
     ("max-age=" + "9" * 5_000, 3_600),
     ("max-age=soon", 3_600),
     ("no-store", 300),
@@ -620,7 +620,7 @@ def test_a_kid_that_nobody_has_is_compared_with_few_of_a_hundred(
     source.respond = sends_text(json.dumps({"keys": [KEY.as_dict(private=False) | {"kid": kid} for kid in kids]}))
     client = cold(reader, source.url(path="/hundred"), name="hundred")
 
-    assert "it has 000" in client.send(client.make(header={"kid": "1" + kids[0][1:]})).json["hint"]
+    assert "did you mean 000" in client.send(client.make(header={"kid": "1" + kids[0][1:]})).json["hint"]
     assert 0 < len([each for each in compared if each]) <= 8
 
 

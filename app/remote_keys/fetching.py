@@ -10,7 +10,7 @@ from typing import NamedTuple
 from werkzeug.datastructures import ResponseCacheControl
 from werkzeug.http import parse_cache_control_header
 
-from app.clock import DAY_SECONDS, HOUR_SECONDS
+from app.clock import HOUR_SECONDS
 from app.logs import shown_path
 from app.remote_keys import public_key
 from app.remote_keys.careful_get import SECONDS, Bounds, Document, get
@@ -18,7 +18,7 @@ from app.remote_keys.key_source import KeySetError, KeySource, place
 from app.remote_keys.public_key import PublicKey
 from app.settings import current_settings
 
-LEAST_FRESH_SECONDS, MOST_FRESH_SECONDS = 300, DAY_SECONDS
+LEAST_FRESH_SECONDS, MOST_FRESH_SECONDS = 300, HOUR_SECONDS  # so long a key that was withdrawn may be accepted
 SECONDS_SENT = re.compile("[0-9]{1,9}")
 DISCOVERY = "/.well-known/openid-configuration"
 
