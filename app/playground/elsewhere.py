@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.playground.slip import Elsewhere
 
 BUSY = "With 429: too many wrong secrets, or more requests than the client may make."
+BUSY_KEYS = "With 503: the keys of the client are being fetched, and enough requests wait."
 
 ELSEWHERE = (
     Elsewhere(
@@ -82,6 +83,11 @@ ELSEWHERE = (
         title="A database that does not respond",
         why="The database has to fail.",
         cause=("temporarily_unavailable", "With 503: the database does not respond."),
+    ),
+    Elsewhere(
+        title="Keys that are being fetched",
+        why="No demo client has its keys elsewhere.",
+        cause=("temporarily_unavailable", BUSY_KEYS),
     ),
     Elsewhere(
         title="A server that is not prepared",

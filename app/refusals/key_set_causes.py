@@ -68,7 +68,7 @@ KEY_SET_CAUSES = {
     ),
     "busy": AssertionCause(
         "the key set from {source} is being fetched, and enough requests wait for key sets",
-        "With 503: the keys of the client are being fetched, and enough requests wait for that.",
+        "With 503: the keys of the client are being fetched, and enough requests wait.",
         "Repeat the request after `Retry-After` seconds.", "temporarily_unavailable",
     ),
 }  # fmt: skip
