@@ -86,7 +86,7 @@ root={folder}/root
 mkdir -p $root
 mount --rbind / $root
 mount -o remount,bind,ro $root
-mount --bind {folder}/opt $root/opt
+mount --rbind {folder}/opt $root/opt
 mount -o remount,bind,ro $root/opt
 mount -t tmpfs -o mode=755 none $root/var/lib
 mkdir -m 700 $root/var/lib/keyturn
@@ -151,7 +151,7 @@ mkdir -p {folder}/etc {folder}/work
 mount -t tmpfs none {folder}/work
 mkdir {folder}/work/upper {folder}/work/work
 mount -t overlay -o lowerdir=/etc,upperdir={folder}/work/upper,workdir={folder}/work/work overlay /etc
-mount --bind {folder}/opt /opt
+mount --rbind {folder}/opt /opt
 mount -t tmpfs -o mode=755 none /var/lib
 mkdir -p /usr/local/sbin /run/systemd/system/keyturn.service.d /run/systemd/system/keyturn.socket.d
 mount -t tmpfs -o mode=755 none /usr/local/sbin

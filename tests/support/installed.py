@@ -21,6 +21,8 @@ import pytest
 from tests.conftest import ROOT, missing, wait_for
 
 UID = 10_001
+# The packages of this run: they are those of the lock, and need no network here.
+PACKAGES = sysconfig.get_path("purelib")
 DEPLOY = ROOT / "deploy"
 # Without the folders of the users, where pyenv puts a Python that `ProtectHome=` hides.
 SYSTEM_PYTHON = f"/usr/bin/python3.{sys.version_info.minor}"
@@ -53,9 +55,9 @@ def install(folder: Path) -> Path:
     opt = folder / "opt/keyturn"
     opt.mkdir(parents=True)
     subprocess.run([SYSTEM_PYTHON, "-m", "venv", "--without-pip", opt / ".venv"], check=True, capture_output=True)
-    # The packages of this run: they are those of the lock, and need no network here.
-    packages = sysconfig.get_path("purelib")
-    (opt / f".venv/lib/python3.{sys.version_info.minor}/site-packages/run.pth").write_text(f"{packages}\n")
+    (opt / "packages").mkdir()
+    paths = f"/opt/keyturn/packages\n{PACKAGES}\n"  # the first in the namespaces, the second outside of them
+    (opt / f".venv/lib/python3.{sys.version_info.minor}/site-packages/run.pth").write_text(paths)
     for words in [each.split() for each in instructions("COPY") if not each.startswith("--from")]:
         for source in words[:-1]:
             if (ROOT / source).is_dir():
@@ -68,7 +70,9 @@ def install(folder: Path) -> Path:
 def in_namespaces(script: str, folder: Path, log: Path) -> subprocess.Popen[bytes]:
     """Run a script as process 1 of new namespaces; what it mounts, nobody else sees."""
     file = folder / "boot.sh"
-    file.write_text(f"set -e\nmount --make-rprivate /\n{script}", encoding="utf-8")
+    # Wherever the clone is: `PrivateTmp=` hides what is below /tmp, and a mount what is below /opt.
+    packages = f"mount --bind {PACKAGES} {folder}/opt/keyturn/packages"
+    file.write_text(f"set -e\nmount --make-rprivate /\n{packages}\n{script}", encoding="utf-8")
     command = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--uts", "--ipc", "--cgroup"]
     with log.open("ab") as output:
         return subprocess.Popen(
