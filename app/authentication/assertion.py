@@ -119,7 +119,7 @@ def check_header(header: Mapping[str, Any]) -> tuple[str, str | None]:
     making.now.check = HEADER
     if "crit" in header:
         refuse("critical")
-    typ, alg, kid = header.get("typ", "JWT"), header.get("alg"), header.get("kid")
+    typ, alg = header.get("typ", "JWT"), header.get("alg")
     if not isinstance(typ, str) or typ.lower() not in TYPS:
         refuse("typ", typ=shown(str(typ)))
     if isinstance(alg, str) and alg.lower() == "none":
@@ -128,13 +128,19 @@ def check_header(header: Mapping[str, Any]) -> tuple[str, str | None]:
         refuse("hmac", alg=shown(alg))
     if alg not in ALGORITHMS:
         refuse("algorithm", alg=shown(str(alg)))
+    return str(alg), checked_kid(header, REGISTRY)
+
+
+def checked_kid(header: Mapping[str, Any], registry: Registry) -> str | None:
+    """The `kid` of a header whose other members have their types as well."""
+    kid = header.get("kid")
     if kid is not None and not isinstance(kid, str):
         refuse("header", fault="kid is not text")
     try:
-        REGISTRY.check_header(dict(header))
+        registry.check_header(dict(header))
     except (JoseError, ValueError, TypeError) as error:
         refuse("header", fault=type(error).__name__)
-    return str(alg), kid
+    return kid
 
 
 def check_parties(claims: Mapping[str, Any], client_id: str | None) -> str:

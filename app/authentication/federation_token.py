@@ -13,7 +13,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.util import urlsafe_b64decode
 
-from app.authentication.assertion import TYPE, Registry, parsed, refuse
+from app.authentication.assertion import TYPE, Registry, checked_kid, parsed, refuse
 from app.authentication.assertion_key import listed
 from app.checks import Check, making
 from app.clients.key_set import imported
@@ -86,19 +86,13 @@ def check_header(issuer: Issuer, header: Mapping[str, Any]) -> tuple[str, str | 
     making.now.check = HEADER
     if "crit" in header:
         refuse("critical")
-    typ, alg, kid = header.get("typ", "JWT"), header.get("alg"), header.get("kid")
+    typ, alg = header.get("typ", "JWT"), header.get("alg")
     if not isinstance(typ, str) or typ.lower() not in TYPS:
         refuse("platform_typ", issuer=issuer.name, typ=shown(str(typ)))
     if not isinstance(alg, str) or alg not in issuer.algorithms:
         allowed = ", ".join(issuer.algorithms)
         refuse("platform_algorithm", issuer=issuer.name, alg=shown(str(alg)), allowed=allowed)
-    if kid is not None and not isinstance(kid, str):
-        refuse("header", fault="kid is not text")
-    try:
-        REGISTRY.check_header(dict(header))
-    except (JoseError, ValueError, TypeError) as error:
-        refuse("header", fault=type(error).__name__)
-    return alg, kid
+    return alg, checked_kid(header, REGISTRY)
 
 
 def keys_of(issuer: Issuer, kid: str | None) -> Sequence[PublicKey]:
