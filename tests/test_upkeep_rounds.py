@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import time_machine
@@ -172,6 +173,22 @@ def test_two_that_begin_at_once_do_one_round(workers: list[Flask]) -> None:
 
     assert done.count(True) == 1
     assert counted(workers[0], IssuedToken) == 0
+
+
+def test_a_round_that_another_worker_does_after_this_one_found_it_due_is_not_done_again(
+    workers: list[Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (UpkeepThread(app) for app in workers)
+    real = round.run
+
+    def run_after_the_other(**arguments: Any) -> dict[str, Any]:
+        monkeypatch.setattr(round, "run", real)
+        assert other.tick()
+        return real(**arguments)
+
+    monkeypatch.setattr(round, "run", run_after_the_other)
+
+    assert not one.tick()
 
 
 def test_a_round_is_due_five_minutes_after_the_last_one_on_any_server(

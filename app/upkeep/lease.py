@@ -45,6 +45,10 @@ class Lease(Base):
         """Whether a worker has it; one that expires later than any lease can is of a clock that was set back."""
         return moment < self.expires_at <= moment + LEASE_SECONDS
 
+    def is_due(self, moment: int, every: int) -> bool:
+        """Whether no round ended in the last `every` seconds; one that ends later is of a clock that was set back."""
+        return self.round_at is None or not 0 <= moment - self.round_at < every
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -58,6 +62,10 @@ class BusyError(Exception):
     """Another worker does the upkeep; the text names it."""
 
 
+class NotDueError(Exception):
+    """Another worker has done a round meanwhile."""
+
+
 class LostError(Exception):
     """This worker no longer holds the lease: it was stopped for too long, and another has taken over."""
 
@@ -67,11 +75,15 @@ def name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{BOOT}"
 
 
-def take() -> Held:
+def take(*, every: int = 0) -> Held:
     """Take the lease.
+
+    Args:
+        every: How many seconds must have passed since the last round.
 
     Raises:
         BusyError: If another worker has it.
+        NotDueError: If a round ended less than `every` seconds ago.
         SQLAlchemyError: If the database does not respond.
     """
     with transaction():
@@ -79,6 +91,8 @@ def take() -> Held:
         lease = db.session.get(Lease, ONLY) or new_lease()
         if lease.is_held(moment):
             raise BusyError(f"{lease.holder} does the upkeep at this moment")
+        if not lease.is_due(moment, every):
+            raise NotDueError
         lease.holder, lease.number, lease.expires_at = name(), lease.number + 1, moment + LEASE_SECONDS
         return Held(lease.number, lease.report or {})
 
@@ -134,11 +148,10 @@ def last_round() -> tuple[int | None, dict[str, Any]]:
     return lease.round_at, lease.report or {}
 
 
-def is_free_and_due(seconds: int) -> bool:
-    """Whether no worker holds the lease, and the last round ended at least that many seconds ago."""
+def is_free_and_due(every: int) -> bool:
+    """Whether a worker could take the lease; this writes nothing."""
     lease = db.session.get(Lease, ONLY, populate_existing=True)
     if lease is None:
         return True
     moment = database_clock.read()
-    is_due = lease.round_at is None or not 0 <= moment - lease.round_at < seconds
-    return is_due and not lease.is_held(moment)
+    return lease.is_due(moment, every) and not lease.is_held(moment)

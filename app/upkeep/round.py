@@ -34,6 +34,7 @@ def run(
     *,
     trimmer: retention.Trimmer | None = None,
     old_events: bool = False,
+    every: int = 0,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Do one round.
@@ -41,6 +42,7 @@ def run(
     Args:
         trimmer: Removes old events of the trail, a day of them in 24 hours that the process runs; None for none.
         old_events: Whether to remove all events older than KEYTURN_AUDIT_DAYS instead.
+        every: How many seconds must have passed since the last round.
         is_stopped: Whether this process ends; checked before each step.
 
     Returns:
@@ -51,12 +53,13 @@ def run(
     Raises:
         BusyError: If another worker does the upkeep.
         ClocksDifferError: If this machine's clock and the database's differ; then nothing is done.
+        NotDueError: If a round ended less than `every` seconds ago.
         LostError: If another worker took over, as this one was stopped for too long.
         StoppedError: If `is_stopped`.
         SQLAlchemyError: If the database fails; what was done until then is done.
     """
     retention.check_clock()
-    held = lease.take()
+    held = lease.take(every=every)
 
     def begin_step() -> None:
         if is_stopped():

@@ -58,9 +58,9 @@ class UpkeepThread:
                 self._check_clock()
                 if not lease.is_free_and_due(ROUND_SECONDS):
                     return False
-                report = round.run(trimmer=self._trimmer, is_stopped=self._stopped.is_set)
-            except (lease.BusyError, StoppedError):
-                return False  # another worker does it
+                report = round.run(trimmer=self._trimmer, every=ROUND_SECONDS, is_stopped=self._stopped.is_set)
+            except (lease.BusyError, lease.NotDueError, StoppedError):
+                return False  # another worker does it, or has done it
             except lease.LostError as error:
                 log.warning("a round of the upkeep was not finished here: %s", error)
                 return False
