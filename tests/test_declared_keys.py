@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from joserfc import jwk
+from joserfc.util import urlsafe_b64decode, urlsafe_b64encode
 
 from tests.conftest import Operator, demo
 from tests.support.keyed import Keyed, public_set
@@ -179,6 +180,26 @@ def test_a_key_gets_another_kid_by_the_file_but_one_that_has_ended_does_not_come
     assert status(app, again) == 401
     refused = operator.is_refused("clients", "add-key", "signer", "--jwks", public_set(tmp_path, again))
     assert "the key three of signer was ended for good: create a new one" in refused
+
+
+@pytest.mark.parametrize("kind", ["EC", "RSA"])
+def test_a_key_that_has_ended_does_not_come_back_with_zeros_before_a_number(
+    operator: Operator, file: Path, tmp_path: Path, kind: str
+) -> None:
+    """Some programs write a zero octet before a number (RFC 7518, section 6.3.1): the key is the same."""
+    leaked = new_key("leaked") if kind == "EC" else jwk.RSAKey.generate_key(2_048, {"kid": "leaked"})
+    apply(operator, file, declared(leaked, new_key("other")))
+    operator.run("clients", "remove-key", "signer", "leaked")
+    number = "x" if kind == "EC" else "n"
+    padded = leaked.as_dict(private=False) | {"kid": "padded"}
+    padded[number] = urlsafe_b64encode(b"\0" + urlsafe_b64decode(padded[number].encode())).decode()
+
+    done = apply(operator, file, declared(jwk.import_key(padded)))
+    (tmp_path / "padded.json").write_text(json.dumps({"keys": [padded]}))
+    refused = operator.is_refused("clients", "add-key", "signer", "--jwks", str(tmp_path / "padded.json"))
+
+    assert done["ended"] == ["signer padded"]
+    assert "the key padded of signer was ended for good" in refused
 
 
 def test_the_key_that_replaced_a_leaked_one_stays_while_the_file_is_older(

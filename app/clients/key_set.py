@@ -23,6 +23,7 @@ MIN_RSA_BITS, MAX_RSA_BITS = 2_048, 4_096
 MAX_CHARACTERS = 65_536
 PRIVATE = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 NEEDED = {"RSA": ("kty", "n", "e"), "EC": ("kty", "crv", "x", "y")}
+KINDS: dict[str, type[jwk.RSAKey | jwk.ECKey]] = {"RSA": jwk.RSAKey, "EC": jwk.ECKey}
 KID = re.compile(r"(?!kt[a-z]_|eyJ)[A-Za-z0-9._~:/+=@-]{1,128}")
 FORM = 'a JSON Web Key Set, as {"keys": [{"kty": …}]}, or one JSON Web Key (RFC 7517)'
 IMPORTED_KEYS = 1_024  # some 2 kB each
@@ -93,18 +94,27 @@ def checked(members: dict[str, Any], which: str) -> NewKey:
     operations = members.get("key_ops", ["verify"])
     if members.get("use", "sig") != "sig" or not (isinstance(operations, list) and "verify" in operations):
         raise RegistrationError(f"{which} is not for signatures: `use` is sig, or `key_ops` has verify")
-    kty, alg = members.get("kty"), members.get("alg")
+    kty, alg = str(members.get("kty")), members.get("alg")
     usual = "ES256" if kty == "EC" and members.get("crv") == "P-256" else "RS256" if kty == "RSA" else None
     if usual is None or alg not in (None, usual):
         raise RegistrationError(f"{which} must be an RSA key for RS256, or an EC key on P-256 for ES256")
     if kty == "RSA" and not MIN_RSA_BITS <= (bits := size(members.get("n"))) <= MAX_RSA_BITS:
         raise RegistrationError(f"{which} has {bits} bits: RSA keys have 2048 to 4096")
-    needed = json.dumps({name: members.get(name) for name in NEEDED[str(kty)]}, separators=(",", ":"))
     try:
-        key = imported(needed)
+        key = in_one_form(KINDS[kty], {name: members.get(name, "") for name in NEEDED[kty]})
     except (JoseError, ValueError, TypeError) as error:
         raise RegistrationError(f"{which} is not a valid {kty} key") from error
+    found = key.as_dict(private=False)
+    needed = json.dumps({name: found[name] for name in NEEDED[kty]}, separators=(",", ":"))
     return NewKey(checked_kid(members.get("kid", key.thumbprint()), which), usual, needed)
+
+
+def in_one_form(kind: type[jwk.RSAKey | jwk.ECKey], members: dict[str, Any]) -> jwk.RSAKey | jwk.ECKey:
+    """The key of a JWK, with its numbers as RFC 7518, sections 6.2.1 and 6.3.1, writes them.
+
+    Some programs write zero octets before a number, and a key that has ended must not work again in another form.
+    """
+    return kind.import_key(kind.import_key(members).as_der(private=False))
 
 
 def size(modulus: object) -> int:
