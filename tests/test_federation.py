@@ -19,6 +19,7 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from joserfc import jwk
+from joserfc.util import urlsafe_b64decode
 from werkzeug.test import TestResponse
 
 import config
@@ -108,6 +109,7 @@ BROKEN: list[tuple[str, str, Break]] = [
     ("issuer_unknown", f"; did you mean {URL}?", lambda p: p.send(p.token(iss=f"{URL}/"))),
     ("issuer_unknown", f"; did you mean {URL}?", lambda p: p.send(p.token(iss=URL.removeprefix("https://")))),
     ("malformed", "the assertion's header", lambda p: p.send("%%%." + encoded({"iss": URL}, {}))),
+    ("malformed", "the assertion's payload", lambda p: p.send(encoded({"alg": "RS256"}, in_utf_16(p.token()), b"x"))),
     ("critical", "critical extensions", lambda p: p.send(encoded({"alg": "RS256", "crit": []}, {"iss": URL}, b"x"))),
     ("header", "kid is not text", lambda p: p.send(encoded({"alg": "RS256", "kid": 5}, {"iss": URL}, b"x"))),
     ("header", "is not valid: ", lambda p: p.send(encoded({"alg": "RS256", "x5u": 5}, {"iss": URL}, b"x"))),
@@ -174,6 +176,10 @@ BROKEN: list[tuple[str, str, Break]] = [
 def by_another_key(place: Place) -> str:
     """The attack: another key under the name of the right one."""
     return place.token(key=FOREIGN, header={"kid": place.platform.keys[0].thumbprint()})
+
+
+def in_utf_16(token: str) -> bytes:
+    return urlsafe_b64decode(token.split(".")[1].encode()).decode().encode("utf-16")
 
 
 def changed(token: str, **changes: Any) -> str:

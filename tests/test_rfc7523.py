@@ -70,6 +70,11 @@ BROKEN: list[tuple[str, str, Break]] = [
     ("malformed", "the assertion's payload is not", lambda c, _: c.send(encoded({"alg": "ES256"}, [1], b"x"))),
     ("malformed", "the assertion's header is not", lambda c, _: c.send(encoded([], {}, b"x"))),
     ("malformed", "the assertion's payload is not", lambda c, _: c.send(encoded({"alg": "ES256"}, b"[" * 5_000, b"x"))),
+    (
+        "malformed",
+        "the assertion's payload is not",
+        lambda c, _: c.send(encoded({"alg": "ES256"}, "{}".encode("utf-16"), b"x")),
+    ),
     ("header", "kid is not text", lambda c, _: c.send(encoded({"alg": "ES256", "kid": 5}, {}, b"x"))),
     ("header", "is not valid: ", lambda c, _: c.send(encoded({"alg": "ES256", "x5u": 5}, {}, b"x"))),
     ("too_long", "at most 4096 characters", lambda c, _: c.send(c.make(header={"x5c": ["A" * 4_000]}))),

@@ -102,7 +102,7 @@ def parsed(text: str) -> tuple[jws.CompactSignature, dict[str, Any]]:
     try:
         signed = jws.extract_compact(text.encode("ascii"), registry=REGISTRY)
         part = "payload"
-        claims = json.loads(signed.payload or b"")
+        claims = json.loads((signed.payload or b"").decode())  # bytes might be UTF-16 (RFC 8725, section 3.7)
     except ExceededSizeError:
         refuse("too_long")
     # RecursionError: thousands of brackets in a row are JSON too.

@@ -59,7 +59,7 @@ def unverified_issuer(text: str) -> object:
     if len(parts) != 3:
         return None
     try:
-        claims = json.loads(urlsafe_b64decode(parts[1].encode("ascii")))
+        claims = json.loads(urlsafe_b64decode(parts[1].encode("ascii")).decode())
     except (ValueError, RecursionError):
         return None
     return claims.get("iss") if isinstance(claims, dict) else None
