@@ -526,6 +526,7 @@ REFUSED_TRUSTS = [
     pytest.param(["--claim", "sub=repo:*/*:environment:production"], "before the first *", id="any-owner"),
     pytest.param(["--claim", "sub=*/octo-repo"], "before the first *", id="the-name-alone"),
     pytest.param(["--claim", "sub=spiffe://*/ns/billing"], "before the first *", id="any-trust-domain"),
+    pytest.param(["--claim", "sub=system:serviceaccount:*:builder"], "before the first *", id="any-namespace"),
     pytest.param(["--claim", "iss=https://a.example"], "iss identifies nobody", id="iss"),
     pytest.param(["--claim", "repository_id=74", "--claim", "aud=x"], "aud identifies nobody", id="aud"),
     pytest.param(["--claim", "/sub/x=5", "--claim", "/iss/x=5"], "the name of a claim is", id="within-iss"),

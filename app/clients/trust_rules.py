@@ -22,7 +22,7 @@ from config import Issuer
 
 MAX_VALUE_CHARACTERS = 512
 SEPARATOR = re.compile(r"([:/])")
-LABEL = re.compile(r"^[^:/]*:")
+LABEL = re.compile(r"^(system:serviceaccount|[^:/]*):")
 Claims = Mapping[str, str]
 
 
@@ -93,7 +93,7 @@ def refuse_anyone(issuer: Issuer, claims: Claims) -> None:
 
 
 def names_somebody(value: str) -> bool:
-    """Whether a value has more before its first `*` than a label, as `repo:` and `spiffe:` are one."""
+    """Whether a value has more before its first `*` than a label: `repo:`, `spiffe:`, `system:serviceaccount:`."""
     before, star, _ = value.partition("*")
     return not star or bool(LABEL.sub("", before).strip(":/"))
 
