@@ -162,7 +162,7 @@ def test_a_key_set_that_cannot_be_fetched_is_found_with_the_cause_and_what_the_s
     assert "Tokens that need them are refused." in of_issuer
     assert "The keys of signer cannot be had: 127.0.0.1:" in of_client
     assert re.search(
-        r"with status 404 .*The servers use those of \d+ seconds? ago, for 2[45] hours at most.*doctor", of_client
+        r"with status 404 .*The servers use those of \d+ seconds? ago, for 2[45] hours at most.*curl", of_client
     )
 
 
@@ -185,6 +185,7 @@ def test_a_key_set_file_that_cannot_be_read_is_found(with_issuers: ByIssuers, tm
     (tmp_path / "missing.json").write_text("{}")
 
     assert f"the key set file {tmp_path / 'missing.json'} cannot be read: No such file or directory" in missing
+    assert "A server uses those that it read from it before, until it restarts." in missing
     assert "Let the server's user read the file." in missing
     assert "it has no list `keys`" in said(app, "key sets", "fault")
 

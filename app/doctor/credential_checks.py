@@ -29,6 +29,7 @@ from config import Issuer
 
 MOST = 10
 MOST_SOURCES, THREADS = 24, 8  # none takes longer than three seconds, and all of them not longer than a check may
+OF_A_FILE = "A server uses those that it read from it before, until it restarts."
 FIRST = {
     KEY_METHOD: ("client_key", "key", "`flask clients add-key {} --jwks FILE` gives it one"),
     TRUST_METHOD: ("client_trust", "trust", "`flask clients trust {} --issuer NAME --claim KEY=VALUE` gives it one"),
@@ -146,7 +147,8 @@ def checked(app: Flask, place: Place) -> Sequence[Finding]:
             db.session.remove()
     if why:
         remedy = next(each.remedy for each in KEY_SET_CAUSES.values() if each.matches(why))
-        return [fault(f"The keys of {place.whose} cannot be had: {why}. {what_is_used(last)}", remedy)]
+        used = OF_A_FILE if place.source.is_file else what_is_used(last)
+        return [fault(f"The keys of {place.whose} cannot be had: {why}. {used}", remedy)]
     if last and last.failure:
         return [
             warning(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from app.refusals.assertion_cause import AssertionCause
 
 PUBLISH = "Publish a JSON Web Key Set (RFC 7517) at that address, with the public keys alone."
-REACHABLE = "Test the address from the machine of the server, as with `curl -v`; `flask doctor` tests all of them."
+REACHABLE = "Request that address from the machine of the server, as with `curl -v`: it shows which step fails."
 
 KEY_SET_CAUSES = {
     "unreachable": AssertionCause(
