@@ -186,6 +186,21 @@ def test_a_key_set_that_cannot_be_fetched_is_a_metric_until_nobody_tries(app: Fl
     assert len(failing) == 2
 
 
+def test_a_key_set_file_that_cannot_be_used_is_a_metric_although_the_worker_has_its_keys(
+    new_app: Callable[..., Flask], tmp_path: Path
+) -> None:
+    platform, toml = federated.platform_in(tmp_path, audience="https://auth.example")
+    file = tmp_path / "keys.json"
+    app = new_app(file=toml)
+    usable = facts(app)
+    file.write_text("")
+    broken = facts(app)
+    platform.write(file)
+
+    name = f'keyturn_key_set_file_usable{{file="{file}"}}'
+    assert [each[name] for each in (usable, broken, facts(app))] == [1, 0, 1]
+
+
 def facts(app: Flask) -> Samples:
     """What a scrape says of the fleet."""
     registry = CollectorRegistry()

@@ -21,7 +21,10 @@ from app.clock import DAY_SECONDS, HOUR_SECONDS, monotonic, now
 from app.health import conditions
 from app.health.readiness import STATEMENT_SECONDS, current_readiness
 from app.keys.keystore import current_keystore
+from app.remote_keys import key_sets
 from app.remote_keys.fetched_key_set import FetchedKeySet
+from app.remote_keys.key_source import KeySource
+from app.settings import current_settings
 from app.storage import database_clock
 from app.storage.database import db
 from app.storage.waiting import at_most
@@ -50,6 +53,9 @@ class Gauge(NamedTuple):
 
 
 CONDITION = Gauge("keyturn_condition_met", "1 if a condition of /health/ready is met, else 0.", ("condition",))
+KEY_FILE = Gauge(
+    "keyturn_key_set_file_usable", "1 if a key set file of an issuer can be used as it is now, else 0.", ("file",)
+)
 READ = Gauge("keyturn_fleet_read_timestamp_seconds", "When what follows was read from the database.")
 AHEAD = Gauge("keyturn_clock_ahead_seconds", "How far this machine's clock is ahead of the database's.")
 KEYS = Gauge("keyturn_signing_keys", "Published signing keys, by their state.", ("state",))
@@ -71,7 +77,7 @@ STALE = Gauge(
     "How long such a key set is past its freshness; after a day it is not used.",
     ("source",),
 )
-GAUGES = (FAILURES, STALE, CONDITION, READ, AHEAD, KEYS, SIGNS, ENDS, ENDING, ROUND, REMOVED, HELD)
+GAUGES = (FAILURES, STALE, KEY_FILE, CONDITION, READ, AHEAD, KEYS, SIGNS, ENDS, ENDING, ROUND, REMOVED, HELD)
 
 
 class Fleet(Collector):
@@ -87,8 +93,10 @@ class Fleet(Collector):
             reasons = current_readiness().reasons()
             if not reasons.keys() & {"database", "schema"}:
                 self._read()
+            files = KEY_FILE.of(*key_files())
         names = ("database", *conditions.CONDITIONS)
         yield CONDITION.of(*(((name,), float(name not in reasons)) for name in names))
+        yield files
         yield from self._facts
 
     def forget(self) -> None:
@@ -121,6 +129,13 @@ def of_endings() -> Iterator[Metric]:
     yield ENDS.of(*(((kind, each["client_id"] or "", each["name"]), each["at"]) for kind, each in found[:MOST]))
     kinds = Counter(kind for kind, _ in found)
     yield ENDING.of(*(((kind,), kinds[kind]) for kind in KINDS))
+
+
+def key_files() -> Iterator[tuple[tuple[str], float]]:
+    """Each key set file of this machine, and whether it can be used: what a worker read before hides that it cannot."""
+    for each in current_settings().issuers:
+        if file := each.jwks_file:
+            yield (file,), float(key_sets.check(KeySource(file, is_file=True)) is None)
 
 
 def of_key_sets() -> Iterator[Metric]:
