@@ -330,6 +330,7 @@ def test_a_client_s_keys_move_to_an_address_and_back_as_the_file_says(
     }
     assert (shown["jwks_uri"], status(app, key)) == (address, 401)
     assert (again["changed"], left_out["changed"], left_out["without_key"]) == (False, False, [])
+    assert [each["unfetched"] for each in (elsewhere, again, back, none)] == [["signer"], [], [], []]
     assert back["updated"][0]["changes"]["jwks_uri"] == {"old": address, "new": None}
     assert none["without_key"] == ["signer"]
     assert events(app, "client_updated")[0] == ("client_updated", f"jwks_uri +{address}")

@@ -48,6 +48,7 @@ class Difference:
         without_key: The names of declared clients that authenticate by a key only, and have none that works.
         without_trust: Likewise by a trust only.
         ended: What files declare and an operator has ended for good, with its client: it stays ended.
+        unfetched: The names of clients whose keys will be at another address, which nobody has fetched yet.
     """
 
     steps: tuple[Step, ...]
@@ -57,6 +58,7 @@ class Difference:
     without_key: tuple[str, ...]
     without_trust: tuple[str, ...]
     ended: tuple[str, ...]
+    unfetched: tuple[str, ...]
 
     def of(self, kind: Kind) -> list[Step]:
         return [step for step in self.steps if step.kind is kind]
@@ -94,6 +96,9 @@ def find(declared: Sequence[Declared], *, prune: bool) -> Difference:
         without_key=tuple(each.name for each, row in pairs if declared_credentials.lacks(KEY_METHOD, each, row)),
         without_trust=tuple(each.name for each, row in pairs if declared_credentials.lacks(TRUST_METHOD, each, row)),
         ended=tuple(name for each, row in pairs for name in declared_credentials.ended(each, row)),
+        unfetched=tuple(
+            step.name for step in steps if any(each.what == "jwks_uri" and each.new for each in step.changes)
+        ),
     )
 
 

@@ -22,6 +22,7 @@ NOTES = {
     "ended": "Ended for good, and declared by a file: {}. It stays ended: remove it from the file.",
     "without_key": "Without a key, and so without tokens: {}. `flask clients add-key NAME` gives a client its first.",
     "without_trust": "Without a trust, and so without tokens: {}. `flask clients trust NAME` gives a client its first.",
+    "unfetched": "Not fetched by this run: the keys of {}. `flask clients keys NAME --fetch` says if they can be had.",
 }
 TOKENS_STAY = (
     "Tokens issued before stay as they are until they expire; `flask tokens revoke --client NAME` revokes them."
