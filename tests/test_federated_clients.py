@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -68,17 +67,15 @@ def script(heading: str, key: str, server: LiveServer) -> str:
     return textwrap.dedent(text).replace("https://auth.example.com", server.url)
 
 
-def printed(text: str, **environment: str) -> str:
+def run(text: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the commands of a job as the runners do: GitHub's for `shell: bash`, and GitLab's."""
     curl()
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", text],
-        env={"PATH": os.environ["PATH"], **environment},
-        capture_output=True,
-        text=True,
-        check=False,
+    if not shutil.which("jq"):
+        missing("jq", install="a runner of GitHub has it (apt install jq)")
+    environment |= {"PATH": os.environ["PATH"]}
+    return subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", text], env=environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def reports(server: LiveServer, token: str) -> int:
@@ -88,25 +85,48 @@ def reports(server: LiveServer, token: str) -> int:
 
 
 def test_the_job_of_github_on_the_page_gets_a_token(server: LiveServer, platform: FakeIssuer) -> None:
-    if not shutil.which("jq"):
-        missing("jq", install="a runner of GitHub has it (apt install jq)")
     address = f"{platform.address}/request?api-version=2.0"
 
-    said = printed(
-        script("GitHub Actions", "- run: \\|", server),
+    done = run(
+        script("GitHub Actions", "run: \\|", server),
         ACTIONS_ID_TOKEN_REQUEST_TOKEN="of-the-job",
         ACTIONS_ID_TOKEN_REQUEST_URL=address,
     )
 
-    assert reports(server, said.strip().removeprefix("::add-mask::")) == 200
+    assert done.returncode == 0, done.stderr
+    assert reports(server, done.stdout.strip().removeprefix("::add-mask::")) == 200
 
 
 def test_the_job_of_gitlab_on_the_page_gets_a_token(server: LiveServer, platform: FakeIssuer) -> None:
     folded = script("GitLab CI", "- >", server).replace("\n", " ")
 
-    said = printed(folded, ASSERTION=platform.sign(fake_issuer.gitlab()))
+    done = run(f'{folded}; printf "$TOKEN" >&2', ASSERTION=platform.sign(fake_issuer.gitlab()))
 
-    assert reports(server, json.loads(said)["access_token"]) == 200
+    assert (done.returncode, done.stdout) == (0, "")
+    assert reports(server, done.stderr.splitlines()[-1]) == 200
+
+
+@pytest.mark.parametrize(("heading", "key"), [("GitHub Actions", "run: \\|"), ("GitLab CI", "- >")])
+def test_a_job_on_the_page_that_is_refused_ends_and_prints_what_explain_takes(
+    server: LiveServer, platform: FakeIssuer, heading: str, key: str
+) -> None:
+    """Without this the job would go on with an empty token, and nobody would find the refusal."""
+    text = script(heading, key, server)
+    if heading == "GitHub Actions":
+        assert "- shell: bash" in PAGE.section(heading)  # otherwise the runner sets no pipefail
+    else:
+        text = text.replace("\n", " ")
+
+    done = run(
+        f"{text}\necho went on",
+        ACTIONS_ID_TOKEN_REQUEST_TOKEN="of-the-job",
+        ACTIONS_ID_TOKEN_REQUEST_URL=f"{platform.address}/request?repository_id=75",
+        ASSERTION=platform.sign(fake_issuer.gitlab(project_id="21")),
+    )
+
+    assert done.returncode != 0
+    assert "went on" not in done.stdout
+    assert re.search("^x-request-id: [0-9a-f]{16}", done.stderr, re.IGNORECASE | re.MULTILINE)
 
 
 def test_the_service_client_sends_a_pods_token_with_and_without_its_id(

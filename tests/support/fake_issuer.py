@@ -71,7 +71,8 @@ class FakeIssuer:
         """The document at a path; `/request` is that of a job of GitHub, which gets its token there."""
         self.requests.append(path)
         if path.startswith("/request?") and authorization == "bearer of-the-job":
-            return {"value": self.sign(github(aud=parse_qs(path.partition("?")[2])["audience"][0]))}
+            asked = {name: values[0] for name, values in parse_qs(path.partition("?")[2]).items()}
+            return {"value": self.sign(github(aud=asked.pop("audience"), **asked))}
         if path == f"{self.path.rstrip('/')}/.well-known/openid-configuration":
             return {
                 "issuer": self.url,
