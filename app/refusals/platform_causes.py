@@ -30,7 +30,8 @@ PLATFORM_CAUSES = {
     "platform_kid_unknown": AssertionCause(
         "the issuer {issuer} has no key with the kid {kid}; it has {known}",
         "The `kid` of the platform's token names no key of its issuer.",
-        "Compare its key set: another server of that kind, or another cluster, has issued the token.",
+        "Write its `jwks_file` again if its keys were rotated; otherwise another server or cluster of that kind has "
+        "issued the token.",
     ),
     "platform_kid_missing": AssertionCause(
         "the token of {issuer} has no kid, and the issuer has {count} keys: {known}",
