@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.clients import trust_overlaps, trust_rules
+from app.clients import bulk_import, import_lines, trust_overlaps, trust_rules
+from app.clients.applying import ChangedMeanwhileError
 from app.clients.trust_overlaps import Held
 from tests.conftest import ROOT, Operator, build_app, close
 from tests.test_apply import faults
@@ -265,6 +266,26 @@ def test_an_import_has_trusts_too(app: Flask, operator: Operator, tmp_path: Path
     assert trusts(operator, "one") == [{"repository_id": "1"}]
     assert "line 1: a token of github could match the trusts of two and of one" in refused
     assert "Without a trust: 1. `flask clients trust CLIENT` gives a client its first." in without
+
+
+def test_a_trust_that_overlaps_since_an_import_was_checked_is_found_before_it_is_stored(
+    app: Flask, operator: Operator
+) -> None:
+    line = {
+        "client_id": "one",
+        "scope": "read:logs",
+        "trusts": [{"issuer": "github", "claims": {"repository_id": "1"}}],
+    }
+    with app.app_context():
+        plan = bulk_import.find(import_lines.read([json.dumps(line)]), has_random_secrets=False)
+        operator.run(
+            *("clients", "create", "two", "--scope", "read:logs", "--issuer", "github", "--claim", "repository_id=1")
+        )
+
+        with pytest.raises(ChangedMeanwhileError, match="another client was given an overlapping trust meanwhile"):
+            bulk_import.register(plan, [])
+
+    assert "one" not in [each["name"] for each in operator.run("clients", "list")["clients"]]
 
 
 def test_every_overlap_is_found_whatever_has_a_star(trusting: Flask) -> None:

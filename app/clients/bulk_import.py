@@ -118,7 +118,8 @@ def register(plan: Plan, made: Iterable[NewSecret]) -> None:
         made: As `new_secrets` returned them, already delivered; empty to register without.
 
     Raises:
-        ChangedMeanwhileError: If one of the ids or names was taken meanwhile; nothing is changed.
+        ChangedMeanwhileError: If one of the ids or names was taken meanwhile, or another client was given a trust
+            that overlaps; nothing is changed.
     """
     moment = now()
     clients = [columns(each, moment) for each in plan.new]
@@ -128,6 +129,8 @@ def register(plan: Plan, made: Iterable[NewSecret]) -> None:
     with transaction():
         if any(taken & set(pair) for pair in db.session.execute(select(ClientRow.client_id, ClientRow.name))):
             raise ChangedMeanwhileError("a client of the same id or name was registered meanwhile; nothing was changed")
+        if any(overlaps(plan.new)):
+            raise ChangedMeanwhileError("another client was given an overlapping trust meanwhile; nothing was changed")
         for some in batches(clients):
             db.session.execute(insert(ClientRow), some)
         keys = {row.client_id: row.id for row in db.session.execute(select(ClientRow.id, ClientRow.client_id))}
