@@ -114,9 +114,9 @@ def check_signature(client: Client | None, sent: Assertion) -> KnownKey:
     try:
         key = find_key(client, sent)
     except RefusedError:
-        is_signed(sent, NOBODYS[sent.alg])
+        is_signed(sent.signed, NOBODYS[sent.alg], REGISTRY)
         raise
-    if not is_signed(sent, key.jwk):
+    if not is_signed(sent.signed, key.jwk, REGISTRY):
         refuse("wrong_key", kid=key.kid)
     if has_ended(key):
         # An end that an operator ordered may be in the future on this machine's clock.
@@ -124,8 +124,8 @@ def check_signature(client: Client | None, sent: Assertion) -> KnownKey:
     return key
 
 
-def is_signed(sent: Assertion, jwk: str) -> bool:
+def is_signed(signed: jws.CompactSignature, jwk: str, registry: jws.JWSRegistry) -> bool:
     try:
-        return jws.validate_compact(sent.signed, imported(jwk), registry=REGISTRY)
+        return jws.validate_compact(signed, imported(jwk), registry=registry)
     except (JoseError, ValueError):
         return False

@@ -9,14 +9,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from joserfc import jws
-from joserfc.errors import JoseError
 from joserfc.util import urlsafe_b64decode
 
 from app.authentication.assertion import TYPE, Registry, checked_kid, parsed, refuse
-from app.authentication.assertion_key import listed
+from app.authentication.assertion_key import is_signed, listed
 from app.checks import Check, making
-from app.clients.key_set import imported
 from app.logs import shown, shown_name
 from app.remote_keys import key_sets
 from app.remote_keys.key_source import KeySetError, KeySource
@@ -76,7 +73,7 @@ def checked_claims(issuer: Issuer, text: str) -> Mapping[str, Any]:
     alg, kid = check_header(issuer, signed.headers())
     making.now.check = SIGNATURE
     key = find_key(issuer, keys_of(issuer, kid), alg, kid)
-    if not is_signed(signed, key):
+    if not is_signed(signed, key.jwk, REGISTRY):
         refuse("platform_wrong_key", kid=key.kid, issuer=issuer.name)
     return claims
 
@@ -127,10 +124,3 @@ def find_key(issuer: Issuer, keys: Sequence[PublicKey], alg: str, kid: str | Non
         wanted = " or ".join(found.algorithms)
         refuse("platform_key_algorithm", issuer=issuer.name, alg=alg, kid=found.kid, wanted=wanted)
     return found
-
-
-def is_signed(signed: jws.CompactSignature, key: PublicKey) -> bool:
-    try:
-        return jws.validate_compact(signed, imported(key.jwk), registry=REGISTRY)
-    except (JoseError, ValueError):
-        return False

@@ -169,7 +169,7 @@ def secret_rows(new: Iterable[ImportedClient], made: Iterable[NewSecret], moment
 
 
 def credential_rows(new: Iterable[ImportedClient], moment: int) -> dict[type[Base], list[OwnedRow]]:
-    """The rows of all keys, by their tables."""
+    """The rows of all keys and trusts, by their tables."""
     found: dict[type[Base], list[OwnedRow]] = {}
     for each in new:
         for word, value in each.values.items():

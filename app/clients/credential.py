@@ -1,4 +1,4 @@
-"""What a client's secrets and its keys have in common: when they end."""
+"""What a client's secrets, keys and trusts have in common: when they end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How one of a client's secrets or keys is found by what was typed, and how many of them there may be."""
+"""How one of a client's secrets, keys or trusts is found by what was typed, and how many of them there may be."""
 
 from __future__ import annotations
 

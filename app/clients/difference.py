@@ -72,8 +72,8 @@ def find(declared: Sequence[Declared], *, prune: bool) -> Difference:
         prune: Whether clients that no file declares are removed; never the demo clients of development.
 
     Raises:
-        DeclarationError: If a name cannot be given or found, or a key cannot be had; the text has a line for each
-            fault.
+        DeclarationError: If a name cannot be given or found, or a key or a trust cannot be had; the text has a
+            line for each fault.
     """
     rows = {row.name: row for row in registry.list_clients()}
     ids = {row.client_id: row.name for row in rows.values()}

@@ -25,11 +25,6 @@ def is_list_of_tables(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(each, dict) for each in value)
 
 
-def has_keys(given: Given) -> bool:
-    """Whether a client is given keys of its own."""
-    return bool(given.get("jwks") and given["jwks"]["keys"])
-
-
 def checked_keys(given: Given) -> Keys:
     try:
         return ordered(key_set.checked_all(given["jwks"]["keys"], "jwks"))
