@@ -169,7 +169,8 @@ BROKEN: list[tuple[str, str, Break]] = [
     ("claim_missing", "no claim environment; github-1 of", lambda p: p.send(p.token(environment=LEFT_OUT))),
     ("claim_missing", "no claim environment", lambda p: p.send(p.token(environment=None))),
     ("claim_form", "as the claim environment is; github-1", lambda p: p.send(p.token(environment=["production"]))),
-    ("trust_of_another", "names another client than github-1 of", lambda p: p.send(client_id="demo-admin")),
+    ("trust_of_another", "left out: the token matches github-1 of", lambda p: p.send(client_id="demo-admin")),
+    ("trust_of_another", "the parameter client_id must be ktc_", lambda p: p.send(client_id="deployer")),
 ]
 
 

@@ -44,7 +44,7 @@ def find_trust(issuer: Issuer, token: Token, client_id: str) -> KnownTrust:
     if not working:
         refuse_nearest(issuer, token, found, client_id)
     if client_id not in ("", working[0].client_id):
-        refuse("trust_of_another", trust=named(working[0]))
+        refuse("trust_of_another", trust=named(working[0]), client_id=working[0].client_id)
     return working[0]
 
 

@@ -102,7 +102,7 @@ PLATFORM_CAUSES = {
         "Let both expect one claim more, with different values; `flask clients untrust` ends the old ones.",
     ),
     "trust_of_another": AssertionCause(
-        "the parameter client_id names another client than {trust}, which the token matches",
+        "the parameter client_id must be {client_id}, or be left out: the token matches {trust}",
         "The parameter `client_id` names another client than the one that trusts the token.",
         "Leave it out, or send the id of that client.",
     ),
