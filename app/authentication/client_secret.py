@@ -20,7 +20,7 @@ import config
 from app.audit import trail
 from app.authentication import limits
 from app.checks import Check, making
-from app.clients.client import Client
+from app.clients.client import AUTH_METHODS, Client
 from app.clients.credential import has_ended
 from app.clients.secret import ClientSecret, KnownSecret, find_matching
 from app.clock import duration, now
@@ -42,12 +42,6 @@ METHOD = Check("method", "The client is registered for this method of authentica
 FindClient = Callable[[str], Client | None]
 DEMO_IDS = {demo.client_id for demo in config.DEMO_CLIENTS}
 GENERATED_ID = re.compile(r"ktc_[A-Za-z0-9_-]{22}")
-SENT = {
-    "client_secret_basic": "Basic",
-    "client_secret_post": "a secret in the form",
-    "private_key_jwt": "a signed assertion",
-    "federated_jwt": "a token of its platform",
-}
 UNKNOWN, WRONG_SECRET = "the client is unknown", "the secret is wrong"
 ONE_MECHANISM = "Send the client's credentials in one way only: HTTP Basic, a secret in the form, or an assertion."
 
@@ -185,7 +179,7 @@ def find_state_fault(client: Client, method: str) -> str | None:
         return "the client is disabled"
     making.now.check = METHOD
     if not client.check_endpoint_auth_method(method, "token"):
-        return f"the client is registered for {client.token_endpoint_auth_method}, {SENT[method]} was sent"
+        return f"the client is registered for {client.token_endpoint_auth_method}, {AUTH_METHODS[method]} was sent"
     return None
 
 

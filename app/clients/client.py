@@ -17,7 +17,13 @@ SECRET_METHODS = ("client_secret_basic", "client_secret_post")
 KEY_METHOD = "private_key_jwt"
 TRUST_METHOD = "federated_jwt"  # our own word: to a client, a token of its platform is one more assertion
 REGISTERED_METHODS = (*SECRET_METHODS, KEY_METHOD)  # with IANA (RFC 7591, section 4.2)
-AUTH_METHODS = (*SECRET_METHODS, TRUST_METHOD, KEY_METHOD)  # in this order a request is tried
+# In the order in which a request is tried; each with what it sends, in words.
+AUTH_METHODS = {
+    "client_secret_basic": "Basic",
+    "client_secret_post": "a secret in the form",
+    TRUST_METHOD: "a token of its platform",
+    KEY_METHOD: "a signed assertion",
+}
 TOKEN_FORMATS = ("jwt", "opaque")
 
 
