@@ -15,7 +15,7 @@ class KeySource(NamedTuple):
         address: The URL of a key set, the path of a file with one, or an issuer.
         is_file: Whether it is a file.
         by_discovery: Whether it is an issuer, whose metadata name the key set (OpenID Connect Discovery, section 4).
-        private_network: Whether it may have a private address in production.
+        private_network: Whether it may have a private address.
     """
 
     address: str
