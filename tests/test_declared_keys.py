@@ -13,6 +13,7 @@ from joserfc import jwk
 from joserfc.util import urlsafe_b64decode, urlsafe_b64encode
 
 from tests.conftest import Operator, demo
+from tests.support.key_server import sends, serving
 from tests.support.keyed import Keyed, public_set
 from tests.test_apply import faults
 
@@ -214,6 +215,18 @@ def test_the_key_that_replaced_a_leaked_one_stays_while_the_file_is_older(
 
     assert (done["changed"], done["ended"], done["without_key"]) == (False, ["signer leaked"], [])
     assert (status(app, leaked), status(app, replacement)) == (401, 200)
+
+
+def test_the_address_that_replaced_a_leaked_key_stays_while_the_file_is_older(operator: Operator, file: Path) -> None:
+    leaked, new = new_key("leaked"), new_key("new")
+    apply(operator, file, declared(leaked))
+    with serving(sends(new)) as server:
+        operator.run("clients", "update", "signer", "--jwks-uri", server.url())
+
+        done = apply(operator, file, declared(leaked))
+
+        assert operator.run("clients", "show", "signer")["jwks_uri"] == server.url()
+    assert (done["changed"], done["ended"], done["without_key"]) == (False, ["signer leaked"], [])
 
 
 def test_another_key_under_a_kid_that_was_used_is_refused_before_anything_is_done(

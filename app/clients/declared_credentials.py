@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from app.clients import trust_overlaps
+from app.clients import registered_keys, trust_overlaps
 from app.clients.client_row import ClientRow
 from app.clients.declaration import Declared
 from app.clients.registered_values import NEEDS, VALUES
@@ -17,9 +17,17 @@ Found = Sequence[tuple[Declared, ClientRow | None]]  # each declared client, and
 def next_value(word: str, each: Declared, row: ClientRow | None) -> Any:
     """The value that a client will have: as declared, but without what was ended for good."""
     value = VALUES[word]
-    if word not in each.values:
+    if word not in each.values or (word == "jwks_uri" and has_moved_since(row, each)):
         return row and value.of(row)
     return value.rows.without(row, each.values[word]) if row is not None and value.rows else each.values[word]
+
+
+def has_moved_since(row: ClientRow | None, each: Declared) -> bool:
+    """Whether all keys that a file declares have ended, and the client's are at an address: the file is older."""
+    keys = each.values.get("jwks", ())
+    if row is None or not row.jwks_uri or not keys:
+        return False
+    return len(registered_keys.ended_keys(row, keys)) == len(keys)
 
 
 def lacks(method: str, each: Declared, row: ClientRow | None) -> bool:
