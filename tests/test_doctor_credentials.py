@@ -186,7 +186,7 @@ def test_a_key_set_file_that_cannot_be_read_is_found(with_issuers: ByIssuers, tm
 
     assert f"the key set file {tmp_path / 'missing.json'} cannot be read: No such file or directory" in missing
     assert "A server uses those that it read from it before, until it restarts." in missing
-    assert "Let the server's user read the file." in missing
+    assert "Write the key set into that file, and let the server's user read it." in missing
     assert "it has no list `keys`" in said(app, "key sets", "fault")
 
 

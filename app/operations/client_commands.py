@@ -20,7 +20,9 @@ from app.operations.command_group import CommandGroup, Outcome, as_json, changes
 from app.operations.private_key_file import algorithm, generated, given_keys, jwks_file, jwks_uri_option
 from app.operations.typed_values import parse_claims, parse_lifetime
 
-clients = CommandGroup("clients", help="Register clients, and rotate their secrets.", refusals=(RegistrationError,))
+clients = CommandGroup(
+    "clients", help="Register clients, and change by what they authenticate.", refusals=(RegistrationError,)
+)
 which = click.argument("client")
 CLAIM = "A claim for its tokens; with --issuer, what a token of that issuer must say. It may be repeated."
 

@@ -64,7 +64,8 @@ KEY_SET_CAUSES = {
     ),
     "file_unreadable": AssertionCause(
         "the key set file {source} cannot be read: {why}",
-        "The key set file of the issuer cannot be read.", "Let the server's user read the file.",
+        "The key set file of the issuer cannot be read.",
+        "Write the key set into that file, and let the server's user read it.",
     ),
     "busy": AssertionCause(
         "the key set from {source} is being fetched, and enough requests wait for key sets",
