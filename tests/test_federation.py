@@ -986,7 +986,7 @@ def test_a_job_of_github_is_known_by_ids_whatever_its_sub_is(recipe: Callable[..
 
 def test_a_job_of_github_on_a_wrong_branch_is_refused(recipe: Callable[..., Place]) -> None:
     place = recipe("GitHub Actions")
-    place.trust("nightly", "repository_id=80", "ref=refs/heads/main")
+    place.trust("nightly", "repository_id=80", "ref=refs/heads/main", "event_name=push")
     job = {"repository_id": "80", "environment": LEFT_OUT}
 
     accepted(place, fake_issuer.github(**job))
@@ -995,6 +995,9 @@ def test_a_job_of_github_on_a_wrong_branch_is_refused(recipe: Callable[..., Plac
         assert refused(place, fake_issuer.github(**job, ref=ref)) == (
             f"the claim ref is {ref}; github-1 of nightly expects refs/heads/main"
         )
+    assert "event_name is pull_request_target" in refused(
+        place, fake_issuer.github(**job, event_name="pull_request_target")
+    )
 
 
 def test_what_a_client_trusts_is_changed_as_the_page_shows(recipe: Callable[..., Place]) -> None:
