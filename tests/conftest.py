@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from cryptography.fernet import Fernet
 from flask import Flask
-from sqlalchemy import create_engine, text
+from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.test import TestResponse
 
@@ -106,11 +107,8 @@ def postgresql() -> Iterator[str]:
 
 
 def run_on(address: str, statement: str) -> None:
-    url = address.format(name="postgres").replace("postgresql:", "postgresql+psycopg:")
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(statement))
-    engine.dispose()
+    with psycopg.connect(address.format(name="postgres"), autocommit=True) as connection:
+        connection.execute(statement)
 
 
 @pytest.fixture(scope="session")
@@ -166,8 +164,15 @@ def close(app: Flask) -> None:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, prepared: Callable[[str], str]) -> str:
-    return prepared(request.param)
+def database_url(request: pytest.FixtureRequest, prepared: Callable[[str], str]) -> Iterator[str]:
+    url = prepared(request.param)
+    if request.param == "sqlite":
+        yield url
+        return
+    server, name = request.getfixturevalue("postgresql"), make_url(url).database
+    yield url
+    # It has 300 files: it would take minutes to remove those of all tests at the end.
+    run_on(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import hashlib
 import io
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote_plus, urlsplit
 
@@ -31,7 +31,7 @@ from app.refusals import hints
 from app.refusals.errors import RefusedError
 from app.request_body import FORM, MAX_PARAMETERS
 from app.storage.database import db, transaction
-from tests.conftest import ISSUER, Machine, Operator
+from tests.conftest import ISSUER, Machine, Operator, build_app, close, demo
 from tests.support.work import counted
 
 ERROR_CHARACTERS = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*")
@@ -511,19 +511,26 @@ def test_R061_R062_a_failure_of_our_own_is_server_error_in_json(app: Flask) -> N
     assert "ZeroDivision" not in response.json["error_description"]
 
 
+@pytest.fixture
+def unprepared(tmp_path: Path) -> Iterator[Flask]:
+    app = build_app(database_url=f"sqlite:///{tmp_path}/empty.db")
+    yield app
+    close(app)
+
+
 def test_R061_R062_an_unprepared_database_is_503_and_the_log_names_the_command(
-    new_app: Callable[..., Flask], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    unprepared: Flask, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = new_app(database_url=f"sqlite:///{tmp_path}/empty.db")
+    admin = demo(unprepared, "demo-admin")
     with caplog.at_level(logging.ERROR):
-        response = app.test_client().post(
-            "/oauth/token", data={"grant_type": "client_credentials"}, auth=("demo-admin", "kts_x")
-        )
+        response = admin.request_token()
 
     assert (response.status_code, response.json["error"]) == (503, "temporarily_unavailable")
     assert int(response.headers["Retry-After"]) > 0
     assert "SELECT" not in response.text
     assert "flask prepare" in caplog.text
+    assert unprepared.test_cli_runner().invoke(args=["prepare"]).exit_code == 0
+    assert admin.request_token().status_code == 200
 
 
 def test_R107_a_chunked_body_over_the_limit_is_refused(app: Flask) -> None:

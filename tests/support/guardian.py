@@ -20,6 +20,8 @@ import psutil
 import pytest
 
 MARK = "RUN_OF_TESTS"  # the folder of the run, which is its own
+MEMORY = Path("/dev/shm")
+ROOM = 4 * 2**30  # bytes; a run needs a fifth of it
 GRACE_SECONDS = 10
 LOOK_SECONDS = 2
 
@@ -31,9 +33,16 @@ def folder() -> Path:
     return Path(os.environ[MARK])
 
 
-def start() -> subprocess.Popen[str]:
+def quick_folder() -> str | None:
+    """A folder in memory, where a database of PostgreSQL is created in a tenth of the time, unless TMPDIR names one."""
+    if "TMPDIR" in os.environ or not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < ROOM:
+        return None
+    return str(MEMORY)
+
+
+def start(inside: str | None = None) -> subprocess.Popen[str]:
     """Make the folder of this run, mark what it starts from now on, and start the guardian."""
-    made = tempfile.mkdtemp(prefix="keyturn-")
+    made = tempfile.mkdtemp(prefix="keyturn-", dir=inside)
     os.chmod(made, 0o755)  # PostgreSQL refuses to run as root, and runs as another user
     unmarked = {name: value for name, value in os.environ.items() if name != MARK}
     os.environ[MARK] = made
@@ -52,7 +61,7 @@ def finish(process: subprocess.Popen[str]) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # the process that the user started, not one of pytest-xdist
-        config.stash[guardian] = start()
+        config.stash[guardian] = start(quick_folder())
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
