@@ -17,6 +17,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,11 @@ ISSUER = "http://127.0.0.1:8000"
 def pytest_configure() -> None:
     # A shell starts what runs in the background without SIGINT, and a server of the tests would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure() -> None:
+    while held_ports:
+        held_ports.popleft().close()
 
 
 def curl() -> None:
@@ -295,10 +301,39 @@ def kid_of(token: str) -> str:
     return str(json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"])
 
 
+HELD_PORTS = 100  # more than any test has servers; one that is given back has its server, or needs none any more
+held_ports: deque[socket.socket] = deque()
+
+
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A port that no other program is given before its server starts: another process of the tests would be next.
+
+    It stays bound, without listening: Linux gives it to nobody who lets it choose, and to whoever names it and sets
+    SO_REUSEADDR, as servers do.
+    """
+    held = bound_to(0)
+    port = int(held.getsockname()[1])
+    try:
+        with bound_to(port) as server:
+            server.listen()
+    except OSError:  # this system keeps a port for whoever has it
+        held.close()
+        return port
+    held_ports.append(held)
+    if len(held_ports) > HELD_PORTS:
+        held_ports.popleft().close()
+    return port
+
+
+def bound_to(port: int) -> socket.socket:
+    found = socket.socket()
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind(("127.0.0.1", port))
+    except OSError:
+        found.close()
+        raise
+    return found
 
 
 @dataclass
