@@ -33,6 +33,7 @@ from werkzeug.test import TestResponse
 import config
 from app import create_app
 from app.audit import trail
+from app.clock import HOUR_SECONDS
 from app.operations import database_commands
 from app.settings import read_settings
 from app.storage.database import db
@@ -52,6 +53,7 @@ ROOT = Path(__file__).parent.parent
 IN_CI = os.environ.get("CI") == "true"
 SECRET_KEY = Fernet.generate_key().decode()
 ISSUER = "http://127.0.0.1:8000"
+LAST_SECONDS = 20  # longer than almost every test
 
 
 def pytest_configure() -> None:
@@ -76,6 +78,14 @@ def missing(what: str, *, install: str) -> None:
     if IN_CI:
         pytest.fail(sentence)
     pytest.skip(sentence)
+
+
+@pytest.fixture(autouse=True)
+def no_hour_ends() -> None:
+    """Begin no test in the last seconds of an hour: the trail counts equal events of an hour in one row."""
+    left = HOUR_SECONDS - time.time() % HOUR_SECONDS
+    if left < LAST_SECONDS:
+        time.sleep(left)
 
 
 @pytest.fixture(scope="session")
