@@ -788,6 +788,39 @@ def test_a_worker_that_was_killed_while_it_fetched_holds_the_source_up_for_secon
     assert client.send().status_code == 200
 
 
+@pytest.mark.parametrize("status", [200, 500])
+def test_R040_a_worker_that_was_stopped_while_it_fetched_undoes_no_newer_fetch(
+    let_pass: Callable[[int], None],
+    client: Keyed,
+    source: Server,
+    new_app: Callable[..., Flask],
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+) -> None:
+    """A key leaks and is withdrawn; a worker that fetched it before goes on hours later."""
+    let_pass(3_600)
+    other, fetch = Keyed(new_app(), client.client_id, NEXT), fetching.fetch
+
+    def fetch_and_stop(of: KeySource) -> fetching.Fetched:
+        monkeypatch.setattr(fetching, "fetch", fetch)
+        try:
+            return fetch(of)
+        finally:
+            let_pass(2 * CLAIM_SECONDS)
+            source.respond = sends(NEXT)
+            assert other.send().status_code == 200
+
+    monkeypatch.setattr(fetching, "fetch", fetch_and_stop)
+    source.respond = sends_text(key_set(KEY), status)
+
+    assert [client.send().status_code, rotated(client, NEXT).status_code] == [401, 200]
+    assert len(source.paths) == 2
+    with client.app.app_context():
+        last = key_sets.last_fetch(KeySource(source.url()))
+    assert last
+    assert (last.failures, [each.kid for each in last.keys]) == (0, [NEXT.thumbprint()])
+
+
 def test_a_clock_that_was_a_year_ahead_keeps_no_key_set_for_a_year(
     let_pass: Callable[[int], None], client: Keyed, source: Server
 ) -> None:
