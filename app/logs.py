@@ -16,6 +16,7 @@ import re
 import secrets
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import click
@@ -31,6 +32,7 @@ REDACTED = "[redacted]"
 ENCODE = json.JSONEncoder().encode
 
 SECRET = re.compile(r"(kts_|kta_|eyJ)[A-Za-z0-9_.~%-]+", re.IGNORECASE)
+LIKE_A_SECRET = re.compile("kts_|kta_|eyJ", re.IGNORECASE)
 # Scopes, grant types, media types and path segments look like this. Half a secret, in Base64 or not, has a run of
 # 20 characters with a digit or a capital letter among them.
 NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9:._/+-]{0,47}")
@@ -41,6 +43,18 @@ TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[
 # A UUID or another hexadecimal number, or a ULID. A secret in Base64 looks like neither.
 NUMBER = re.compile(r"[0-9a-f-]+|[0-9A-F-]+|[0-7][0-9A-HJKMNP-TV-Z]{25}")
 MAX_NUMBER = 40  # a hexadecimal secret is longer
+
+
+def looks_secret(text: str) -> bool:
+    """Whether a log has less of a text, or of one that begins or ends with it."""
+    return LIKE_A_SECRET.search(text) is not None
+
+
+def unlike_a_secret(make: Callable[[], str]) -> str:
+    """A random id, made anew while it looks like a secret, as one in a thousand does: no log would have it."""
+    while looks_secret(made := make()):
+        pass
+    return made
 
 
 def redact(text: str) -> str:

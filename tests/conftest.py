@@ -17,6 +17,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from werkzeug.test import TestResponse
 import config
 from app import create_app
 from app.audit import trail
+from app.clock import HOUR_SECONDS
 from app.operations import database_commands
 from app.settings import read_settings
 from app.storage.database import db
@@ -52,11 +54,17 @@ ROOT = Path(__file__).parent.parent
 IN_CI = os.environ.get("CI") == "true"
 SECRET_KEY = Fernet.generate_key().decode()
 ISSUER = "http://127.0.0.1:8000"
+LAST_SECONDS = 20  # longer than almost every test
 
 
 def pytest_configure() -> None:
     # A shell starts what runs in the background without SIGINT, and a server of the tests would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure() -> None:
+    while held_ports:
+        held_ports.popleft().close()
 
 
 def curl() -> None:
@@ -71,6 +79,14 @@ def missing(what: str, *, install: str) -> None:
     if IN_CI:
         pytest.fail(sentence)
     pytest.skip(sentence)
+
+
+@pytest.fixture(autouse=True)
+def no_hour_ends() -> None:
+    """Begin no test in the last seconds of an hour: the trail counts equal events of an hour in one row."""
+    left = HOUR_SECONDS - time.time() % HOUR_SECONDS
+    if left < LAST_SECONDS:
+        time.sleep(left)
 
 
 @pytest.fixture(scope="session")
@@ -300,10 +316,39 @@ def kid_of(token: str) -> str:
     return str(json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"])
 
 
+HELD_PORTS = 100  # more than any test has servers; one that is given back has its server, or needs none any more
+held_ports: deque[socket.socket] = deque()
+
+
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A port that no other program is given before its server starts: another process of the tests would be next.
+
+    It stays bound, without listening: Linux gives it to nobody who lets it choose, and to whoever names it and sets
+    SO_REUSEADDR, as servers do.
+    """
+    held = bound_to(0)
+    port = int(held.getsockname()[1])
+    try:
+        with bound_to(port) as server:
+            server.listen()
+    except OSError:  # this system keeps a port for whoever has it
+        held.close()
+        return port
+    held_ports.append(held)
+    if len(held_ports) > HELD_PORTS:
+        held_ports.popleft().close()
+    return port
+
+
+def bound_to(port: int) -> socket.socket:
+    found = socket.socket()
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind(("127.0.0.1", port))
+    except OSError:
+        found.close()
+        raise
+    return found
 
 
 @dataclass
@@ -341,7 +386,7 @@ def responds(url: str) -> bool:
     return True
 
 
-def wait_for(condition: Callable[[], bool], *, seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], bool], *, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "the condition was not met in time"

@@ -28,12 +28,12 @@ def test_what_a_killed_run_has_started_ends_and_what_it_made_is_removed(postgres
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     run = psutil.Popen(command, cwd=ROOT, env=os.environ | {"TMPDIR": str(temporary)}, start_new_session=True, **quiet)
     try:
-        wait_for(lambda: has_gunicorn(run) and bool(postmasters(temporary)))
+        wait_for(lambda: has_gunicorn(run) and bool(postmasters(temporary)), seconds=120)
         postgres = psutil.Process(postmasters(temporary)[0])
         started = [*run.children(recursive=True), postgres]
 
         run.send_signal(how)
-        run.wait(timeout=30)
+        run.wait(timeout=60)
 
         wait_for(lambda: not any(is_alive(process) for process in started))
         wait_for(lambda: list(temporary.glob("keyturn-*")) == [])

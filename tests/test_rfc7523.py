@@ -24,6 +24,7 @@ from app.clients.client_key import ClientKey
 from app.clock import now
 from app.doctor import record_checks
 from app.health.fleet import of_endings
+from app.keys.key_rows import new_pair
 from app.refusals.assertion_causes import ASSERTION_CAUSES
 from app.refusals.key_set_causes import KEY_SET_CAUSES
 from app.refusals.platform_causes import PLATFORM_CAUSES
@@ -35,7 +36,7 @@ from tests.support.keyed import GRANT, LEFT_OUT, TYPE, Keyed, public_set, regist
 
 NOBODY = "ktc_aaaaaaaaaaaaaaaaaaaaaa"
 UUID = "38826b17-6a30-5f9b-b169-8beb8202f723"
-FOREIGN = jwk.ECKey.generate_key("P-256")
+FOREIGN = new_pair("ES256")  # its kid is in sentences, which show nothing that looks like a secret
 FOREIGN_RSA = jwk.RSAKey.generate_key(2_048)
 
 

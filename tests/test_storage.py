@@ -159,10 +159,8 @@ def open_connections(app: Flask, database_url: str) -> int:
     """How many connections the database, or this process, has open."""
     if database_url.startswith("postgresql"):
         with app.app_context():
-            count = (
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-            return int(db.session.scalar(text(count)) or 0)
+            others = "datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            return int(db.session.scalar(text(f"SELECT count(*) FROM pg_stat_activity WHERE {others}")) or 0)
     file = database_url.removeprefix("sqlite:///")
     return sum(os.path.realpath(each) == file for each in Path("/proc/self/fd").iterdir())
 

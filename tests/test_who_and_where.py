@@ -6,10 +6,12 @@ import base64
 import json
 import secrets
 from collections.abc import Callable
+from itertools import count
 
 import click
 import pytest
 from flask import Flask
+from joserfc import jwk
 
 from app.audit import batch as batches
 from app.audit import operator as operators
@@ -17,6 +19,8 @@ from app.audit import reports, trail
 from app.audit.event import AuditEvent, Budget, Event
 from app.clients.secret import digest
 from app.clock import now
+from app.keys.key_rows import new_pair
+from app.logs import looks_secret
 from app.settings import current_settings
 from app.storage.database import db, transaction
 from app.tokens import stored_token
@@ -76,6 +80,38 @@ def test_the_jti_of_a_token_finds_its_client_secret_and_address(operator: Operat
         facts = {(row.client_id, row.address, row.scope, row.credential) for row in tokens}
         assert facts == {(machine.client_id, address, scope, "secret-1")}
         assert all(abs(row.at - now()) < 60 for row in tokens)
+
+
+@pytest.mark.parametrize("kind", ["jwt", "opaque"])
+def test_no_id_that_is_made_here_looks_like_a_secret_which_no_log_would_have(
+    operator: Operator,
+    api: Machine,
+    lines: list[str],  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    """One random id in a thousand has the letters with which a JWT begins, in some case: here every other one."""
+    made, found, real, real_jti = count(), count(), secrets.token_urlsafe, stored_token.jti
+    monkeypatch.setattr(secrets, "token_urlsafe", lambda size: "eYj" * (next(made) % 2 == 0) + real(size - 2))
+    monkeypatch.setattr(
+        stored_token, "jti", lambda *given: "x" * 8 + "eYj" + "x" * 13 if next(found) == 0 else real_jti(*given)
+    )
+    machine = operator.register("one", "--scope", "read:logs", "--format", kind)
+
+    token = send(machine, "192.0.2.1")["access_token"]
+
+    logged = json.loads(lines[-1])
+    assert (logged["client_id"], logged["jti"]) == (machine.client_id, jti_of(api, token))
+    assert not [each for each in logged.values() if looks_secret(str(each))]
+
+
+def test_no_key_that_is_made_here_has_a_kid_that_looks_like_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = jwk.ECKey.generate_key
+    unlucky = next(key for key in iter(lambda: real("P-256"), None) if looks_secret(key.thumbprint()))
+    made = [unlucky, real("P-256"), unlucky]
+    monkeypatch.setattr(jwk.ECKey, "generate_key", lambda _: made.pop())
+
+    assert not looks_secret(new_pair("ES256").thumbprint())
 
 
 def test_the_secret_that_was_used_is_named_for_tokens_refusals_introspections_and_revocations(

@@ -15,6 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from app.audit.event import Budget, Event
 from app.clock import HOUR_SECONDS, now
+from app.logs import unlike_a_secret
 
 MAX_ROWS = 1_000  # of each budget
 MAX_SINGLE_ROWS = 50  # of each budget
@@ -23,6 +24,10 @@ MAX_ADDRESSES = 32  # of each client
 OTHER_ADDRESS = "other"
 PREFIX_BYTES = 6
 PREFIX_CHARACTERS = 8  # of base64url
+
+
+def new_prefix() -> str:
+    return unlike_a_secret(lambda: secrets.token_urlsafe(PREFIX_BYTES))
 
 
 class Noted(NamedTuple):
@@ -88,7 +93,7 @@ class Batch:
         if found is None:
             with self._lock:
                 noted = self._with_bounded_address(noted)
-                found = self._prefixed.get(noted) or noted._replace(jti_prefix=secrets.token_urlsafe(PREFIX_BYTES))
+                found = self._prefixed.get(noted) or noted._replace(jti_prefix=new_prefix())
                 if len(self._prefixed) < MAX_ROWS:  # there is no room for a row of any other
                     self._prefixed[noted] = found
         return found

@@ -20,6 +20,7 @@ from app.clients.registered_values import GRANT, checked, new_client
 from app.clients.registration_rules import RegistrationError
 from app.clients.secret import ClientSecret, digest, generate
 from app.clients.trust_rules import NewTrust
+from app.logs import unlike_a_secret
 from app.storage.database import db, transaction
 
 
@@ -114,7 +115,7 @@ def method_for(method: str | None, *, has_keys: bool, has_trust: bool = False) -
 
 def new_id() -> str:
     """A client id, made here: never a user's `sub` (RFC 9700, section 4.15.1)."""
-    return f"ktc_{secrets.token_urlsafe(16)}"
+    return unlike_a_secret(lambda: f"ktc_{secrets.token_urlsafe(16)}")
 
 
 def add(client: ClientRow, plaintext: str) -> str:

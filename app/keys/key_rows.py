@@ -13,6 +13,7 @@ from app.clock import now
 from app.keys import cipher
 from app.keys.keystore import current_keystore
 from app.keys.signing_key import KeyGeneration, SigningKey
+from app.logs import looks_secret
 from app.settings import current_settings
 from app.storage.database import db
 
@@ -33,7 +34,7 @@ def generate() -> SigningKey:
     """
     active = in_state("active", all_keys(), now())
     alg = current_settings().signing_alg
-    key: jwk.RSAKey | jwk.ECKey = jwk.RSAKey.generate_key(2048) if alg == "RS256" else jwk.ECKey.generate_key("P-256")
+    key = new_pair(alg)
     kid = key.thumbprint()
     return SigningKey(
         kid=kid,
@@ -41,6 +42,14 @@ def generate() -> SigningKey:
         public_jwk={**key.as_dict(private=False), "kid": kid, "use": "sig", "alg": alg},
         private_pem=cipher.encrypt(key.as_pem(private=True), beside=active.private_pem if active else None),
     )
+
+
+def new_pair(alg: str) -> jwk.RSAKey | jwk.ECKey:
+    """A key pair whose thumbprint, its `kid`, does not look like a secret: one in a thousand does."""
+    while True:
+        key = jwk.RSAKey.generate_key(2048) if alg == "RS256" else jwk.ECKey.generate_key("P-256")
+        if not looks_secret(key.thumbprint()):
+            return key
 
 
 def publish(key: SigningKey, *, signs_from: int) -> SigningKey:

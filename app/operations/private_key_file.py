@@ -11,15 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from joserfc import jwk
 
 from app.clients import key_set
 from app.clients.key_set import ALGORITHMS, NewKey
 from app.clients.registration_rules import RegistrationError
+from app.keys.key_rows import new_pair
 from app.operations.file_argument import FILE
 from app.operations.new_private_file import write_new
-
-RSA_BITS = 2_048
 
 jwks_file = click.option("--jwks", type=FILE, metavar="FILE", help="A JSON Web Key Set with its public keys.")
 jwks_uri_option = click.option(
@@ -53,17 +51,13 @@ def given_keys(
     if generate_key is None:
         yield key_set.read(read(jwks)) if jwks is not None else ()
         return
-    file, key = Path(generate_key), generate(alg)
+    file, key = Path(generate_key), new_pair(alg)
     write_new(file, key.as_pem(private=True))
     try:
         yield [key_set.of_public(key)]
     except BaseException:
         file.unlink(missing_ok=True)
         raise
-
-
-def generate(alg: str) -> jwk.RSAKey | jwk.ECKey:
-    return jwk.ECKey.generate_key("P-256") if alg == "ES256" else jwk.RSAKey.generate_key(RSA_BITS)
 
 
 def read(file: Path) -> str:

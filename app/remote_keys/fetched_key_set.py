@@ -40,18 +40,23 @@ NEW = {"jwks": EMPTY, "failure": EMPTY} | dict.fromkeys(
 COLUMNS = FetchedKeySet.__table__.columns
 
 
-def writing(*names: str) -> Insert:
+def writing(*names: str, only_if: ColumnElement[bool] | None = None) -> Insert:
     """A statement that inserts a row for a source, or changes these columns of it, to the parameters of their names."""
     values: dict[str, ColumnElement[object]] = {name: bindparam(name) for name in ("source", *names)}
     added = insert(FetchedKeySet).values(NEW | values)
-    return added.on_conflict_do_update(index_elements=["source"], set_={name: added.excluded[name] for name in names})
+    changes = {name: added.excluded[name] for name in names}
+    return added.on_conflict_do_update(index_elements=["source"], set_=changes, where=only_if)
 
 
 FIND = Statement(
     select(*(each for each in COLUMNS if each.name != "source")).where(COLUMNS.source == bindparam("source"))
 )
-STORE = Statement(writing("jwks", "fetched_at", "fresh_until", "claimed_until", "next_try_at", "failures", "failure"))
-FAIL = Statement(writing("claimed_until", "next_try_at", "failures", "failure"))
+RESULT = ("jwks", "fetched_at", "fresh_until", "claimed_until", "next_try_at", "failures", "failure")
+# A worker that was stopped for longer than its claim writes nothing: another may have fetched newer keys meanwhile.
+OWN = COLUMNS.claimed_until == bindparam("claim")
+STORE = Statement(writing(*RESULT))
+STORE_OWN = Statement(writing(*RESULT, only_if=OWN))
+FAIL_OWN = Statement(writing("claimed_until", "next_try_at", "failures", "failure", only_if=OWN))
 
 
 def is_past(column: ColumnElement[int]) -> ColumnElement[bool]:

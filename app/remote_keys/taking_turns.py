@@ -8,7 +8,7 @@ from app.clock import now
 from app.logs import log
 from app.remote_keys import fetching, known_set, public_key
 from app.remote_keys.careful_get import SECONDS
-from app.remote_keys.fetched_key_set import CLAIM, FAIL, STORE
+from app.remote_keys.fetched_key_set import CLAIM, FAIL_OWN, STORE, STORE_OWN
 from app.remote_keys.fetching import Fetched
 from app.remote_keys.key_source import KeySetError, KeySource
 from app.remote_keys.known_set import FAR_SECONDS, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, KnownSet, text_of
@@ -26,15 +26,16 @@ def fetched(source: KeySource, known: KnownSet) -> KnownSet:
         known: What this process has read about it.
     """
     moment = now()
-    if not CLAIM.run(source=source.name, until=moment + CLAIM_SECONDS, moment=moment, far=moment + FAR_SECONDS):
+    claim = moment + CLAIM_SECONDS
+    if not CLAIM.run(source=source.name, until=claim, moment=moment, far=moment + FAR_SECONDS):
         return awaited(source, known)
     try:
         found = fetching.fetch(source)
     except KeySetError as error:
         log.warning("%s", error)
-        store_failure(source, known, error)
+        store_failure(source, known, error, claim=claim)
         return known_set.read(source, known)
-    store(source, found)
+    store(source, found, claim=claim)
     if known.failures:
         log.info("the key set from %s has been fetched again", source.host)
     return known_set.read(source, known)
@@ -50,21 +51,34 @@ def awaited(source: KeySource, known: KnownSet) -> KnownSet:
         time.sleep(POLL_SECONDS)
 
 
-def store(source: KeySource, found: Fetched) -> None:
+def store(source: KeySource, found: Fetched, *, claim: int | None = None) -> None:
+    """Store a key set.
+
+    Args:
+        source: Where it is from.
+        found: The key set.
+        claim: Until when this worker has claimed the source: nothing is stored if another has claimed it meanwhile.
+            None stores it in any case.
+    """
     moment = now()
-    STORE.run(
-        source=source.name,
-        jwks=public_key.written(found.keys),
-        fetched_at=moment,
-        fresh_until=moment + found.fresh_seconds,
-        claimed_until=0,
-        next_try_at=moment + REFRESH_SECONDS,
-        failures=0,
-        failure="",
-    )
+    row = {
+        "source": source.name,
+        "jwks": public_key.written(found.keys),
+        "fetched_at": moment,
+        "fresh_until": moment + found.fresh_seconds,
+        "claimed_until": 0,
+        "next_try_at": moment + REFRESH_SECONDS,
+        "failures": 0,
+        "failure": "",
+    }
+    if claim is None:
+        STORE.run(**row)
+    else:
+        STORE_OWN.run(**row, claim=claim)
 
 
-def store_failure(source: KeySource, known: KnownSet, error: KeySetError) -> None:
+def store_failure(source: KeySource, known: KnownSet, error: KeySetError, *, claim: int) -> None:
     failures = known.failures + 1
     pause = min(FIRST_PAUSE_SECONDS << min(failures - 1, 5), LONGEST_PAUSE_SECONDS)
-    FAIL.run(source=source.name, claimed_until=0, next_try_at=now() + pause, failures=failures, failure=text_of(error))
+    result = {"next_try_at": now() + pause, "failures": failures, "failure": text_of(error)}
+    FAIL_OWN.run(source=source.name, claimed_until=0, **result, claim=claim)

@@ -11,6 +11,7 @@ from typing import Any
 from app.audit import trail
 from app.clients.client import Client
 from app.keys import keystore
+from app.logs import unlike_a_secret
 from app.settings import current_settings
 from app.tokens import stored_token
 from app.tokens.access_token import with_generation
@@ -46,7 +47,8 @@ def sign(granted: Granted) -> str:
     """A JWT with the claims of RFC 9068, section 2.2."""
     client, signer = granted.client, keystore.signer()
     issue = trail.begin_issue(client_id=client.client_id, scope=granted.scope)
-    issue.kid, issue.jti = signer.kid, issue.prefix + secrets.token_urlsafe(JTI_BYTES)
+    issue.kid = signer.kid
+    issue.jti = unlike_a_secret(lambda: issue.prefix + secrets.token_urlsafe(JTI_BYTES))
     claims = {
         **client.claims,
         "iss": current_settings().issuer,

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 import config
 from app.audit import trail
 from app.clients.secret import digest
+from app.logs import looks_secret
 from app.storage.database import Base
 from app.storage.fast_statement import Statement
 from app.tokens.granted import Granted
@@ -73,9 +74,12 @@ def issue(granted: Granted) -> str:
         TooManyWaitError: If too many threads wait for the database already.
     """
     issue = trail.begin_issue(client_id=granted.client.client_id, scope=granted.scope)
-    token = PREFIX + issue.prefix + secrets.token_urlsafe(32)
-    found = digest(token)
-    issue.jti = jti(token, found)
+    while True:
+        token = PREFIX + issue.prefix + secrets.token_urlsafe(32)
+        found = digest(token)
+        issue.jti = jti(token, found)
+        if not looks_secret(issue.jti):  # no log would have it
+            break
     STORE.run(
         digest=found,
         client_id=granted.client.client_id,
