@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Programs are run as modules: their scripts contain the path at which they were installed.
 RUN := $(BIN)/python -m
-INSTALL := $(RUN) pip install --disable-pip-version-check --no-input --require-hashes --requirement
+# A lock has every package. Without --no-deps pip looks for `coverage[toml]` once more, and refuses the lock on the day
+# on which a newer coverage is out.
+INSTALL := $(RUN) pip install --disable-pip-version-check --no-input --no-deps --require-hashes --requirement
 
 # Variables that another project may have exported.
 unexport PYTHONPATH PYTHONHOME $(filter FLASK_%,$(.VARIABLES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -187,6 +189,41 @@ def test_an_environment_of_another_folder_or_python_is_made_again(
     planned = make(project, "-n", "run").stdout
 
     assert ("-m venv --clear .venv" in planned) == is_made_again
+
+
+def test_a_lock_is_installed_as_it_is_when_a_newer_release_of_a_package_is_out(tmp_path: Path) -> None:
+    """Without --no-deps, pip looks for a package with an extra once more, and finds the newest one."""
+    index = tmp_path / "index"
+    index.mkdir()
+    locked = [wheel(index, "uses", "1", "Requires-Dist: used[extra]>=1"), wheel(index, "used", "1")]
+    wheel(index, "used", "2")
+    project = copied(tmp_path / "new")
+    (project / "requirements.lock").write_text("".join(locked))
+    only_these = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index)}
+
+    done = make(project, ".venv/ready", f"PYTHON={sys.executable}", **only_these)
+
+    assert done.returncode == 0, done.stderr
+    assert sorted(each.name for each in project.glob(".venv/lib/*/site-packages/use*.dist-info")) == [
+        "used-1.dist-info",
+        "uses-1.dist-info",
+    ]
+
+
+def wheel(index: Path, name: str, version: str, *metadata: str) -> str:
+    """Write a package without code into an index; its line in a lock."""
+    info = f"{name}-{version}.dist-info"
+    head = (f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}", "Provides-Extra: extra", *metadata)
+    files = {
+        "METADATA": "\n".join(head),
+        "WHEEL": "Wheel-Version: 1.0\nGenerator: us\nRoot-Is-Purelib: true\nTag: py3-none-any",
+        "RECORD": "".join(f"{info}/{each},,\n" for each in ("METADATA", "WHEEL", "RECORD")),
+    }
+    file = index / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(file, "w") as packed:
+        for member, content in files.items():
+            packed.writestr(f"{info}/{member}", content)
+    return f"{name}=={version} --hash=sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}\n"
 
 
 @pytest.mark.drill

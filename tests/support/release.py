@@ -108,7 +108,9 @@ def python_for(lock: Path, folder: Path) -> str:
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, capture_output=True)
     python = str(folder / "bin" / "python")
     install = [python, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
-    done = subprocess.run([*install, "--require-hashes", "-r", str(lock)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*install, "--no-deps", "--require-hashes", "-r", str(lock)], capture_output=True, text=True, check=False
+    )
     if done.returncode and not IN_CI:
         pytest.skip(f"the packages of the previous release cannot be installed: {done.stderr[-300:]}")
     assert done.returncode == 0, done.stderr
