@@ -107,9 +107,12 @@ def test_no_id_that_is_made_here_looks_like_a_secret_which_no_log_would_have(
 
 def test_no_key_that_is_made_here_has_a_kid_that_looks_like_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     real = jwk.ECKey.generate_key
-    unlucky = next(key for key in iter(lambda: real("P-256"), None) if looks_secret(key.thumbprint()))
-    made = [unlucky, real("P-256"), unlucky]
-    monkeypatch.setattr(jwk.ECKey, "generate_key", lambda _: made.pop())
+    made: dict[bool, jwk.ECKey] = {}
+    while len(made) < 2:
+        key = real("P-256")
+        made[looks_secret(key.thumbprint())] = key
+    both = [made[False], made[True]]
+    monkeypatch.setattr(jwk.ECKey, "generate_key", lambda _: both.pop())
 
     assert not looks_secret(new_pair("ES256").thumbprint())
 
